@@ -1,0 +1,271 @@
+"""The command line: `visavis demo | render | track | motion | doctor | weights`.
+
+Heavy parts are imported inside the commands, so that `visavis --help` answers at once.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app import options as o
+from app.output import check_output
+from app.request import MotionRequest, RenderRequest
+from app.shell import DEBUG, own_process, print_result, run
+from motion2video.motion import FPS, Motion
+from weights.errors import WeightsError
+
+commands = typer.Typer(
+    help="From a photo and two voices to a video of a person who talks and visibly listens.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The console script: runs `arguments` (default: those of the process); the exit code."""
+    if arguments is None:
+        own_process()
+        arguments = sys.argv[1:]
+    return run(commands, arguments)
+
+
+@commands.callback()
+def visavis(
+    debug: Annotated[bool, typer.Option("--debug", help=f"As {DEBUG}=1: show tracebacks.")] = False,
+) -> None:
+    """Options for every command."""
+    if debug:
+        os.environ[DEBUG] = "1"
+
+
+@commands.command()
+def demo(
+    out: o.DemoOut = None,
+    portrait: o.DemoPortrait = None,
+    emotion: o.Emotion = RenderRequest.emotion,
+    expressivity: o.Expressivity = RenderRequest.expressivity,
+    seed: o.Seed = RenderRequest.seed,
+    size: o.Size = RenderRequest.size,
+    fps: o.Fps = RenderRequest.fps,
+    steps: o.Steps = None,
+    device: o.Device = o.DEVICE,
+    as_json: o.AsJson = False,
+) -> None:
+    """Make demo.mp4: the embedded photo in a short conversation."""
+    from app.demo import DEFAULT_PORTRAIT, conversation, default_output
+
+    agent, interlocutor = conversation()
+    request = RenderRequest(
+        portrait=portrait or DEFAULT_PORTRAIT,
+        agent_audio=agent,
+        interlocutor_audio=interlocutor,
+        emotion=emotion,
+        expressivity=expressivity,
+        seed=seed,
+        size=size,
+        fps=fps,
+        mix="both",
+    )
+    _render(request, out or default_output(), device, o.DETECTOR, steps, as_json)
+
+
+@commands.command()
+def render(
+    portrait: o.Portrait,
+    out: o.VideoOut,
+    agent_audio: o.AgentAudio = None,
+    interlocutor_audio: o.InterlocutorAudio = None,
+    interlocutor_video: o.InterlocutorVideo = None,
+    text: o.Text = None,
+    voice: o.Voice = RenderRequest.voice,
+    motion: o.MotionFile = None,
+    emotion: o.Emotion = RenderRequest.emotion,
+    expressivity: o.Expressivity = RenderRequest.expressivity,
+    seed: o.Seed = RenderRequest.seed,
+    size: o.Size = RenderRequest.size,
+    fps: o.Fps = RenderRequest.fps,
+    face: o.Face = RenderRequest.face,
+    crop: o.Crop = RenderRequest.crop,
+    mix: o.Mix = RenderRequest.mix,
+    steps: o.Steps = None,
+    detector: o.Detector = o.DETECTOR,
+    device: o.Device = o.DEVICE,
+    as_json: o.AsJson = False,
+) -> None:
+    """Make a video of the person in the photo who talks and listens."""
+    request = RenderRequest(
+        portrait=portrait,
+        agent_audio=agent_audio,
+        interlocutor_audio=interlocutor_audio,
+        interlocutor_video=interlocutor_video,
+        text=text,
+        voice=voice,
+        motion=motion,
+        emotion=emotion,
+        expressivity=expressivity,
+        seed=seed,
+        size=size,
+        fps=fps,
+        face=face,
+        crop=crop,
+        mix=mix,
+    )
+    _render(request, out, device, detector, steps, as_json)
+
+
+def _render(
+    request: RenderRequest, out: Path, device: str, detector: str, steps: int | None, as_json: bool
+) -> None:
+    from app.pipeline import VIDEO_SUFFIXES, Avatar
+    from app.progress import Reporter
+
+    check_output(out, VIDEO_SUFFIXES, request.inputs)  # before the seconds that loading takes
+    reporter = Reporter()
+    avatar = Avatar.load(device, detector, steps)
+    with reporter.progress() as progress:
+        result = avatar.render(request, out, progress, reporter.notify)
+    print_result(result.to_json(), str(result), as_json)
+
+
+@commands.command()
+def track(
+    video: o.Video,
+    out: o.MotionOut,
+    fps: o.Fps = FPS,
+    face: o.Face = RenderRequest.face,
+    detector: o.Detector = o.DETECTOR,
+    as_json: o.AsJson = False,
+) -> None:
+    """Turn a video into a motion file: what the face in it does."""
+    from app.progress import Reporter
+    from app.tracking import track_video
+    from motion2video.face import FaceTracker
+    from motion2video.video import exact_rate
+
+    exact_rate(fps)
+    check_output(out, o.MOTION_SUFFIXES, [video])
+    reporter = Reporter()
+    tracker = FaceTracker.load(detector)
+    with reporter.progress() as progress:
+        motion = track_video(video, tracker, fps, face, reporter.notify, progress)
+    _save_motion(motion, out, as_json)
+
+
+@commands.command()
+def motion(
+    out: o.MotionOut,
+    agent_audio: o.AgentAudio = None,
+    interlocutor_audio: o.InterlocutorAudio = None,
+    interlocutor_video: o.InterlocutorVideo = None,
+    text: o.Text = None,
+    voice: o.Voice = MotionRequest.voice,
+    emotion: o.Emotion = MotionRequest.emotion,
+    expressivity: o.Expressivity = MotionRequest.expressivity,
+    seed: o.Seed = MotionRequest.seed,
+    detector: o.Detector = o.DETECTOR,
+    device: o.Device = o.DEVICE,
+    as_json: o.AsJson = False,
+) -> None:
+    """Turn voices into a motion file, for `visavis render --motion` or an editor."""
+    from app.pipeline import make_motion
+    from app.progress import Reporter
+    from app.tracking import track_video
+    from app.voices import hear
+    from audio2motion.generator import MotionGenerator
+    from motion2video.face import FaceTracker
+
+    request = MotionRequest(
+        agent_audio=agent_audio,
+        interlocutor_audio=interlocutor_audio,
+        interlocutor_video=interlocutor_video,
+        text=text,
+        voice=voice,
+        emotion=emotion,
+        expressivity=expressivity,
+        seed=seed,
+    )
+    check_output(out, o.MOTION_SUFFIXES, request.inputs)
+    reporter = Reporter()
+    with reporter.progress() as progress:
+        voices = hear(
+            request,
+            lambda path: track_video(
+                path, FaceTracker.load(detector), FPS, "largest", reporter.notify, progress
+            ),
+            reporter.notify,
+        )
+        made = make_motion(request, voices, MotionGenerator.load(device=device), reporter.notify)
+    _save_motion(made, out, as_json)
+
+
+def _save_motion(motion: Motion, out: Path, as_json: bool) -> None:
+    motion.save(out)
+    seen = int(motion.mask.sum())
+    result = {
+        "out": str(out),
+        "frames": len(motion),
+        "fps": motion.fps,
+        "seconds": motion.seconds,
+        "valid_frames": seen,
+    }
+    text = f"{out}: {motion.seconds:.2f} s of motion ({len(motion)} frames at {motion.fps:g} fps)"
+    print_result(result, text, as_json)
+
+
+@commands.command()
+def doctor(
+    quick: Annotated[bool, typer.Option("--quick", help="Do not render a few frames.")] = False,
+    as_json: o.AsJson = False,
+) -> None:
+    """Say what is installed and whether a video can be made; exit code 1 when it cannot."""
+    from app.doctor import diagnose
+
+    report = diagnose(quick)
+    print_result(report.to_json(), str(report), as_json)
+    if not report.healthy:
+        raise typer.Exit(1)
+
+
+weights_commands = typer.Typer(help="List, verify and fetch weights.", no_args_is_help=True)
+commands.add_typer(weights_commands, name="weights")
+
+
+@weights_commands.command("list")
+def list_weights(as_json: o.AsJson = False) -> None:
+    """What weights there are, where each is found and under which terms."""
+    from app.inventory import all_weights, as_table
+
+    found = all_weights()
+    print_result([w.to_json() for w in found], as_table(found), as_json)
+
+
+@weights_commands.command("verify")
+def verify_weights(roles: o.Roles = None, as_json: o.AsJson = False) -> None:
+    """Hash weights and compare; exit code 2 when one that is needed is missing or wrong."""
+    from app.inventory import all_weights, as_table
+
+    found = all_weights(roles or ())
+    print_result([w.to_json() for w in found], as_table(found), as_json)
+    wrong = [w for w in found if not w.right and (roles or not w.optional)]
+    if wrong:
+        raise WeightsError("; ".join(w.problem for w in wrong))
+
+
+@weights_commands.command("fetch")
+def fetch_weights(roles: o.Roles = None, as_json: o.AsJson = False) -> None:
+    """Download weights from their official address into the cache; the hash is checked."""
+    from app.progress import Reporter
+    from weights import fetch, load_manifest
+
+    names = roles or [n for n, role in load_manifest().roles.items() if not role.optional]
+    reporter = Reporter()
+    paths = {}
+    with reporter.progress("bytes") as progress:
+        for name in names:
+            paths[name] = str(fetch(name, progress=partial(progress, f"fetching {name}")))
+    print_result(paths, "\n".join(f"{n}: {p}" for n, p in paths.items()), as_json)

@@ -1,0 +1,44 @@
+"""The embedded demo: a default photo and a short conversation in two synthetic voices."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from audio2motion.audio import SAMPLE_RATE, Waveform
+
+ASSETS = Path(__file__).with_name("assets")
+DEFAULT_PORTRAIT = ASSETS / "portraits" / "default.jpg"
+_SCRIPT = ASSETS / "demo.toml"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one person says after `pause` seconds of silence."""
+
+    who: str
+    pause: float
+    text: str
+
+
+def default_output() -> Path:
+    """demo.mp4 at the top of the checkout, or in the current folder when there is none."""
+    root = Path(__file__).resolve().parent.parent
+    return (root if (root / "pyproject.toml").is_file() else Path.cwd()) / "demo.mp4"
+
+
+def conversation(script: Path = _SCRIPT) -> tuple[Waveform, Waveform]:
+    """The voices of the agent and the interlocutor, in turns on one clock, equally long."""
+    from audio2motion.synthesis import synthesize
+
+    data = tomllib.loads(script.read_text(encoding="utf-8"))
+    voices: dict[str, list[np.ndarray]] = {"agent": [], "interlocutor": []}
+    for turn in (Turn(**table) for table in data["turns"]):
+        pause = np.zeros(round(turn.pause * SAMPLE_RATE), np.float32)
+        spoken = synthesize(turn.text, **data[turn.who]).samples
+        for who, parts in voices.items():
+            parts += [pause, spoken if who == turn.who else np.zeros_like(spoken)]
+    end = np.zeros(round(data["end"]["pause"] * SAMPLE_RATE), np.float32)
+    agent, interlocutor = (Waveform(np.concatenate([*parts, end])) for parts in voices.values())
+    return agent, interlocutor

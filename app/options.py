@@ -1,0 +1,87 @@
+"""The command line's options, each with its help, written once. Defaults: app/request.py."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from app import request
+
+DEVICE = "auto"
+DETECTOR = "mediapipe"
+MOTION_SUFFIXES = (".npz",)
+
+Portrait = Annotated[Path, Option("--portrait", help="Photo of the agent (jpg, png, webp, ...).")]
+AgentAudio = Annotated[
+    Path | None,
+    Option("--agent-audio", help="What the agent says: any sound or video file (wav, mp3, ...)."),
+]
+InterlocutorAudio = Annotated[
+    Path | None, Option("--interlocutor-audio", help="What the other person says.")
+]
+InterlocutorVideo = Annotated[
+    Path | None,
+    Option(
+        "--interlocutor-video",
+        help="The other person's face, which the agent sees; heard too, unless "
+        "--interlocutor-audio is given.",
+    ),
+]
+Text = Annotated[
+    str | None, Option("--text", help="Words for the agent to say, instead of --agent-audio.")
+]
+Voice = Annotated[
+    str, Option("--voice", help="espeak-ng voice for --text, e.g. en-us, de, en-gb+f3.")
+]
+MotionFile = Annotated[
+    Path | None,
+    Option("--motion", help="Motion file (.npz) that drives the face; audio is then only heard."),
+]
+Emotion = Annotated[
+    str,
+    Option(
+        "--emotion",
+        help="neutral, happiness, sadness, anger, fear, disgust, surprise or contempt.",
+    ),
+]
+Expressivity = Annotated[
+    float,
+    Option("--expressivity", help="How much the face moves: 0 (blinks, lips in sync) to 2."),
+]
+Seed = Annotated[int, Option("--seed", help="Another seed, another take; the same, the same.")]
+Size = Annotated[int, Option("--size", help="Longer side of the video in pixels, at most.")]
+Fps = Annotated[float, Option("--fps", help="Frames a second of the video.")]
+Face = Annotated[
+    str,
+    Option("--face", help="Which face of the photo: largest, leftmost, or its number."),
+]
+Crop = Annotated[
+    request.Crop, Option("--crop", help="Show the whole photo (full) or only the head.")
+]
+Mix = Annotated[request.Mix, Option("--mix", help="Whose voice the video has: agent, or both.")]
+Device = Annotated[str, Option("--device", help="auto, cpu or cuda.")]
+Detector = Annotated[
+    str,
+    Option(
+        "--detector",
+        help="mediapipe, or insightface (its model packs are for non-commercial use only).",
+    ),
+]
+Steps = Annotated[
+    int | None, Option("--steps", help="Diffusion steps of the renderer.", show_default="its own")
+]
+VideoOut = Annotated[
+    Path,
+    Option("--out", help="The video (.mp4, .mov, .mkv); replaced only by a complete new one."),
+]
+DemoOut = Annotated[
+    Path | None,
+    Option("--out", help="The video.", show_default="demo.mp4 at the top of the checkout, or here"),
+]
+DemoPortrait = Annotated[
+    Path | None, Option("--portrait", help="Another photo.", show_default="the embedded one")
+]
+MotionOut = Annotated[Path, Option("--out", help="The motion file (.npz).")]
+AsJson = Annotated[bool, Option("--json", help="One JSON object on stdout and nothing else there.")]
+Video = Annotated[Path, Argument(help="A video of one person.")]
+Roles = Annotated[list[str] | None, Argument(help="Names of weights; all needed ones if none.")]

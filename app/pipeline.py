@@ -1,0 +1,257 @@
+"""Avatar: a photo and two voices to a video; the one place where both packages meet."""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+import numpy as np
+from jaxtyping import UInt8
+
+from app.output import check_output
+from app.rate import resampled
+from app.request import (
+    MotionFields,
+    MotionRequest,
+    Notify,
+    Progress,
+    RenderFields,
+    RenderRequest,
+    Source,
+)
+from app.result import RenderResult, used_weights, versions
+from app.tracking import track_video
+from app.voices import Track, Voices, hear, load_sound
+from audio2motion.audio import SAMPLE_RATE, Dyad, Waveform
+from motion2video.motion import FPS, Motion
+from weights.errors import InputError, MotionError
+
+if TYPE_CHECKING:
+    from audio2motion.generator import MotionGenerator
+    from motion2video.face import FaceTracker
+    from motion2video.portrait import Portrait
+    from motion2video.renderer import Renderer
+
+Frames = Iterator[UInt8[np.ndarray, "H W 3"]]
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
+_MOTION_CHUNK = 5
+
+
+@dataclass(frozen=True, eq=False)
+class _Shot:
+    """What a request comes to: `frames` frames of `portrait`, moved by `motions` at `fps`."""
+
+    portrait: "Portrait"
+    motions: Iterator[Motion]
+    frames: int
+    sound: Waveform | None
+
+
+@dataclass(frozen=True, eq=False)
+class Avatar:
+    """The loaded parts; load once, render many. They do not change, so threads may share them."""
+
+    tracker: "FaceTracker"
+    generator: "MotionGenerator"
+    renderer: "Renderer"
+
+    @staticmethod
+    def load(
+        device: str = "auto", detector: str = "mediapipe", steps: int | None = None
+    ) -> "Avatar":
+        """Load every part. `device` is auto, cpu or cuda; `steps` is how many steps the
+        renderer's diffusion takes (None: its own default).
+
+        Raises WeightsError for weights that are missing or wrong, DependencyError for a device
+        or package that is not there.
+        """
+        from audio2motion.generator import MotionGenerator
+        from motion2video.face import FaceTracker
+        from motion2video.renderer import RenderConfig, Renderer
+
+        try:
+            config = RenderConfig() if steps is None else RenderConfig(steps=steps)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        renderer = Renderer.load(config, device=device)
+        generator = MotionGenerator.load(device=str(renderer.device))
+        return Avatar(FaceTracker.load(detector), generator, renderer)
+
+    def animate(
+        self,
+        *,
+        out: Source,
+        progress: Progress | None = None,
+        notify: Notify | None = None,
+        **fields: Unpack[RenderFields],
+    ) -> RenderResult:
+        """Make a video file; the keywords are the fields of RenderRequest.
+
+        `progress` is called with what is being done, frames done and frames in all, `notify` with
+        each notice as it comes up (the result has all of them). `out` appears only when complete.
+        Raises a VisavisError for input that cannot be used and output that cannot be written.
+        """
+        return self.render(RenderRequest(**fields), out, progress, notify)
+
+    def render(
+        self,
+        request: RenderRequest,
+        out: Source,
+        progress: Progress | None = None,
+        notify: Notify | None = None,
+    ) -> RenderResult:
+        """As `animate`, for a request that is there already."""
+        from motion2video.video import VideoWriter
+
+        started = time.perf_counter()
+        out = Path(out)
+        check_output(out, VIDEO_SUFFIXES, request.inputs)
+        notices: list[str] = []
+        shot = self._prepare(request, _both(notices.append, notify), progress)
+        height, width = shot.portrait.image.shape[:2]
+        if out.exists():
+            _both(notices.append, notify)(f"{out} was there already and is replaced")
+        sound, drawing = shot.sound, time.perf_counter()
+        with VideoWriter(
+            out,
+            size=(width, height),
+            fps=request.fps,
+            audio=None if sound is None else sound.samples,
+            sample_rate=SAMPLE_RATE if sound is None else sound.sample_rate,
+        ) as writer:
+            for frame in self._draw(shot, request.seed):
+                writer.write(frame[None])
+                if progress is not None:
+                    progress("rendering", writer.frames, shot.frames)
+        ended, done, rate = time.perf_counter(), writer.frames, float(writer.rate)
+        return RenderResult(
+            out=os.fspath(out),
+            frames=done,
+            fps=rate,
+            seconds=done / rate,
+            wall_seconds=ended - started,
+            render_fps=done / (ended - drawing),
+            size=(width, height),
+            seed=request.seed,
+            face_box=shot.portrait.face.box,
+            notices=tuple(notices),
+            settings={**request.describe(), **self._settings},
+            weights=used_weights(),
+            versions=versions(),
+        )
+
+    def frames(self, *, notify: Notify | None = None, **fields: Unpack[RenderFields]) -> Frames:
+        """The frames of a video, one by one as they are made; no file is written.
+
+        Input that cannot be used raises here, not at the first frame.
+        """
+        request = RenderRequest(**fields)
+        shot = self._prepare(request, _both(notify), None)
+        return self._draw(shot, request.seed)
+
+    def motion(self, *, notify: Notify | None = None, **fields: Unpack[MotionFields]) -> Motion:
+        """The agent's motion at 25 fps; the keywords are the fields of MotionRequest."""
+        request, notify = MotionRequest(**fields), _both(notify)
+        voices = hear(request, self._tracked(notify, None), notify)
+        return make_motion(request, voices, self.generator, notify)
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {"steps": self.renderer.config.steps, "device": str(self.renderer.device)}
+
+    def _prepare(self, request: RenderRequest, notify: Notify, progress: Progress | None) -> _Shot:
+        """Read every input; what is left to do is to draw."""
+        from motion2video.portrait import Portrait
+        from motion2video.video import exact_rate
+
+        portrait = Portrait.load(
+            request.portrait,
+            tracker=self.tracker,
+            face=request.face,
+            size=request.size,
+            crop=request.crop,
+        )
+        for notice in portrait.notices:
+            notify(notice)
+        both = request.mix == "both"
+        if request.motion is not None:
+            motion = _load_motion(request.motion)
+            sound = load_sound(request).mixed(both)
+            if sound is not None and abs(sound.seconds - motion.seconds) > 1 / request.fps:
+                done = "cut" if sound.seconds > motion.seconds else "followed by silence"
+                notify(
+                    f"the sound lasts {sound.seconds:.2f} s and the motion {motion.seconds:.2f} s:"
+                    f" the sound is {done}"
+                )
+            parts, seconds = iter([motion]), motion.seconds
+        else:
+            voices = hear(request, self._tracked(notify, progress), notify)
+            dyad = _dyad(voices, notify)
+            sound = voices.mixed(both) or Waveform.silence(dyad.seconds)
+            if voices.agent is None and not both:
+                notify(
+                    "the agent says nothing, so the video is silent (mix both to hear the other)"
+                )
+            parts, seconds = stream_motion(request, voices, dyad, self.generator), dyad.frames / FPS
+        rate = float(exact_rate(request.fps))
+        return _Shot(portrait, resampled(parts, rate), max(1, round(seconds * rate)), sound)
+
+    def _draw(self, shot: _Shot, seed: int) -> Frames:
+        small = (part for motion in shot.motions for part in _cut(motion))
+        return self.renderer.stream(shot.portrait, small, seed=seed)
+
+    def _tracked(self, notify: Notify, progress: Progress | None) -> Track:
+        return lambda path: track_video(path, self.tracker, FPS, "largest", notify, progress)
+
+
+def stream_motion(
+    request: MotionRequest, voices: Voices, dyad: Dyad, generator: "MotionGenerator"
+) -> Iterator[Motion]:
+    """The agent's motion at 25 fps, piece by piece, exactly `dyad.frames` frames in all."""
+    return generator.stream(
+        dyad.chunks(generator.frame_size),
+        seed=request.seed,
+        controls=request.controls,
+        interlocutor_motion=voices.seen(dyad.frames),
+    )
+
+
+def make_motion(
+    request: MotionRequest, voices: Voices, generator: "MotionGenerator", notify: Notify
+) -> Motion:
+    """The agent's whole motion at 25 fps."""
+    dyad = _dyad(voices, notify)
+    return Motion.concat(list(stream_motion(request, voices, dyad, generator)))
+
+
+def _dyad(voices: Voices, notify: Notify) -> Dyad:
+    dyad, notices = voices.dyad()
+    for notice in notices:
+        notify(notice)
+    return dyad
+
+
+def _load_motion(source: Source | Motion) -> Motion:
+    motion = source if isinstance(source, Motion) else Motion.load(source)
+    if not len(motion):
+        raise MotionError("got a motion without frames; wanted at least one")
+    return motion
+
+
+def _cut(motion: Motion) -> Iterator[Motion]:
+    """A motion in pieces small enough that their frames need little memory."""
+    for start in range(0, len(motion), _MOTION_CHUNK):
+        yield motion[start : start + _MOTION_CHUNK]
+
+
+def _both(*receivers: Notify | None) -> Notify:
+    """One receiver that passes each notice on to all of them."""
+
+    def notify(notice: str) -> None:
+        for receive in receivers:
+            if receive is not None:
+                receive(notice)
+
+    return notify

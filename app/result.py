@@ -1,0 +1,71 @@
+"""What a render gives back: plain values, ready for JSON."""
+
+import dataclasses
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from weights import load_manifest
+
+PATH_ROLES = (
+    "face_landmarker",
+    "face_basis",
+    "autoencoder",
+    "denoiser",
+    "speech_encoder",
+    "motion_generator",
+)
+"""The weights that the main path cannot do without."""
+_PACKAGES = ("visavis", "torch", "numpy", "mediapipe", "av", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class RenderResult:
+    """A finished video. `size` is (width, height) in pixels, `seconds` the length of the video,
+    `wall_seconds` how long the call took, `render_fps` frames a second of drawing and encoding,
+    `face_box` where the face is, (x0, y0, x1, y1) in pixels of the video's first frame,
+    `weights` role to SHA-256.
+    """
+
+    out: str
+    frames: int
+    fps: float
+    seconds: float
+    wall_seconds: float
+    render_fps: float
+    size: tuple[int, int]
+    seed: int
+    face_box: tuple[float, float, float, float]
+    notices: tuple[str, ...]
+    settings: dict[str, Any]
+    weights: dict[str, str]
+    versions: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as an object of plain JSON values."""
+        return dataclasses.asdict(self)
+
+    def __str__(self) -> str:
+        width, height = self.size
+        return (
+            f"{self.out}: {self.seconds:.2f} s of video ({self.frames} frames at {self.fps:g} "
+            f"fps, {width} x {height}) made in {self.wall_seconds:.1f} s, "
+            f"{self.render_fps:.1f} frames/s"
+        )
+
+
+def used_weights() -> dict[str, str]:
+    """Role to SHA-256 of the weights of the main path, as the manifest has them."""
+    roles = load_manifest().roles
+    return {name: roles[name].sha256 for name in PATH_ROLES}
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of what a result depends on; a package that is not there is left out."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,463 @@
+"""MotionGenerator: two voices in, the agent's motion out, as a stream.
+
+Everything happens in chunks of 5 frames. The agent's voice is heard 5 frames ahead, so the first
+chunk of motion comes when two chunks of sound are there. Whatever the sizes of the pieces that are
+given to `step`, the computation is the same, chunk by chunk: same bits. `generate` is the fold of
+`step`.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from audio2motion.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad
+from audio2motion.condition import (
+    INPUTS,
+    LOOK_AHEAD,
+    Condition,
+    Controls,
+    agent_window,
+)
+from audio2motion.events import BLINK_CHANNELS, LOOK_CHANNELS, EventState, step_events
+from audio2motion.model import CHUNK, Cache, ModelConfig, MotionNetwork, correlate
+from audio2motion.speech import SpeechEncoder, SpeechFeatures, VoiceState, load_strictly
+from motion2video.flow import euler, frame_noise, heun, time_grid
+from motion2video.motion import (
+    DETAIL,
+    EXPRESSION,
+    EXPRESSION_NAMES,
+    FPS,
+    MOTION_DIM,
+    Motion,
+)
+from weights.errors import InputError, MotionError, StateError
+from weights.tensors import load_safetensors
+
+CHUNK_SAMPLES = CHUNK * SAMPLES_PER_FRAME
+GATE_LOW, GATE_HIGH = 0.15, 0.5
+"""Probabilities of speech at which the mouth is held shut and let go."""
+GATE_ATTACK = 2
+"""Frames that the mouth may open before the first sound of speech."""
+GATE_RELEASE = 0.2
+"""How far the gate closes per frame: 200 ms in all."""
+# The mouth as an instrument of speech; a smile or a frown is none.
+_NO_SPEECH = ("mouthSmile", "mouthFrown", "mouthDimple", "mouthLeft", "mouthRight")
+SPEECH_CHANNELS = tuple(
+    i
+    for i, name in enumerate(EXPRESSION_NAMES)
+    if name.startswith(("jaw", "mouth")) and not name.startswith(_NO_SPEECH)
+) + tuple(range(DETAIL.start, DETAIL.stop))
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """How to sample.
+
+    `steps` of the ODE solver (2..16; `solver` "euler" or "heun"); one guidance scale per input
+    (1 = off; others cost one more network evaluation each); `temperature` scales the noise of
+    everything but speech, `lip_temperature` that of the speech channels. Raises InputError.
+    """
+
+    steps: int = 4
+    solver: str = "euler"
+    agent_scale: float = 1.0
+    interlocutor_scale: float = 1.0
+    interlocutor_motion_scale: float = 1.0
+    controls_scale: float = 1.0
+    temperature: float = 1.0
+    lip_temperature: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= 64:
+            raise InputError(f"got {self.steps} steps; wanted 1 to 64")
+        if self.solver not in ("euler", "heun"):
+            raise InputError(f"there is no solver {self.solver!r}; wanted euler or heun")
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """The guidance scales in the order of INPUTS."""
+        return (
+            self.agent_scale,
+            self.interlocutor_scale,
+            self.interlocutor_motion_scale,
+            self.controls_scale,
+        )
+
+
+class _Ticket:
+    """Shared by the states of one stream: which of them is the latest."""
+
+    def __init__(self) -> None:
+        self.latest = 0
+
+
+@dataclass(frozen=True, eq=False)
+class GeneratorState:
+    """Where a stream stands. Values only; use each once and go on with the one returned.
+
+    `rest_*` is sound that does not fill a chunk yet and `motion_*` the interlocutor's motion not
+    used yet; `waiting` holds the agent's features from frame `frame` on, and the interlocutor's
+    of the chunk that is still to be made.
+    """
+
+    ticket: _Ticket
+    serial: int
+    seed: int
+    controls: Controls
+    received: int
+    frame: int
+    rest_agent: Float[np.ndarray, "n"]
+    rest_interlocutor: Float[np.ndarray, "n"]
+    rest_present: Bool[np.ndarray, "n"]
+    motion_values: Float[np.ndarray, "m 90"]
+    motion_valid: Bool[np.ndarray, "m"]
+    motion_start: int
+    agent: VoiceState
+    interlocutor: VoiceState
+    waiting: "Chunk | None"
+    cache: Cache
+    gate: float
+    events: EventState
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Five frames of everything that was heard and seen."""
+
+    agent: SpeechFeatures
+    interlocutor: SpeechFeatures
+    interlocutor_present: Float[Tensor, "5"]
+    motion: Float[Tensor, "5 90"]
+    motion_present: Float[Tensor, "5"]
+
+
+class MotionGenerator:
+    """Makes the agent's motion. Does not change after loading and serves any number of streams;
+    what belongs to a stream is in its GeneratorState.
+    """
+
+    sample_rate = SAMPLE_RATE
+    frame_size = CHUNK
+    delay_frames = LOOK_AHEAD
+
+    def __init__(
+        self,
+        encoder: SpeechEncoder,
+        network: MotionNetwork,
+        config: GeneratorConfig,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.encoder = encoder.to(device).eval().requires_grad_(False)
+        self.network = network.to(device).eval().requires_grad_(False)
+        self.config = config
+        self.device = torch.device(device)
+        temperature = torch.full((MOTION_DIM,), config.temperature)
+        temperature[list(SPEECH_CHANNELS)] = config.lip_temperature
+        self._temperature = temperature.to(self.device)
+
+    @staticmethod
+    def load(
+        config: GeneratorConfig | None = None, device: torch.device | str = "cpu"
+    ) -> "MotionGenerator":
+        """The embedded generator (roles `speech_encoder` and `motion_generator`).
+
+        Raises WeightsError when they are missing or do not fit.
+        """
+        tensors, header = load_safetensors("motion_generator")
+        network = MotionNetwork(ModelConfig.from_header(header["model"]))
+        load_strictly(network, tensors, "motion generator")
+        return MotionGenerator(SpeechEncoder.load(), network, config or GeneratorConfig(), device)
+
+    def init_state(self, seed: int = 0, controls: Controls | None = None) -> GeneratorState:
+        """The beginning of a stream: both silent, the agent at rest."""
+        empty = np.empty(0, np.float32)
+        return GeneratorState(
+            ticket=_Ticket(),
+            serial=0,
+            seed=seed,
+            controls=controls or Controls(),
+            received=0,
+            frame=0,
+            rest_agent=empty,
+            rest_interlocutor=empty,
+            rest_present=np.empty(0, bool),
+            motion_values=np.empty((0, MOTION_DIM), np.float32),
+            motion_valid=np.empty(0, bool),
+            motion_start=0,
+            agent=self.encoder.init_state(),
+            interlocutor=self.encoder.init_state(),
+            waiting=None,
+            cache=self.network.empty_cache(),
+            gate=0.0,
+            events=EventState(),
+        )
+
+    @torch.inference_mode()
+    def step(
+        self, state: GeneratorState, dyad: Dyad, interlocutor_motion: Motion | None = None
+    ) -> tuple[GeneratorState, Motion]:
+        """Take in a piece of both voices, of any length; returns the motion that is ready.
+
+        `interlocutor_motion` (25 fps) goes on where the last one ended and should be there with
+        the sound of its frames: what comes after its chunk was made is left out. Frames t of
+        the result depend on sound up to frame t + `delay_frames`. Raises StateError for a state
+        that was used already, MotionError for another frame rate.
+        """
+        state = self._take(state)
+        state = _append(state, dyad, interlocutor_motion)
+        return self._advance(state)
+
+    @torch.inference_mode()
+    def flush(self, state: GeneratorState) -> tuple[GeneratorState, Motion]:
+        """End the stream; returns its last frames, so that as many came out as went in.
+
+        The state returned is finished: using it raises StateError.
+        """
+        state = self._take(state)
+        total = -(-state.received // SAMPLES_PER_FRAME)
+        silence = -(-total // CHUNK) * CHUNK_SAMPLES + CHUNK_SAMPLES - state.received
+        zeros = np.zeros(silence, np.float32)
+        present = bool(len(state.rest_present) and state.rest_present[-1])
+        state = replace(
+            state,
+            rest_agent=np.concatenate([state.rest_agent, zeros]),
+            rest_interlocutor=np.concatenate([state.rest_interlocutor, zeros]),
+            rest_present=np.concatenate([state.rest_present, np.full(silence, present)]),
+        )
+        made = state.frame
+        state, motion = self._advance(state)
+        state.ticket.latest = -1
+        return state, motion[: total - made]
+
+    def stream(
+        self,
+        chunks: Iterable[Dyad],
+        seed: int = 0,
+        controls: Controls | None = None,
+        interlocutor_motion: Motion | None = None,
+    ) -> Iterator[Motion]:
+        """Motion as it becomes ready, for pieces of sound of any length."""
+        state = self.init_state(seed, controls)
+        pending = _at_own_rate(interlocutor_motion)
+        for dyad in chunks:
+            state, motion = self.step(state, dyad, pending)
+            pending = None
+            if len(motion):
+                yield motion
+        _, motion = self.flush(state)
+        if len(motion):
+            yield motion
+
+    def generate(
+        self,
+        dyad: Dyad,
+        interlocutor_motion: Motion | None = None,
+        seed: int = 0,
+        controls: Controls | None = None,
+    ) -> Motion:
+        """The whole motion of a recording: exactly `dyad.frames` frames."""
+        parts = list(self.stream([dyad], seed, controls, interlocutor_motion))
+        return Motion.concat([Motion.neutral(0), *parts])
+
+    def _take(self, state: GeneratorState) -> GeneratorState:
+        """The state to work on; marks the one given as used."""
+        if state.ticket.latest != state.serial:
+            raise StateError(
+                "this stream state was used already, or its stream has ended; go on with the "
+                "state that the last step returned, or start a new stream"
+            )
+        state.ticket.latest += 1
+        return replace(state, serial=state.serial + 1)
+
+    def _advance(self, state: GeneratorState) -> tuple[GeneratorState, Motion]:
+        """Make every chunk for which the sound is there: the one loop."""
+        parts = [Motion.neutral(0)]
+        used = 0
+        while len(state.rest_agent) - used >= CHUNK_SAMPLES:
+            piece = slice(used, used + CHUNK_SAMPLES)
+            state, heard = self._hear(state, piece)
+            used += CHUNK_SAMPLES
+            if state.waiting is not None:
+                state, motion = self._make(state, state.waiting, heard)
+                parts.append(motion)
+            state = replace(state, waiting=heard)
+        rest = slice(used, None)
+        state = replace(
+            state,
+            rest_agent=state.rest_agent[rest].copy(),
+            rest_interlocutor=state.rest_interlocutor[rest].copy(),
+            rest_present=state.rest_present[rest].copy(),
+        )
+        return state, Motion.concat(parts)
+
+    def _hear(self, state: GeneratorState, piece: slice) -> tuple[GeneratorState, Chunk]:
+        """Features of one more chunk of sound and of the motion seen with it."""
+        agent, heard = self.encoder.step(state.agent, state.rest_agent[piece])
+        other, other_heard = self.encoder.step(state.interlocutor, state.rest_interlocutor[piece])
+        present = state.rest_present[piece].reshape(CHUNK, -1).all(1)
+        start = state.frame + (CHUNK if state.waiting is not None else 0)
+        at = np.arange(start, start + CHUNK) - state.motion_start
+        known = (at >= 0) & (at < len(state.motion_values))
+        values = np.zeros((CHUNK, MOTION_DIM), np.float32)
+        values[known] = state.motion_values[at[known]]
+        known[known] = state.motion_valid[at[known]]
+        drop = max(0, min(start + CHUNK - state.motion_start, len(state.motion_values)))
+        state = replace(
+            state,
+            agent=agent,
+            interlocutor=other,
+            motion_values=state.motion_values[drop:],
+            motion_valid=state.motion_valid[drop:],
+            motion_start=state.motion_start + drop,
+        )
+        chunk = Chunk(
+            heard,
+            other_heard,
+            self._tensor(present),
+            self._tensor(values),
+            self._tensor(known),
+        )
+        return state, chunk
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array.astype(np.float32)).to(self.device)
+
+    def _make(
+        self, state: GeneratorState, now: Chunk, ahead: Chunk
+    ) -> tuple[GeneratorState, Motion]:
+        """The motion of chunk `now`, with the agent's voice of the chunk `ahead` known."""
+        condition = self._condition(state.controls, now, ahead)
+        embedded = self.network.embed(condition)
+        x_1 = self._sample(state, condition, embedded)
+        cache = self.network.commit(x_1, embedded, state.cache)
+        values = self.network.denormalise(x_1[0]).cpu().numpy()
+        activity = torch.cat([now.agent.activity, ahead.agent.activity]).cpu().numpy()
+        other = (now.interlocutor.activity * now.interlocutor_present).cpu().numpy()
+        values, gate, events = _finish(values, activity, other, state)
+        state = replace(state, cache=cache, gate=gate, events=events, frame=state.frame + CHUNK)
+        return state, Motion(values)
+
+    def _condition(self, controls: Controls, now: Chunk, ahead: Chunk) -> Condition:
+        joined = [
+            torch.cat([getattr(now.agent, name), getattr(ahead.agent, name)])
+            for name in ("features", "energy", "activity")
+        ]
+        agent = agent_window(*joined)
+        other = now.interlocutor
+        sound = torch.cat([other.features, other.energy[:, None], other.activity[:, None]], 1)
+        seen = now.motion_present[:, None]
+        motion = torch.cat([self.network.normalise(now.motion) * seen, seen], 1)
+        one = torch.ones(CHUNK, device=self.device)
+        present = torch.stack([one, now.interlocutor_present, now.motion_present, one], 1)
+        vector = controls.vector.to(self.device).expand(CHUNK, -1)
+        return Condition(agent[None], sound[None], motion[None], vector[None], present[None])
+
+    def _sample(
+        self, state: GeneratorState, condition: Condition, embedded: Tensor
+    ) -> Float[Tensor, "1 5 90"]:
+        """Solve the ODE from this chunk's noise to its motion."""
+        noise = frame_noise(state.seed, state.frame, CHUNK, (MOTION_DIM,)).to(self.device)
+        correlation = self.network.config.noise_correlation
+        x_0 = correlate(noise[None], correlation) * self._temperature
+        guided = [(i, s) for i, s in enumerate(self.config.scales) if s != 1.0]
+        every = torch.cat(
+            [embedded, *(self.network.embed(condition.without(INPUTS[i])) for i, _ in guided)]
+        )
+
+        def velocity(x: Tensor, t: Tensor) -> Tensor:
+            found = self.network.velocity(
+                x.expand(len(every), -1, -1), float(t), every, state.cache
+            )
+            total = found[:1]
+            for row, (_, scale) in enumerate(guided, 1):
+                total = total + (scale - 1) * (found[:1] - found[row : row + 1])
+            return total
+
+        solve = euler if self.config.solver == "euler" else heun
+        return solve(velocity, x_0, time_grid(self.config.steps))
+
+
+def _append(state: GeneratorState, dyad: Dyad, motion: Motion | None) -> GeneratorState:
+    """The state with a piece of sound and motion waiting in it."""
+    count = len(dyad.agent)
+    other = dyad.interlocutor.samples if dyad.interlocutor else np.zeros(count, np.float32)
+    present = np.full(count, dyad.interlocutor is not None)
+    state = replace(
+        state,
+        received=state.received + count,
+        rest_agent=np.concatenate([state.rest_agent, dyad.agent.samples]),
+        rest_interlocutor=np.concatenate([state.rest_interlocutor, other]),
+        rest_present=np.concatenate([state.rest_present, present]),
+    )
+    if motion is None:
+        return state
+    if motion.fps != FPS:
+        raise MotionError(f"got the interlocutor's motion at {motion.fps} fps; wanted {FPS}")
+    return replace(
+        state,
+        motion_values=np.concatenate([state.motion_values, motion.values]),
+        motion_valid=np.concatenate([state.motion_valid, motion.mask]),
+    )
+
+
+def _at_own_rate(motion: Motion | None) -> Motion | None:
+    return motion if motion is None or motion.fps == FPS else motion.resample(FPS)
+
+
+def _finish(
+    values: Float[np.ndarray, "5 90"],
+    activity: Float[np.ndarray, "10"],
+    interlocutor_activity: Float[np.ndarray, "5"],
+    state: GeneratorState,
+) -> tuple[Float[np.ndarray, "5 90"], float, EventState]:
+    """From the network's motion to the face's: shut mouth in silence, controls, blinks, gaze."""
+    gates, gate = mouth_gate(activity, state.gate)
+    values = values.copy()
+    values[:, SPEECH_CHANNELS] *= gates[:, None]
+    values[:, LOOK_CHANNELS] *= 0.5
+    events = state.events
+    added = []
+    for i in range(CHUNK):
+        events, event = step_events(
+            events,
+            state.seed,
+            state.frame + i,
+            bool(activity[i + GATE_ATTACK] > GATE_HIGH),
+            bool(interlocutor_activity[i] > GATE_HIGH),
+            state.controls.gaze,
+        )
+        added.append(event)
+    overlay = np.stack(added)
+    blink = overlay[:, BLINK_CHANNELS].copy()
+    overlay[:, BLINK_CHANNELS] = 0
+    values = state.controls.apply(values + overlay)
+    lids = list(BLINK_CHANNELS)
+    # A lid that is half down already has less far to go.
+    values[:, lids] = values[:, lids] + blink * (1 - np.clip(values[:, lids], 0, 1))
+    values[:, EXPRESSION] = np.clip(values[:, EXPRESSION], 0, 1)
+    values[:, 0] = 0
+    return values.astype(np.float32), gate, events
+
+
+def mouth_gate(
+    activity: Float[np.ndarray, "n"], gate: float
+) -> tuple[Float[np.ndarray, "5"], float]:
+    """How far the mouth may follow the voice, 0..1, for the first 5 of the frames given.
+
+    Opens GATE_ATTACK frames before speech and closes over 200 ms after it. Returns the value to
+    go on with as well.
+    """
+    wanted = np.clip((activity - GATE_LOW) / (GATE_HIGH - GATE_LOW), 0, 1)
+    gates = np.empty(CHUNK, np.float32)
+    for i in range(CHUNK):
+        # Two frames of warning open it in two steps instead of one.
+        rise = max(wanted[i], 0.9 * wanted[i + 1], 0.5 * wanted[i + GATE_ATTACK])
+        gate = float(max(rise, gate - GATE_RELEASE))
+        gates[i] = gate
+    return gates, gate
+
+

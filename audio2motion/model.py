@@ -1,0 +1,250 @@
+"""The motion network: velocity(x_t, t, condition) over motion tokens, one token a frame.
+
+A causal transformer. A chunk of frames is denoised together while it attends to itself and, through
+cached keys and values, to the clean frames before it. The network says what the clean frame is and
+the velocity follows from that: v = (x_1 - x_t) / (1 - t).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from audio2motion.condition import Condition, ConditionEmbedding
+from motion2video.motion import MOTION_DIM
+from weights.errors import WeightsError
+
+CHUNK = 5
+LATEST_TIME = 0.95
+"""The velocity is not asked for any nearer to the data: it divides by 1 - t."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of the network; stored in the header of its weights."""
+
+    width: int = 192
+    layers: int = 6
+    heads: int = 6
+    hidden: int = 640
+    history: int = 50
+    speech_features: int = 128
+    noise_correlation: float = 0.8
+
+    @staticmethod
+    def from_header(config: dict) -> "ModelConfig":
+        """From a weights header. Raises WeightsError for keys that do not fit."""
+        try:
+            return ModelConfig(**config)
+        except TypeError as error:
+            raise WeightsError(f"the motion generator's header does not fit: {error}") from error
+
+
+@dataclass(frozen=True, eq=False)
+class Cache:
+    """Keys (before their rotation) and values of the last frames, [layers, b, heads, history, d];
+    of those, the last `filled` count.
+    """
+
+    keys: Float[Tensor, "l b h n d"]
+    values: Float[Tensor, "l b h n d"]
+    filled: int
+
+
+def rotate(x: Float[Tensor, "b h t d"], start: int) -> Float[Tensor, "b h t d"]:
+    """Rotary position embedding (Su et al. 2021) for positions start, start + 1, ..."""
+    half = x.shape[-1] // 2
+    rate = torch.exp(torch.arange(half, device=x.device) * (-math.log(1000.0) / half))
+    at = torch.arange(start, start + x.shape[-2], device=x.device)
+    angle = at[:, None] * rate
+    cos, sin = angle.cos(), angle.sin()
+    a, b = x[..., :half], x[..., half:]
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
+
+
+class _Block(nn.Module):
+    """Attention and a pointwise network, both modulated by the flow time."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.heads = config.heads
+        self.norm_1 = nn.LayerNorm(width, elementwise_affine=False)
+        self.norm_2 = nn.LayerNorm(width, elementwise_affine=False)
+        self.queries = nn.Linear(width, width)
+        self.keys_values = nn.Linear(width, 2 * width)
+        self.mix = nn.Linear(width, width)
+        self.up = nn.Linear(width, config.hidden)
+        self.down = nn.Linear(config.hidden, width)
+        self.shift = nn.Parameter(torch.zeros(6, width))
+
+    def _split(self, x: Float[Tensor, "b t w"]) -> Float[Tensor, "b h t d"]:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b t w"],
+        time: Float[Tensor, "b t 6 w"],
+        past: tuple[Tensor, Tensor] | None,
+        mask: Bool[Tensor, "t n"],
+        wrap: int,
+    ) -> tuple[Float[Tensor, "b t w"], Tensor, Tensor]:
+        """The tokens after this block, and their keys and values. With `wrap` > 0 the positions
+        start again after that many tokens (the second copy of a sequence in training).
+        """
+        scale_1, move_1, gate_1, scale_2, move_2, gate_2 = (time + self.shift).unbind(-2)
+        y = self.norm_1(x) * (1 + scale_1) + move_1
+        query = self._split(self.queries(y))
+        key, value = (self._split(z) for z in self.keys_values(y).chunk(2, -1))
+        keys, values = key, value
+        start = 0
+        if past is not None:
+            keys, values = torch.cat([past[0], key], 2), torch.cat([past[1], value], 2)
+            start = past[0].shape[2]
+        if wrap:
+            query = torch.cat([rotate(q, 0) for q in query.split(wrap, 2)], 2)
+            keys = torch.cat([rotate(k, 0) for k in keys.split(wrap, 2)], 2)
+        else:
+            query, keys = rotate(query, start), rotate(keys, 0)
+        seen = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+        x = x + gate_1 * self.mix(seen.transpose(1, 2).flatten(2))
+        y = self.norm_2(x) * (1 + scale_2) + move_2
+        return x + gate_2 * self.down(F.gelu(self.up(y))), key, value
+
+
+class MotionNetwork(nn.Module):
+    """Motion tokens are z-scored: `normalise` and `denormalise` hold the statistics."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.register_buffer("mean", torch.zeros(MOTION_DIM))
+        self.register_buffer("std", torch.ones(MOTION_DIM))
+        self.enter = nn.Linear(MOTION_DIM, width)
+        self.condition = ConditionEmbedding(config.speech_features, width)
+        self.time = nn.Sequential(nn.Linear(64, width), nn.SiLU(), nn.Linear(width, 6 * width))
+        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(width)
+        self.leave = nn.Linear(width, MOTION_DIM)
+        self.direct = nn.Linear(width, MOTION_DIM)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.normal_(self.direct.weight, std=0.01)
+
+    def normalise(self, values: Float[Tensor, "*b t 90"]) -> Float[Tensor, "*b t 90"]:
+        """Motion values to what the network works on."""
+        return (values - self.mean) / self.std
+
+    def denormalise(self, tokens: Float[Tensor, "*b t 90"]) -> Float[Tensor, "*b t 90"]:
+        """Back to motion values."""
+        return tokens * self.std + self.mean
+
+    def embed(self, condition: Condition) -> Float[Tensor, "b t w"]:
+        """What the condition adds to the tokens; the same at every flow time."""
+        return self.condition(condition)
+
+    def empty_cache(self, batch: int = 1) -> Cache:
+        """No history yet."""
+        c = self.config
+        shape = (c.layers, batch, c.heads, c.history, c.width // c.heads)
+        return Cache(self.mean.new_zeros(shape), self.mean.new_zeros(shape), 0)
+
+    def _time(self, t: Float[Tensor, "*b"]) -> Float[Tensor, "*b 6 w"]:
+        rate = torch.exp(torch.arange(32, device=t.device) * (-math.log(200.0) / 32))
+        angle = t[..., None] * 200.0 * rate
+        return self.time(torch.cat([angle.cos(), angle.sin()], -1)).unflatten(-1, (6, -1))
+
+    def _clean(self, x: Tensor, embedded: Tensor) -> Float[Tensor, "b t 90"]:
+        return self.leave(self.norm(x)) + self.direct(embedded)
+
+    def _run(
+        self, tokens: Tensor, embedded: Tensor, t: float, cache: Cache
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """One chunk against the cached past: last hidden state, keys and values per layer."""
+        count, history = tokens.shape[1], self.config.history
+        slots = torch.arange(history, device=tokens.device) >= history - cache.filled
+        inside = torch.ones(count, count, dtype=torch.bool, device=tokens.device).tril()
+        mask = torch.cat([slots.expand(count, -1), inside], 1)
+        time = self._time(torch.full((), t, device=tokens.device)).expand(1, count, -1, -1)
+        x = self.enter(tokens) + embedded
+        keys, values = [], []
+        for i, block in enumerate(self.blocks):
+            past = (
+                cache.keys[i].expand(len(x), -1, -1, -1),
+                cache.values[i].expand(len(x), -1, -1, -1),
+            )
+            x, key, value = block(x, time, past, mask, 0)
+            keys.append(key)
+            values.append(value)
+        return x, keys, values
+
+    def velocity(
+        self, x_t: Float[Tensor, "b t 90"], t: float, embedded: Float[Tensor, "b t w"], cache: Cache
+    ) -> Float[Tensor, "b t 90"]:
+        """dx/dt of a chunk at flow time `t`; the cache may have batch 1 for a larger batch."""
+        hidden, _, _ = self._run(x_t, embedded, t, cache)
+        return (self._clean(hidden, embedded) - x_t) / (1 - min(t, LATEST_TIME))
+
+    def commit(
+        self, x_1: Float[Tensor, "1 t 90"], embedded: Float[Tensor, "1 t w"], cache: Cache
+    ) -> Cache:
+        """The cache after a finished chunk; the oldest frames leave it."""
+        _, keys, values = self._run(x_1, embedded, 1.0, cache)
+        count = x_1.shape[1]
+        return Cache(
+            torch.cat([cache.keys[..., count:, :], torch.stack(keys)], 3),
+            torch.cat([cache.values[..., count:, :], torch.stack(values)], 3),
+            min(self.config.history, cache.filled + count),
+        )
+
+    def clean_estimate(
+        self,
+        x_t: Float[Tensor, "b t 90"],
+        t: Float[Tensor, "b t"],
+        past: Float[Tensor, "b t 90"],
+        embedded: Float[Tensor, "b t w"],
+        embedded_past: Float[Tensor, "b t w"],
+        blind: Bool[Tensor, "b"],
+    ) -> Float[Tensor, "b t 90"]:
+        """x_1 for all chunks of a sequence at once (training): every noisy chunk sees itself and
+        the clean frames before it, exactly as chunk after chunk with a cache would. `blind`
+        items see no past at all.
+        """
+        count = x_t.shape[1]
+        mask = training_mask(count, self.config.history, x_t.device).expand(len(x_t), -1, -1)
+        mask = mask.clone()
+        mask[:, count:, :count] &= ~blind[:, None, None]
+        x = torch.cat([self.enter(past) + embedded_past, self.enter(x_t) + embedded], 1)
+        time = torch.cat([self._time(torch.ones_like(t)), self._time(t)], 1)
+        for block in self.blocks:
+            x, _, _ = block(x, time, None, mask[:, None], count)
+        return self._clean(x[:, count:], embedded)
+
+
+def training_mask(count: int, history: int, device: torch.device) -> Bool[Tensor, "n n"]:
+    """Who may see whom in [clean frames, noisy frames], n = 2 * count."""
+    at = torch.arange(count, device=device)
+    chunk = at // CHUNK * CHUNK
+    recent = at[None] >= chunk[:, None] - history
+    same = (chunk[:, None] == chunk[None]) & (at[None] <= at[:, None])
+    before = recent & (at[None] < chunk[:, None])
+    clean = torch.cat([before | same, torch.zeros_like(same)], 1)
+    return torch.cat([clean, torch.cat([before, same], 1)], 0)
+
+
+def correlate(noise: Float[Tensor, "*b 5 90"], correlation: float) -> Float[Tensor, "*b 5 90"]:
+    """Independent normal noise of a chunk to noise whose neighbouring frames are correlated.
+
+    Motion is smooth: smooth noise leaves less jitter to remove. Frame i depends on the noise of
+    the frames up to i of its own chunk, so what was drawn for a frame stays its own.
+    """
+    at = np.arange(CHUNK)
+    factor = np.linalg.cholesky(correlation ** np.abs(at[:, None] - at[None]))
+    return torch.from_numpy(factor).to(noise) @ noise

@@ -1,0 +1,252 @@
+"""Motion: what a face does, frame by frame. Everything that animates a face here speaks it.
+
+Per frame 90 numbers: 52 expression coefficients (the ARKit blendshapes under MediaPipe's names
+and in its order), head rotation (axis-angle, radians), head translation (in interocular
+distances), and 32 detail components that hold what the 52 leave out.
+
+Axes: x to the right of the picture, y up, z towards the camera. All zeros is the portrait as it
+is: its neutral face in its own pose. Expression is relative to the person's neutral face.
+"""
+
+import os
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from weights.errors import InputError, MotionError, OutputError
+
+FPS = 25.0
+EXPRESSION_NAMES: tuple[str, ...] = (
+    "_neutral",
+    "browDownLeft",
+    "browDownRight",
+    "browInnerUp",
+    "browOuterUpLeft",
+    "browOuterUpRight",
+    "cheekPuff",
+    "cheekSquintLeft",
+    "cheekSquintRight",
+    "eyeBlinkLeft",
+    "eyeBlinkRight",
+    "eyeLookDownLeft",
+    "eyeLookDownRight",
+    "eyeLookInLeft",
+    "eyeLookInRight",
+    "eyeLookOutLeft",
+    "eyeLookOutRight",
+    "eyeLookUpLeft",
+    "eyeLookUpRight",
+    "eyeSquintLeft",
+    "eyeSquintRight",
+    "eyeWideLeft",
+    "eyeWideRight",
+    "jawForward",
+    "jawLeft",
+    "jawOpen",
+    "jawRight",
+    "mouthClose",
+    "mouthDimpleLeft",
+    "mouthDimpleRight",
+    "mouthFrownLeft",
+    "mouthFrownRight",
+    "mouthFunnel",
+    "mouthLeft",
+    "mouthLowerDownLeft",
+    "mouthLowerDownRight",
+    "mouthPressLeft",
+    "mouthPressRight",
+    "mouthPucker",
+    "mouthRight",
+    "mouthRollLower",
+    "mouthRollUpper",
+    "mouthShrugLower",
+    "mouthShrugUpper",
+    "mouthSmileLeft",
+    "mouthSmileRight",
+    "mouthStretchLeft",
+    "mouthStretchRight",
+    "mouthUpperUpLeft",
+    "mouthUpperUpRight",
+    "noseSneerLeft",
+    "noseSneerRight",
+)
+EXPRESSION = slice(0, 52)
+ROTATION = slice(52, 55)
+TRANSLATION = slice(55, 58)
+DETAIL = slice(58, 90)
+MOTION_DIM = 90
+_INDEX = {name: i for i, name in enumerate(EXPRESSION_NAMES)}
+_FORMAT = "visavis-motion-1"
+
+
+def channel_index(name: str) -> int:
+    """Column of an expression channel; raises MotionError for a name that does not exist."""
+    if name not in _INDEX:
+        raise MotionError(
+            f"there is no motion channel {name!r}; the names are MediaPipe's, e.g. jawOpen"
+        )
+    return _INDEX[name]
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """`values` [T, 90] float32 at `fps` frames a second; `valid` [T] is False where a tracker
+    lost the face and the frame was filled in. Raises MotionError for other shapes or for
+    numbers that are not finite.
+    """
+
+    values: Float[np.ndarray, "T 90"]
+    fps: float = FPS
+    valid: Bool[np.ndarray, "T"] | None = None
+
+    def __post_init__(self) -> None:
+        values = np.ascontiguousarray(self.values, dtype=np.float32)
+        if values.ndim != 2 or values.shape[1] != MOTION_DIM:
+            raise MotionError(f"got motion of shape {values.shape}; wanted [T, {MOTION_DIM}]")
+        if not np.isfinite(values).all():
+            raise MotionError("got motion with values that are not finite numbers")
+        if not (np.isfinite(self.fps) and self.fps > 0):
+            raise MotionError(f"got motion at {self.fps} fps; wanted a positive rate")
+        valid = np.ones(len(values), bool) if self.valid is None else np.asarray(self.valid, bool)
+        if valid.shape != (len(values),):
+            raise MotionError(f"got {valid.shape} validity flags for {len(values)} frames")
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "valid", valid)
+        object.__setattr__(self, "fps", float(self.fps))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, frames: slice) -> "Motion":
+        """The frames of a slice, as a Motion."""
+        return Motion(self.values[frames], self.fps, self.mask[frames])
+
+    @property
+    def mask(self) -> Bool[np.ndarray, "T"]:
+        """[T] where the motion was observed (or generated) rather than filled in."""
+        assert self.valid is not None
+        return self.valid
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return len(self) / self.fps
+
+    @property
+    def expression(self) -> Float[np.ndarray, "T 52"]:
+        """Expression coefficients, 0 at the neutral face, 1 at the extreme."""
+        return self.values[:, EXPRESSION]
+
+    @property
+    def rotation(self) -> Float[np.ndarray, "T 3"]:
+        """Head rotation from the portrait's pose, axis-angle in radians: positive x lowers the
+        face (the down stroke of a nod), y turns it to the picture's right, z tilts it."""
+        return self.values[:, ROTATION]
+
+    @property
+    def translation(self) -> Float[np.ndarray, "T 3"]:
+        """Head translation in interocular distances of the neutral face."""
+        return self.values[:, TRANSLATION]
+
+    @property
+    def detail(self) -> Float[np.ndarray, "T 32"]:
+        """Detail components, unit variance over the training tracks; zero where unknown."""
+        return self.values[:, DETAIL]
+
+    def channel(self, name: str) -> Float[np.ndarray, "T"]:
+        """One expression channel by its name, e.g. `jawOpen`."""
+        return self.values[:, channel_index(name)]
+
+    @staticmethod
+    def neutral(frames: int, fps: float = FPS) -> "Motion":
+        """A motion that does nothing for `frames` frames."""
+        return Motion(np.zeros((frames, MOTION_DIM), np.float32), fps)
+
+    @staticmethod
+    def concat(parts: "list[Motion]") -> "Motion":
+        """One after the other; raises MotionError for none or for different rates."""
+        if not parts:
+            raise MotionError("got no motion to join; wanted at least one part")
+        if len({p.fps for p in parts}) > 1:
+            raise MotionError(
+                f"got parts at {sorted({p.fps for p in parts})} fps; resample them first"
+            )
+        return Motion(
+            np.concatenate([p.values for p in parts]),
+            parts[0].fps,
+            np.concatenate([p.mask for p in parts]),
+        )
+
+    def resample(self, fps: float) -> "Motion":
+        """The same motion at another rate: round(seconds * fps) frames, linear in time.
+
+        Rotations of a head stay well below pi, where linear interpolation of axis-angle is
+        within 1e-3 rad of the geodesic for neighbouring frames.
+        """
+        if not (np.isfinite(fps) and fps > 0):
+            raise MotionError(f"got {fps} fps; wanted a positive rate")
+        if fps == self.fps or len(self) == 0:
+            return Motion(self.values, fps, self.mask)
+        count = max(1, round(self.seconds * fps))
+        at = np.clip(np.arange(count) * self.fps / fps, 0, len(self) - 1)
+        low = np.floor(at).astype(int)
+        high = np.minimum(low + 1, len(self) - 1)
+        w = (at - low)[:, None].astype(np.float32)
+        values = self.values[low] * (1 - w) + self.values[high] * w
+        return Motion(values, fps, self.mask[low] & (self.mask[high] | (at == low)))
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write a `.npz` motion file (under a temporary name, then renamed).
+
+        Raises OutputError when the place cannot be written.
+        """
+        path = Path(path)
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder; give a file name for the motion")
+        temporary = None
+        try:
+            with tempfile.NamedTemporaryFile(
+                dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
+            ) as file:
+                temporary = Path(file.name)
+                np.savez_compressed(
+                    file,
+                    format=np.array(_FORMAT),
+                    values=self.values,
+                    fps=np.array(self.fps),
+                    valid=self.mask,
+                    names=np.array(EXPRESSION_NAMES),
+                )
+            temporary.chmod(0o644)
+            os.replace(temporary, path)
+        except OSError as error:
+            raise OutputError(f"cannot write the motion to {path}: {error.strerror}") from error
+        finally:
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
+        return path
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> "Motion":
+        """Read a `.npz` motion file.
+
+        Raises InputError when there is no such file, MotionError when it is not a motion file.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"there is no motion file {path}")
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
+                if str(data["format"]) != _FORMAT:
+                    raise MotionError(f"{path} has format {data['format']}; wanted {_FORMAT}")
+                if tuple(data["names"].tolist()) != EXPRESSION_NAMES:
+                    raise MotionError(f"{path} names other channels than this version's 52")
+                return Motion(data["values"], float(data["fps"]), data["valid"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise MotionError(
+                f"{path} is not a motion file written by `visavis track` or `motion`"
+            ) from error

@@ -1,0 +1,331 @@
+#!/usr/bin/env python3
+"""Train the speech encoder: to follow a large speech encoder, the lips, and the kinds of sounds.
+
+    scripts/train_speech.py --data CLIPS --speech VOICES --out DIR [--minutes 15] [--tiny]
+
+CLIPS has an `index.csv` (clip, split, motion, audio, ...), Motion files and 16 kHz wav files;
+VOICES has wav files without faces, `phones.json` ({name: [[IPA, start s, end s], ...]}) and, for
+any sound of both folders, `teacher/<name>.npy` [T, 384] at 25 fps. Whatever is missing is left
+out. Only clips of the split `train` are used.
+"""
+
+import argparse
+import csv
+import json
+import sys
+import wave
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from audio2motion.speech import (
+    DYNAMIC_RANGE_DB,
+    LEVEL_FLOOR_DB,
+    MEL_OVERLAP,
+    MELS_PER_FRAME,
+    SPEECH_DELAY,
+    MelFrontEnd,
+    SpeechConfig,
+    SpeechEncoder,
+    running_level,
+)
+from motion2video.motion import DETAIL, EXPRESSION_NAMES, Motion
+from scripts.training import LoopConfig, run
+from weights.tensors import save_safetensors
+
+FRAMES = 100
+TEACHER_DIM = 128
+MOUTH = [i for i, n in enumerate(EXPRESSION_NAMES) if n.startswith(("jaw", "mouth"))]
+LIPS = [*MOUTH, *range(DETAIL.start, DETAIL.stop)]
+# Kinds of sounds that look alike, by the first letters of IPA (or SAMPA) that tell them.
+KINDS = ("", "pbm", "fvʋ", "θðtdnszlɫɾ", "ʃʒɕ", "rɹʁɻR", "kɡgŋxhɣħʕqχ", "wuʊoɔyøœʏ", "aɑɐæʌ")
+KINDS = (*KINDS, "eɛəɜɚ3E@", "iɪjɨI")
+
+
+def kind_of(symbol: str) -> int:
+    """Which of KINDS a phoneme belongs to; 0 for silence and for what none names."""
+    for letter in symbol:
+        for kind, letters in enumerate(KINDS):
+            if letter in letters:
+                return kind
+    return 0
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """One sound: mel in dB [4T, mels], and whatever is known of it, else None."""
+
+    mel: Tensor
+    teacher: Tensor | None
+    lips: Tensor | None
+    lips_known: Tensor | None
+    kinds: Tensor | None
+
+    @property
+    def frames(self) -> int:
+        """Length in motion frames."""
+        return len(self.mel) // MELS_PER_FRAME
+
+
+def read_wave(path: Path) -> np.ndarray:
+    """Samples [N] of a 16-bit mono file."""
+    with wave.open(str(path)) as file:
+        data = file.readframes(file.getnframes())
+    return np.frombuffer(data, "<i2").astype(np.float32) / 32768
+
+
+def make_clip(samples, front, teacher=None, motion=None, mouth_only=False, phones=None) -> Clip:
+    """A clip from samples and what is known of them, cut to the shortest."""
+    frames = len(samples) // 640
+    frames = min([frames, *(len(x) for x in (teacher, motion) if x is not None)])
+    padded = np.concatenate([np.zeros(MEL_OVERLAP, np.float32), samples[: frames * 640]])
+    mel = front.decibels(torch.from_numpy(padded))
+    lips = known = kinds = None
+    if motion is not None:
+        lips = torch.from_numpy(motion.values[:frames, LIPS])
+        known = torch.ones(len(LIPS))
+        if mouth_only:
+            known[len(MOUTH) :] = 0
+    if phones is not None:
+        kinds = torch.zeros(frames, dtype=torch.long)
+        for symbol, start, end in phones:
+            kinds[round(start * 25) : max(round(end * 25), round(start * 25) + 1)] = kind_of(symbol)
+    soft = None if teacher is None else torch.from_numpy(teacher[:frames].astype(np.float32))
+    return Clip(mel.half(), soft, lips, known, kinds)
+
+
+def load_clips(data: Path, speech: Path, front: MelFrontEnd) -> list[Clip]:
+    """All training clips of both folders."""
+
+    def teacher(name: str) -> np.ndarray | None:
+        path = speech / "teacher" / f"{name}.npy"
+        return np.load(path) if path.is_file() else None
+
+    clips = []
+    with (data / "index.csv").open() as file:
+        rows = [r for r in csv.DictReader(file) if r["split"] == "train" and r["audio"]]
+    for row in rows:
+        if float(row["native_fps"]) < 20:
+            continue
+        motion = Motion.load(data / row["motion"])
+        samples = read_wave(data / row["audio"])
+        mouth_only = row["group"] == "facegood"
+        clips.append(make_clip(samples, front, teacher(row["clip"]), motion, mouth_only))
+    phones = json.loads((speech / "phones.json").read_text())
+    for path in sorted(speech.glob("*.wav")):
+        samples = read_wave(path)
+        clips.append(make_clip(samples, front, teacher(path.stem), phones=phones.get(path.stem)))
+    return [c for c in clips if c.frames > 10]
+
+
+def tiny_clips(front: MelFrontEnd) -> list[Clip]:
+    """Made-up voices: noise whose colour opens the mouth. For a test of the machinery."""
+    rng = np.random.default_rng(0)
+    clips = []
+    for _ in range(12):
+        slow = np.repeat(rng.uniform(0, 1, 12), 5)
+        noise = rng.normal(size=60 * 640) * 0.1
+        low = np.convolve(noise, np.ones(8) / 3, "same")
+        weight = np.repeat(slow, 640)
+        samples = (low * weight + noise * (1 - weight)).astype(np.float32)
+        values = np.zeros((60, 90), np.float32)
+        values[:, 25] = slow
+        clips.append(make_clip(samples, front, motion=Motion(values)))
+    return clips
+
+
+def augment(mel: Tensor, rng: np.random.Generator) -> Tensor:
+    """Another voice, room and microphone: warped frequencies, tilted spectrum, echo, noise."""
+    bands = mel.shape[1]
+    power = 10 ** (mel / 10)
+    warp = rng.uniform(0.9, 1.12)
+    at = (torch.arange(bands) * warp).clamp(max=bands - 1.001)
+    low = at.long()
+    power = torch.lerp(power[:, low], power[:, low + 1], at - low)
+    if rng.random() < 0.3:
+        decay = 10 ** (-6 * 0.01 / rng.uniform(0.15, 0.5))
+        kernel = torch.tensor([decay**i for i in range(25)], dtype=power.dtype)
+        kernel[1:] *= 10 ** (rng.uniform(-20, -8) / 10)
+        padded = F.pad(power.T[:, None], (24, 0))
+        power = F.conv1d(padded, kernel.flip(0)[None, None])[:, 0].T
+    knots = torch.from_numpy(rng.normal(0, 4, 6).astype(np.float32))
+    tilt = F.interpolate(knots[None, None], size=bands, mode="linear")[0, 0]
+    mel = 10 * torch.log10(power + 1e-10) + tilt
+    if rng.random() < 0.6:
+        floor = float(mel.max()) - rng.uniform(15, 50) + 0.5 * tilt.flip(0)
+        noise = floor + torch.from_numpy(rng.normal(0, 3, mel.shape).astype(np.float32))
+        mel = 10 * torch.log10(10 ** (mel / 10) + 10 ** (noise / 10))
+    return mel + rng.uniform(-25, 5)
+
+
+@dataclass(eq=False)
+class Row:
+    """One training sequence of FRAMES frames."""
+
+    mel: Tensor
+    teacher: Tensor
+    has_teacher: Tensor
+    lips: Tensor
+    known: Tensor
+    kinds: Tensor
+
+
+class Batches:
+    """Sequences of FRAMES frames: clips after one another with short silences between them."""
+
+    def __init__(self, clips: list[Clip], mels: int, seed: int, augmented: bool) -> None:
+        self.clips, self.mels, self.seed, self.augmented = clips, mels, seed, augmented
+        lips = [c.lips for c in clips if c.lips is not None and c.lips_known.all()]
+        joined = torch.cat(lips)
+        self.lip_mean, self.lip_std = joined.mean(0), joined.std(0).clamp(min=0.02)
+        teachers = [c.teacher for c in clips if c.teacher is not None]
+        self.project = None
+        if teachers:
+            sample = torch.cat(teachers)[::3]
+            mean = sample.mean(0)
+            _, s, v = torch.linalg.svd(
+                (sample - mean)[torch.randperm(len(sample))[:20000]], full_matrices=False
+            )
+            std = s[:TEACHER_DIM] / min(20000, len(sample)) ** 0.5
+            self.project = (mean, v[:TEACHER_DIM].T / std.sqrt() / std.sqrt().mean())
+        talking = [c.lips is not None for c in clips]
+        weight = np.array(
+            [c.frames**0.5 * (2.0 if t else 1.0) for c, t in zip(clips, talking, strict=True)]
+        )
+        self.weight = weight / weight.sum()
+
+    def row(self, rng: np.random.Generator) -> Row:
+        """One sequence."""
+        mel = torch.full((FRAMES * MELS_PER_FRAME, self.mels), -90.0)
+        mel += torch.from_numpy(rng.normal(0, 2, mel.shape).astype(np.float32))
+        row = Row(
+            mel,
+            torch.zeros(FRAMES, TEACHER_DIM),
+            torch.zeros(FRAMES),
+            torch.zeros(FRAMES, len(LIPS)),
+            torch.zeros(FRAMES, len(LIPS)),
+            torch.full((FRAMES,), -1),
+        )
+        at = int(rng.integers(0, 10))
+        while at < FRAMES - 10:
+            clip = self.clips[rng.choice(len(self.clips), p=self.weight)]
+            count = min(FRAMES - at, clip.frames)
+            start = int(rng.integers(0, clip.frames - count + 1))
+            self._place(row, at, clip, start, count, rng)
+            at += count + int(rng.integers(3, 12))
+        level = torch.tensor(LEVEL_FLOOR_DB)
+        stacked = row.mel.reshape(FRAMES, MELS_PER_FRAME, self.mels)
+        loudness = 10 * torch.log10(10 ** (stacked / 10).mean((1, 2)) + 1e-10)
+        levels = running_level(loudness, level)
+        row.mel = ((stacked - levels[:, None, None]) / DYNAMIC_RANGE_DB + 1).clamp(min=0).flatten(1)
+        return row
+
+    def _place(self, row, at, clip, start, count, rng) -> None:
+        part = slice(start * MELS_PER_FRAME, (start + count) * MELS_PER_FRAME)
+        mel = clip.mel[part].float()
+        here = slice(at, at + count)
+        row.mel[at * MELS_PER_FRAME : (at + count) * MELS_PER_FRAME] = (
+            augment(mel, rng) if self.augmented else mel
+        )
+        source = slice(start, start + count)
+        if clip.teacher is not None and self.project is not None:
+            mean, matrix = self.project
+            row.teacher[here] = (clip.teacher[source] - mean) @ matrix
+            row.has_teacher[here] = 1
+        if clip.lips is not None:
+            row.lips[here] = (clip.lips[source] - self.lip_mean) / self.lip_std
+            row.known[here] = clip.lips_known
+        if clip.kinds is not None:
+            row.kinds[here] = clip.kinds[source]
+
+    def batch(self, step: int, size: int) -> Row:
+        """The batch of a step: a function of (seed, step)."""
+        rng = np.random.default_rng((self.seed, step))
+        rows = [self.row(rng) for _ in range(size)]
+        return Row(*(torch.stack([getattr(r, f) for r in rows]) for f in Row.__annotations__))
+
+
+class Student(nn.Module):
+    """The encoder with the heads that only training needs."""
+
+    def __init__(self, config: SpeechConfig) -> None:
+        super().__init__()
+        self.encoder = SpeechEncoder(config)
+        self.teacher = nn.Linear(config.features, TEACHER_DIM)
+        self.lips = nn.Linear(config.features, len(LIPS))
+        self.kinds = nn.Linear(config.features, len(KINDS))
+
+    def loss(self, batch: Row) -> tuple[Tensor, dict[str, float]]:
+        """Every output of frame t + delay is about frame t."""
+        size = len(batch.mel)
+        features, _ = self.encoder(batch.mel, self.encoder.initial_past(size))
+        features = F.dropout(features[:, SPEECH_DELAY:], 0.1)
+        cut = slice(0, -SPEECH_DELAY)
+        soft = (self.teacher(features) - batch.teacher[:, cut]).square().mean(-1)
+        seen = batch.has_teacher[:, cut]
+        distil = (soft * seen).sum() / seen.sum().clamp(min=1)
+        known = batch.known[:, cut]
+        weight = torch.ones(len(LIPS))
+        weight[MOUTH.index(25)] = 4.0
+        missed = F.smooth_l1_loss(self.lips(features), batch.lips[:, cut], reduction="none")
+        lips = (missed * known * weight).sum() / (known * weight).sum().clamp(min=1)
+        logits = self.kinds(features).flatten(0, 1)
+        wanted = batch.kinds[:, cut].flatten()
+        heard = F.cross_entropy(logits, wanted, ignore_index=-1, reduction="sum")
+        heard = heard / (wanted >= 0).sum().clamp(min=1)
+        total = distil + 2 * lips + 0.3 * heard
+        return total, {"teacher": distil.item(), "lips": lips.item(), "kinds": heard.item()}
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--speech", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=20000)
+    parser.add_argument("--minutes", type=float, default=1e9)
+    parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--tiny", action="store_true", help="made-up data, a small network")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    if options.tiny:
+        config = SpeechConfig(mels=20, width=32, hidden=48, dilations=(1, 2), features=16)
+        clips = tiny_clips(MelFrontEnd(config.mels))
+    else:
+        if options.data is None or options.speech is None:
+            parser.error("--data and --speech are needed (or --tiny)")
+        config = SpeechConfig()
+        clips = load_clips(options.data, options.speech, MelFrontEnd(config.mels))
+    print(f"{len(clips)} clips, {sum(c.frames for c in clips) / 25 / 60:.1f} minutes")
+    batches = Batches(clips, config.mels, seed=0, augmented=not options.tiny)
+    student = Student(config)
+
+    def export(state: dict[str, Tensor], steps: int, minutes: float) -> None:
+        tensors = {
+            k.removeprefix("encoder."): v.half().numpy()
+            for k, v in state.items()
+            if k.startswith("encoder.")
+        }
+        header = {"speech": asdict(config), "trained": {"steps": steps, "minutes": minutes}}
+        save_safetensors(options.out / "speech_encoder.safetensors", tensors, header)
+
+    loop = LoopConfig(options.steps, options.learning_rate, options.minutes)
+    run(
+        student,
+        lambda step: student.loss(batches.batch(step, options.batch)),
+        export,
+        loop,
+        options.out,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Voices: what is read, spoken, padded, mixed and told."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.request import MotionRequest
+from app.voices import Voices, hear
+from audio2motion.audio import Waveform
+from motion2video.motion import Motion
+from weights.errors import InputError, MediaError
+
+
+def no_video(path: Path) -> Motion:
+    raise AssertionError(f"{path} should not have been tracked")
+
+
+def tone(seconds: float, level: float = 0.5) -> Waveform:
+    t = np.arange(round(seconds * 16_000)) / 16_000
+    return Waveform((level * np.sin(2 * np.pi * 440 * t)).astype(np.float32))
+
+
+def test_a_text_is_spoken() -> None:
+    notices: list[str] = []
+    voices = hear(MotionRequest(text="Good morning."), no_video, notices.append)
+    assert voices.agent is not None and voices.agent.has_speech
+    assert voices.interlocutor is None and not notices
+
+
+def test_nothing_to_hear_is_refused() -> None:
+    with pytest.raises(InputError, match="nothing was given to move the face"):
+        hear(MotionRequest(), no_video, print)
+
+
+@pytest.mark.parametrize(
+    ("sound", "said"),
+    [(Waveform.silence(1.0), "is silent"), (tone(1.0), "no speech was found in")],
+)
+def test_an_agent_without_speech_is_refused(sound: Waveform, said: str, tmp_path: Path) -> None:
+    path = sound.save(tmp_path / "agent.wav")
+    with pytest.raises(MediaError, match=said) as caught:
+        hear(MotionRequest(agent_audio=path), no_video, print)
+    assert "give the interlocutor's audio alone" in str(caught.value)
+
+
+def test_an_interlocutor_without_speech_is_told(speech: Waveform) -> None:
+    notices: list[str] = []
+    request = MotionRequest(agent_audio=speech, interlocutor_audio=Waveform.silence(1.0))
+    hear(request, no_video, notices.append)
+    assert notices == ["nobody speaks in the interlocutor's audio: there is nothing to listen to"]
+
+
+def test_a_lone_interlocutor_without_speech_is_refused() -> None:
+    with pytest.raises(MediaError, match="is silent"):
+        hear(MotionRequest(interlocutor_audio=Waveform.silence(1.0)), no_video, print)
+
+
+def test_a_lone_interlocutor_is_listened_to(speech: Waveform) -> None:
+    voices = hear(MotionRequest(interlocutor_audio=speech), no_video, print)
+    dyad, notices = voices.dyad()
+    assert voices.agent is None and not notices
+    assert dyad.agent.peak == 0 and len(dyad.agent) == len(speech)
+
+
+@pytest.mark.parametrize(("a", "b", "shorter"), [(1.0, 1.5, "agent"), (1.5, 1.0, "interlocutor")])
+def test_the_shorter_voice_is_padded_and_it_is_said(a: float, b: float, shorter: str) -> None:
+    dyad, (notice,) = Voices(tone(a), tone(b)).dyad()
+    assert dyad.seconds == 1.5
+    assert f"the {shorter}'s audio is 0.5 s shorter" in notice
+
+
+def test_a_longer_interlocutor_video_prolongs_the_voices() -> None:
+    voices = Voices(tone(1.0), tone(1.0), Motion.neutral(50))
+    dyad, (notice,) = voices.dyad()
+    assert dyad.seconds == 2.0 and "video is 1 s longer" in notice
+
+
+def test_a_shorter_interlocutor_video_is_unseen_at_the_end() -> None:
+    seen = Voices(tone(1.0), None, Motion.neutral(10)).seen(25)
+    assert seen is not None and len(seen) == 25
+    assert seen.mask.tolist() == [True] * 10 + [False] * 15
+
+
+def test_only_a_video_of_the_interlocutor_is_enough() -> None:
+    dyad, _ = Voices(None, None, Motion.neutral(50)).dyad()
+    assert dyad.frames == 50 and dyad.agent.peak == 0
+
+
+def test_the_mix_has_both_without_clipping() -> None:
+    a, b = tone(1.0, 0.8), tone(0.5, 0.8)
+    voices = Voices(a, b)
+    assert voices.mixed(both=False) is a
+    both = voices.mixed(both=True)
+    assert both is not None and both.peak == pytest.approx(1.0) and both.seconds == 1.0
+    assert both.samples[12_000] == pytest.approx(a.samples[12_000] / 1.6, abs=1e-3)
+
+
+def test_the_mix_of_one_voice_is_that_voice() -> None:
+    a = tone(1.0)
+    assert Voices(a, None).mixed(both=True) is a
+    assert Voices(None, a).mixed(both=True) is a
+    assert Voices(None, a).mixed(both=False) is None

@@ -1,0 +1,297 @@
+"""What holds for the project as a whole: light imports, honest packaging, a README that runs."""
+
+import ast
+import importlib
+import importlib.metadata
+import json
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PACKAGES
+
+ROOT = Path(__file__).parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+IMPORT_LIMIT_S = 0.3
+HEAVY = {"av", "diffusers", "gradio", "insightface", "mediapipe", "onnxruntime", "silero_vad"}
+# Import names that differ from the name of what carries them.
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "silero_vad": "silero-vad",
+    "skimage": "scikit-image",
+}
+
+
+def modules() -> list[str]:
+    """Every module of the four packages."""
+    found = []
+    for package in PACKAGES:
+        found.append(package)
+        path = [str(ROOT / package)]
+        found += [m.name for m in pkgutil.walk_packages(path, f"{package}.")]
+    return [name for name in found if not name.endswith("__main__")]
+
+
+def run_python(code: str, *arguments: str) -> str:
+    """Standard output of a fresh interpreter at the top of the project."""
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+IMPORT_TIME = """
+import importlib, sys, time
+import numpy, torch, torch.nn.functional
+start = time.process_time()
+importlib.import_module(sys.argv[1])
+print(time.process_time() - start)
+"""
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_import_is_fast_beyond_torch(package: str):
+    """CPU time, up to three tries: a busy machine must not make it fail, a heavy import must."""
+    seconds: list[float] = []
+    while len(seconds) < 3 and (not seconds or seconds[-1] >= IMPORT_LIMIT_S):
+        seconds.append(float(run_python(IMPORT_TIME, package)))
+    assert min(seconds) < IMPORT_LIMIT_S
+
+
+# Imports the modules one by one under an audit hook and reports, per module, what it did beyond
+# defining things. torch, numpy and OpenCV come first: what they do at import is theirs (OpenCV
+# sets LD_LIBRARY_PATH).
+IMPORT_EFFECTS = """
+import importlib, json, os, sys, threading
+import cv2, numpy, torch, torch.nn.functional
+
+effects, now = {}, None
+ACTS = {"os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.chdir", "shutil.rmtree",
+        "socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.system"}
+
+def note(what):
+    effects.setdefault(now, []).append(what)
+
+def hook(event, arguments):
+    if now is None:
+        return
+    if event == "open":
+        path, mode, flags = arguments
+        if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            note(f"opens {path!r} to write")
+    elif event in ACTS:
+        note(f"{event} {arguments!r}")
+
+def surroundings():
+    return {"environment": dict(os.environ), "threads": threading.active_count(),
+            "threads of torch": torch.get_num_threads(), "dtype": str(torch.get_default_dtype()),
+            "grad mode": torch.is_grad_enabled(), "current folder": os.getcwd()}
+
+sys.addaudithook(hook)
+for name in sys.argv[1:]:
+    before = surroundings()
+    loaded = set(sys.modules)
+    now = name
+    importlib.import_module(name)
+    now = None
+    after = surroundings()
+    now = name
+    for what, value in after.items():
+        if value != before[what]:
+            note(f"changes the {what}")
+    heavy = sorted((set(sys.modules) - loaded) & set(json.loads(os.environ["HEAVY"])))
+    if heavy:
+        note(f"imports {heavy}")
+    if torch.cuda.is_initialized():
+        note("starts CUDA")
+    now = None
+print(json.dumps(effects))
+"""
+
+
+def test_importing_does_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HEAVY", json.dumps(sorted(HEAVY)))
+    names = modules()
+    assert set(PACKAGES) < set(names)
+    printed = run_python(IMPORT_EFFECTS, *names)
+    assert printed.count("\n") == 1, f"something is printed at import: {printed}"
+    assert json.loads(printed) == {}
+
+
+@pytest.mark.parametrize("name", modules())
+def test_public_names(name: str):
+    """Every name in `__all__` exists, once. Their order is ruff's to check (RUF022)."""
+    module = importlib.import_module(name)
+    if name in PACKAGES:
+        assert hasattr(module, "__all__"), f"{name} does not say what is public"
+    public = list(getattr(module, "__all__", []))
+    assert len(public) == len(set(public))
+    assert [n for n in public if not hasattr(module, n)] == []
+
+
+def requirement_name(requirement: str) -> str:
+    """`Foo_Bar[x]>=1; marker` -> `foo-bar`."""
+    match = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert match is not None
+    return re.sub(r"[-_.]+", "-", match[0]).lower()
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def test_every_import_is_a_declared_dependency():
+    """What comes along with something else today may not do so tomorrow."""
+    project = PYPROJECT["project"]
+    declared = {requirement_name(r) for r in project["dependencies"]}
+    for extra, requirements in project["optional-dependencies"].items():
+        if extra != "dev":
+            declared |= {requirement_name(r) for r in requirements}
+    own = {*PACKAGES, *sys.stdlib_module_names}
+    undeclared = {}
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            for name in sorted(imported(path) - own):
+                if DISTRIBUTIONS.get(name, name.replace("_", "-").lower()) not in declared:
+                    undeclared.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    assert undeclared == {}
+
+
+def test_overrides_are_the_same_for_uv_pip():
+    lines = (ROOT / "overrides.txt").read_text().splitlines()
+    listed = [line for line in lines if line and not line.startswith("#")]
+    assert listed == PYPROJECT["tool"]["uv"]["override-dependencies"]
+
+
+def test_constraints_pin_every_dependency():
+    """Exact versions for all that is installed here, CPU and CUDA torch alike."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = [line.partition(";")[0].strip() for line in lines if line and not line.startswith("#")]
+    assert [pin for pin in pins if not re.fullmatch(r"[a-z0-9-]+==[^+*\s]+", pin)] == []
+    pinned = {requirement_name(pin) for pin in pins}
+    project = PYPROJECT["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    assert {requirement_name(r) for r in wanted} - pinned == set()
+
+
+def test_one_opencv_only():
+    """Several builds of OpenCV would write into the same folder."""
+    names = {requirement_name(d.name) for d in importlib.metadata.distributions()}
+    assert {n for n in names if n.startswith("opencv")} == {"opencv-python-headless"}
+
+
+def test_console_script_exists():
+    for target in PYPROJECT["project"]["scripts"].values():
+        module, _, name = target.partition(":")
+        assert callable(getattr(importlib.import_module(module), name))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
+def test_wheel_holds_everything(tmp_path: Path):
+    """A wheel carries what git carries of the four packages, and nothing else of ours."""
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *PACKAGES],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert {"weights/manifest.toml", "app/cli.py"} <= held
+    assert held == set(listing.splitlines())
+
+
+def test_layers():
+    """lint-imports, as scripts/test runs it, so that pytest alone sees a broken layer too."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def readme_blocks(language: str) -> list[str]:
+    """The fenced blocks of the README in one language."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.slow
+def test_readme_python_runs(tmp_path: Path):
+    """The README's Python, block after block, from the top of a checkout as a reader would.
+
+    The folder is a copy that only holds links, so what the snippets write does not land here.
+    """
+    blocks = readme_blocks("python")
+    assert blocks, "the README shows no Python"
+    for path in ROOT.iterdir():
+        if not path.name.startswith("."):
+            (tmp_path / path.name).symlink_to(path)
+    code = "\n".join(blocks)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{code}\n{done.stderr}"
+
+
+def test_readme_commands_exist():
+    """Scripts named in the README can be run; `visavis` subcommands and options are real."""
+    scripts = set()
+    commands = set()
+    for block in readme_blocks("(?:bash|sh|console)"):
+        for line in block.replace("\\\n", " ").splitlines():
+            scripts |= set(re.findall(r"(?<![\w/])scripts/[\w.]+", line))
+            if match := re.search(r"\bvisavis ((?:[a-z]+ ?)+)(.*)", line):
+                options = re.findall(r"(?<=\s)--[a-z-]+", " " + match[2].partition("#")[0])
+                commands.add((match[1].strip(), tuple(options)))
+    assert {"scripts/demo", "scripts/test"} <= scripts
+    for script in scripts:
+        path = ROOT / script
+        assert path.is_file() and (path.suffix == ".py" or os.access(path, os.X_OK)), script
+    for command, options in sorted(commands):
+        text = visavis_help(command.split())
+        assert [o for o in options if o not in text] == [], f"visavis {command}"
+
+
+def visavis_help(words: list[str]) -> str:
+    """`visavis WORDS... --help`, without colours and line breaks inside options."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from app.cli import main; main()", *words, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"},
+    )
+    assert done.returncode == 0, done.stderr or done.stdout
+    return done.stdout

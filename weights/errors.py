@@ -1,0 +1,44 @@
+"""The exception tree of Visavis: everything a caller may want to catch, on one screen.
+
+It lives in the bottom package so that every other one can raise it. `exit_code` is what the
+command line returns; the message is one sentence that says what was got, what was wanted and
+what to do about it.
+"""
+
+
+class VisavisError(Exception):
+    """Base of every error that Visavis raises on purpose."""
+
+    exit_code = 2
+
+
+class InputError(VisavisError):
+    """Something the user gave cannot be used: a file, a value, an option."""
+
+
+class MediaError(InputError):
+    """A picture, sound or video is unreadable, truncated, empty, silent or too long."""
+
+
+class FaceError(InputError):
+    """No usable face: none found, wrong index, too small, turned away."""
+
+
+class MotionError(InputError):
+    """A motion file or array has the wrong shape, rate or values."""
+
+
+class WeightsError(VisavisError):
+    """Weights are missing, do not match their hash, or do not fit the network."""
+
+
+class OutputError(VisavisError):
+    """The result cannot be written: it is a folder, the disk is full, no permission."""
+
+
+class StateError(VisavisError):
+    """A stream state was used twice or after its end."""
+
+
+class DependencyError(VisavisError):
+    """An optional package or device is missing; the message says how to get it."""

@@ -1,0 +1,74 @@
+"""Weights files: safetensors with the network's configuration in their header, numpy only."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from weights.errors import OutputError, WeightsError
+from weights.manifest import Manifest
+from weights.registry import find
+
+_CONFIG = "config"
+
+Tensors = dict[str, np.ndarray]
+Config = dict[str, Any]
+
+
+def load_safetensors(role: str, manifest: Manifest | None = None) -> tuple[Tensors, Config]:
+    """The tensors and the configuration of a role, after its hash has been checked."""
+    return read_safetensors(find(role, manifest))
+
+
+def read_safetensors(path: Path) -> tuple[Tensors, Config]:
+    """The tensors of a file and the JSON object under "config" in its header.
+
+    Raises WeightsError when the file is missing, is not a safetensors file, or has no config.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"cannot read the weights file {path}: {error}") from error
+    try:
+        config = json.loads(header[_CONFIG])
+    except (KeyError, json.JSONDecodeError) as error:
+        raise WeightsError(
+            f"the weights file {path} has no configuration in its header: "
+            "write it with save_safetensors"
+        ) from error
+    if not isinstance(config, dict):
+        raise WeightsError(f"the configuration in the header of {path} is not an object: {config}")
+    return tensors, config
+
+
+def save_safetensors(
+    path: Path, tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]
+) -> None:
+    """Write a weights file under a temporary name, then rename it. Same input, same bytes.
+
+    `config` must be plain JSON values. Raises OutputError when the file cannot be written.
+    """
+    header = {_CONFIG: json.dumps(config, sort_keys=True)}
+    # safetensors writes the buffer of a transposed view as it lies in memory: make it contiguous.
+    data = save({name: np.ascontiguousarray(t) for name, t in tensors.items()}, header)
+    temporary: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as sink:
+            sink.write(data)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write the weights file {path}: {error.strerror}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 Heavy parts are imported inside the commands, so that `visavis --help` answers at once.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -29,8 +28,8 @@ commands = typer.Typer(
 def main(arguments: Sequence[str] | None = None) -> int:
     """The console script: runs `arguments` (default: those of the process); the exit code."""
     if arguments is None:
-        own_process()
         arguments = sys.argv[1:]
+        own_process(arguments)
     return run(commands, arguments)
 
 
@@ -38,9 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def visavis(
     debug: Annotated[bool, typer.Option("--debug", help=f"As {DEBUG}=1: show tracebacks.")] = False,
 ) -> None:
-    """Options for every command."""
-    if debug:
-        os.environ[DEBUG] = "1"
+    """Options for every command; `--debug` is looked at before anything else (see app.shell)."""
 
 
 @commands.command()
@@ -178,6 +175,7 @@ def motion(
     from app.voices import hear
     from audio2motion.generator import MotionGenerator
     from motion2video.face import FaceTracker
+    from motion2video.renderer import pick_device
 
     request = MotionRequest(
         agent_audio=agent_audio,
@@ -199,7 +197,8 @@ def motion(
             ),
             reporter.notify,
         )
-        made = make_motion(request, voices, MotionGenerator.load(device=device), reporter.notify)
+        generator = MotionGenerator.load(device=pick_device(device))
+        made = make_motion(request, voices, generator, reporter.notify)
     _save_motion(made, out, as_json)
 
 

@@ -24,6 +24,7 @@ _EXTRAS = {
     "ray": "batches over several machines",
     "gradio": "the browser app",
 }
+_PACKAGES = ("torch", "mediapipe", "onnxruntime", "av", "silero-vad", "espeakng-loader", "soxr")
 _PYTHON = ((3, 11), (3, 14))
 
 
@@ -39,7 +40,7 @@ class Finding:
 
     def __str__(self) -> str:
         mark = "ok  " if self.ok else ("FAIL" if self.needed else "-   ")
-        return f"{mark}  {self.name:<24}{self.detail}"
+        return f"{mark}  {self.name:<30}{self.detail}"
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,7 @@ def _python() -> Finding:
 
 
 def _packages() -> list[Finding]:
-    names = ("torch", "mediapipe", "onnxruntime", "av", "silero-vad", "espeakng-loader", "soxr")
-    return [_package(name) for name in names]
+    return [_package(name) for name in _PACKAGES]
 
 
 def _package(name: str) -> Finding:

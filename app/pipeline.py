@@ -51,7 +51,7 @@ class _Shot:
 
 @dataclass(frozen=True, eq=False)
 class Avatar:
-    """The loaded parts; load once, render many. They do not change, so threads may share them."""
+    """The loaded parts: load once, render many."""
 
     tracker: "FaceTracker"
     generator: "MotionGenerator"
@@ -71,12 +71,9 @@ class Avatar:
         from motion2video.face import FaceTracker
         from motion2video.renderer import RenderConfig, Renderer
 
-        try:
-            config = RenderConfig() if steps is None else RenderConfig(steps=steps)
-        except ValueError as error:
-            raise InputError(str(error)) from error
+        config = RenderConfig() if steps is None else RenderConfig(steps=steps)
         renderer = Renderer.load(config, device=device)
-        generator = MotionGenerator.load(device=str(renderer.device))
+        generator = MotionGenerator.load(device=renderer.device)
         return Avatar(FaceTracker.load(detector), generator, renderer)
 
     def animate(

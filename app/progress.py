@@ -46,7 +46,7 @@ class Reporter:
 
             def update(what: str, done: int, total: int) -> None:
                 if what not in tasks:
-                    tasks[what] = bar.add_task(what, rate=0.0, unit=unit)
+                    tasks[what] = bar.add_task(what, total=total, rate=0.0, unit=unit)
                 bar.update(tasks[what], completed=done, total=total, rate=clock.rate(what, done))
 
             yield update

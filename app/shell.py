@@ -33,8 +33,10 @@ def run(commands: typer.Typer, arguments: Sequence[str]) -> int:
     except VisavisError as error:
         return _fail(error, str(error), error.exit_code, as_json)
     except typer.TyperException as error:
-        message = f"{error.format_message().rstrip('.')}; see `visavis --help`"
-        return _fail(error, message, _USAGE, as_json)
+        message = error.format_message().rstrip(".")
+        if not message:  # no command was given, and help was shown instead
+            return _USAGE
+        return _fail(error, f"{message}; see `visavis --help`", _USAGE, as_json)
     except (KeyboardInterrupt, typer.Abort) as error:
         return _fail(error, "interrupted; nothing was written", _INTERRUPTED, as_json)
     except BrokenPipeError:
@@ -43,8 +45,10 @@ def run(commands: typer.Typer, arguments: Sequence[str]) -> int:
         return _PIPE
 
 
-def own_process() -> None:
+def own_process(arguments: Sequence[str]) -> None:
     """What only a process of our own may change: signals, stderr, waiting threads, faults."""
+    if "--debug" in arguments:
+        os.environ[DEBUG] = "1"
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin take cores from x264
     signal.signal(signal.SIGTERM, _terminate)
     if not os.environ.get(DEBUG):

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from app.request import MotionRequest, Notify, Source
-from audio2motion.audio import SAMPLE_RATE, Dyad, Waveform
-from motion2video.motion import FPS, Motion
+from audio2motion.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Waveform
+from motion2video.motion import Motion
 
 Track = Callable[[Path], Motion]
 """Turns a video into the motion of the face in it, at 25 fps."""
@@ -23,31 +23,28 @@ class Voices:
     interlocutor: Waveform | None
     interlocutor_motion: Motion | None = None
 
-    @property
-    def seconds(self) -> float:
-        """Length of the longest part."""
-        parts = (self.agent, self.interlocutor, self.interlocutor_motion)
-        return max((part.seconds for part in parts if part is not None), default=0.0)
-
     def dyad(self) -> tuple[Dyad, tuple[str, ...]]:
         """Both voices at the length of the longest part, and what there is to tell about it."""
-        if self.agent is not None:
-            dyad, notices = Dyad.align(self.agent, self.interlocutor)
-        else:
-            silent = Waveform(np.zeros_like(self._heard().samples))
-            dyad, notices = Dyad.align(silent, self.interlocutor)
-        missing = 0
-        if self.interlocutor_motion is not None:
-            missing = round(self.interlocutor_motion.seconds * SAMPLE_RATE) - len(dyad.agent)
-        if missing <= SAMPLE_RATE // int(FPS):
-            return dyad, notices
-        notice = (
-            f"the interlocutor's video is {missing / SAMPLE_RATE:.3g} s longer than the sound: "
-            "silence was added at the end of the sound"
+        lengths = {
+            f"the {name}": round(part.seconds * SAMPLE_RATE)
+            for name, part in (
+                ("agent's audio", self.agent),
+                ("interlocutor's audio", self.interlocutor),
+                ("interlocutor's video", self.interlocutor_motion),
+            )
+            if part is not None
+        }
+        count = max(lengths.values())
+        notices = tuple(
+            f"{name} is {(count - length) / SAMPLE_RATE:.2f} s shorter than the rest: "
+            + ("nobody is seen then" if name.endswith("video") else "silence was added at its end")
+            for name, length in lengths.items()
+            if count - length >= SAMPLES_PER_FRAME
         )
-        count = len(dyad.agent) + missing
-        other = dyad.interlocutor and dyad.interlocutor.pad_to(count)
-        return Dyad(dyad.agent.pad_to(count), other), (*notices, notice)
+        silence = Waveform(np.zeros(0, np.float32))
+        agent = _padded(silence if self.agent is None else self.agent, count)
+        other = self.interlocutor
+        return Dyad(agent, None if other is None else _padded(other, count)), notices
 
     def seen(self, frames: int) -> Motion | None:
         """The interlocutor's motion, exactly `frames` long; what is missing is not valid."""
@@ -61,16 +58,17 @@ class Voices:
     def mixed(self, both: bool) -> Waveform | None:
         """What is heard in the video: the agent, or both; None when nobody is."""
         if self.agent is None or not both or self.interlocutor is None:
-            return (self.agent or self.interlocutor) if both else self.agent
+            return self.interlocutor if both and self.agent is None else self.agent
         samples = np.zeros(max(len(self.agent), len(self.interlocutor)), np.float32)
         samples[: len(self.agent)] += self.agent.samples
         samples[: len(self.interlocutor)] += self.interlocutor.samples
         samples /= max(1.0, float(np.abs(samples).max(initial=0.0)))
         return Waveform(samples)
 
-    def _heard(self) -> Waveform:
-        """The interlocutor's voice, or silence as long as the interlocutor is seen."""
-        return self.interlocutor or Waveform.silence(self.seconds)
+
+def _padded(voice: Waveform, count: int) -> Waveform:
+    """`count` samples; the voice itself, not a copy, where it has them."""
+    return voice if len(voice) == count else voice.pad_to(count)
 
 
 def load_sound(request: MotionRequest) -> Voices:

@@ -40,12 +40,16 @@ _EMOTION_OFFSETS: dict[str, dict[str, float]] = {
     "contempt": {"mouthSmileLeft": 0.35, "mouthDimpleLeft": 0.3, "eyeSquint": 0.1},
 }
 # What `expressivity` scales: not the lips, not the blinks.
-EXPRESSIVE = tuple(
-    i
-    for i, name in enumerate(EXPRESSION_NAMES)
-    if name.startswith(("brow", "cheekSquint", "eyeLook", "eyeSquint", "eyeWide", "noseSneer"))
-    or name.startswith(("mouthSmile", "mouthFrown", "mouthDimple"))
-) + (*range(ROTATION.start, ROTATION.stop), *range(TRANSLATION.start, TRANSLATION.stop))
+EXPRESSIVE = (
+    *(
+        i
+        for i, name in enumerate(EXPRESSION_NAMES)
+        if name.startswith(("brow", "cheekSquint", "eyeLook", "eyeSquint", "eyeWide"))
+        or name.startswith(("noseSneer", "mouthSmile", "mouthFrown", "mouthDimple"))
+    ),
+    *range(ROTATION.start, ROTATION.stop),
+    *range(TRANSLATION.start, TRANSLATION.stop),
+)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from audio2motion.condition import (
     Controls,
     agent_window,
 )
-from audio2motion.events import BLINK_CHANNELS, LOOK_CHANNELS, EventState, step_events
+from audio2motion.events import BLINK_CHANNELS, EventState, step_events
 from audio2motion.model import CHUNK, Cache, ModelConfig, MotionNetwork, correlate
 from audio2motion.speech import SpeechEncoder, SpeechFeatures, VoiceState, load_strictly
 from motion2video.flow import euler, frame_noise, heun, time_grid
@@ -298,7 +298,7 @@ class MotionGenerator:
         """Features of one more chunk of sound and of the motion seen with it."""
         agent, heard = self.encoder.step(state.agent, state.rest_agent[piece])
         other, other_heard = self.encoder.step(state.interlocutor, state.rest_interlocutor[piece])
-        present = state.rest_present[piece].reshape(CHUNK, -1).all(1)
+        present = state.rest_present[piece].reshape(CHUNK, -1).min(1)
         start = state.frame + (CHUNK if state.waiting is not None else 0)
         at = np.arange(start, start + CHUNK) - state.motion_start
         known = (at >= 0) & (at < len(state.motion_values))
@@ -418,7 +418,6 @@ def _finish(
     gates, gate = mouth_gate(activity, state.gate)
     values = values.copy()
     values[:, SPEECH_CHANNELS] *= gates[:, None]
-    values[:, LOOK_CHANNELS] *= 0.5
     events = state.events
     added = []
     for i in range(CHUNK):
@@ -459,5 +458,3 @@ def mouth_gate(
         gate = float(max(rise, gate - GATE_RELEASE))
         gates[i] = gate
     return gates, gate
-
-

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -90,7 +90,7 @@ class _Block(nn.Module):
         x: Float[Tensor, "b t w"],
         time: Float[Tensor, "b t 6 w"],
         past: tuple[Tensor, Tensor] | None,
-        mask: Bool[Tensor, "t n"],
+        mask: Bool[Tensor, "*mask t n"],
         wrap: int,
     ) -> tuple[Float[Tensor, "b t w"], Tensor, Tensor]:
         """The tokens after this block, and their keys and values. With `wrap` > 0 the positions
@@ -239,7 +239,7 @@ def training_mask(count: int, history: int, device: torch.device) -> Bool[Tensor
     return torch.cat([clean, torch.cat([before, same], 1)], 0)
 
 
-def correlate(noise: Float[Tensor, "*b 5 90"], correlation: float) -> Float[Tensor, "*b 5 90"]:
+def correlate(noise: Float[Tensor, "*b 5 d"], correlation: float) -> Float[Tensor, "*b 5 d"]:
     """Independent normal noise of a chunk to noise whose neighbouring frames are correlated.
 
     Motion is smooth: smooth noise leaves less jitter to remove. Frame i depends on the noise of

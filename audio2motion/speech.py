@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -117,9 +117,7 @@ class MelFrontEnd(nn.Module):
         return above.clamp(min=0).flatten(1), energy, levels[-1]
 
 
-def running_level(
-    loudness: Float[Tensor, "t"], level: Float[Tensor, ""]
-) -> Float[Tensor, "t"]:
+def running_level(loudness: Float[Tensor, "t"], level: Float[Tensor, ""]) -> Float[Tensor, "t"]:
     """max(loudness now, level before - decay), frame after frame, never below the floor."""
     fall = LEVEL_DECAY_DB * torch.arange(1, len(loudness) + 1, device=loudness.device)
     peaks = torch.cummax(loudness + fall, 0).values
@@ -162,6 +160,7 @@ class SpeechEncoder(nn.Module):
         self.blocks = nn.ModuleList(
             _CausalBlock(config.width, config.hidden, config.kernel, d) for d in config.dilations
         )
+        self.reaches = tuple((config.kernel - 1) * d for d in config.dilations)
         self.norm = nn.LayerNorm(config.width)
         self.leave = nn.Linear(config.width, config.features)
 
@@ -176,7 +175,7 @@ class SpeechEncoder(nn.Module):
     def initial_past(self, batch: int = 1) -> tuple[Tensor, ...]:
         """What the blocks saw before the stream began: nothing."""
         like = self.enter.weight
-        return tuple(like.new_zeros(batch, b.reach, self.config.width) for b in self.blocks)
+        return tuple(like.new_zeros(batch, reach, self.config.width) for reach in self.reaches)
 
     def forward(
         self, mel: Float[Tensor, "b t k"], past: tuple[Tensor, ...]

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from motion2video.boxes import Box, box_of, cut, distance, scaled, square, tile_levels
 from motion2video.insight import Detection, InsightDetector
 from motion2video.landmarker import Landmarker, Mesh
 from weights import find
@@ -24,7 +25,6 @@ MIN_FACE_WIDTH = 64
 MAX_YAW = 45.0
 _MIN_INSIDE = 0.8
 _DETECTORS = ("mediapipe", "insightface")
-_SMALLEST_TILE = 256
 _PADDED = 1024  # long side of the picture that is searched with a margin around it
 _CROP = 2.2  # side of the square around a face, in face sizes: how tight MediaPipe still detects
 _REGION = 3.5  # the same for following a small face through a video
@@ -33,8 +33,6 @@ _REFINED = 0.2  # below, a face found in the whole picture is looked at again fr
 _SETTLING = 5  # looks until the landmarks of a still picture stand still within 0.03 pixels
 _SEARCH_EVERY = 5  # frames between two thorough searches for a lost face
 _REACH = 1.0  # how far a face may move from frame to frame, in face widths
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +186,7 @@ class FaceTracker:
             faces = self._search(image)
         else:
             found: list[Detection] = self._detector.detect(image)
-            faces = [face for d in found if (face := self._face_in(image, d.box)) is not None]
+            faces = self._faces_in(image, [d.box for d in found])
         return _merge(faces)[: self._max_faces]
 
     def settle(self, image: UInt8[np.ndarray, "H W 3"], face: Face) -> Face:
@@ -199,7 +197,7 @@ class FaceTracker:
         """
         landmarker = Landmarker(self._model, 1, video=True)
         try:
-            return _settle(landmarker, image, _square(face.box, _CROP), face)
+            return _settle(landmarker, image, square(face.box, _CROP), face)
         finally:
             landmarker.close()
 
@@ -250,13 +248,13 @@ class FaceTracker:
         if faces:
             small = _REFINED * max(width, height)
             return [f if f.width > small else self._face_in(image, f.box) or f for f in faces]
-        boxes = self._look_padded(image)
-        for tiles in _tile_levels(width, height):
-            if boxes:
+        faces = self._faces_in(image, self._look_padded(image))
+        for tiles in tile_levels(width, height):
+            if faces:
                 break
-            for tile in tiles:
-                boxes += [face.box for face in _faces(*self._look(image, tile), image)]
-        return [face for box in boxes if (face := self._face_in(image, box)) is not None]
+            seen = [face for tile in tiles for face in _faces(*self._look(image, tile), image)]
+            faces = self._faces_in(image, [face.box for face in _merge(seen)])
+        return faces
 
     def _look_padded(self, image: UInt8[np.ndarray, "H W 3"]) -> list[Box]:
         """Boxes of faces that fill the picture or lean out of it."""
@@ -267,23 +265,27 @@ class FaceTracker:
         size = (max(1, round(width / scale)), max(1, round(height / scale)))
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
         margin = max(size) // 2
-        around: Box = (-margin, -margin, size[0] + margin, size[1] + margin)
+        around = box_of(-margin, -margin, size[0] + margin, size[1] + margin)
         faces = _faces(*self._look(small, around), small)
-        return [_scaled(face.box, scale) for face in faces]
+        return [scaled(face.box, scale) for face in faces]
 
     def _look(
         self, image: UInt8[np.ndarray, "H W 3"], box: Box
     ) -> tuple[list[Mesh], tuple[int, int]]:
         """Meshes inside a box of the picture, and the box's corner."""
-        crop, corner = _cut(image, box)
+        crop, corner = cut(image, box)
         return self._stills(crop), corner
+
+    def _faces_in(self, image: UInt8[np.ndarray, "H W 3"], boxes: list[Box]) -> list[Face]:
+        """The faces of those boxes that do show one."""
+        return [face for box in boxes if (face := self._face_in(image, box)) is not None]
 
     def _face_in(self, image: UInt8[np.ndarray, "H W 3"], box: Box) -> Face | None:
         """The face that fills a detected box, seen in a square crop around it."""
-        faces = _faces(*self._look(image, _square(box, _CROP)), image)
+        faces = _faces(*self._look(image, square(box, _CROP)), image)
         size = max(box[2] - box[0], box[3] - box[1])
-        near = [face for face in faces if _distance(face.box, box) < 0.5 * size]
-        return min(near, key=lambda face: _distance(face.box, box), default=None)
+        near = [face for face in faces if distance(face.box, box) < 0.5 * size]
+        return min(near, key=lambda face: distance(face.box, box), default=None)
 
 
 class _Follower:
@@ -297,7 +299,7 @@ class _Follower:
         self._rule = rule
         self._landmarker: Landmarker | None = None
         self._several = False
-        self._region: Box = (0, 0, 0, 0)
+        self._region = box_of(0, 0, 0, 0)
         self._last: Face | None = None
         self._lost = 0
 
@@ -324,15 +326,15 @@ class _Follower:
         """By the video landmarker, from where the face was."""
         if self._landmarker is None or self._last is None:
             return None
-        crop, corner = _cut(frame, self._region)
+        crop, corner = cut(frame, self._region)
         faces = _faces(self._landmarker(crop), corner, frame)
         last = self._last
         reach = _REACH * last.width * (1 + 0.25 * self._lost)
-        near = [face for face in faces if _distance(face.box, last.box) < reach]
-        face = min(near, key=lambda face: _distance(face.box, last.box), default=None)
-        if face is not None and self._region != (0, 0, *self.image_size):
+        near = [face for face in faces if distance(face.box, last.box) < reach]
+        face = min(near, key=lambda face: distance(face.box, last.box), default=None)
+        if face is not None and self._region != box_of(0, 0, *self.image_size):
             side = self._region[2] - self._region[0]
-            if _distance(face.box, self._region) > 0.2 * side or face.width > 0.5 * side:
+            if distance(face.box, self._region) > 0.2 * side or face.width > 0.5 * side:
                 return self._aim(frame, face)
         return face
 
@@ -347,8 +349,8 @@ class _Follower:
             self._several = len(faces) > 1
         else:
             last = self._last
-            face = min(faces, key=lambda face: _distance(face.box, last.box))
-            if _distance(face.box, last.box) > _REACH * last.width * (1 + 0.25 * self._lost):
+            face = min(faces, key=lambda face: distance(face.box, last.box))
+            if distance(face.box, last.box) > _REACH * last.width * (1 + 0.25 * self._lost):
                 return None
         return self._aim(frame, face)
 
@@ -358,7 +360,7 @@ class _Follower:
         self.close()
         width, height = face.image_size
         regional = self._several or face.width < _SMALL * max(width, height)
-        self._region = _square(face.box, _REGION) if regional else (0, 0, width, height)
+        self._region = square(face.box, _REGION) if regional else box_of(0, 0, width, height)
         # One face even where there are several: with more, MediaPipe goes back to its coarse
         # detector in every frame, and the landmarks jitter.
         self._landmarker = Landmarker(self._tracker._model, 1, video=True)
@@ -369,15 +371,15 @@ def _settle(
     landmarker: Landmarker, image: UInt8[np.ndarray, "H W 3"], region: Box, face: Face
 ) -> Face:
     """Let a fresh video landmarker, which sees a region of the picture, lock on to one face."""
-    crop, corner = _cut(image, region)
-    (x0, y0, x1, y1), (x, y) = _square(face.box, _CROP), corner
+    crop, corner = cut(image, region)
+    (x0, y0, x1, y1), (x, y) = square(face.box, _CROP), corner
     alone = np.full_like(crop, 128)
     window = np.s_[max(round(y0 - y), 0) : round(y1 - y), max(round(x0 - x), 0) : round(x1 - x)]
     alone[window] = crop[window]
     for _ in range(_SETTLING):
         faces = _faces(landmarker(alone), corner, image)
-        near = [f for f in faces if _distance(f.box, face.box) < 0.5 * face.width]
-        face = min(near, key=lambda f: _distance(f.box, face.box), default=face)
+        near = [f for f in faces if distance(f.box, face.box) < 0.5 * face.width]
+        face = min(near, key=lambda f: distance(f.box, face.box), default=face)
     return face
 
 
@@ -394,61 +396,11 @@ def _faces(
     return faces
 
 
-def _cut(
-    image: UInt8[np.ndarray, "H W 3"], box: Box
-) -> tuple[UInt8[np.ndarray, "h w 3"], tuple[int, int]]:
-    """The pixels of a box, repeated outwards where it leaves the picture; its corner (x, y)."""
-    height, width = image.shape[:2]
-    x0, y0 = min(round(box[0]), width - 1), min(round(box[1]), height - 1)
-    x1, y1 = max(round(box[2]), x0 + 1, 1), max(round(box[3]), y0 + 1, 1)
-    inside = image[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
-    if x0 >= 0 and y0 >= 0 and x1 <= width and y1 <= height:
-        return inside, (x0, y0)
-    pad = ((max(-y0, 0), max(y1 - height, 0)), (max(-x0, 0), max(x1 - width, 0)), (0, 0))
-    return np.pad(inside, pad, mode="edge"), (x0, y0)
-
-
-def _square(box: Box, factor: float) -> Box:
-    """The square around a box, `factor` times its longer side."""
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    half = factor / 2 * max(box[2] - box[0], box[3] - box[1], 1.0)
-    return x - half, y - half, x + half, y + half
-
-
-def _scaled(box: Box, scale: float) -> Box:
-    return box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale
-
-
-def _tile_levels(width: int, height: int) -> Iterator[list[Box]]:
-    """Overlapping square tiles, first of the picture's short side, then half of it, and so on;
-    down to a twelfth of the long side and never below 256 pixels."""
-    smallest = max(_SMALLEST_TILE, max(width, height) // 12)
-    side = min(width, height)
-    if max(width, height) < 1.25 * side:
-        side //= 2
-    while side >= smallest:
-        yield [
-            (x, y, x + side, y + side) for y in _starts(height, side) for x in _starts(width, side)
-        ]
-        side //= 2
-
-
-def _starts(length: int, side: int) -> list[int]:
-    """Where tiles of `side` begin so that they cover `length` and overlap by half or more."""
-    count = max(1, int(np.ceil((length - side) / (side / 2))) + 1)
-    return np.linspace(0, length - side, count).round().astype(int).tolist()
-
-
-def _distance(a: Box, b: Box) -> float:
-    """Between the middles of two boxes."""
-    return float(np.hypot(a[0] + a[2] - b[0] - b[2], a[1] + a[3] - b[1] - b[3]) / 2)
-
-
 def _merge(faces: list[Face]) -> list[Face]:
     """Largest first, without those that lie on a larger one."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: -face.area):
-        if all(_distance(face.box, other.box) > 0.5 * other.width for other in kept):
+        if all(distance(face.box, other.box) > 0.5 * other.width for other in kept):
             kept.append(face)
     return kept
 

@@ -114,7 +114,7 @@ def _decode(path: Path, max_side: int) -> tuple[UInt8[np.ndarray, "H W 3"], tupl
             with Image.open(path) as image:
                 original = image.size
                 # JPEG decodes straight to 1/2, 1/4 or 1/8, never below what was asked for.
-                image.draft(None, (max_side, max_side))
+                image.draft(None, _fitted(original, max_side))
                 lying = image.size
                 ImageOps.exif_transpose(image, in_place=True)
                 if image.size != lying:
@@ -146,12 +146,17 @@ def _finish(
         return np.array(_to_rgb(image), np.uint8), ()
     if image.mode not in ("L", "RGB", "RGBA", "CMYK"):
         image = _to_rgb(image)
-    scale = max_side / max(original)
-    size = (max(1, round(original[0] * scale)), max(1, round(original[1] * scale)))
+    size = _fitted(original, max_side)
     small = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     return np.array(_to_rgb(small), np.uint8), (
         f"the picture was reduced from {original[0]}x{original[1]} to {size[0]}x{size[1]} pixels",
     )
+
+
+def _fitted(size: tuple[int, int], max_side: int) -> tuple[int, int]:
+    """(w, h) with a long side of at most `max_side`."""
+    scale = min(1.0, max_side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _to_rgb(image: "Image") -> "Image":

@@ -37,7 +37,7 @@ from motion2video.warp import (
     Warped,
     fill_polygon,
 )
-from weights.errors import DependencyError, StateError
+from weights.errors import DependencyError, InputError, StateError
 from weights.tensors import load_safetensors
 
 LATENT_SIZE = CROP_SIZE // FACTOR
@@ -53,7 +53,7 @@ class RenderConfig:
 
     def __post_init__(self) -> None:
         if not 0 <= self.steps <= 64:
-            raise ValueError(f"got {self.steps} steps; wanted 0 (warp only) to 64")
+            raise InputError(f"got {self.steps} steps; wanted 0 (warp only) to 64")
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,9 +173,18 @@ class Renderer:
         prepared = state.prepared
         marks, open_eyes = prepared.face.keypoints(motion)
         for landmarks, below in zip(marks, open_eyes, strict=True):
-            warped = prepared.warp.warp(landmarks, below)
-            painted, alpha = self._paint(prepared, warped, landmarks, below)
-            yield prepared.warp.paste(warped, landmarks, painted, alpha)
+            yield self.paint(prepared, landmarks, below)
+
+    def paint(
+        self,
+        prepared: PreparedPortrait,
+        landmarks: Float[np.ndarray, "478 3"],
+        open_eyes: Float[np.ndarray, "478 3"],
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        """One frame from its keypoints in the photo's pixels (see PortraitFace.keypoints)."""
+        warped = prepared.warp.warp(landmarks, open_eyes)
+        painted, alpha = self._paint(prepared, warped, landmarks, open_eyes)
+        return prepared.warp.paste(warped, landmarks, painted, alpha)
 
     def _paint(
         self,
@@ -259,11 +268,15 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise DependencyError(f"got device {name!r}; wanted auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise DependencyError(f"got device {name!r}; wanted auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise DependencyError(
             "device 'cuda' was asked for, but this PyTorch sees no GPU: use --device cpu, or "
             "install a CUDA build of torch"
         )
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DependencyError(f"got device {name!r}; there are {torch.cuda.device_count()} GPUs")
     return device
 
 

@@ -145,8 +145,9 @@ class FaceWarp:
         control = np.concatenate([unit, hair[::2], still])
         ones = np.ones((len(unit), 1))
         affine = np.concatenate([unit, ones], 1)
-        follow = np.concatenate([hair[::2], ones[::2]], 1) @ np.linalg.pinv(affine)
-        follow *= 0.9 * up[::2, None]  # the neck stays with the shoulders
+        skull = up[:, None]  # a dropping jaw does not lift the hair
+        follow = np.concatenate([hair[::2], ones[::2]], 1) @ np.linalg.pinv(skull * affine)
+        follow *= 0.9 * up[::2, None] * skull.T  # and the neck stays with the shoulders
         values = np.concatenate([np.eye(len(unit)), follow, np.zeros((len(still), len(unit)))])
         x0, y0, x1, y1 = self._window
         nodes = np.stack(

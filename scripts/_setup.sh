@@ -126,14 +126,16 @@ uv_install() { # uv_install [option...]: the project, editable, with the pinned 
 }
 
 pip_install() { # without uv there are no overrides, so the unwanted builds of OpenCV go afterwards
-    local index=()
-    [[ $FLAVOUR == cpu ]] && index=(--extra-index-url https://download.pytorch.org/whl/cpu)
+    local pip=("$VENV/bin/python" -m pip --disable-pip-version-check)
     cd -- "$ROOT" || return
-    "$VENV/bin/python" -m pip install --disable-pip-version-check "${index[@]}" \
-        --constraint constraints.txt --editable "$(project)" || return
-    "$VENV/bin/python" -m pip uninstall --yes opencv-contrib-python opencv-python || return
-    "$VENV/bin/python" -m pip install --disable-pip-version-check --no-deps --force-reinstall \
-        --constraint constraints.txt opencv-python-headless
+    if [[ $FLAVOUR == cpu ]]; then # PyTorch's index for torch alone: pip would ask it for all
+        "${pip[@]}" install --retries 1 --constraint constraints.txt \
+            --extra-index-url https://download.pytorch.org/whl/cpu torch || return
+    fi
+    "${pip[@]}" install --constraint constraints.txt --editable "$(project)" || return
+    "${pip[@]}" uninstall --yes opencv-contrib-python opencv-python || return
+    "${pip[@]}" install --no-deps --force-reinstall --constraint constraints.txt \
+        opencv-python-headless
 }
 
 resolves_without_cuda() { # nothing is installed: only what would be

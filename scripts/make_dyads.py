@@ -10,7 +10,7 @@ without faces. One item is a conversation with turns:
 turns        lengths log-normal about 4 s; gaps normal about 0.2 s, so that some turns overlap
 agent speaks clips of one person after one another: true voice, lips, brows, head; in between rest.
              The head adds beats that follow the voice's energy, and the slow drift of a real head
-agent hears  mouth at rest, drift at 60 %, and reactions to what the other does:
+agent hears  mouth at rest, drift at 70 %, and reactions to what the other does:
   nods       at cues in the voice (a pause after 0.7 s of speech, a fall of its energy) with a
              chance, 0.5-0.9 s later; some without a cue. 1 cycle 42 %, at most 5; 1.3-3 Hz; 2-6
              degrees, first cycle the largest (Mori 2025; Ward & Tsukahara 2000)
@@ -32,7 +32,7 @@ from pathlib import Path
 
 import numpy as np
 import soxr
-from scipy.ndimage import gaussian_filter1d, grey_opening
+from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, sosfiltfilt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -42,7 +42,6 @@ from audio2motion.events import BLINK_CHANNELS, LOOK_CHANNELS
 from audio2motion.generator import SPEECH_CHANNELS
 from motion2video.motion import (
     EXPRESSION,
-    EXPRESSION_NAMES,
     MOTION_DIM,
     ROTATION,
     TRANSLATION,
@@ -96,12 +95,7 @@ class Side:
 def clean(values: np.ndarray) -> np.ndarray:
     """Without blinks, a little smoothed where the tracker's noise is larger than the motion."""
     out = values.astype(np.float32).copy()
-    lids = list(BLINK_CHANNELS)
-    if len(out) > 12:
-        out[:, lids] = gaussian_filter1d(grey_opening(out[:, lids], (11, 1)), 2, axis=0)
-    else:
-        out[:, lids] = out[:, lids].min(0)
-    out[:, lids] = np.minimum(out[:, lids], 0.25)
+    out[:, [*BLINK_CHANNELS, *LOOK_CHANNELS]] = 0
     out[:, POSE] = gaussian_filter1d(out[:, POSE], 1.5, axis=0)
     out[:, REST] = gaussian_filter1d(out[:, REST], 1.2, axis=0)
     out[:, SPEECH] = gaussian_filter1d(out[:, SPEECH], 0.45, axis=0)
@@ -171,7 +165,7 @@ def drift(rng: np.random.Generator, frames: int, sources: Sources) -> np.ndarray
     source = sources.drifts[rng.integers(len(sources.drifts))]
     wave = np.concatenate([source, source[::-1]])
     start = int(rng.integers(len(wave)))
-    speed = rng.uniform(0.7, 1.1)
+    speed = rng.uniform(0.8, 1.3)
     at = (start + np.arange(frames) * speed) % (len(wave) - 1)
     low = at.astype(int)
     out = wave[low] + (wave[low + 1] - wave[low]) * (at - low)[:, None]
@@ -179,7 +173,7 @@ def drift(rng: np.random.Generator, frames: int, sources: Sources) -> np.ndarray
         out = out * [1, -1, -1, -1, 1, 1]
     out = gaussian_filter1d(out - out.mean(0), 3, axis=0)
     size = np.degrees(out[:, :3].std(0).max()) + 1e-6
-    return (out * min(1.0, rng.uniform(1.5, 2.8) / size)).astype(np.float32)
+    return (out * min(1.0, rng.uniform(1.6, 2.8) / size)).astype(np.float32)
 
 
 def turns(rng: np.random.Generator, frames: int) -> list[tuple[bool, int, int]]:
@@ -212,10 +206,12 @@ def fill(rng, side: Side, talks: list[Talk], start: int, end: int, factor: float
         count = min(cut.frames, len(side.values) - at)
         if count < 8:
             return
-        edge = np.minimum(1, (np.minimum(np.arange(count * 640), np.arange(count * 640)[::-1]) + 1) / 320)
+        edge = np.minimum(
+            1, (np.minimum(np.arange(count * 640), np.arange(count * 640)[::-1]) + 1) / 320
+        )
         side.sound[at * 640 : (at + count) * 640] += cut.samples[: count * 640] * edge
         side.speaking[at : at + count] = True
-        if cut.values is not None:
+        if cut.values is not None and cut.weight is not None:
             _lay_face(side, cut.values[:count], cut.weight, at)
         at += count + int(rng.choice([2, 4, 7, 12], p=[0.35, 0.3, 0.2, 0.15]))
 
@@ -226,10 +222,14 @@ def _lay_face(side: Side, values: np.ndarray, weight: np.ndarray, at: int) -> No
     soft = np.clip((ramp + 1) / 4, 0, 1)[:, None].astype(np.float32)
     wide = np.clip((ramp + 1) / 8, 0, 1)[:, None].astype(np.float32)
     here = slice(at, at + count)
-    values = values.astype(np.float32)
+    values = values.astype(np.float32).copy()
+    # What a face holds through a whole clip would come and go with the clips.
+    held = np.quantile(values[:, REST], 0.2, axis=0)
+    values[:, REST] = np.maximum(values[:, REST] - held, 0)
     if weight[POSE[0]] > 0:  # the clip's own head motion, without its slow part
         pose = values[:, POSE]
         pose = pose - gaussian_filter1d(pose, 15, axis=0, mode="nearest")
+        pose *= min(1.0, 1.5 / (np.degrees(pose[:, :3].std(0).max()) + 1e-6))
         side.values[here, POSE[0] : POSE[-1] + 1] += pose * wide
     face = ~np.isin(np.arange(MOTION_DIM), POSE)
     side.values[here, face] = values[:, face] * soft
@@ -250,10 +250,12 @@ def beats(rng: np.random.Generator, sound: np.ndarray, speaking: np.ndarray) -> 
     band = butter(2, [0.5, 3.5], "band", fs=FPS, output="sos")
     curve = sosfiltfilt(band, energy(sound))
     curve = np.roll(curve, -1) / (curve[speaking].std() + 1e-3 if speaking.any() else 1)
-    slow = sosfiltfilt(butter(2, 0.8, fs=FPS, output="sos"), rng.normal(size=(len(curve), 3)), axis=0)
+    slow = sosfiltfilt(
+        butter(2, 0.8, fs=FPS, output="sos"), rng.normal(size=(len(curve), 3)), axis=0
+    )
     slow = slow / slow.std(0)
     on = gaussian_filter1d(speaking.astype(float), 5)[:, None]
-    size = np.radians(rng.uniform(0.8, 1.8))
+    size = np.radians(rng.uniform(0.7, 1.5))
     pitch = curve * (0.8 + 0.4 * slow[:, 0]) * size
     yaw = (0.3 * curve * slow[:, 1] + 0.9 * slow[:, 1]) * size
     roll = (0.3 * curve * slow[:, 2] + 0.6 * slow[:, 2]) * size
@@ -279,7 +281,7 @@ def cues(sound: np.ndarray, speaking: np.ndarray) -> np.ndarray:
     for t in range(1, len(loud)):
         run = run + 1 if loud[t] > 0.45 else max(0, run - 3)
         falling = loud[t - 1] >= 0.45 > loud[t] or (speaking[t - 1] and not speaking[t])
-        if falling and run > 10 and t - last > 20:
+        if falling and run > 10 and t - last > 16:
             found.append(t)
             last = t
     return np.array(found, int)
@@ -305,9 +307,12 @@ def react(rng: np.random.Generator, agent: Side, other: Side, seen: bool) -> Non
     pitch, smile, brow = (np.zeros(frames) for _ in range(3))
     listens = ~agent.speaking
     busy = -100
-    chance = rng.uniform(0.45, 0.75)
-    events = [(t + int(rng.normal(17, 5)), rng.random() < chance) for t in cues(other.sound, other.speaking)]
-    spontaneous = rng.random(frames) < 0.16 / FPS
+    chance = rng.uniform(0.55, 0.85)
+    events = [
+        (t + int(rng.normal(17, 5)), rng.random() < chance)
+        for t in cues(other.sound, other.speaking)
+    ]
+    spontaneous = rng.random(frames) < 0.22 / FPS
     events += [(t, True) for t in np.nonzero(spontaneous & (other.speaking | listens))[0]]
     other_pitch, other_smile = np.zeros(frames), np.zeros(frames)
     if seen:
@@ -379,13 +384,11 @@ def converse(rng: np.random.Generator, sources: Sources, frames: int) -> tuple[S
             fill(rng, agent, sources.people[name], start, end, factor)
         else:
             fill(rng, other, talks, start, end, other_factor)
-    calm = gaussian_filter1d(agent.speaking.astype(float), 12)[:, None] * 0.4 + 0.6
+    calm = gaussian_filter1d(agent.speaking.astype(float), 12)[:, None] * 0.3 + 0.7
     agent.values[:, POSE] += drift(rng, frames, sources) * calm
     agent.values[:, POSE[:3]] += beats(rng, agent.sound, agent.speaking)
     other.values[:, POSE] += drift(rng, frames, sources)
     react(rng, agent, other, seen)
-    # Eyes are events; lids rest.
-    agent.values[:, LOOK_CHANNELS] = 0
     agent.sound, other.sound = microphone(rng, agent.sound), microphone(rng, other.sound)
     return agent, other, seen
 
@@ -433,7 +436,6 @@ def main() -> None:
         side.sound[:] = talk.samples
         assert talk.values is not None and talk.weight is not None
         side.values, side.weight = talk.values.copy(), np.tile(talk.weight, (talk.frames, 1))
-        side.values[:, LOOK_CHANNELS] = 0
         rows.append(write(options.out, f"real{index:04d}_{kind}", side, None, False))
     with (options.out / "dyads.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, ["name", "frames", "interlocutor", "seen"])

@@ -16,6 +16,7 @@ import torch
 
 from motion2video.autoencoder import Autoencoder
 from motion2video.geometry import FaceBasis, HeadPose, fit_pose, interocular
+from motion2video.motion import Motion
 from motion2video.warp import CROP_SIZE, LEFT_EYE, OUTER_LIPS, RIGHT_EYE, FaceWarp, Warped
 from scripts.dataset import Clip, Still, clips, stills
 
@@ -130,15 +131,9 @@ def _of_clip(clip: Clip, count: int, basis: FaceBasis, rng: np.random.Generator)
     pictures, marks, motion = clip.pictures(), clip.track()["landmarks"], clip.motion()
     if abs(len(pictures) - len(marks)) > 1 or len(marks) < 10:
         return  # the video has another rate than the track
-    frames = min(len(pictures), len(marks))
-    gap = np.linalg.norm(marks[:frames, 13] - marks[:frames, 14], axis=-1)
-    gap = gap / interocular(marks[:frames])
-    blink = (motion.channel("eyeBlinkLeft") + motion.channel("eyeBlinkRight"))[:frames] / 2
-    calm = np.exp(-25 * gap - 3 * blink)
-    source = int(rng.choice(frames, p=0.8 * calm / calm.sum() + 0.2 / frames))
-    lively = 0.3 / frames + 0.5 * _share(gap + 0.01) + 0.2 * _share(blink + 0.02)
-    lively[source] = 0
-    targets = rng.choice(frames, min(count, frames - 1), replace=False, p=_share(lively))
+    marks = marks[: len(pictures)]
+    source = calm_frame(marks, motion, rng)
+    targets = lively_frames(marks, motion, source, count, rng)
     warp = FaceWarp(pictures[source], marks[source], basis.triangles)
     pose = fit_pose(marks, basis.canonical)
     rest = _at(pose, source).unproject(marks[source : source + 1])
@@ -148,6 +143,30 @@ def _of_clip(clip: Clip, count: int, basis: FaceBasis, rng: np.random.Generator)
         target = warp.crop.cut(pictures[k])
         points = warp.crop.to_crop(marks[k][:, :2])
         yield _Pair(warp.warp(marks[k], below), target, warp.crop_image, points)
+
+
+def _state(marks: np.ndarray, motion: Motion) -> tuple[np.ndarray, np.ndarray]:
+    """Lip gap in interocular distances, and blink, of every frame."""
+    gap = np.linalg.norm(marks[:, 13] - marks[:, 14], axis=-1) / interocular(marks)
+    blink = (motion.channel("eyeBlinkLeft") + motion.channel("eyeBlinkRight")) / 2
+    return gap, blink[: len(marks)]
+
+
+def calm_frame(marks: np.ndarray, motion: Motion, rng: np.random.Generator) -> int:
+    """A frame that could be a portrait: most likely with closed lips and open eyes."""
+    gap, blink = _state(marks, motion)
+    calm = _share(np.exp(-25 * gap - 3 * blink))
+    return int(rng.choice(len(marks), p=0.8 * calm + 0.2 / len(marks)))
+
+
+def lively_frames(
+    marks: np.ndarray, motion: Motion, source: int, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Frames other than `source`, most of them with an open mouth or a blink."""
+    gap, blink = _state(marks, motion)
+    lively = 0.3 / len(marks) + 0.5 * _share(gap + 0.01) + 0.2 * _share(blink + 0.02)
+    lively[source] = 0
+    return rng.choice(len(marks), min(count, len(marks) - 1), replace=False, p=_share(lively))
 
 
 def _at(pose: HeadPose, k: int) -> HeadPose:

@@ -28,7 +28,7 @@ from audio2motion.speech import SpeechConfig, SpeechEncoder, SpeechFeatures
 from motion2video.flow import interpolate
 from motion2video.geometry import FaceBasis
 from motion2video.motion import DETAIL, EXPRESSION, MOTION_DIM, ROTATION, Motion, channel_index
-from scripts.training import LoopConfig, run
+from scripts.training import LoopConfig, lip_aperture, run
 from weights.tensors import save_safetensors
 
 FRAMES = 100
@@ -201,7 +201,9 @@ class Objective:
         t = torch.sigmoid(torch.randn(size, count // CHUNK) * 1.2 - 0.3)
         t = torch.where(torch.rand_like(t) < 0.15, torch.zeros_like(t), t)
         t = t.repeat_interleave(CHUNK, 1)
-        x_t = interpolate(noise.flatten(0, 1), x_1.flatten(0, 1), t.flatten()).unflatten(0, (size, -1))
+        x_t = interpolate(noise.flatten(0, 1), x_1.flatten(0, 1), t.flatten()).unflatten(
+            0, (size, -1)
+        )
         level = torch.rand(size, 1, 1) * HISTORY_NOISE
         past = x_1 + level * torch.randn_like(x_1)
         blind = torch.rand(size) < BLIND
@@ -219,12 +221,6 @@ class Objective:
         gap = (gap * known).sum() / known.sum().clamp(min=1)
         total = plain + SMOOTHNESS * smooth + APERTURE * gap
         return total, {"flow": plain.item(), "smooth": smooth.item(), "aperture": gap.item()}
-
-
-def lip_aperture(basis: FaceBasis) -> Tensor:
-    """[90] how the gap between the inner lips grows with every channel (interocular distances)."""
-    rows = np.concatenate([basis.expression, basis.detail])
-    return torch.from_numpy((rows[:, 13, 1] - rows[:, 14, 1]).astype(np.float32))
 
 
 def set_statistics(network: MotionNetwork, items: list[Item]) -> None:
@@ -249,6 +245,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--stop", type=int, help="leave after this step, to be resumed")
     parser.add_argument("--tiny", action="store_true", help="made-up data, small networks")
     options = parser.parse_args()
     torch.manual_seed(options.seed)
@@ -284,8 +281,8 @@ def main() -> None:
         header = {"model": asdict(config), "trained": {"steps": steps, "minutes": minutes}}
         save_safetensors(options.out / "motion_generator.safetensors", tensors, header)
 
-    run(network, loss, export, LoopConfig(options.steps, options.learning_rate, options.minutes),
-        options.out, options.seed)
+    loop = LoopConfig(options.steps, options.learning_rate, options.minutes, stop=options.stop)
+    run(network, loss, export, loop, options.out, options.seed)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -33,16 +33,20 @@ from audio2motion.speech import (
     MelFrontEnd,
     SpeechConfig,
     SpeechEncoder,
+    load_strictly,
     running_level,
 )
+from motion2video.geometry import FaceBasis
 from motion2video.motion import DETAIL, EXPRESSION_NAMES, Motion
-from scripts.training import LoopConfig, run
-from weights.tensors import save_safetensors
+from scripts.training import LoopConfig, lip_aperture, run
+from weights.tensors import read_safetensors, save_safetensors
 
 FRAMES = 100
-TEACHER_DIM = 128
+TEACHER_PARTS = 64
 MOUTH = [i for i, n in enumerate(EXPRESSION_NAMES) if n.startswith(("jaw", "mouth"))]
 LIPS = [*MOUTH, *range(DETAIL.start, DETAIL.stop)]
+LIP_DIM = len(LIPS) + 1  # and the aperture
+TEACHER_DIM = LIP_DIM + TEACHER_PARTS
 # Kinds of sounds that look alike, by the first letters of IPA (or SAMPA) that tell them.
 KINDS = ("", "pbm", "fvʋ", "θðtdnszlɫɾ", "ʃʒɕ", "rɹʁɻR", "kɡgŋxhɣħʕqχ", "wuʊoɔyøœʏ", "aɑɐæʌ")
 KINDS = (*KINDS, "eɛəɜɚ3E@", "iɪjɨI")
@@ -68,6 +72,11 @@ class Clip:
     kinds: Tensor | None
 
     @property
+    def fully_known(self) -> bool:
+        """Whether all lip channels are known."""
+        return self.lips_known is not None and bool(self.lips_known.all())
+
+    @property
     def frames(self) -> int:
         """Length in motion frames."""
         return len(self.mel) // MELS_PER_FRAME
@@ -80,7 +89,9 @@ def read_wave(path: Path) -> np.ndarray:
     return np.frombuffer(data, "<i2").astype(np.float32) / 32768
 
 
-def make_clip(samples, front, teacher=None, motion=None, mouth_only=False, phones=None) -> Clip:
+def make_clip(
+    samples, front, aperture, teacher=None, motion=None, mouth_only=False, phones=None
+) -> Clip:
     """A clip from samples and what is known of them, cut to the shortest."""
     frames = len(samples) // 640
     frames = min([frames, *(len(x) for x in (teacher, motion) if x is not None)])
@@ -88,10 +99,11 @@ def make_clip(samples, front, teacher=None, motion=None, mouth_only=False, phone
     mel = front.decibels(torch.from_numpy(padded))
     lips = known = kinds = None
     if motion is not None:
-        lips = torch.from_numpy(motion.values[:frames, LIPS])
-        known = torch.ones(len(LIPS))
+        values = torch.from_numpy(motion.values[:frames])
+        lips = torch.cat([values[:, LIPS], values @ aperture[:, None]], 1)
+        known = torch.ones(LIP_DIM)
         if mouth_only:
-            known[len(MOUTH) :] = 0
+            known[len(MOUTH) : -1] = 0
     if phones is not None:
         kinds = torch.zeros(frames, dtype=torch.long)
         for symbol, start, end in phones:
@@ -107,6 +119,7 @@ def load_clips(data: Path, speech: Path, front: MelFrontEnd) -> list[Clip]:
         path = speech / "teacher" / f"{name}.npy"
         return np.load(path) if path.is_file() else None
 
+    aperture = lip_aperture(FaceBasis.load())
     clips = []
     with (data / "index.csv").open() as file:
         rows = [r for r in csv.DictReader(file) if r["split"] == "train" and r["audio"]]
@@ -116,11 +129,12 @@ def load_clips(data: Path, speech: Path, front: MelFrontEnd) -> list[Clip]:
         motion = Motion.load(data / row["motion"])
         samples = read_wave(data / row["audio"])
         mouth_only = row["group"] == "facegood"
-        clips.append(make_clip(samples, front, teacher(row["clip"]), motion, mouth_only))
+        clips.append(make_clip(samples, front, aperture, teacher(row["clip"]), motion, mouth_only))
     phones = json.loads((speech / "phones.json").read_text())
     for path in sorted(speech.glob("*.wav")):
         samples = read_wave(path)
-        clips.append(make_clip(samples, front, teacher(path.stem), phones=phones.get(path.stem)))
+        spoken = phones.get(path.stem)
+        clips.append(make_clip(samples, front, aperture, teacher(path.stem), phones=spoken))
     return [c for c in clips if c.frames > 10]
 
 
@@ -136,7 +150,7 @@ def tiny_clips(front: MelFrontEnd) -> list[Clip]:
         samples = (low * weight + noise * (1 - weight)).astype(np.float32)
         values = np.zeros((60, 90), np.float32)
         values[:, 25] = slow
-        clips.append(make_clip(samples, front, motion=Motion(values)))
+        clips.append(make_clip(samples, front, torch.zeros(90), motion=Motion(values)))
     return clips
 
 
@@ -181,24 +195,35 @@ class Batches:
 
     def __init__(self, clips: list[Clip], mels: int, seed: int, augmented: bool) -> None:
         self.clips, self.mels, self.seed, self.augmented = clips, mels, seed, augmented
-        lips = [c.lips for c in clips if c.lips is not None and c.lips_known.all()]
-        joined = torch.cat(lips)
+        faces = [c.lips for c in clips if c.lips is not None and c.fully_known]
+        joined = torch.cat(faces)
         self.lip_mean, self.lip_std = joined.mean(0), joined.std(0).clamp(min=0.02)
-        teachers = [c.teacher for c in clips if c.teacher is not None]
-        self.project = None
-        if teachers:
-            sample = torch.cat(teachers)[::3]
-            mean = sample.mean(0)
-            _, s, v = torch.linalg.svd(
-                (sample - mean)[torch.randperm(len(sample))[:20000]], full_matrices=False
-            )
-            std = s[:TEACHER_DIM] / min(20000, len(sample)) ** 0.5
-            self.project = (mean, v[:TEACHER_DIM].T / std.sqrt() / std.sqrt().mean())
+        self.project = self._teacher_view() if any(c.teacher is not None for c in clips) else None
         talking = [c.lips is not None for c in clips]
         weight = np.array(
             [c.frames**0.5 * (2.0 if t else 1.0) for c, t in zip(clips, talking, strict=True)]
         )
         self.weight = weight / weight.sum()
+
+    def _teacher_view(self) -> tuple[Tensor, Tensor]:
+        """Mean and matrix of what is asked of the teacher's features: what they say about the
+        lips (a ridge regression, so known for voices without a face as well), and their largest
+        components.
+        """
+        pairs = [
+            (c.teacher, c.lips)
+            for c in self.clips
+            if c.teacher is not None and c.lips is not None and c.fully_known
+        ]
+        x, y = torch.cat([t for t, _ in pairs]), torch.cat([lips for _, lips in pairs])
+        mean = x.mean(0)
+        x, y = x - mean, (y - self.lip_mean) / self.lip_std
+        gram = x.T @ x
+        gram += 0.02 * gram.diagonal().mean() * torch.eye(len(gram))
+        lips = torch.linalg.solve(gram, x.T @ y)
+        values, vectors = torch.linalg.eigh(x.T @ x / len(x))
+        parts = vectors[:, -TEACHER_PARTS:] / values[-TEACHER_PARTS:].clamp(min=1e-6).sqrt()
+        return mean, torch.cat([2 * lips, 0.4 * parts], 1)
 
     def row(self, rng: np.random.Generator) -> Row:
         """One sequence."""
@@ -208,8 +233,8 @@ class Batches:
             mel,
             torch.zeros(FRAMES, TEACHER_DIM),
             torch.zeros(FRAMES),
-            torch.zeros(FRAMES, len(LIPS)),
-            torch.zeros(FRAMES, len(LIPS)),
+            torch.zeros(FRAMES, LIP_DIM),
+            torch.zeros(FRAMES, LIP_DIM),
             torch.full((FRAMES,), -1),
         )
         at = int(rng.integers(0, 10))
@@ -258,7 +283,7 @@ class Student(nn.Module):
         super().__init__()
         self.encoder = SpeechEncoder(config)
         self.teacher = nn.Linear(config.features, TEACHER_DIM)
-        self.lips = nn.Linear(config.features, len(LIPS))
+        self.lips = nn.Linear(config.features, LIP_DIM)
         self.kinds = nn.Linear(config.features, len(KINDS))
 
     def loss(self, batch: Row) -> tuple[Tensor, dict[str, float]]:
@@ -267,19 +292,22 @@ class Student(nn.Module):
         features, _ = self.encoder(batch.mel, self.encoder.initial_past(size))
         features = F.dropout(features[:, SPEECH_DELAY:], 0.1)
         cut = slice(0, -SPEECH_DELAY)
-        soft = (self.teacher(features) - batch.teacher[:, cut]).square().mean(-1)
+        emphasis = torch.ones(TEACHER_DIM)
+        emphasis[MOUTH.index(25)] = emphasis[LIP_DIM - 1] = 5.0
+        soft = (self.teacher(features) - batch.teacher[:, cut]).square()
+        soft = (soft * emphasis).sum(-1) / emphasis.sum()
         seen = batch.has_teacher[:, cut]
         distil = (soft * seen).sum() / seen.sum().clamp(min=1)
         known = batch.known[:, cut]
-        weight = torch.ones(len(LIPS))
-        weight[MOUTH.index(25)] = 4.0
+        weight = torch.ones(LIP_DIM)
+        weight[MOUTH.index(25)] = weight[-1] = 5.0
         missed = F.smooth_l1_loss(self.lips(features), batch.lips[:, cut], reduction="none")
         lips = (missed * known * weight).sum() / (known * weight).sum().clamp(min=1)
         logits = self.kinds(features).flatten(0, 1)
         wanted = batch.kinds[:, cut].flatten()
         heard = F.cross_entropy(logits, wanted, ignore_index=-1, reduction="sum")
         heard = heard / (wanted >= 0).sum().clamp(min=1)
-        total = distil + 2 * lips + 0.3 * heard
+        total = 3 * distil + 2 * lips + 0.3 * heard
         return total, {"teacher": distil.item(), "lips": lips.item(), "kinds": heard.item()}
 
 
@@ -293,6 +321,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--start", type=Path, help="weights file of an encoder to go on from")
+    parser.add_argument("--stop", type=int, help="leave after this step, to be resumed")
     parser.add_argument("--tiny", action="store_true", help="made-up data, a small network")
     options = parser.parse_args()
     torch.manual_seed(0)
@@ -307,6 +337,8 @@ def main() -> None:
     print(f"{len(clips)} clips, {sum(c.frames for c in clips) / 25 / 60:.1f} minutes")
     batches = Batches(clips, config.mels, seed=0, augmented=not options.tiny)
     student = Student(config)
+    if options.start:
+        load_strictly(student.encoder, read_safetensors(options.start)[0], "speech encoder")
 
     def export(state: dict[str, Tensor], steps: int, minutes: float) -> None:
         tensors = {
@@ -317,7 +349,7 @@ def main() -> None:
         header = {"speech": asdict(config), "trained": {"steps": steps, "minutes": minutes}}
         save_safetensors(options.out / "speech_encoder.safetensors", tensors, header)
 
-    loop = LoopConfig(options.steps, options.learning_rate, options.minutes)
+    loop = LoopConfig(options.steps, options.learning_rate, options.minutes, stop=options.stop)
     run(
         student,
         lambda step: student.loss(batches.batch(step, options.batch)),

@@ -12,14 +12,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from motion2video.geometry import FaceBasis
+from motion2video.motion import DETAIL, EXPRESSION, MOTION_DIM
+
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """Length and pace of a run; `minutes` ends it early, whatever `steps` says."""
+    """Length and pace of a run; `minutes` ends it early, whatever `steps` says (the learning
+    rate then follows the clock, and no two runs are the same). `stop` leaves a run after that
+    many steps as if it had been killed.
+    """
 
     steps: int
     learning_rate: float
@@ -30,6 +37,7 @@ class LoopConfig:
     clip: float = 1.0
     save_minutes: float = 3.0
     log_every: int = 25
+    stop: int | None = None
 
 
 class Average:
@@ -80,7 +88,7 @@ def run(
     start = saved_at = time.monotonic()
     for step in range(done, config.steps):
         minutes = spent + (time.monotonic() - start) / 60
-        finished = minutes >= config.minutes
+        finished = minutes >= config.minutes or step == config.stop
         if finished or time.monotonic() - saved_at > 60 * config.save_minutes:
             _save(checkpoint, accelerator, model, optimizer, average, step, minutes, log)
             export(average.values, step, minutes)
@@ -106,6 +114,14 @@ def run(
     _save(checkpoint, accelerator, model, optimizer, average, config.steps, minutes, log)
     export(average.values, config.steps, minutes)
     return log
+
+
+def lip_aperture(basis: FaceBasis) -> Tensor:
+    """[90] how the gap between the inner lips grows with every channel (interocular distances)."""
+    out = np.zeros(MOTION_DIM, np.float32)
+    out[EXPRESSION] = basis.expression[:, 13, 1] - basis.expression[:, 14, 1]
+    out[DETAIL] = basis.detail[:, 13, 1] - basis.detail[:, 14, 1]
+    return torch.from_numpy(out)
 
 
 def _save(path, accelerator, model, optimizer, average, step, minutes, log) -> None:

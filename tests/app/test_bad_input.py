@@ -13,6 +13,8 @@ from PIL import Image
 from app.cli import main
 from app.pipeline import Avatar
 from audio2motion.audio import Waveform
+from motion2video import face
+from motion2video.motion import MOTION_DIM, ROTATION, Motion
 from motion2video.video import VideoWriter
 
 Run = Callable[..., str]
@@ -37,7 +39,8 @@ def refused(tmp_path: Path, portrait: Path, voice: Path, capsys: pytest.CaptureF
         assert main(["render", *words]) == 2
         out, err = capsys.readouterr()
         assert out == ""
-        errors = [line for line in err.splitlines() if not line.startswith("note: ")]
+        told = ("note: ", "rendering: ", "tracking: ")
+        errors = [line for line in err.splitlines() if not line.startswith(told)]
         assert len(errors) == 1 and errors[0].startswith("visavis: "), err
         assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
         return errors[0].removeprefix("visavis: ")
@@ -87,9 +90,20 @@ def test_a_photo_without_a_face(refused: Run, tmp_path: Path) -> None:
 def test_a_face_too_small(refused: Run, tmp_path: Path, portrait: Path) -> None:
     picture = Image.new("RGB", (1200, 1200), (200, 200, 200))
     with Image.open(portrait) as image:
-        picture.paste(image.resize((64, 64)), (500, 500))
+        picture.paste(image.resize((140, 140)), (500, 500))
     picture.save(tmp_path / "far.png")
-    assert "small" in refused(portrait=tmp_path / "far.png")
+    assert "pixels wide; at least 64 are needed" in refused(portrait=tmp_path / "far.png")
+
+
+def test_a_face_turned_away(
+    refused: Run, avatar: Avatar, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turned = np.zeros((1, MOTION_DIM), np.float32)
+    turned[0, ROTATION.start + 1] = 0.7  # radians; the warp cannot turn it as far as the limit
+    frame = next(avatar.frames(portrait=portrait, motion=Motion(turned)))
+    monkeypatch.setattr(face, "MAX_YAW", 15.0)
+    said = refused(portrait=photo(tmp_path / "side.png", frame))
+    assert "the face is turned away by" in said and "use a picture that shows both eyes" in said
 
 
 def test_a_face_number_that_is_not_there(refused: Run) -> None:
@@ -172,7 +186,7 @@ def test_a_voice_and_a_text(refused: Run) -> None:
 
 
 def test_an_unknown_voice(refused: Run) -> None:
-    assert "klingon" in refused(agent_audio=None, text="Hello", voice="klingon")
+    assert "martian" in refused(agent_audio=None, text="Hello", voice="martian")
 
 
 def test_a_text_without_words(refused: Run) -> None:
@@ -184,7 +198,7 @@ def test_a_text_without_words(refused: Run) -> None:
 
 def test_a_video_without_a_face(refused: Run, tmp_path: Path) -> None:
     path = film(tmp_path / "wall.mp4")
-    assert "no face was found in any frame" in refused(interlocutor_video=path)
+    assert "none of the 10 frames shows a face" in refused(interlocutor_video=path)
 
 
 def test_a_video_cut_off(refused: Run, tmp_path: Path) -> None:
@@ -279,3 +293,35 @@ def test_errors_as_json(tmp_path: Path, portrait: Path, capsys: pytest.CaptureFi
     assert main([*words, "--fps", "0"]) == 2
     error = json.loads(capsys.readouterr().out)["error"]
     assert error["type"] == "InputError" and "wanted 1 to 240" in error["message"]
+
+
+# -- devices, other commands -----------------------------------------------------------------
+
+
+def test_other_commands_refuse_bad_input_too(
+    tmp_path: Path, voice: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wall, out = film(tmp_path / "wall.mp4"), tmp_path / "m.npz"
+    for words, said in (
+        (["track", tmp_path / "none.mp4", "--out", out], "there is no file"),
+        (["track", wall, "--out", out], "shows a face"),
+        (["track", wall, "--out", out, "--fps", "0"], "wanted 1 to 240"),
+        (["track", wall, "--out", tmp_path], "is a folder"),
+        (["track", wall, "--out", tmp_path / "m.mp4"], "must end in .npz"),
+        (["track", wall, "--out", out, "--detector", "eyes"], "wanted mediapipe or insightface"),
+        (["motion", "--out", out], "nothing was given to move the face"),
+        (["motion", "--out", out, "--agent-audio", tmp_path / "none.wav"], "there is no file"),
+        (["motion", "--out", out, "--agent-audio", voice, "--device", "tpu"], "tpu"),
+        (["motion", "--out", out, "--agent-audio", voice, "--device", "mps"], "wanted auto, cpu"),
+        (["rendre"], "No such command"),
+    ):
+        assert main([str(word) for word in words]) == 2, words
+        stdout, stderr = capsys.readouterr()
+        assert stdout == "" and stderr.count("\n") == 1 and said in stderr, stderr
+    assert not out.exists()
+
+
+def test_no_command_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert "Usage: visavis" in out and err == ""

@@ -15,6 +15,7 @@ from app.result import RenderResult
 from audio2motion.audio import Waveform
 from motion2video.motion import Motion
 from motion2video.video import MediaInfo, probe, read_video
+from weights.errors import InputError
 
 WEIGHTS = pytest.mark.weights(
     "face_landmarker", "autoencoder", "denoiser", "speech_encoder", "motion_generator"
@@ -172,7 +173,8 @@ def exif_turned(image: Image.Image, path: Path) -> Path:
 
 
 def with_alpha(image: Image.Image, path: Path) -> Path:
-    image.putalpha(Image.linear_gradient("L").resize(image.size).point(lambda v: 255 - v // 4))
+    rows = np.linspace(255, 190, image.height).astype(np.uint8)
+    image.putalpha(Image.fromarray(np.repeat(rows[:, None], image.width, 1)))
     image.save(path)
     return path
 
@@ -293,3 +295,24 @@ def test_the_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     info = probe(out)
     assert info.video_seconds is not None and 9.0 < info.video_seconds < 13.0
     assert info.audio_codec == "aac" and Waveform.load(out).has_speech
+
+
+def test_a_device_that_is_not_there(
+    portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["render", "--portrait", str(portrait), "--text", "Hi", "--device"]
+    for device in ("cuda:99", "abacus"):
+        assert main([*words, device, "--out", str(tmp_path / "out.mp4")]) == 2
+        out, err = capsys.readouterr()
+        assert out == "" and err.count("\n") == 1 and "cuda" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_steps_of_the_diffusion(portrait: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="got 1000 steps"):
+        Avatar.load(device="cpu", steps=1000)
+    warp_only = Avatar.load(device="cpu", steps=0)
+    result = warp_only.animate(
+        portrait=portrait, motion=Motion.neutral(1), size=128, out=tmp_path / "out.mp4"
+    )
+    assert result.settings["steps"] == 0

@@ -16,7 +16,8 @@ from weights.errors import InputError
 
 
 def request(**changes: Any) -> RenderRequest:
-    return RenderRequest(**{"portrait": "me.jpg", "agent_audio": "a.wav"} | changes)
+    fields: dict[str, Any] = {"portrait": "me.jpg", "agent_audio": "a.wav"}
+    return RenderRequest(**(fields | changes))
 
 
 @pytest.mark.parametrize(

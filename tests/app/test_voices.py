@@ -65,21 +65,33 @@ def test_a_lone_interlocutor_is_listened_to(speech: Waveform) -> None:
 
 @pytest.mark.parametrize(("a", "b", "shorter"), [(1.0, 1.5, "agent"), (1.5, 1.0, "interlocutor")])
 def test_the_shorter_voice_is_padded_and_it_is_said(a: float, b: float, shorter: str) -> None:
-    dyad, (notice,) = Voices(tone(a), tone(b)).dyad()
-    assert dyad.seconds == 1.5
-    assert f"the {shorter}'s audio is 0.5 s shorter" in notice
+    dyad, notices = Voices(tone(a), tone(b)).dyad()
+    assert dyad.interlocutor is not None
+    assert len(dyad.agent) == len(dyad.interlocutor) == 24_000
+    padded = dyad.agent if shorter == "agent" else dyad.interlocutor
+    assert np.all(padded.samples[16_000:] == 0) and padded.peak > 0.4
+    assert notices == (
+        f"the {shorter}'s audio is 0.50 s shorter than the rest: silence was added at its end",
+    )
+
+
+def test_less_than_a_frame_is_nothing_to_tell() -> None:
+    dyad, notices = Voices(tone(1.0), tone(1.03)).dyad()
+    assert dyad.seconds == 1.03 and notices == ()
 
 
 def test_a_longer_interlocutor_video_prolongs_the_voices() -> None:
-    voices = Voices(tone(1.0), tone(1.0), Motion.neutral(50))
-    dyad, (notice,) = voices.dyad()
-    assert dyad.seconds == 2.0 and "video is 1 s longer" in notice
+    dyad, notices = Voices(tone(1.0), tone(1.0), Motion.neutral(50)).dyad()
+    assert dyad.seconds == 2.0 and dyad.frames == 50
+    assert len(notices) == 2 and all("is 1.00 s shorter" in notice for notice in notices)
 
 
 def test_a_shorter_interlocutor_video_is_unseen_at_the_end() -> None:
-    seen = Voices(tone(1.0), None, Motion.neutral(10)).seen(25)
+    voices = Voices(tone(1.0), None, Motion.neutral(10))
+    seen = voices.seen(25)
     assert seen is not None and len(seen) == 25
     assert seen.mask.tolist() == [True] * 10 + [False] * 15
+    assert "video is 0.60 s shorter than the rest: nobody is seen then" in voices.dyad()[1][0]
 
 
 def test_only_a_video_of_the_interlocutor_is_enough() -> None:

@@ -1,0 +1,178 @@
+"""The motion network: the cached path is the parallel one, and nothing looks ahead."""
+
+import numpy as np
+import pytest
+import torch
+
+from audio2motion.condition import (
+    CONTROL_DIM,
+    EMOTIONS,
+    EXPRESSIVE,
+    INPUTS,
+    Condition,
+    Controls,
+    agent_dim,
+    agent_window,
+)
+from audio2motion.events import BLINK_CHANNELS, EventState, blink_curve, step_events
+from audio2motion.model import CHUNK, ModelConfig, MotionNetwork, correlate, training_mask
+from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM, ROTATION
+from weights.errors import InputError
+
+SMALL = ModelConfig(width=32, layers=2, heads=2, hidden=48, history=10, speech_features=8)
+FRAMES = 30
+
+
+@pytest.fixture(scope="module")
+def network() -> MotionNetwork:
+    torch.manual_seed(0)
+    network = MotionNetwork(SMALL).eval().requires_grad_(False)
+    for parameter in network.parameters():
+        parameter.add_(0.1 * torch.randn_like(parameter))
+    return network
+
+
+def conditions(frames: int = FRAMES, seed: int = 0) -> Condition:
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(size: int) -> torch.Tensor:
+        return torch.randn(1, frames, size, generator=generator)
+
+    return Condition(
+        normal(agent_dim(8)),
+        normal(10),
+        normal(MOTION_DIM + 1),
+        normal(CONTROL_DIM),
+        torch.ones(1, frames, len(INPUTS)),
+    )
+
+
+def test_cache_gives_what_the_whole_sequence_gives(network: MotionNetwork) -> None:
+    torch.manual_seed(1)
+    past, x_t = torch.randn(2, 1, FRAMES, MOTION_DIM)
+    embedded = network.embed(conditions())
+    t = torch.full((1, FRAMES), 0.25)
+    whole = network.clean_estimate(x_t, t, past, embedded, embedded, torch.tensor([False]))
+    cache = network.empty_cache()
+    for start in range(0, FRAMES, CHUNK):
+        here = slice(start, start + CHUNK)
+        v = network.velocity(x_t[:, here], 0.25, embedded[:, here], cache)
+        clean = x_t[:, here] + 0.75 * v
+        assert torch.allclose(clean, whole[:, here], atol=1e-4), start
+        cache = network.commit(past[:, here], embedded[:, here], cache)
+    assert cache.filled == SMALL.history
+
+
+def test_mask_is_causal_and_bounded() -> None:
+    mask = training_mask(20, 10, torch.device("cpu"))
+    clean, noisy = mask[:20], mask[20:]
+    assert not clean[:, 20:].any()
+    assert noisy[12, :20].nonzero()[:, 0].tolist() == list(range(10))
+    assert noisy[12, 20:].nonzero()[:, 0].tolist() == [10, 11, 12]
+    assert clean[17].nonzero()[:, 0].tolist() == list(range(5, 18))
+
+
+def test_frames_of_a_chunk_do_not_see_later_ones(network: MotionNetwork) -> None:
+    torch.manual_seed(2)
+    x = torch.randn(1, CHUNK, MOTION_DIM)
+    embedded = network.embed(conditions(CHUNK))
+    cache = network.empty_cache()
+    before = network.velocity(x, 0.0, embedded, cache)
+    x[:, 3:] += 1
+    after = network.velocity(x, 0.0, embedded, cache)
+    assert torch.equal(before[:, :3], after[:, :3])
+    assert not torch.equal(before[:, 3], after[:, 3])
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_absent_input_cannot_matter(network: MotionNetwork, name: str) -> None:
+    one, two = conditions(seed=1).without(name), conditions(seed=1).without(name)
+    field = {"agent": one.agent, "interlocutor": one.interlocutor}.get(name)
+    field = one.interlocutor_motion if name == "interlocutor_motion" else field
+    field = one.controls if field is None else field
+    field += 1
+    assert torch.equal(network.embed(one), network.embed(two))
+    assert not torch.equal(network.embed(conditions(seed=1)), network.embed(two))
+
+
+def test_smooth_noise_keeps_its_variance() -> None:
+    noise = torch.randn(4000, CHUNK, 3, generator=torch.Generator().manual_seed(0))
+    smooth = correlate(noise, 0.8)
+    assert torch.allclose(smooth.var((0, 2)), torch.ones(CHUNK), atol=0.06)
+    neighbours = (smooth[:, 1:] * smooth[:, :-1]).mean()
+    assert abs(float(neighbours) - 0.8) < 0.05
+    noise[:, 3:] = 0
+    assert torch.equal(correlate(noise, 0.8)[:, :3], smooth[:, :3])
+
+
+def test_agent_window_reaches_ahead() -> None:
+    features = torch.arange(12.0)[:, None]
+    window = agent_window(features, torch.zeros(12), torch.arange(12.0))
+    assert window.shape == (7, 3 + 12)
+    assert window[2, :3].tolist() == [3, 5, 7]
+    assert window[2, -6:].tolist() == [2, 3, 4, 5, 6, 7]
+
+
+def test_controls_are_checked() -> None:
+    with pytest.raises(InputError, match="emotion"):
+        Controls(emotion="hangry")
+    with pytest.raises(InputError, match="expressivity"):
+        Controls(expressivity=2.5)
+    with pytest.raises(InputError, match="gaze"):
+        Controls(gaze=(90.0, 0.0))
+
+
+@pytest.mark.parametrize("emotion", EMOTIONS[1:])
+def test_emotion_grows_with_intensity_and_spares_the_head(emotion: str) -> None:
+    still = np.zeros((1, MOTION_DIM), np.float32)
+    half, full = (Controls(emotion, intensity=i).apply(still) for i in (0.5, 1.0))
+    assert np.allclose(2 * half, full)
+    assert full.max() >= 0.3
+    assert not full[:, ROTATION].any()
+    assert full[0, EXPRESSION_NAMES.index("jawOpen")] < 0.05
+
+
+def test_expressivity_scales_all_but_lips_and_lids() -> None:
+    values = np.random.default_rng(0).uniform(0, 1, (4, MOTION_DIM)).astype(np.float32)
+    sizes = [
+        np.abs(Controls(expressivity=e).apply(values)[:, EXPRESSIVE]).sum() for e in (0.0, 1.0, 2.0)
+    ]
+    assert sizes[0] == 0 < sizes[1] < sizes[2]
+    kept = [i for i in range(MOTION_DIM) if i not in EXPRESSIVE]
+    assert np.array_equal(Controls(expressivity=0.0).apply(values)[:, kept], values[:, kept])
+    assert set(BLINK_CHANNELS) <= set(kept)
+
+
+def test_blink_closes_faster_than_it_opens() -> None:
+    ms = np.arange(0, 320, 1.0)
+    curve = np.array([blink_curve(m, 90.0, 40.0, 170.0) for m in ms.tolist()])
+    assert curve.max() == 1.0
+    down, up = ms[curve >= 0.5][0], ms[curve >= 0.5][-1]
+    assert 30 < down < 60
+    assert 180 < up < 230
+    assert curve[0] == curve[-1] == 0
+
+
+@pytest.mark.parametrize(("speaks", "low", "high"), [(False, 12, 24), (True, 20, 34)])
+def test_blink_rates_are_human(speaks: bool, low: float, high: float) -> None:
+    minutes = 20
+    state, previous, starts = EventState(), -1.0, []
+    for frame in range(minutes * 1500):
+        state, _ = step_events(state, 3, frame, speaks, not speaks, None)
+        if state.blink_age >= 0 and previous < 0:
+            starts.append(frame)
+        previous = state.blink_age
+    assert low < len(starts) / minutes < high
+    intervals = np.diff(starts) / 25
+    assert intervals.std() / intervals.mean() > 0.35
+    assert intervals.min() >= 0.25
+
+
+def test_gaze_goes_where_it_is_asked() -> None:
+    state = EventState()
+    out = np.zeros(MOTION_DIM, np.float32)
+    for frame in range(10):
+        state, out = step_events(state, 0, frame, True, False, (16.0, 0.0))
+    assert 0.4 < out[EXPRESSION_NAMES.index("eyeLookOutLeft")] < 0.6
+    assert out[EXPRESSION_NAMES.index("eyeLookInLeft")] == 0
+    assert out[ROTATION.start + 1] > 0

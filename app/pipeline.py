@@ -26,7 +26,7 @@ from app.tracking import track_video
 from app.voices import Track, Voices, hear, load_sound
 from audio2motion.audio import SAMPLE_RATE, Dyad, Waveform
 from motion2video.motion import FPS, Motion
-from weights.errors import InputError, MotionError
+from weights.errors import MotionError
 
 if TYPE_CHECKING:
     from audio2motion.generator import MotionGenerator

@@ -1,19 +1,35 @@
-"""Blinks and shifts of gaze: events in time, not curves.
+"""Blinks, shifts of gaze, nods, mirrored smiles and sway: what happens in moments.
 
-Their moments come from point processes with published statistics and depend on who speaks; their
-shapes are measured ones. Every draw is keyed by (seed, frame), so nothing depends on how a stream
-was cut. Sources: Bentivoglio 1997 and Chidi-Egboka 2023 (blink rates in conversation), Nakano and
-Kitazawa 2010 (listeners blink 0.25-0.5 s after the speaker's pauses), Argyle and Cook 1976, Rogers
-2018 and Ho 2015 (gaze by role; averted when a turn begins, direct when it ends).
+Their moments come from point processes with published statistics and depend on who speaks and on
+cues in the other's voice and face; their shapes are measured ones. Every draw is keyed by (seed,
+frame), so nothing depends on how a stream was cut. They are added to what the network makes.
+
+blinks  Bentivoglio 1997, Chidi-Egboka 2023 (rates in conversation, log-normal); listeners blink
+        0.25-0.5 s after the speaker's pauses (Nakano & Kitazawa 2010)
+gaze    by role; averted when a turn begins, direct when it ends (Rogers 2018, Ho 2015)
+nods    after a pause or a fall of energy in the other's voice that follows speech, with a chance,
+        about 0.6 s later; some without a cue (a nod at every pause is 3 times chance and looks
+        false); 1 cycle 42 %, at most 5 (Mori 2025; Ward & Tsukahara 2000); 40 % of the other's
+        nods are returned after 0.6-0.8 s
+smiles  follow the other's at 60 %, about half a second later (Riehle 2017)
+sway    slow wandering of the head, at the size measured on listeners of video calls
 """
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
 
-from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM, ROTATION, channel_index
+from motion2video.motion import (
+    EXPRESSION_NAMES,
+    FPS,
+    MOTION_DIM,
+    ROTATION,
+    TRANSLATION,
+    channel_index,
+)
 
 FRAME_MS = 40.0
 BLINK_CHANNELS = (channel_index("eyeBlinkLeft"), channel_index("eyeBlinkRight"))
@@ -28,6 +44,39 @@ DEGREES_PER_UNIT = 32.0
 """Turn of the eyeball at an eyeLook coefficient of 1."""
 HEAD_SHARE = 0.15
 """Part of a gaze shift that the head makes, slowly."""
+
+SMILE_CHANNELS = tuple(channel_index(f"mouthSmile{side}") for side in ("Left", "Right"))
+CHEEK_CHANNELS = tuple(channel_index(f"cheekSquint{side}") for side in ("Left", "Right"))
+BROW_CHANNEL = channel_index("browInnerUp")
+CUE_CHANCE = 0.6
+"""Share of the cues in the other's voice that are answered by a nod."""
+FREE_NODS_PER_S = 0.2
+LOUD = -0.35
+"""Energy (-1..0) that the other's voice must fall below for a cue."""
+RETURN_CHANCE = 0.4
+PARTNER_NOD = math.radians(2.5)
+SMILE_SHARE, SMILE_SPEED = 0.6, 0.12
+# Sway: (period in seconds, degrees of pitch, yaw, roll, interocular distances right, up, near).
+_SWAY = (
+    (0.9, 0.30, 0.40, 0.25, 0.004, 0.003, 0.003),
+    (2.1, 0.60, 0.80, 0.50, 0.010, 0.008, 0.010),
+    (5.3, 1.00, 1.50, 0.90, 0.030, 0.015, 0.030),
+)
+SPEAKING_SWAY = 1.3
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One frame of what is going on around the agent: who speaks, the other's `energy` (-1..0),
+    their `smile` (0..1) and head `pitch` (radians) when they are seen, and a wanted gaze.
+    """
+
+    agent_speaks: bool
+    interlocutor_speaks: bool
+    energy: float = -1.0
+    smile: float | None = None
+    pitch: float | None = None
+    gaze: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,8 +94,18 @@ class EventState:
     head: tuple[float, float] = (0.0, 0.0)
     dwell: float = 25.0
     agent_spoke: bool = False
-    interlocutor_spoke: bool = False
     quiet: int = 0
+    voice: float = -1.0
+    voice_run: int = 0
+    nod_wait: float = -1.0
+    nod_age: float = -1.0
+    nod_cycles: float = 1.0
+    nod_rate: float = 2.0
+    nod_size: float = 0.0
+    brow: float = 0.0
+    smile: tuple[float, float] = (0.0, 0.0)
+    partner_pitch: tuple[float, float] = (0.0, 0.0)
+    sway: float = 1.0
 
 
 def blink_curve(ms: float, close: float, hold: float, open_again: float) -> float:
@@ -64,29 +123,121 @@ def blink_curve(ms: float, close: float, hold: float, open_again: float) -> floa
 
 
 def step_events(
-    state: EventState,
-    seed: int,
-    frame: int,
-    agent_speaks: bool,
-    interlocutor_speaks: bool,
-    gaze: tuple[float, float] | None,
+    state: EventState, seed: int, frame: int, scene: Scene
 ) -> tuple[EventState, Float[np.ndarray, "90"]]:
-    """One frame on: the new state, and what blinks and gaze add to the motion."""
+    """One frame on: the new state, and what the events add to the motion."""
     draw = np.random.Generator(np.random.Philox(key=[seed & (2**63 - 1), frame]))
-    quiet = 0 if interlocutor_speaks else state.quiet + 1
-    state = replace(state, quiet=quiet)
-    state = _step_gaze(state, draw, agent_speaks, gaze)
-    state = _step_blink(state, draw, agent_speaks)
-    state = replace(state, agent_spoke=agent_speaks, interlocutor_spoke=interlocutor_speaks)
+    speaks = scene.agent_speaks
+    state = replace(state, quiet=0 if scene.interlocutor_speaks else state.quiet + 1)
+    state = _step_gaze(state, draw, speaks, scene.gaze)
+    state = _step_blink(state, draw, speaks)
+    state = _step_nod(state, draw, scene)
+    state = _step_smile(state, scene.smile or 0.0)
+    goal = SPEAKING_SWAY if speaks else 1.0
+    state = replace(state, agent_spoke=speaks, sway=state.sway + 0.05 * (goal - state.sway))
+    return state, _render(state, seed, frame)
+
+
+def _render(state: EventState, seed: int, frame: int) -> Float[np.ndarray, "90"]:
     out = np.zeros(MOTION_DIM, np.float32)
     ms = state.blink_age * FRAME_MS
     down = blink_curve(ms, state.blink_close, state.blink_hold, state.blink_open)
-    for channel in BLINK_CHANNELS:
-        out[channel] = state.blink_depth * down
+    out[list(BLINK_CHANNELS)] = state.blink_depth * down
     _look(out, *state.eyes)
-    out[ROTATION.start] = -math.radians(state.head[1])
-    out[ROTATION.start + 1] = math.radians(state.head[0])
-    return state, out
+    out[list(SMILE_CHANNELS)] = state.smile[1]
+    out[list(CHEEK_CHANNELS)] = 0.6 * state.smile[1]
+    nod, lift = nod_curve(state), 0.0
+    if state.nod_age >= 0:
+        lift = state.brow * math.sin(math.pi * min(1.0, state.nod_age * FRAME_MS / 900))
+    out[BROW_CHANNEL] = lift
+    pose = sway(seed, frame) * state.sway
+    out[ROTATION] = pose[:3]
+    out[TRANSLATION] = pose[3:]
+    out[ROTATION.start] += nod - math.radians(state.head[1])
+    out[ROTATION.start + 1] += math.radians(state.head[0])
+    # A nodding head moves down with the chin.
+    out[TRANSLATION.start + 1] -= 0.3 * nod
+    return out
+
+
+def nod_curve(state: EventState) -> float:
+    """Pitch of the nod going on, in radians, down positive; the first cycle is the largest."""
+    if state.nod_age < 0:
+        return 0.0
+    phase = state.nod_age / FPS * state.nod_rate
+    if phase >= state.nod_cycles:
+        return 0.0
+    fade = 1.0 if phase < 1 else 1.0 - 0.65 * (phase - 1) / max(state.nod_cycles - 1, 1)
+    return state.nod_size * fade * (0.5 - 0.5 * math.cos(2 * math.pi * phase))
+
+
+def _step_nod(state: EventState, draw: np.random.Generator, scene: Scene) -> EventState:
+    """Find cues in the other's voice and head, and start, go on with or end a nod."""
+    level = scene.energy if scene.interlocutor_speaks else -1.0
+    voice = state.voice + 0.3 * (level - state.voice)
+    fell = state.voice >= LOUD > voice
+    cue = fell and state.voice_run > 14
+    run = state.voice_run + 1 if voice > LOUD else max(0, state.voice_run - 3)
+    fast, slow = state.partner_pitch
+    if scene.pitch is not None:
+        fast, slow = fast + 0.5 * (scene.pitch - fast), slow + 0.04 * (scene.pitch - slow)
+    nodded = fast - slow > PARTNER_NOD
+    was = state.partner_pitch[0] - state.partner_pitch[1] > PARTNER_NOD
+    # Always the same draws in a frame, whatever happens.
+    chance, later, free, back = draw.random(4)
+    delay = max(6.0, 14.0 + 5.0 * float(draw.normal()))
+    wait, age = state.nod_wait, state.nod_age
+    heard = voice > -0.95 or state.quiet < 50
+    if wait < 0 and age < 0 and not scene.agent_speaks:
+        if cue and chance < CUE_CHANCE:
+            wait = delay
+        elif nodded and not was and back < RETURN_CHANCE:
+            wait = 15.0 + 5.0 * float(later)
+        elif heard and free < FREE_NODS_PER_S / FPS:
+            wait = 0.0
+    state = replace(state, voice=voice, voice_run=run, partner_pitch=(fast, slow))
+    if age >= 0:
+        done = (age + 1) / FPS * state.nod_rate >= state.nod_cycles + 0.3
+        return replace(state, nod_age=-1.0 if done else age + 1, nod_wait=-1.0)
+    if wait < 0 or wait >= 1:
+        return replace(state, nod_wait=wait - 1 if wait >= 1 else wait)
+    if scene.agent_speaks:
+        return replace(state, nod_wait=-1.0)
+    return replace(
+        state,
+        nod_wait=-1.0,
+        nod_age=0.0,
+        nod_cycles=float(draw.choice([1, 2, 3, 4, 5], p=[0.42, 0.28, 0.16, 0.09, 0.05])),
+        nod_rate=float(draw.uniform(1.3, 2.6)),
+        nod_size=math.radians(draw.uniform(2.0, 5.5)),
+        brow=float(draw.uniform(0.15, 0.35)) if draw.random() < 0.25 else 0.0,
+    )
+
+
+def _step_smile(state: EventState, seen: float) -> EventState:
+    """Two low-pass steps in a row: a lag of about half a second."""
+    first, second = state.smile
+    first += SMILE_SPEED * (SMILE_SHARE * seen - first)
+    return replace(state, smile=(first, second + SMILE_SPEED * (first - second)))
+
+
+def sway(seed: int, frame: int) -> Float[np.ndarray, "6"]:
+    """Slow wandering of the head (radians, interocular distances): smooth noise at three paces."""
+    total = np.zeros(6)
+    for pace, (period, *size) in enumerate(_SWAY):
+        at = frame / (period * FPS)
+        low = math.floor(at)
+        part = 0.5 - 0.5 * math.cos(math.pi * (at - low))
+        here, there = _knot(seed, pace, low), _knot(seed, pace, low + 1)
+        total += np.array(size) * (here * (1 - part) + there * part)
+    total[:3] = np.radians(total[:3])
+    return total
+
+
+@lru_cache(maxsize=256)
+def _knot(seed: int, pace: int, index: int) -> Float[np.ndarray, "6"]:
+    key = [(seed ^ 0x5EED) & (2**63 - 1), index * len(_SWAY) + pace]
+    return np.random.Generator(np.random.Philox(key=key)).normal(size=6)
 
 
 def _step_blink(state: EventState, draw: np.random.Generator, speaks: bool) -> EventState:

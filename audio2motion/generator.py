@@ -22,7 +22,7 @@ from audio2motion.condition import (
     Controls,
     agent_window,
 )
-from audio2motion.events import BLINK_CHANNELS, EventState, step_events
+from audio2motion.events import BLINK_CHANNELS, SMILE_CHANNELS, EventState, Scene, step_events
 from audio2motion.model import CHUNK, Cache, ModelConfig, MotionNetwork, correlate
 from audio2motion.speech import SpeechEncoder, SpeechFeatures, VoiceState, load_strictly
 from motion2video.flow import euler, frame_noise, heun, time_grid
@@ -32,6 +32,8 @@ from motion2video.motion import (
     EXPRESSION_NAMES,
     FPS,
     MOTION_DIM,
+    ROTATION,
+    TRANSLATION,
     Motion,
 )
 from weights.errors import InputError, MotionError, StateError
@@ -44,6 +46,8 @@ GATE_ATTACK = 2
 """Frames that the mouth may open before the first sound of speech."""
 GATE_RELEASE = 0.2
 """How far the gate closes per frame: 200 ms in all."""
+SLOW_PACE = 0.45
+POSE = slice(ROTATION.start, TRANSLATION.stop)
 # The mouth as an instrument of speech; a smile or a frown is none.
 _NO_SPEECH = ("mouthSmile", "mouthFrown", "mouthDimple", "mouthLeft", "mouthRight")
 SPEECH_CHANNELS = tuple(
@@ -59,7 +63,8 @@ class GeneratorConfig:
 
     `steps` of the ODE solver (2..16; `solver` "euler" or "heun"); one guidance scale per input
     (1 = off; others cost one more network evaluation each); `temperature` scales the noise of
-    everything but speech, `lip_temperature` that of the speech channels. Raises InputError.
+    everything but speech, `lip_temperature` that of the speech channels; `head_scale` scales the
+    head motion that the network makes with the voice. Raises InputError.
     """
 
     steps: int = 4
@@ -68,8 +73,9 @@ class GeneratorConfig:
     interlocutor_scale: float = 1.0
     interlocutor_motion_scale: float = 1.0
     controls_scale: float = 1.0
-    temperature: float = 1.0
+    temperature: float = 0.6
     lip_temperature: float = 0.3
+    head_scale: float = 0.8
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 64:
@@ -121,6 +127,7 @@ class GeneratorState:
     waiting: "Chunk | None"
     cache: Cache
     gate: float
+    smooth: Float[np.ndarray, "2 90"]
     events: EventState
 
 
@@ -158,6 +165,8 @@ class MotionGenerator:
         temperature = torch.full((MOTION_DIM,), config.temperature)
         temperature[list(SPEECH_CHANNELS)] = config.lip_temperature
         self._temperature = temperature.to(self.device)
+        self._pace = np.full(MOTION_DIM, SLOW_PACE, np.float32)
+        self._pace[list(SPEECH_CHANNELS)] = 1.0
 
     @staticmethod
     def load(
@@ -193,6 +202,7 @@ class MotionGenerator:
             waiting=None,
             cache=self.network.empty_cache(),
             gate=0.0,
+            smooth=np.zeros((2, MOTION_DIM), np.float32),
             events=EventState(),
         )
 
@@ -336,10 +346,34 @@ class MotionGenerator:
         cache = self.network.commit(x_1, embedded, state.cache)
         values = self.network.denormalise(x_1[0]).cpu().numpy()
         activity = torch.cat([now.agent.activity, ahead.agent.activity]).cpu().numpy()
-        other = (now.interlocutor.activity * now.interlocutor_present).cpu().numpy()
-        values, gate, events = _finish(values, activity, other, state)
-        state = replace(state, cache=cache, gate=gate, events=events, frame=state.frame + CHUNK)
+        values, gate, smooth = self._rest(values, activity, state)
+        events, added = _happen(state, activity, now)
+        values = _finish(values, added, state.controls)
+        state = replace(state, cache=cache, gate=gate, smooth=smooth, events=events)
+        state = replace(state, frame=state.frame + CHUNK)
         return state, Motion(values)
+
+    def _rest(
+        self,
+        values: Float[np.ndarray, "5 90"],
+        activity: Float[np.ndarray, "10"],
+        state: "GeneratorState",
+    ) -> tuple[Float[np.ndarray, "5 90"], float, Float[np.ndarray, "2 90"]]:
+        """Shut the mouth in silence, and take the tremor out of what moves slowly.
+
+        The slow channels go through two low-pass steps in a row, about 100 ms of lag: a head may
+        follow the voice by that much, lips may not.
+        """
+        gates, gate = mouth_gate(activity, state.gate)
+        values = values.copy()
+        values[:, SPEECH_CHANNELS] *= gates[:, None]
+        values[:, POSE] *= self.config.head_scale
+        first, second = state.smooth
+        for row in values:
+            first = first + self._pace * (row - first)
+            second = second + self._pace * (first - second)
+            row[:] = second
+        return values, gate, np.stack([first, second])
 
     def _condition(self, controls: Controls, now: Chunk, ahead: Chunk) -> Condition:
         joined = [
@@ -408,38 +442,44 @@ def _at_own_rate(motion: Motion | None) -> Motion | None:
     return motion if motion is None or motion.fps == FPS else motion.resample(FPS)
 
 
-def _finish(
-    values: Float[np.ndarray, "5 90"],
-    activity: Float[np.ndarray, "10"],
-    interlocutor_activity: Float[np.ndarray, "5"],
-    state: GeneratorState,
-) -> tuple[Float[np.ndarray, "5 90"], float, EventState]:
-    """From the network's motion to the face's: shut mouth in silence, controls, blinks, gaze."""
-    gates, gate = mouth_gate(activity, state.gate)
-    values = values.copy()
-    values[:, SPEECH_CHANNELS] *= gates[:, None]
-    events = state.events
-    added = []
+def _happen(
+    state: GeneratorState, activity: Float[np.ndarray, "10"], now: Chunk
+) -> tuple[EventState, Float[np.ndarray, "5 90"]]:
+    """Go on with blinks, gaze, nods, smiles and sway for a chunk; what they add."""
+    heard = (now.interlocutor.activity * now.interlocutor_present).tolist()
+    energy = now.interlocutor.energy.tolist()
+    present = now.motion_present.tolist()
+    smile = now.motion[:, list(SMILE_CHANNELS)].mean(1).tolist()
+    pitch = now.motion[:, ROTATION.start].tolist()
+    events, added = state.events, []
     for i in range(CHUNK):
-        events, event = step_events(
-            events,
-            state.seed,
-            state.frame + i,
-            bool(activity[i + GATE_ATTACK] > GATE_HIGH),
-            bool(interlocutor_activity[i] > GATE_HIGH),
-            state.controls.gaze,
+        scene = Scene(
+            agent_speaks=bool(activity[i + GATE_ATTACK] > GATE_HIGH),
+            interlocutor_speaks=heard[i] > GATE_HIGH,
+            energy=energy[i],
+            smile=smile[i] if present[i] else None,
+            pitch=pitch[i] if present[i] else None,
+            gaze=state.controls.gaze,
         )
+        events, event = step_events(events, state.seed, state.frame + i, scene)
         added.append(event)
-    overlay = np.stack(added)
-    blink = overlay[:, BLINK_CHANNELS].copy()
-    overlay[:, BLINK_CHANNELS] = 0
-    values = state.controls.apply(values + overlay)
+    return events, np.stack(added)
+
+
+def _finish(
+    values: Float[np.ndarray, "5 90"], added: Float[np.ndarray, "5 90"], controls: Controls
+) -> Float[np.ndarray, "5 90"]:
+    """The network's motion and the events as the controls want them, within bounds."""
     lids = list(BLINK_CHANNELS)
+    blink = added[:, lids]
+    added = added.copy()
+    added[:, lids] = 0
+    values = controls.apply(values + added)
     # A lid that is half down already has less far to go.
     values[:, lids] = values[:, lids] + blink * (1 - np.clip(values[:, lids], 0, 1))
     values[:, EXPRESSION] = np.clip(values[:, EXPRESSION], 0, 1)
     values[:, 0] = 0
-    return values.astype(np.float32), gate, events
+    return values.astype(np.float32)
 
 
 def mouth_gate(

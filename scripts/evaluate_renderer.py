@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from skimage.metrics import structural_similarity
 
 from motion2video.face import Face, FaceTracker
@@ -24,7 +25,9 @@ from motion2video.portrait import Portrait
 from motion2video.renderer import RenderConfig, Renderer
 from motion2video.warp import LEFT_EYE, OUTER_LIPS, RIGHT_EYE, Crop
 from scripts.dataset import clips
+from scripts.perceptual import Lpips
 from scripts.renderer_pairs import calm_frame, lively_frames
+from weights.errors import DependencyError
 
 MOUTH_BOX = np.s_[136:216, 64:192]  # of the square, with the face centred in it
 FEATURES = {"mouth": OUTER_LIPS, "eyes": RIGHT_EYE + LEFT_EYE}
@@ -83,10 +86,29 @@ def landmark_error(frame: np.ndarray, wanted: np.ndarray, tracker: FaceTracker) 
     return {k: float(away[v].mean() / unit * 100) for k, v in FEATURES.items()}
 
 
+def seen(a: np.ndarray, b: np.ndarray, lpips: Lpips) -> dict[str, float]:
+    """LPIPS of the face square and of the mouth (smaller is nearer)."""
+    one, two = (torch.from_numpy(x).permute(2, 0, 1)[None].float() / 255 for x in (a, b))
+    box = np.s_[:, :, MOUTH_BOX[0], MOUTH_BOX[1]]
+    with torch.inference_mode():
+        return {
+            "face LPIPS": float(lpips(one, two)),
+            "mouth LPIPS": float(lpips(one[box], two[box])),
+        }
+
+
+def _lpips() -> Lpips | None:
+    try:
+        return Lpips()
+    except DependencyError as error:
+        print(f"no LPIPS: {error}")
+        return None
+
+
 def evaluate(data: Path, split: str, steps: list[int], clips_each: int, targets: int) -> list[dict]:
     """One row of mean figures for each number of steps, and one for the true frames."""
     renderers = {n: Renderer.load(RenderConfig(steps=n), device="cpu") for n in steps}
-    tracker = FaceTracker.load()
+    tracker, lpips = FaceTracker.load(), _lpips()
     figures: dict[str, list[dict[str, float]]] = {str(n): [] for n in steps}
     figures["true frame"] = []
     for case in cases(data, split, clips_each, targets):
@@ -103,6 +125,7 @@ def evaluate(data: Path, split: str, steps: list[int], clips_each: int, targets:
                     "mouth PSNR": psnr(square[MOUTH_BOX], truth[MOUTH_BOX]),
                     "mouth SSIM": ssim(square[MOUTH_BOX], truth[MOUTH_BOX]),
                     **landmark_error(painted, marks, tracker),
+                    **(seen(square, truth, lpips) if lpips else {}),
                 }
                 figures[str(n)].append(row)
             figures["true frame"].append(landmark_error(frame, marks, tracker))

@@ -14,7 +14,7 @@ from audio2motion.condition import (
     agent_dim,
     agent_window,
 )
-from audio2motion.events import BLINK_CHANNELS, EventState, blink_curve, step_events
+from audio2motion.events import BLINK_CHANNELS, EventState, Scene, blink_curve, step_events
 from audio2motion.model import CHUNK, ModelConfig, MotionNetwork, correlate, training_mask
 from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM, ROTATION
 from weights.errors import InputError
@@ -158,7 +158,7 @@ def test_blink_rates_are_human(speaks: bool, low: float, high: float) -> None:
     minutes = 20
     state, previous, starts = EventState(), -1.0, []
     for frame in range(minutes * 1500):
-        state, _ = step_events(state, 3, frame, speaks, not speaks, None)
+        state, _ = step_events(state, 3, frame, Scene(speaks, not speaks))
         if state.blink_age >= 0 and previous < 0:
             starts.append(frame)
         previous = state.blink_age
@@ -172,7 +172,7 @@ def test_gaze_goes_where_it_is_asked() -> None:
     state = EventState()
     out = np.zeros(MOTION_DIM, np.float32)
     for frame in range(10):
-        state, out = step_events(state, 0, frame, True, False, (16.0, 0.0))
+        state, out = step_events(state, 0, frame, Scene(True, False, gaze=(16.0, 0.0)))
     assert 0.4 < out[EXPRESSION_NAMES.index("eyeLookOutLeft")] < 0.6
     assert out[EXPRESSION_NAMES.index("eyeLookInLeft")] == 0
-    assert out[ROTATION.start + 1] > 0
+    assert state.head[0] > 0

@@ -48,6 +48,7 @@ HEAD_SHARE = 0.15
 SMILE_CHANNELS = tuple(channel_index(f"mouthSmile{side}") for side in ("Left", "Right"))
 CHEEK_CHANNELS = tuple(channel_index(f"cheekSquint{side}") for side in ("Left", "Right"))
 BROW_CHANNEL = channel_index("browInnerUp")
+BROW_FRAMES = 24
 CUE_CHANCE = 0.6
 """Share of the cues in the other's voice that are answered by a nod."""
 FREE_NODS_PER_S = 0.2
@@ -63,6 +64,7 @@ _SWAY = (
     (5.3, 1.00, 1.50, 0.90, 0.030, 0.015, 0.030),
 )
 SPEAKING_SWAY = 1.3
+"""Factor while the agent speaks. In the first second the sway grows from the portrait's pose."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ class EventState:
     nod_rate: float = 2.0
     nod_size: float = 0.0
     brow: float = 0.0
+    brow_age: float = -1.0
     smile: tuple[float, float] = (0.0, 0.0)
     partner_pitch: tuple[float, float] = (0.0, 0.0)
     sway: float = 1.0
@@ -146,11 +149,10 @@ def _render(state: EventState, seed: int, frame: int) -> Float[np.ndarray, "90"]
     _look(out, *state.eyes)
     out[list(SMILE_CHANNELS)] = state.smile[1]
     out[list(CHEEK_CHANNELS)] = 0.6 * state.smile[1]
-    nod, lift = nod_curve(state), 0.0
-    if state.nod_age >= 0:
-        lift = state.brow * math.sin(math.pi * min(1.0, state.nod_age * FRAME_MS / 900))
-    out[BROW_CHANNEL] = lift
-    pose = sway(seed, frame) * state.sway
+    nod = nod_curve(state)
+    if 0 <= state.brow_age < BROW_FRAMES:
+        out[BROW_CHANNEL] = state.brow * math.sin(math.pi * state.brow_age / BROW_FRAMES) ** 2
+    pose = sway(seed, frame) * (state.sway * min(1.0, frame / FPS))
     out[ROTATION] = pose[:3]
     out[TRANSLATION] = pose[3:]
     out[ROTATION.start] += nod - math.radians(state.head[1])
@@ -195,7 +197,10 @@ def _step_nod(state: EventState, draw: np.random.Generator, scene: Scene) -> Eve
             wait = 15.0 + 5.0 * float(later)
         elif heard and free < FREE_NODS_PER_S / FPS:
             wait = 0.0
-    state = replace(state, voice=voice, voice_run=run, partner_pitch=(fast, slow))
+    brow_age = state.brow_age + 1 if 0 <= state.brow_age < BROW_FRAMES else -1.0
+    state = replace(
+        state, voice=voice, voice_run=run, partner_pitch=(fast, slow), brow_age=brow_age
+    )
     if age >= 0:
         done = (age + 1) / FPS * state.nod_rate >= state.nod_cycles + 0.3
         return replace(state, nod_age=-1.0 if done else age + 1, nod_wait=-1.0)
@@ -203,6 +208,7 @@ def _step_nod(state: EventState, draw: np.random.Generator, scene: Scene) -> Eve
         return replace(state, nod_wait=wait - 1 if wait >= 1 else wait)
     if scene.agent_speaks:
         return replace(state, nod_wait=-1.0)
+    raises = draw.random() < 0.25
     return replace(
         state,
         nod_wait=-1.0,
@@ -210,7 +216,8 @@ def _step_nod(state: EventState, draw: np.random.Generator, scene: Scene) -> Eve
         nod_cycles=float(draw.choice([1, 2, 3, 4, 5], p=[0.42, 0.28, 0.16, 0.09, 0.05])),
         nod_rate=float(draw.uniform(1.3, 2.6)),
         nod_size=math.radians(draw.uniform(2.0, 5.5)),
-        brow=float(draw.uniform(0.15, 0.35)) if draw.random() < 0.25 else 0.0,
+        brow=float(draw.uniform(0.15, 0.35)) if raises else state.brow,
+        brow_age=0.0 if raises else state.brow_age,
     )
 
 

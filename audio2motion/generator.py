@@ -23,13 +23,12 @@ from audio2motion.condition import (
     agent_window,
 )
 from audio2motion.events import BLINK_CHANNELS, SMILE_CHANNELS, EventState, Scene, step_events
+from audio2motion.gate import GATE_ATTACK, GATE_HIGH, SPEECH_CHANNELS, mouth_gate
 from audio2motion.model import CHUNK, Cache, ModelConfig, MotionNetwork, correlate
 from audio2motion.speech import SpeechEncoder, SpeechFeatures, VoiceState, load_strictly
 from motion2video.flow import euler, frame_noise, heun, time_grid
 from motion2video.motion import (
-    DETAIL,
     EXPRESSION,
-    EXPRESSION_NAMES,
     FPS,
     MOTION_DIM,
     ROTATION,
@@ -40,21 +39,10 @@ from weights.errors import InputError, MotionError, StateError
 from weights.tensors import load_safetensors
 
 CHUNK_SAMPLES = CHUNK * SAMPLES_PER_FRAME
-GATE_LOW, GATE_HIGH = 0.15, 0.5
-"""Probabilities of speech at which the mouth is held shut and let go."""
-GATE_ATTACK = 2
-"""Frames that the mouth may open before the first sound of speech."""
-GATE_RELEASE = 0.2
-"""How far the gate closes per frame: 200 ms in all."""
+# Per frame: how fast slow channels follow, and how fast the mean of the head does.
 SLOW_PACE = 0.45
+MEAN_PACE = 0.04
 POSE = slice(ROTATION.start, TRANSLATION.stop)
-# The mouth as an instrument of speech; a smile or a frown is none.
-_NO_SPEECH = ("mouthSmile", "mouthFrown", "mouthDimple", "mouthLeft", "mouthRight")
-SPEECH_CHANNELS = tuple(
-    i
-    for i, name in enumerate(EXPRESSION_NAMES)
-    if name.startswith(("jaw", "mouth")) and not name.startswith(_NO_SPEECH)
-) + tuple(range(DETAIL.start, DETAIL.stop))
 
 
 @dataclass(frozen=True)
@@ -64,17 +52,18 @@ class GeneratorConfig:
     `steps` of the ODE solver (2..16; `solver` "euler" or "heun"); one guidance scale per input
     (1 = off; others cost one more network evaluation each); `temperature` scales the noise of
     everything but speech, `lip_temperature` that of the speech channels; `head_scale` scales the
-    head motion that the network makes with the voice. Raises InputError.
+    head rotation that the network makes with the voice (its translation by half of that).
+    Raises InputError.
     """
 
     steps: int = 4
     solver: str = "euler"
-    agent_scale: float = 1.0
+    agent_scale: float = 2.0
     interlocutor_scale: float = 1.0
     interlocutor_motion_scale: float = 1.0
     controls_scale: float = 1.0
     temperature: float = 0.6
-    lip_temperature: float = 0.3
+    lip_temperature: float = 0.1
     head_scale: float = 0.8
 
     def __post_init__(self) -> None:
@@ -127,7 +116,7 @@ class GeneratorState:
     waiting: "Chunk | None"
     cache: Cache
     gate: float
-    smooth: Float[np.ndarray, "2 90"]
+    smooth: Float[np.ndarray, "3 90"]
     events: EventState
 
 
@@ -202,7 +191,7 @@ class MotionGenerator:
             waiting=None,
             cache=self.network.empty_cache(),
             gate=0.0,
-            smooth=np.zeros((2, MOTION_DIM), np.float32),
+            smooth=np.zeros((3, MOTION_DIM), np.float32),
             events=EventState(),
         )
 
@@ -358,22 +347,26 @@ class MotionGenerator:
         values: Float[np.ndarray, "5 90"],
         activity: Float[np.ndarray, "10"],
         state: "GeneratorState",
-    ) -> tuple[Float[np.ndarray, "5 90"], float, Float[np.ndarray, "2 90"]]:
+    ) -> tuple[Float[np.ndarray, "5 90"], float, Float[np.ndarray, "3 90"]]:
         """Shut the mouth in silence, and take the tremor out of what moves slowly.
 
         The slow channels go through two low-pass steps in a row, about 100 ms of lag: a head may
-        follow the voice by that much, lips may not.
+        follow the voice by that much, lips may not. Where the head wanders in the long run is
+        left to the events' sway: its mean over about a second is taken away.
         """
         gates, gate = mouth_gate(activity, state.gate)
         values = values.copy()
         values[:, SPEECH_CHANNELS] *= gates[:, None]
-        values[:, POSE] *= self.config.head_scale
-        first, second = state.smooth
+        values[:, ROTATION] *= self.config.head_scale
+        values[:, TRANSLATION] *= 0.5 * self.config.head_scale
+        first, second, mean = state.smooth
         for row in values:
             first = first + self._pace * (row - first)
             second = second + self._pace * (first - second)
+            mean = mean + MEAN_PACE * (second - mean)
             row[:] = second
-        return values, gate, np.stack([first, second])
+            row[POSE] = second[POSE] - mean[POSE]
+        return values, gate, np.stack([first, second, mean])
 
     def _condition(self, controls: Controls, now: Chunk, ahead: Chunk) -> Condition:
         joined = [
@@ -480,21 +473,3 @@ def _finish(
     values[:, EXPRESSION] = np.clip(values[:, EXPRESSION], 0, 1)
     values[:, 0] = 0
     return values.astype(np.float32)
-
-
-def mouth_gate(
-    activity: Float[np.ndarray, "n"], gate: float
-) -> tuple[Float[np.ndarray, "5"], float]:
-    """How far the mouth may follow the voice, 0..1, for the first 5 of the frames given.
-
-    Opens GATE_ATTACK frames before speech and closes over 200 ms after it. Returns the value to
-    go on with as well.
-    """
-    wanted = np.clip((activity - GATE_LOW) / (GATE_HIGH - GATE_LOW), 0, 1)
-    gates = np.empty(CHUNK, np.float32)
-    for i in range(CHUNK):
-        # Two frames of warning open it in two steps instead of one.
-        rise = max(wanted[i], 0.9 * wanted[i + 1], 0.5 * wanted[i + GATE_ATTACK])
-        gate = float(max(rise, gate - GATE_RELEASE))
-        gates[i] = gate
-    return gates, gate

@@ -24,6 +24,7 @@ from motion2video.motion import (
 from weights.errors import MotionError
 from weights.tensors import load_safetensors
 
+CLOSED_LIPS = 0.05  # of the frames of a talking person, the share taken for a closed mouth
 CAMERA_DISTANCE = 10.0  # interocular distances from the camera to the head: about 63 cm
 FLIP = np.array([1.0, -1.0, -1.0], np.float32)  # picture axes <-> head axes
 EYE_CORNERS = ((33, 133), (263, 362))
@@ -184,7 +185,7 @@ def estimate_neutral(
     pose = fit_pose(marks, basis.canonical)
     points = pose.unproject(marks) - np.tensordot(relative, basis.expression, 1)
     gap = np.linalg.norm(marks[:, 13] - marks[:, 14], axis=-1) / pose.scale
-    closed = points[gap <= np.quantile(gap, 0.2)]
+    closed = points[gap <= np.quantile(gap, CLOSED_LIPS)]
     middle = HeadPose(
         rotation_matrix(np.median(axis_angle(pose.rotation), 0))[None],
         np.median(pose.offset, 0)[None],

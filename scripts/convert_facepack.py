@@ -31,12 +31,14 @@ from motion2video.geometry import (
     motion_from_landmarks,
     rotation_matrix,
 )
+from motion2video.motion import EXPRESSION, MOTION_DIM, Motion, channel_index
 
 TEST = {"lrc09", "lrc22", "lrc34", "lrc12", "lrc28"}
 VALIDATION = {"lrc24", "lrc14", "lrc04", "lrc23", "klobuchar", "ls3", "lp_d6"}
 SURE_OFFSET = 0.08  # below this confidence a clip's sound offset is unknown
 MOST_FRAMES = 6000
-FIELDS = ["clip", "group", "identity", "split", "frames", "audio", "video", "native_fps", "partner"]
+FIELDS = ["clip", "group", "identity", "split", "frames", "motion", "audio", "video"]
+FIELDS += ["native_fps", "partner"]
 
 
 def split_of(identity: str) -> str:
@@ -76,6 +78,7 @@ def convert_group(pack: Any, group: str, root: Path, out: Path) -> list[dict[str
                         "identity": identity,
                         "split": split_of(identity),
                         "frames": len(landmarks),
+                        "motion": f"motion/{row['clip']}.npz",
                         "audio": audio,
                         "video": video,
                         "native_fps": row.get("native_fps") or row["fps"],
@@ -142,6 +145,36 @@ def _write_media(
     return f"audio/{name}.wav", video
 
 
+def convert_facegood(root: Path, out: Path) -> list[dict[str, Any]]:
+    """One speaker's mouth animation (no head, no landmarks): Motion and sound, all for training.
+
+    The authors' table has no place for their two liveliest channels: half of `mouth_oh_c` goes to
+    mouthFunnel and half of `mouth_oo_c` to mouthPucker. The mouth is one frame late.
+    """
+    rows = []
+    with np.load(root / "facegood" / "motion.npz", allow_pickle=False) as data:
+        raw_names = [str(name) for name in data["raw_names"]]
+        for key in sorted(k for k in data.files if k.endswith("/arkit25")):
+            clip = key.split("/")[0]
+            values = np.zeros((len(data[key]), MOTION_DIM), np.float32)
+            values[:, EXPRESSION] = data[key]
+            raw = data[f"{clip}/raw25"]
+            for source, target in (("mouth_oh_c", "mouthFunnel"), ("mouth_oo_c", "mouthPucker")):
+                values[:, channel_index(target)] += 0.5 * raw[:, raw_names.index(source)]
+            values[:, EXPRESSION] = values[:, EXPRESSION].clip(0, 1)
+            Motion(values).save(out / "motion" / f"fg_{clip}.npz")
+            sound = Waveform.load(root / "facegood" / f"{clip}.flac").samples
+            samples = np.zeros(len(values) * SAMPLES_PER_FRAME, np.float32)
+            late = sound[: len(samples) - SAMPLES_PER_FRAME]
+            samples[SAMPLES_PER_FRAME : SAMPLES_PER_FRAME + len(late)] = late
+            Waveform(samples, SAMPLE_RATE).save(out / "audio" / f"fg_{clip}.wav")
+            row = {"clip": f"fg_{clip}", "group": "facegood", "identity": "facegood"}
+            row |= {"split": "train", "frames": len(values), "motion": f"motion/fg_{clip}.npz"}
+            row |= {"audio": f"audio/fg_{clip}.wav", "video": "", "native_fps": "30"}
+            rows.append({**row, "partner": ""})
+    return rows
+
+
 def convert_stills(pack: Any, root: Path, out: Path) -> list[dict[str, str]]:
     """Portraits and news photos with their landmarks; one identity in ten is held out."""
     rows, marks = [], []
@@ -187,6 +220,7 @@ def main() -> None:
     for group in ("lrc", "grid", "longclips"):
         rows += convert_group(facepack, group, arguments.pack, out)
         print(f"{group}: {len(rows)} clips so far", flush=True)
+    rows += convert_facegood(arguments.pack, out)
     pictures = convert_stills(facepack, arguments.pack, out)
     for name, table, fields in (
         ("index.csv", rows, FIELDS),

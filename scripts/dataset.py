@@ -1,6 +1,7 @@
 """The dataset layout that every training script reads, and its reader.
 
-    DATA/index.csv            clip, identity, split (train | val | test), frames, audio, video, ...
+    DATA/index.csv            clip, group, identity, split (train | val | test), frames, motion,
+                              audio, video, native_fps, partner
     DATA/tracks/<clip>.npz    landmarks [T, 478, 3] pixels, expression [T, 52] raw tracker scores,
                               valid [T], size (width, height); 25 frames a second
     DATA/motion/<clip>.npz    the same as Motion (`Motion.save`)
@@ -10,8 +11,8 @@
     DATA/stills.npz           names [N], landmarks [N, 478, 3] pixels
 
 Splits are by identity: nobody is in two of them. `audio` and `video` are empty where a clip has
-none. A corpus of your own needs no more than this; `scripts/convert_facepack.py` writes it from
-the research data pack.
+none; group facegood has no tracks. A corpus of your own needs no more than this;
+`scripts/convert_facepack.py` writes it from the research data pack.
 """
 
 import csv
@@ -37,6 +38,11 @@ class Clip:
     audio: Path | None
     video: Path | None
     root: Path
+
+    @property
+    def tracked(self) -> bool:
+        """Whether there are landmarks, not motion alone."""
+        return (self.root / "tracks" / f"{self.name}.npz").is_file()
 
     def track(self) -> dict[str, np.ndarray]:
         """landmarks, expression, valid and size of the clip."""

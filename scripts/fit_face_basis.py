@@ -20,6 +20,7 @@ from scipy.linalg import eigh
 from scipy.spatial import KDTree
 
 from motion2video.geometry import (
+    CLOSED_LIPS,
     RIGID_POINTS,
     FaceBasis,
     axis_angle,
@@ -51,6 +52,8 @@ def people(root: Path, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
     """Landmarks and raw scores of every identity of the train split."""
     marks, scores = defaultdict(list), defaultdict(list)
     for clip in clips(root, "train"):
+        if not clip.tracked:
+            continue
         track = clip.track()
         marks[clip.identity].append(track["landmarks"][track["valid"]])
         scores[clip.identity].append(track["expression"][track["valid"]])
@@ -116,7 +119,7 @@ def fit(root: Path) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         residual = p.points - p.relative @ expression
         faces = p.points.reshape(-1, 478, 3)
         gap = np.linalg.norm(faces[:, 13] - faces[:, 14], axis=1)
-        neutrals.append(np.median(residual[gap <= np.quantile(gap, 0.2)], 0))
+        neutrals.append(np.median(residual[gap <= np.quantile(gap, CLOSED_LIPS)], 0))
         residual = residual - residual.mean(0)
         total += ((p.points - p.points.mean(0)) ** 2).sum()
         left += (residual**2).sum()

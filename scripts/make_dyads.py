@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from audio2motion.audio import SAMPLES_PER_FRAME, Waveform
 from audio2motion.events import BLINK_CHANNELS, LOOK_CHANNELS
-from audio2motion.generator import SPEECH_CHANNELS
+from audio2motion.gate import SPEECH_CHANNELS
 from motion2video.motion import (
     EXPRESSION,
     MOTION_DIM,

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from audio2motion.audio import SAMPLES_PER_FRAME, Waveform
 from audio2motion.condition import CONTROL_DIM, LOOK_AHEAD, Condition, agent_window
-from audio2motion.generator import SPEECH_CHANNELS
+from audio2motion.gate import SPEECH_CHANNELS
 from audio2motion.model import CHUNK, ModelConfig, MotionNetwork, correlate
 from audio2motion.speech import SpeechConfig, SpeechEncoder, SpeechFeatures
 from motion2video.flow import interpolate

@@ -9,13 +9,8 @@ import torch
 from audio2motion.audio import SAMPLES_PER_FRAME, Dyad, Waveform
 from audio2motion.condition import Controls
 from audio2motion.events import BLINK_CHANNELS
-from audio2motion.generator import (
-    SPEECH_CHANNELS,
-    GeneratorConfig,
-    GeneratorState,
-    MotionGenerator,
-    mouth_gate,
-)
+from audio2motion.gate import SPEECH_CHANNELS, mouth_gate
+from audio2motion.generator import GeneratorConfig, GeneratorState, MotionGenerator
 from audio2motion.model import ModelConfig, MotionNetwork
 from audio2motion.speech import SpeechConfig, SpeechEncoder
 from audio2motion.synthesis import synthesize, synthesize_phonemes
@@ -185,7 +180,7 @@ def test_rate_of_the_interlocutors_motion(generator: MotionGenerator, dyad: Dyad
 
 def test_guidance_of_one_is_the_plain_model(generator: MotionGenerator, dyad: Dyad) -> None:
     plain = generator.generate(dyad)
-    config = GeneratorConfig(agent_scale=1.5)
+    config = GeneratorConfig(agent_scale=3.0)
     guided = MotionGenerator(generator.encoder, generator.network, config).generate(dyad)
     assert not np.allclose(plain.values, guided.values, atol=1e-3)
     with pytest.raises(InputError, match="solver"):

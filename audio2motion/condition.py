@@ -160,8 +160,11 @@ class ConditionEmbedding(nn.Module):
     def __init__(self, features: int, width: int) -> None:
         super().__init__()
         sizes = (agent_dim(features), features + 2, MOTION_DIM + 1, CONTROL_DIM)
-        self.project = nn.ModuleList(nn.Linear(size, width) for size in sizes)
+        layers = [nn.Linear(size, width) for size in sizes]
         self.null = nn.Parameter(torch.zeros(len(INPUTS), width))
+        # A control that training never used must not do anything.
+        nn.init.zeros_(layers[INPUTS.index("controls")].weight)
+        self.project = nn.ModuleList(layers)
 
     def forward(self, condition: Condition) -> Float[Tensor, "b t w"]:
         """What is added to the motion tokens."""

@@ -34,8 +34,9 @@ from motion2video.motion import (
 FRAME_MS = 40.0
 BLINK_CHANNELS = (channel_index("eyeBlinkLeft"), channel_index("eyeBlinkRight"))
 LOOK_CHANNELS = tuple(i for i, n in enumerate(EXPRESSION_NAMES) if n.startswith("eyeLook"))
-LISTENING_INTERVAL_S = 3.4
-"""Mean time between blinks of a listener; a speaker's clock runs SPEAKING_BLINK_SPEED faster."""
+LISTENING_INTERVAL_S = 4.6
+"""Mean time between a listener's blinks that have no other cause; a speaker's clock runs
+SPEAKING_BLINK_SPEED times faster."""
 SPEAKING_BLINK_SPEED = 1.45
 BLINK_SPREAD = 0.6
 BLINK_DEPTH = 0.93

@@ -172,7 +172,8 @@ class MotionNetwork(nn.Module):
         slots = torch.arange(history, device=tokens.device) >= history - cache.filled
         inside = torch.ones(count, count, dtype=torch.bool, device=tokens.device).tril()
         mask = torch.cat([slots.expand(count, -1), inside], 1)
-        time = self._time(torch.full((), t, device=tokens.device)).expand(1, count, -1, -1)
+        time = self._time(torch.full((), t, device=tokens.device))
+        time = time.expand(len(tokens), count, -1, -1)
         x = self.enter(tokens) + embedded
         keys, values = [], []
         for i, block in enumerate(self.blocks):

@@ -77,13 +77,20 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def landmark_error(frame: np.ndarray, wanted: np.ndarray, tracker: FaceTracker) -> dict[str, float]:
-    """Mean distance of re-tracked landmarks, percent of the interocular distance; {} if lost."""
-    faces = tracker.detect(frame)
-    if not faces:
-        return {}
-    away = np.linalg.norm(faces[0].landmarks[:, :2] - wanted[:, :2], axis=1)
+    """Mean distance of re-tracked landmarks, percent of the interocular distance.
+
+    `found` is 0, and there are no distances, when no face is where it should be (others may be
+    in the picture).
+    """
     unit = float(interocular(wanted))
-    return {k: float(away[v].mean() / unit * 100) for k, v in FEATURES.items()}
+    all_away = [
+        np.linalg.norm(face.landmarks[:, :2] - wanted[:, :2], axis=1) / unit
+        for face in tracker.detect(frame)
+    ]
+    away = min(all_away, key=np.mean, default=None)
+    if away is None or away.mean() > 0.5:
+        return {"found": 0.0}
+    return {"found": 1.0, **{k: float(away[v].mean() * 100) for k, v in FEATURES.items()}}
 
 
 def seen(a: np.ndarray, b: np.ndarray, lpips: Lpips) -> dict[str, float]:

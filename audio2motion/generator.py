@@ -39,9 +39,10 @@ from weights.errors import InputError, MotionError, StateError
 from weights.tensors import load_safetensors
 
 CHUNK_SAMPLES = CHUNK * SAMPLES_PER_FRAME
-# Per frame: how fast slow channels follow, and how fast the mean of the head does.
+# Per frame: how fast slow channels follow, and how fast the means of head and face do.
 SLOW_PACE = 0.45
-MEAN_PACE = 0.04
+POSE_MEAN_PACE, FACE_MEAN_PACE = 0.04, 0.01
+FACE_MEAN_SHARE = 0.6
 POSE = slice(ROTATION.start, TRANSLATION.stop)
 
 
@@ -53,18 +54,20 @@ class GeneratorConfig:
     (1 = off; others cost one more network evaluation each); `temperature` scales the noise of
     everything but speech, `lip_temperature` that of the speech channels; `head_scale` scales the
     head rotation that the network makes with the voice (its translation by half of that).
-    Raises InputError.
+    What the network remembers of its own motion is drawn to the mean by the factor `leash`, so
+    that no style feeds on itself. Raises InputError.
     """
 
     steps: int = 4
     solver: str = "euler"
-    agent_scale: float = 1.3
+    agent_scale: float = 1.5
     interlocutor_scale: float = 1.0
     interlocutor_motion_scale: float = 1.0
     controls_scale: float = 1.0
     temperature: float = 0.6
     lip_temperature: float = 0.1
     head_scale: float = 0.8
+    leash: float = 0.9
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 64:
@@ -156,6 +159,11 @@ class MotionGenerator:
         self._temperature = temperature.to(self.device)
         self._pace = np.full(MOTION_DIM, SLOW_PACE, np.float32)
         self._pace[list(SPEECH_CHANNELS)] = 1.0
+        self._mean_pace = np.full(MOTION_DIM, FACE_MEAN_PACE, np.float32)
+        self._mean_pace[POSE] = POSE_MEAN_PACE
+        self._mean_share = np.full(MOTION_DIM, FACE_MEAN_SHARE, np.float32)
+        self._mean_share[POSE] = 1.0
+        self._mean_share[list(SPEECH_CHANNELS)] = 0.0
 
     @staticmethod
     def load(
@@ -332,7 +340,7 @@ class MotionGenerator:
         condition = self._condition(state.controls, now, ahead)
         embedded = self.network.embed(condition)
         x_1 = self._sample(state, condition, embedded)
-        cache = self.network.commit(x_1, embedded, state.cache)
+        cache = self.network.commit(x_1 * self.config.leash, embedded, state.cache)
         values = self.network.denormalise(x_1[0]).cpu().numpy()
         activity = torch.cat([now.agent.activity, ahead.agent.activity]).cpu().numpy()
         values, gate, smooth = self._rest(values, activity, state)
@@ -352,7 +360,8 @@ class MotionGenerator:
 
         The slow channels go through two low-pass steps in a row, about 100 ms of lag: a head may
         follow the voice by that much, lips may not. Where the head wanders in the long run is
-        left to the events' sway: its mean over about a second is taken away.
+        left to the events' sway: its mean over about a second is taken away, and of a brow or
+        smile that is held for many seconds a part.
         """
         gates, gate = mouth_gate(activity, state.gate)
         values = values.copy()
@@ -363,9 +372,8 @@ class MotionGenerator:
         for row in values:
             first = first + self._pace * (row - first)
             second = second + self._pace * (first - second)
-            mean = mean + MEAN_PACE * (second - mean)
-            row[:] = second
-            row[POSE] = second[POSE] - mean[POSE]
+            mean = mean + self._mean_pace * (second - mean)
+            row[:] = second - self._mean_share * mean
         return values, gate, np.stack([first, second, mean])
 
     def _condition(self, controls: Controls, now: Chunk, ahead: Chunk) -> Condition:

@@ -43,6 +43,7 @@ from weights.tensors import load_safetensors
 LATENT_SIZE = CROP_SIZE // FACTOR
 _MOUTH_WINDOW = (20, 20)  # latent positions (width, height): 2.5 interocular distances
 _EYES_WINDOW = (24, 12)
+_LID_SHARE = 0.5  # the warp keeps lashes, the network knows the lid: half of each
 
 
 @dataclass(frozen=True)
@@ -309,7 +310,7 @@ def eyes_alpha(
         if shut > 0:
             area = np.maximum(fill_polygon(points[eye]), fill_polygon(open_eyes[eye]))
             soft = cv2.GaussianBlur(cv2.dilate(area, np.ones((5, 5), np.uint8)), (0, 0), 2.0)
-            out = np.maximum(out, (soft * shut).astype(np.uint8))
+            out = np.maximum(out, (soft * shut * _LID_SHARE).astype(np.uint8))
     return out
 
 

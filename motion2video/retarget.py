@@ -26,6 +26,7 @@ _LIDS = (
     ),
 )
 _SKIN_FOLLOWS = (0.55, 0.2)
+_LID_OVERLAP = 0.018  # interocular distances that a shut upper lid reaches over the lower one
 _BLINK_FULL = 0.5  # the tracker's score at which the lids of most people touch
 _LIPS = (
     [191, 80, 81, 82, 13, 312, 311, 310, 415],
@@ -93,13 +94,14 @@ class PortraitFace:
         gap = self.neutral[upper] - self.neutral[lower]
         score = motion.channel(blink) - 0.6 * motion.channel(down)
         shut = np.clip(score / _BLINK_FULL, 0, 1)[:, None, None]
-        wanted = points[:, lower] + gap * (1 - shut)
+        meets = points[:, lower].copy()
+        meets[..., 1] -= _LID_OVERLAP * shut[..., 0] ** 2
+        wanted = meets + gap * (1 - shut)
         before = points[:, upper].copy()
-        linear = before - points[:, lower]
-        above = linear[..., 1] > (gap * (1 - shut))[..., 1]
+        above = before[..., 1] > wanted[..., 1]
         points[:, upper] = np.where(above[..., None], wanted, before)
-        crossed = points[:, upper, 1] < points[:, lower, 1]
-        points[:, upper] = np.where(crossed[..., None], points[:, lower], points[:, upper])
+        crossed = points[:, upper, 1] < meets[..., 1]
+        points[:, upper] = np.where(crossed[..., None], meets, points[:, upper])
         moved = points[:, upper] - before
         for row, share in zip(rows, _SKIN_FOLLOWS, strict=True):
             points[:, row] += share * moved

@@ -127,7 +127,7 @@ def test_full_blink_closes_the_lids_and_leaves_the_eyeball(basis: FaceBasis) -> 
     rest, _ = face.keypoints(Motion.neutral(1))
     for top, bottom in ((159, 145), (386, 374)):
         assert np.linalg.norm(rest[0, top] - rest[0, bottom]) > 8
-        assert np.linalg.norm(shut[0, top] - shut[0, bottom]) < 1.0
+        assert -0.2 < shut[0, top, 1] - shut[0, bottom, 1] < 2.5, "the upper lid laps over"
         assert np.allclose(eyeball[0, top], rest[0, top], atol=0.5)
 
 

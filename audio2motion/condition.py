@@ -162,9 +162,16 @@ class ConditionEmbedding(nn.Module):
         sizes = (agent_dim(features), features + 2, MOTION_DIM + 1, CONTROL_DIM)
         layers = [nn.Linear(size, width) for size in sizes]
         self.null = nn.Parameter(torch.zeros(len(INPUTS), width))
-        # A control that training never used must not do anything.
-        nn.init.zeros_(layers[INPUTS.index("controls")].weight)
         self.project = nn.ModuleList(layers)
+
+    @torch.no_grad()
+    def ignore(self, name: str) -> None:
+        """Make the values of an input count for nothing: for one that training never varied,
+        whose projection is still as it was drawn.
+        """
+        for parameter in self.project[INPUTS.index(name)].parameters():
+            if parameter.ndim == 2:
+                parameter.zero_()
 
     def forward(self, condition: Condition) -> Float[Tensor, "b t w"]:
         """What is added to the motion tokens."""

@@ -60,14 +60,14 @@ class GeneratorConfig:
 
     steps: int = 4
     solver: str = "euler"
-    agent_scale: float = 1.5
+    agent_scale: float = 2.0
     interlocutor_scale: float = 1.0
     interlocutor_motion_scale: float = 1.0
     controls_scale: float = 1.0
     temperature: float = 0.6
     lip_temperature: float = 0.1
     head_scale: float = 0.8
-    leash: float = 0.9
+    leash: float = 0.95
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 64:
@@ -176,6 +176,8 @@ class MotionGenerator:
         tensors, header = load_safetensors("motion_generator")
         network = MotionNetwork(ModelConfig.from_header(header["model"]))
         load_strictly(network, tensors, "motion generator")
+        if not header.get("controls_trained", False):
+            network.condition.ignore("controls")
         return MotionGenerator(SpeechEncoder.load(), network, config or GeneratorConfig(), device)
 
     def init_state(self, seed: int = 0, controls: Controls | None = None) -> GeneratorState:

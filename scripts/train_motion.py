@@ -278,7 +278,11 @@ def main() -> None:
 
     def export(state: dict[str, Tensor], steps: int, minutes: float) -> None:
         tensors = {k: v.half().numpy() for k, v in state.items()}
-        header = {"model": asdict(config), "trained": {"steps": steps, "minutes": minutes}}
+        header = {
+            "model": asdict(config),
+            "trained": {"steps": steps, "minutes": minutes},
+            "controls_trained": False,  # no conversation here was made under a control
+        }
         save_safetensors(options.out / "motion_generator.safetensors", tensors, header)
 
     loop = LoopConfig(options.steps, options.learning_rate, options.minutes, stop=options.stop)

@@ -95,6 +95,15 @@ def test_absent_input_cannot_matter(network: MotionNetwork, name: str) -> None:
     assert not torch.equal(network.embed(conditions(seed=1)), network.embed(two))
 
 
+def test_ignored_input_keeps_its_presence_but_not_its_values() -> None:
+    embedding = MotionNetwork(SMALL).condition
+    one, two = conditions(seed=1), conditions(seed=1)
+    two.controls.mul_(3)
+    assert not torch.equal(embedding(one), embedding(two))
+    embedding.ignore("controls")
+    assert torch.equal(embedding(one), embedding(two))
+
+
 def test_smooth_noise_keeps_its_variance() -> None:
     noise = torch.randn(4000, CHUNK, 3, generator=torch.Generator().manual_seed(0))
     smooth = correlate(noise, 0.8)

@@ -7,6 +7,8 @@
    both centred within each identity, so that who somebody is does not leak into what they do.
 3. Detail directions: 32 principal components of what is left, lips and eyes weighted up.
 
+4. Eyes and brows may not move the mouth, nor the mouth the brows: see `locality`.
+
 Only clips of the train split are used. Prints how much variance each stage explains.
 """
 
@@ -29,6 +31,7 @@ from motion2video.geometry import (
     mouth_channels,
     rotation_matrix,
 )
+from motion2video.motion import EXPRESSION_NAMES
 from motion2video.warp import INNER_LIPS, LEFT_EYE, OUTER_LIPS, RIGHT_EYE
 from scripts.dataset import clips
 from weights.tensors import save_safetensors
@@ -94,6 +97,22 @@ def mean_face(everybody: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     return (face - face[RIGID_POINTS].mean(0)).astype(np.float32)
 
 
+def locality(canonical: np.ndarray) -> np.ndarray:
+    """How much each channel may move each point [52, 478].
+
+    People blink while they talk, and the regression cannot tell what goes together from what
+    belongs together: eyes and brows end at the nose tip, mouth and jaw at the brows.
+    """
+    eyes = canonical[[33, 133, 263, 362], 1].mean()
+    height = canonical[:, 1] - eyes
+    upper = np.clip((height + 0.65) / 0.3, 0, 1)  # 0 below the nose tip, 1 above its middle
+    lower = np.clip((0.35 - height) / 0.3, 0, 1)  # 0 from the brows up
+    out = np.ones((52, len(canonical)))
+    out[[n.startswith(("eye", "brow")) for n in EXPRESSION_NAMES]] = upper
+    out[mouth_channels()] = lower
+    return out
+
+
 def fit(root: Path) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """The tensors of the basis and the shares of variance explained."""
     everybody = people(root)
@@ -135,7 +154,9 @@ def fit(root: Path) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         after += ((residual - residual @ encoder @ detail) ** 2).sum()
     tensors = {
         "canonical": np.mean(neutrals, 0).reshape(478, 3).astype(np.float32),
-        "expression": expression.reshape(52, 478, 3).astype(np.float16),
+        "expression": (expression.reshape(52, 478, 3) * locality(canonical)[:, :, None]).astype(
+            np.float16
+        ),
         "detail": detail.reshape(DETAILS, 478, 3).astype(np.float16),
         "detail_encoder": encoder.astype(np.float16),
         "rest_expression": np.median([p.rest for p in persons], 0).astype(np.float32),

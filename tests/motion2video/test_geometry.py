@@ -173,3 +173,14 @@ def test_translation_is_in_interocular_distances(basis: FaceBasis) -> None:
 def test_motion_width_is_the_basis_width(basis: FaceBasis) -> None:
     assert basis.expression.shape[0] + 6 + basis.detail.shape[0] == MOTION_DIM
     assert basis.triangles.max() < 468 and basis.triangles.shape[1] == 3
+
+
+def test_a_blink_leaves_the_mouth_alone_and_the_jaw_the_brows(basis: FaceBasis) -> None:
+    face = face_of(basis)
+    rest, _ = face.keypoints(Motion.neutral(1))
+    blink, _ = face.keypoints(moving(1, eyeBlinkLeft=0.7, eyeBlinkRight=0.7))
+    jaw, _ = face.keypoints(moving(1, jawOpen=0.7))
+    lips = [13, 14, 61, 291, 0, 17]
+    assert np.abs(blink[0, lips] - rest[0, lips]).max() < 0.1
+    brows = [105, 334, 10]
+    assert np.abs(jaw[0, brows] - rest[0, brows]).max() < 0.1

@@ -191,7 +191,7 @@ class Renderer:
         """One frame from its keypoints in the photo's pixels (see PortraitFace.keypoints)."""
         warped = prepared.warp.warp(landmarks, open_eyes)
         painted, alpha = self._paint(prepared, warped, landmarks, open_eyes)
-        return prepared.warp.paste(warped, landmarks, painted, alpha)
+        return prepared.warp.paste(warped, painted, alpha)
 
     def _paint(
         self,

@@ -81,13 +81,15 @@ class Warped:
     """A warped frame at the network's size.
 
     `image` RGB, `known` 1 where the photo reaches (0 in an open mouth), `features` the keypoint
-    map (open mouth, lips, visible eyes, irises), `grid` the sampling map in crop pixels.
+    map (open mouth, lips, visible eyes, irises), `grid` the sampling map in crop pixels, `field`
+    the displacement of hair, neck and background at the nodes of the thin-plate field.
     """
 
     image: UInt8[np.ndarray, "s s 3"]
     known: UInt8[np.ndarray, "s s"]
     features: UInt8[np.ndarray, "s s 4"]
     grid: Float[np.ndarray, "s s 2"]
+    field: Float[np.ndarray, "g g 2"]
 
 
 class FaceWarp:
@@ -196,7 +198,8 @@ class FaceWarp:
         source, moved = self._mesh(target, below, landmarks[:, 2])
         for number, corners in enumerate(_fixed(moved)):
             cv2.fillConvexPoly(ids, corners, number, shift=_SHIFT)
-        grid = self._outer_grid(landmarks)
+        field = self._backward_field(landmarks)
+        grid = self._outer_grid(field)
         inside = ids >= 0
         transforms = _affine_maps(moved, source)[ids[inside]]
         xy = self._pixels[inside]
@@ -206,7 +209,7 @@ class FaceWarp:
         known = np.where(ids == _HOLE, 0, 255).astype(np.uint8)
         image = _sample(self.crop_image, grid)
         image[known == 0] = 0
-        return Warped(image, known, feature_map(target), grid)
+        return Warped(image, known, feature_map(target), grid, field)
 
     def _mesh(
         self,
@@ -222,9 +225,8 @@ class FaceWarp:
         source = self._source[np.concatenate([eyes, skin])]
         return source, np.concatenate([below[eyes], target[skin]])
 
-    def _outer_grid(self, landmarks: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "s s 2"]:
+    def _outer_grid(self, field: Float[np.ndarray, "g g 2"]) -> Float[np.ndarray, "s s 2"]:
         """The sampling map of hair, neck and background in crop pixels."""
-        field = self._backward_field(landmarks)
         x0, y0, x1, y1 = self._window
         span = np.array([x1 - 1 - x0, y1 - 1 - y0], np.float64) / (_FIELD_SIZE - 1)
         matrix = np.linalg.inv(np.vstack([self.crop.affine(), [0, 0, 1]]))[:2]
@@ -257,7 +259,6 @@ class FaceWarp:
     def paste(
         self,
         warped: Warped,
-        landmarks: Float[np.ndarray, "478 3"],
         painted: UInt8[np.ndarray, "s s 3"] | None = None,
         alpha: UInt8[np.ndarray, "s s"] | None = None,
     ) -> UInt8[np.ndarray, "h w 3"]:
@@ -266,9 +267,7 @@ class FaceWarp:
         `painted` is the network's crop, laid over where `alpha` is. A copy: the photo stays.
         """
         x0, y0, x1, y1 = self._window
-        field = cv2.resize(
-            self._backward_field(landmarks), (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR
-        )
+        field = cv2.resize(warped.field, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
         grid = self._full_base - field
         rows, columns, matrix = self._crop_in_region
         size = (columns.stop - columns.start, rows.stop - rows.start)

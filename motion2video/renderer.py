@@ -43,23 +43,28 @@ from weights.tensors import load_safetensors
 LATENT_SIZE = CROP_SIZE // FACTOR
 _MOUTH_WINDOW = (20, 20)  # latent positions (width, height): 2.5 interocular distances
 _EYES_WINDOW = (24, 12)
+_LIP_LIKE = 40.0  # distance in RGB at which a colour is no longer the lips'
 _LID_SHARE = 0.5  # the warp keeps lashes, the network knows the lid: half of each
 
 
 @dataclass(frozen=True)
 class RenderConfig:
     """`steps` of the diffusion (0 = warp only); `temperature` scales the noise it starts from:
-    1 is what the network was trained with, less gives calmer, more even teeth.
+    1 is what the network was trained with, less gives calmer, more even teeth. `cavity` 0..1 is
+    how much of the lip colour that the network leaves inside an open mouth is shaded.
     """
 
     steps: int = 2
     temperature: float = 0.6
+    cavity: float = 0.6
 
     def __post_init__(self) -> None:
         if not 0 <= self.steps <= 64:
             raise InputError(f"got {self.steps} steps; wanted 0 (warp only) to 64")
         if not 0 <= self.temperature <= 1:
             raise InputError(f"got temperature {self.temperature}; wanted 0 to 1")
+        if not 0 <= self.cavity <= 1:
+            raise InputError(f"got cavity {self.cavity}; wanted 0 to 1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,6 +223,8 @@ class Renderer:
                 x = _window_start(float(centre[0]), width)
                 y = _window_start(float(centre[1]), height)
                 self._paint_window(prepared, warped, painted, (x, y, width, height))
+        if mouth.any():
+            painted = shade_cavity(painted, warped, self.config.cavity)
         return painted, np.maximum(mouth, eyes)
 
     @torch.inference_mode()
@@ -302,6 +309,23 @@ def mouth_alpha(points: Float[np.ndarray, "478 2"], unit: float) -> UInt8[np.nda
     lips = cv2.GaussianBlur(lips, (0, 0), 2.5)
     share = np.clip((gap - 0.03) / 0.12, 0, 1) * 0.6
     return np.maximum(inner, (lips * share).astype(np.uint8))
+
+
+def shade_cavity(
+    painted: UInt8[np.ndarray, "s s 3"], warped: Warped, amount: float
+) -> UInt8[np.ndarray, "s s 3"]:
+    """Darken what has the lips' own colour inside an open mouth: no lip is there, so it is the
+    shaded cavity that a network which is not sure has painted over. Teeth keep their light.
+    """
+    hole = (warped.known == 0).astype(np.uint8)
+    lips = (warped.features[..., 1] > 127) & (cv2.dilate(hole, np.ones((5, 5), np.uint8)) == 0)
+    if amount == 0 or not hole.any() or not lips.any():
+        return painted
+    colours = painted.astype(np.float32)
+    away = np.linalg.norm(colours - np.median(colours[lips], 0), axis=-1)
+    depth = np.clip(cv2.distanceTransform(hole, cv2.DIST_L2, 3) / 1.5, 0, 1)
+    shade = cv2.GaussianBlur(amount * np.exp(-((away / _LIP_LIKE) ** 2)) * depth, (0, 0), 0.8)
+    return (colours * (1 - shade[..., None])).round().astype(np.uint8)
 
 
 def eyes_alpha(

@@ -14,6 +14,7 @@ from motion2video.renderer import (
     eyes_alpha,
     mouth_alpha,
     pick_device,
+    shade_cavity,
 )
 from weights.errors import DependencyError, InputError, StateError
 
@@ -139,6 +140,36 @@ def test_motion_of_no_frames_gives_no_frames(renderer: Renderer, portrait: Portr
 def test_nonsense_steps_are_refused(steps: int) -> None:
     with pytest.raises(InputError, match="steps"):
         RenderConfig(steps=steps)
+
+
+def test_nonsense_settings_are_refused() -> None:
+    with pytest.raises(InputError, match="temperature"):
+        RenderConfig(temperature=1.5)
+    with pytest.raises(InputError, match="cavity"):
+        RenderConfig(cavity=-0.1)
+
+
+def test_lip_colour_inside_the_mouth_is_shaded_and_teeth_are_not(
+    renderer: Renderer, portrait: Portrait
+) -> None:
+    prepared = renderer.init_state(portrait).prepared
+    motion = Motion.neutral(1)
+    motion.values[0, channel_index("jawOpen")] = 0.6
+    marks, eyes = prepared.face.keypoints(motion)
+    warped = prepared.warp.warp(marks[0], eyes[0])
+    rows = np.flatnonzero((warped.known == 0).any(1))
+    middle = int(rows.mean())
+    column = int(np.flatnonzero(warped.known[middle] == 0).mean())
+    painted = np.full_like(warped.image, (180, 100, 100))  # all lip
+    painted[middle - 2 : middle + 1, column - 6 : column + 6] = (240, 235, 225)  # teeth
+    out = shade_cavity(painted, warped, 0.6)
+    assert np.array_equal(out[warped.known == 255], painted[warped.known == 255]) or (
+        np.abs(out[warped.known == 255].astype(int) - painted[warped.known == 255]).mean() < 1
+    )
+    assert out[middle - 1, column].mean() > 220
+    below = out[(middle + int(rows[-1])) // 2 + 1, column]
+    assert below.mean() < 0.65 * painted[0, 0].mean()
+    assert np.array_equal(shade_cavity(painted, warped, 0.0), painted)
 
 
 def test_devices() -> None:

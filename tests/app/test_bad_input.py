@@ -131,7 +131,7 @@ def test_a_photo_that_is_a_folder(refused: Run, tmp_path: Path) -> None:
 
 
 def test_a_photo_of_a_few_pixels(refused: Run, tmp_path: Path) -> None:
-    refused(portrait=grey(tmp_path / "dot.png", 1, 1))
+    assert "no face found" in refused(portrait=grey(tmp_path / "dot.png", 1, 1))
 
 
 # -- voices ----------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def test_an_unknown_voice(refused: Run) -> None:
 
 
 def test_a_text_without_words(refused: Run) -> None:
-    refused(agent_audio=None, text="...")
+    assert "nothing to say" in refused(agent_audio=None, text="...")
 
 
 # -- the interlocutor's video, motion files ---------------------------------------------------
@@ -245,7 +245,8 @@ def test_a_wrong_rate(refused: Run, fps: str) -> None:
     ],
 )
 def test_a_wrong_value(refused: Run, option: str, value: str) -> None:
-    refused(**{option: value})
+    said = refused(**{option: value})
+    assert option.replace("_", "-") in said, "the sentence names the option that is wrong"
 
 
 # -- the output ------------------------------------------------------------------------------

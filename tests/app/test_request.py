@@ -79,8 +79,10 @@ def test_a_choice_is_one_of_those_wanted() -> None:
 
 
 def test_a_motion_needs_no_voice() -> None:
-    request(motion="m.npz", agent_audio=None)
-    request(motion="m.npz", interlocutor_audio="b.wav", mix="both")
+    assert request(motion="m.npz", agent_audio=None).agent_audio is None
+    assert request(motion="m.npz", interlocutor_audio="b.wav", mix="both").mix == "both"
+    with pytest.raises(InputError):
+        request(agent_audio=None).require_voice()
 
 
 def test_the_description_is_plain() -> None:

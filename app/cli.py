@@ -13,7 +13,7 @@ import typer
 
 from app import options as o
 from app.output import check_output
-from app.request import MotionRequest, RenderRequest
+from app.request import ComputeFields, MotionRequest, RenderRequest
 from app.shell import DEBUG, own_process, print_result, run
 from motion2video.motion import FPS, Motion
 from weights.errors import WeightsError
@@ -68,7 +68,7 @@ def demo(
         fps=fps,
         mix="both",
     )
-    _render(request, out or default_output(), device, o.DETECTOR, steps, as_json)
+    _render(request, out or default_output(), device, o.DETECTOR, steps, {}, as_json)
 
 
 @commands.command()
@@ -92,6 +92,10 @@ def render(
     steps: o.Steps = None,
     detector: o.Detector = o.DETECTOR,
     device: o.Device = o.DEVICE,
+    backend: o.Backend = "auto",
+    precision: o.Precision = "auto",
+    threads: o.Threads = None,
+    attention: o.Attention = "sdpa",
     as_json: o.AsJson = False,
 ) -> None:
     """Make a video of the person in the photo who talks and listens."""
@@ -112,18 +116,27 @@ def render(
         crop=crop,
         mix=mix,
     )
-    _render(request, out, device, detector, steps, as_json)
+    compute = ComputeFields(
+        backend=backend, precision=precision, threads=threads, attention=attention
+    )
+    _render(request, out, device, detector, steps, compute, as_json)
 
 
 def _render(
-    request: RenderRequest, out: Path, device: str, detector: str, steps: int | None, as_json: bool
+    request: RenderRequest,
+    out: Path,
+    device: str,
+    detector: str,
+    steps: int | None,
+    compute: ComputeFields,
+    as_json: bool,
 ) -> None:
     from app.pipeline import VIDEO_SUFFIXES, Avatar
     from app.progress import Reporter
 
     check_output(out, VIDEO_SUFFIXES, request.inputs)  # before the seconds that loading takes
     reporter = Reporter()
-    avatar = Avatar.load(device, detector, steps)
+    avatar = Avatar.load(device, detector, steps, **compute)
     with reporter.progress() as progress:
         result = avatar.render(request, out, progress, reporter.notify)
     print_result(result.to_json(), str(result), as_json)
@@ -174,8 +187,8 @@ def motion(
     from app.tracking import track_video
     from app.voices import hear
     from audio2motion.generator import MotionGenerator
+    from motion2video.compute import pick_device
     from motion2video.face import FaceTracker
-    from motion2video.renderer import pick_device
 
     request = MotionRequest(
         agent_audio=agent_audio,

@@ -60,6 +60,21 @@ Crop = Annotated[
 ]
 Mix = Annotated[request.Mix, Option("--mix", help="Whose voice the video has: agent, or both.")]
 Device = Annotated[str, Option("--device", help="auto, cpu or cuda.")]
+Backend = Annotated[
+    request.Backend,
+    Option("--backend", help="What runs the renderer's networks; auto fits the device."),
+]
+Precision = Annotated[
+    request.Precision,
+    Option("--precision", help="Number format of those networks; auto: int8 on a CPU, else fp16."),
+]
+Threads = Annotated[
+    int | None,
+    Option("--threads", help="Frames worked on at a time.", show_default="one a core"),
+]
+Attention = Annotated[
+    request.Attention, Option("--attention", help="Attention kernels; xformers is an extra.")
+]
 Detector = Annotated[
     str,
     Option(

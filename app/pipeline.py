@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from app.output import check_output
 from app.rate import resampled
 from app.request import (
+    ComputeFields,
     MotionFields,
     MotionRequest,
     Notify,
@@ -59,20 +60,25 @@ class Avatar:
 
     @staticmethod
     def load(
-        device: str = "auto", detector: str = "mediapipe", steps: int | None = None
+        device: str = "auto",
+        detector: str = "mediapipe",
+        steps: int | None = None,
+        **compute: Unpack[ComputeFields],
     ) -> "Avatar":
         """Load every part. `device` is auto, cpu or cuda; `steps` is how many steps the
-        renderer's diffusion takes (None: its own default).
+        renderer's diffusion takes (None: its own default); the other keywords are those of
+        motion2video.compute.ComputeConfig.
 
         Raises WeightsError for weights that are missing or wrong, DependencyError for a device
-        or package that is not there.
+        or package that is not there, InputError for settings that do not go together.
         """
         from audio2motion.generator import MotionGenerator
+        from motion2video.compute import ComputeConfig
         from motion2video.face import FaceTracker
         from motion2video.renderer import RenderConfig, Renderer
 
         config = RenderConfig() if steps is None else RenderConfig(steps=steps)
-        renderer = Renderer.load(config, device=device)
+        renderer = Renderer.load(config, ComputeConfig(device=device, **compute))
         generator = MotionGenerator.load(device=renderer.device)
         return Avatar(FaceTracker.load(detector), generator, renderer)
 
@@ -156,7 +162,13 @@ class Avatar:
 
     @property
     def _settings(self) -> dict[str, Any]:
-        return {"steps": self.renderer.config.steps, "device": str(self.renderer.device)}
+        renderer = self.renderer
+        return {
+            "steps": renderer.config.steps,
+            "device": str(renderer.device),
+            "backend": renderer.painter.backend,
+            "precision": renderer.painter.precision,
+        }
 
     def _prepare(self, request: RenderRequest, notify: Notify, progress: Progress | None) -> _Shot:
         """Read every input; what is left to do is to draw."""

@@ -26,6 +26,10 @@ Progress = Callable[[str, int, int], None]
 Crop = Literal["full", "head"]
 Mix = Literal["agent", "both"]
 
+Backend = Literal["auto", "torch", "onnxruntime", "openvino"]
+Precision = Literal["auto", "fp32", "fp16", "bf16", "int8"]
+Attention = Literal["sdpa", "xformers"]
+
 MIN_SIZE, MAX_SIZE = 64, 4096
 
 
@@ -52,6 +56,16 @@ class RenderFields(MotionFields, total=False):
     face: str
     crop: Crop
     mix: Mix
+
+
+class ComputeFields(TypedDict, total=False):
+    """The fields of ComputeConfig but the device; a test keeps the two the same."""
+
+    backend: Backend
+    precision: Precision
+    threads: int | None
+    attention: Attention
+    compile: bool
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

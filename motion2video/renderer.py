@@ -10,8 +10,12 @@ the same frames, bit for bit on one device.
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -21,30 +25,39 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from motion2video.autoencoder import Autoencoder, AutoencoderConfig
+from motion2video.canvas import Canvas
+from motion2video.compute import ComputeConfig, pick_device
 from motion2video.denoiser import FACTOR, Denoiser, DenoiserConfig
-from motion2video.flow import euler, frame_noise, time_grid
+from motion2video.flow import frame_noise
 from motion2video.geometry import FaceBasis, interocular
 from motion2video.motion import Motion
+from motion2video.painter import Painter, Window, make_painter
 from motion2video.portrait import Portrait
 from motion2video.retarget import PortraitFace
 from motion2video.warp import (
     CROP_SIZE,
     INNER_LIPS,
     LEFT_EYE,
+    LID_MIDDLES,
     OUTER_LIPS,
     RIGHT_EYE,
     FaceWarp,
     Warped,
     fill_polygon,
+    lid_closure,
 )
-from weights.errors import DependencyError, InputError, StateError
+from weights.errors import InputError, StateError
 from weights.tensors import load_safetensors
 
+T = TypeVar("T")
+Frames = list[UInt8[np.ndarray, "h w 3"]]
 LATENT_SIZE = CROP_SIZE // FACTOR
-_MOUTH_WINDOW = (20, 20)  # latent positions (width, height): 2.5 interocular distances
-_EYES_WINDOW = (24, 12)
+_WINDOWS = {"mouth": (20, 20), "eyes": (24, 12)}  # latent positions (width, height)
+_GPU_BATCH = 5  # frames: as long as a piece of motion usually is
+_DARK = (38, 16, 16)  # the inside of a mouth that no network painted
 _LIP_LIKE = 40.0  # distance in RGB at which a colour is no longer the lips'
-_LID_SHARE = 0.5  # the warp keeps lashes, the network knows the lid: half of each
+_LID_SHARE = 0.5  # the warp keeps the skin, the network knows the lid: half of each
+_LASH_SHARE = 0.9  # where lids meet, a warp is torn
 
 
 @dataclass(frozen=True)
@@ -69,13 +82,31 @@ class RenderConfig:
 
 @dataclass(frozen=True, eq=False)
 class PreparedPortrait:
-    """What a portrait needs once: face, warp, its latent [1, c, 32, 32] and the clip's noise."""
+    """What a portrait needs once: face, warp, its latent [1, c, 32, 32], the keys and values
+    [1, 2, heads, k, e] that the network asks, its sharpness [1], and the clip's noise. `canvas`
+    is the photo on a GPU.
+    """
 
     portrait: Portrait
     face: PortraitFace
     warp: FaceWarp
+    canvas: Canvas | None
     reference: Tensor
+    attended: Tensor
+    sharpness: Tensor
     noise: Tensor
+
+
+@dataclass(eq=False)
+class Crops:
+    """A frame on its way: the warped crop; per window the area to paint and its corner in latents;
+    and the picture being painted.
+    """
+
+    warped: Warped
+    areas: dict[str, UInt8[np.ndarray, "s s"]]
+    corners: dict[str, tuple[int, int]]
+    painted: UInt8[np.ndarray, "s s 3"]
 
 
 class _Ledger:
@@ -109,33 +140,48 @@ class Renderer:
     def __init__(
         self,
         config: RenderConfig,
+        compute: ComputeConfig,
         basis: FaceBasis,
         autoencoder: Autoencoder,
         denoiser: Denoiser,
-        device: torch.device,
     ) -> None:
-        self.config = config
+        self.config, self.compute = config, compute
         self.basis = basis
-        self.device = device
-        self._autoencoder, self._denoiser = autoencoder, denoiser
+        self.device = pick_device(compute.device)
         for module in (autoencoder, denoiser):
-            _freeze(module, device)
+            _freeze(module, self.device)
+        self.autoencoder, self.denoiser = autoencoder, denoiser
+        self.painter: Painter = make_painter(
+            autoencoder,
+            denoiser,
+            config.steps,
+            compute.backend,
+            compute.precision,
+            compute.compile,
+            compute.workers,
+        )
+        self._workers = compute.workers
+        self._pool = ThreadPoolExecutor(self._workers, "visavis-frame")
+        self.batch = _GPU_BATCH if self.device.type == "cuda" else 1
 
     @staticmethod
-    def load(config: RenderConfig | None = None, device: str = "auto") -> "Renderer":
-        """The renderer with its embedded weights on `device` (auto, cpu, cuda, cuda:1, ...).
+    def load(
+        config: RenderConfig | None = None,
+        compute: ComputeConfig | None = None,
+    ) -> "Renderer":
+        """The renderer with its embedded weights.
 
-        Raises WeightsError for missing or damaged weights, DependencyError for a device that
-        is not there.
+        Raises WeightsError for missing or damaged weights, DependencyError for a device or a
+        package that is not there, InputError for settings that do not go together.
         """
-        place = pick_device(device)
+        compute = compute or ComputeConfig()
         tensors, values = load_safetensors("autoencoder")
         autoencoder = Autoencoder(AutoencoderConfig(**values))
         autoencoder.load_state_dict(_as_float(tensors))
         tensors, values = load_safetensors("denoiser")
-        denoiser = Denoiser(DenoiserConfig.from_dict(values))
+        denoiser = Denoiser(DenoiserConfig.from_dict(values), compute.attention)
         denoiser.load_state_dict(_as_float(tensors))
-        return Renderer(config or RenderConfig(), FaceBasis.load(), autoencoder, denoiser, place)
+        return Renderer(config or RenderConfig(), compute, FaceBasis.load(), autoencoder, denoiser)
 
     # -- the stream ------------------------------------------------------------------------
 
@@ -145,17 +191,25 @@ class Renderer:
         fitted = PortraitFace.fit(face.landmarks, face.expression, self.basis)
         warp = FaceWarp(portrait.image, face.landmarks, self.basis.triangles)
         with torch.inference_mode():
-            reference = self._autoencoder.encode(self._picture(warp.crop_image))
-        channels = self._autoencoder.config.latent_channels
+            reference = self.autoencoder.encode(self._pictures([warp.crop_image]))
+            attended = self.denoiser.embed_portrait(reference)
+        channels = self.autoencoder.config.latent_channels
         noise = frame_noise(seed, 0, 1, (channels, LATENT_SIZE, LATENT_SIZE))
         noise = (noise * self.config.temperature).to(self.device)
-        return RenderState(PreparedPortrait(portrait, fitted, warp, reference, noise), 0, _Ledger())
+        sharpness = torch.tensor([min(1.0, warp.crop.side / CROP_SIZE)], device=self.device)
+        canvas = Canvas(warp, self.device) if self.device.type == "cuda" else None
+        prepared = PreparedPortrait(
+            portrait, fitted, warp, canvas, reference, attended, sharpness, noise
+        )
+        return RenderState(prepared, 0, _Ledger())
 
     def step(
         self, state: RenderState, motion: Motion
     ) -> tuple[RenderState, UInt8[np.ndarray, "T h w 3"]]:
         """The frames of a piece of motion. Raises StateError for a state already used."""
-        frames = list(self._frames(state, motion))
+        self._check(state)
+        work = self._jobs(state.prepared, motion)
+        frames = [frame for frames in self._in_order(work) for frame in frames]
         ahead = self._advance(state, len(motion))
         width, height = state.size
         empty = np.zeros((0, height, width, 3), np.uint8)
@@ -171,91 +225,139 @@ class Renderer:
     def stream(
         self, portrait: Portrait, motions: Iterable[Motion], seed: int = 0
     ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        """Frames one at a time, as the motion comes; memory does not grow with the length."""
-        state = self.init_state(portrait, seed)
-        for motion in motions:
-            yield from self._frames(state, motion)
-            state = self._advance(state, len(motion))
-        self.flush(state)
+        """Frames one at a time, as the motion comes; memory does not grow with the length.
 
-    # -- one frame -------------------------------------------------------------------------
+        Motion is read a few frames ahead, so that all threads have work.
+        """
+        prepared = self.init_state(portrait, seed).prepared
+        work = (job for motion in motions for job in self._jobs(prepared, motion))
+        for frames in self._in_order(work):
+            yield from frames
 
-    def _frames(self, state: RenderState, motion: Motion) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        self._check(state)
-        prepared = state.prepared
+    def _jobs(self, prepared: PreparedPortrait, motion: Motion) -> Iterator[Callable[[], Frames]]:
+        """The work for a piece of motion, a batch of frames at a time."""
         marks, open_eyes = prepared.face.keypoints(motion)
-        for landmarks, below in zip(marks, open_eyes, strict=True):
-            yield self.paint(prepared, landmarks, below)
+        for start in range(0, len(marks), self.batch):
+            part = slice(start, start + self.batch)
+            yield partial(self.paint, prepared, marks[part], open_eyes[part])
+
+    def _in_order(self, work: Iterable[Callable[[], T]]) -> Iterator[T]:
+        """What the jobs return, in their order, with all threads at work."""
+        if self._workers == 1:
+            for job in work:
+                yield job()
+            return
+        waiting: deque[Future[T]] = deque()
+        try:
+            for job in work:
+                waiting.append(self._pool.submit(job))
+                if len(waiting) > self._workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for left in waiting:
+                left.cancel()
+
+    # -- a few frames ----------------------------------------------------------------------
 
     def paint(
         self,
         prepared: PreparedPortrait,
-        landmarks: Float[np.ndarray, "478 3"],
-        open_eyes: Float[np.ndarray, "478 3"],
-    ) -> UInt8[np.ndarray, "h w 3"]:
-        """One frame from its keypoints in the photo's pixels (see PortraitFace.keypoints)."""
-        warped = prepared.warp.warp(landmarks, open_eyes)
-        painted, alpha = self._paint(prepared, warped, landmarks, open_eyes)
-        return prepared.warp.paste(warped, painted, alpha)
+        landmarks: Float[np.ndarray, "n 478 3"],
+        open_eyes: Float[np.ndarray, "n 478 3"],
+    ) -> Frames:
+        """n frames from their keypoints in the photo's pixels (see PortraitFace.keypoints)."""
+        crops = self.warp(prepared, landmarks, open_eyes)
+        self.diffuse(prepared, crops)
+        return self.paste(prepared, crops)
 
-    def _paint(
+    def warp(
         self,
         prepared: PreparedPortrait,
-        warped: Warped,
-        landmarks: Float[np.ndarray, "478 3"],
-        open_eyes: Float[np.ndarray, "478 3"],
-    ) -> tuple[UInt8[np.ndarray, "s s 3"], UInt8[np.ndarray, "s s"]]:
-        """The network's picture of mouth and lids, and how much of it to lay over the warp."""
-        points = prepared.warp.crop.to_crop(landmarks[:, :2])
-        before = prepared.warp.crop.to_crop(open_eyes[:, :2])
-        unit = float(interocular(landmarks)) * CROP_SIZE / prepared.warp.crop.side
-        mouth, eyes = mouth_alpha(points, unit), eyes_alpha(points, before)
-        painted = warped.image.copy()
+        landmarks: Float[np.ndarray, "n 478 3"],
+        open_eyes: Float[np.ndarray, "n 478 3"],
+    ) -> list[Crops]:
+        """First: the warped crops, and where the network shall paint."""
+        crops = []
+        for marks, before in zip(landmarks, open_eyes, strict=True):
+            warped = prepared.warp.warp(marks, before)
+            points = prepared.warp.crop.to_crop(marks[:, :2])
+            unit = float(interocular(marks)) * CROP_SIZE / prepared.warp.crop.side
+            areas = {
+                "mouth": mouth_alpha(points, unit),
+                "eyes": eyes_alpha(points, prepared.warp.crop.to_crop(before[:, :2])),
+            }
+            centres = {
+                "mouth": points[OUTER_LIPS].mean(0) + np.array([0, 0.1 * unit]),
+                "eyes": points[RIGHT_EYE + LEFT_EYE].mean(0),
+            }
+            corners = {name: _corner(centres[name], *_WINDOWS[name]) for name in _WINDOWS}
+            crops.append(Crops(warped, areas, corners, warped.image.copy()))
+        return crops
+
+    def diffuse(self, prepared: PreparedPortrait, crops: list[Crops]) -> None:
+        """Second: the network paints into `crop.painted`, mouths and eyes a batch each."""
         if self.config.steps == 0:
-            return _dark_mouth(painted, warped), np.where(warped.known == 0, 255, 0).astype(
-                np.uint8
+            for crop in crops:
+                crop.painted[crop.warped.known == 0] = _DARK
+            return
+        for name, (width, height) in _WINDOWS.items():
+            chosen = [crop for crop in crops if crop.areas[name].any()]
+            if not chosen:
+                continue
+            image = self.painter.paint(self.window(prepared, chosen, name))[: len(chosen)]
+            pictures = rearrange(image, "n c h w -> n h w c").mul(255).round().byte().cpu().numpy()
+            for crop, picture in zip(chosen, pictures, strict=True):
+                crop.painted[_pixels(crop.corners[name], width, height)] = picture
+        for crop in crops:
+            if crop.areas["mouth"].any():
+                crop.painted = shade_cavity(crop.painted, crop.warped, self.config.cavity)
+
+    def paste(self, prepared: PreparedPortrait, crops: list[Crops]) -> Frames:
+        """Third: the photo at its own size, warped, with what was painted in it."""
+        alphas = [
+            np.where(crop.warped.known == 0, 255, 0).astype(np.uint8)
+            if self.config.steps == 0
+            else np.maximum(crop.areas["mouth"], crop.areas["eyes"])
+            for crop in crops
+        ]
+        if prepared.canvas is not None:
+            return prepared.canvas.paste(
+                [crop.warped for crop in crops], [crop.painted for crop in crops], alphas
             )
-        for alpha, (width, height), centre in (
-            (mouth, _MOUTH_WINDOW, points[OUTER_LIPS].mean(0) + np.array([0, 0.1 * unit])),
-            (eyes, _EYES_WINDOW, points[RIGHT_EYE + LEFT_EYE].mean(0)),
-        ):
-            if alpha.any():
-                x = _window_start(float(centre[0]), width)
-                y = _window_start(float(centre[1]), height)
-                self._paint_window(prepared, warped, painted, (x, y, width, height))
-        if mouth.any():
-            painted = shade_cavity(painted, warped, self.config.cavity)
-        return painted, np.maximum(mouth, eyes)
+        return [
+            prepared.warp.paste(crop.warped, crop.painted, alpha)
+            for crop, alpha in zip(crops, alphas, strict=True)
+        ]
 
     @torch.inference_mode()
-    def _paint_window(
-        self,
-        prepared: PreparedPortrait,
-        warped: Warped,
-        painted: UInt8[np.ndarray, "s s 3"],
-        window: tuple[int, int, int, int],
-    ) -> None:
-        x, y, width, height = window
-        pixels = np.s_[y * FACTOR : (y + height) * FACTOR, x * FACTOR : (x + width) * FACTOR]
-        latents = np.s_[:, :, y : y + height, x : x + width]
-        condition = self._condition(warped, pixels)
-        features = self._denoiser.embed_condition(condition, prepared.reference[latents])
-        latent = euler(
-            lambda x_t, t: self._denoiser(x_t, t.to(self.device).expand(1), features),
-            prepared.noise[latents],
-            time_grid(self.config.steps),
+    def window(self, prepared: PreparedPortrait, crops: list[Crops], name: str) -> Window:
+        """What the network is given for the mouth or the eyes of several crops, filled up to
+        `batch`, so that all windows have one shape.
+        """
+        width, height = _WINDOWS[name]
+        filled = [*crops, *crops[-1:] * (self.batch - len(crops))]
+        planes, references, noises = [], [], []
+        for crop in filled:
+            x, y = crop.corners[name]
+            pixels = _pixels((x, y), width, height)
+            warped, latents = crop.warped, np.s_[:, :, y : y + height, x : x + width]
+            parts = (warped.image[pixels], warped.known[pixels][..., None], warped.features[pixels])
+            planes.append(np.concatenate(parts, -1))
+            references.append(prepared.reference[latents])
+            noises.append(prepared.noise[latents])
+        return Window(
+            self._pictures(planes),
+            torch.cat(references),
+            prepared.attended.expand(len(filled), -1, -1, -1, -1),
+            prepared.sharpness.expand(len(filled)),
+            torch.cat(noises),
         )
-        image = self._autoencoder.decode(latent).clamp(0, 1)[0]
-        colours = rearrange(image, "c h w -> h w c").mul(255).round().byte().cpu().numpy()
-        painted[pixels] = colours
 
-    def _condition(self, warped: Warped, pixels: tuple[slice, slice]) -> Float[Tensor, "1 8 H W"]:
-        planes = (warped.image[pixels], warped.known[pixels][..., None], warped.features[pixels])
-        return self._picture(np.concatenate(planes, -1))
-
-    def _picture(self, image: UInt8[np.ndarray, "h w c"]) -> Float[Tensor, "1 c h w"]:
-        planes = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
-        planes = rearrange(planes, "h w c -> 1 c h w").float() / 255
+    def _pictures(self, images: list[UInt8[np.ndarray, "h w c"]]) -> Float[Tensor, "n c h w"]:
+        planes = torch.from_numpy(np.stack(images)).to(self.device)
+        planes = rearrange(planes, "n h w c -> n c h w").float() / 255
         return planes.contiguous(memory_format=torch.channels_last)
 
     # -- state -----------------------------------------------------------------------------
@@ -272,26 +374,6 @@ class Renderer:
         if frames == 0:
             return state
         return dataclasses.replace(state, position=state.position + frames)
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto` is the GPU where there is one; raises DependencyError for one that is missing."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise DependencyError(f"got device {name!r}; wanted auto, cpu, cuda or cuda:N") from error
-    if device.type not in ("cpu", "cuda"):
-        raise DependencyError(f"got device {name!r}; wanted auto, cpu, cuda or cuda:N")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise DependencyError(
-            "device 'cuda' was asked for, but this PyTorch sees no GPU: use --device cpu, or "
-            "install a CUDA build of torch"
-        )
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise DependencyError(f"got device {name!r}; there are {torch.cuda.device_count()} GPUs")
-    return device
 
 
 def mouth_alpha(points: Float[np.ndarray, "478 2"], unit: float) -> UInt8[np.ndarray, "s s"]:
@@ -333,24 +415,30 @@ def eyes_alpha(
 ) -> UInt8[np.ndarray, "s s"]:
     """Where the network paints around the eyes: as far as the lids have closed."""
     out = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
-    for eye, top, bottom in ((RIGHT_EYE, 159, 145), (LEFT_EYE, 386, 374)):
-        full = float(np.linalg.norm(open_eyes[top] - open_eyes[bottom]))
-        now = float(np.linalg.norm(points[top] - points[bottom]))
-        shut = np.clip((1 - now / max(full, 1e-3) - 0.15) / 0.35, 0, 1)
+    for eye, (top, bottom) in zip((RIGHT_EYE, LEFT_EYE), LID_MIDDLES, strict=True):
+        shut = np.clip((lid_closure(points, open_eyes, top, bottom) - 0.15) / 0.35, 0, 1)
         if shut > 0:
             area = np.maximum(fill_polygon(points[eye]), fill_polygon(open_eyes[eye]))
             soft = cv2.GaussianBlur(cv2.dilate(area, np.ones((5, 5), np.uint8)), (0, 0), 2.0)
             out = np.maximum(out, (soft * shut * _LID_SHARE).astype(np.uint8))
+            line = cv2.dilate(fill_polygon(points[eye]), np.ones((3, 3), np.uint8))
+            line = cv2.GaussianBlur(line, (0, 0), 1.2)
+            out = np.maximum(out, (line * shut * _LASH_SHARE).astype(np.uint8))
     return out
 
 
-def _dark_mouth(painted: UInt8[np.ndarray, "s s 3"], warped: Warped) -> UInt8[np.ndarray, "s s 3"]:
-    painted[warped.known == 0] = (38, 16, 16)
-    return painted
+def _corner(centre: Float[np.ndarray, "2"], width: int, height: int) -> tuple[int, int]:
+    """Where a window of latents around `centre` (crop pixels) starts."""
+    x, y = (
+        int(np.clip(round(float(c) / FACTOR - length / 2), 0, LATENT_SIZE - length))
+        for c, length in zip(centre, (width, height), strict=True)
+    )
+    return x, y
 
 
-def _window_start(centre: float, length: int) -> int:
-    return int(np.clip(round(centre / FACTOR - length / 2), 0, LATENT_SIZE - length))
+def _pixels(corner: tuple[int, int], width: int, height: int) -> tuple[slice, slice]:
+    x, y = corner
+    return np.s_[y * FACTOR : (y + height) * FACTOR, x * FACTOR : (x + width) * FACTOR]
 
 
 def _as_float(tensors: dict[str, np.ndarray]) -> dict[str, Tensor]:

@@ -92,6 +92,22 @@ class Warped:
     field: Float[np.ndarray, "g g 2"]
 
 
+@dataclass(frozen=True, eq=False)
+class Pasting:
+    """Where the crop lies in the photo. `window` (x0, y0, x1, y1) is what may move, `base` its
+    pixels' coordinates; `rows` and `columns` the crop's part of the window, `matrix` from there to
+    crop pixels; `scale` and `offset` take crop pixels to the photo's.
+    """
+
+    window: tuple[int, int, int, int]
+    base: Float[np.ndarray, "h w 2"]
+    rows: slice
+    columns: slice
+    matrix: Float[np.ndarray, "2 3"]
+    scale: float
+    offset: Float[np.ndarray, "2"]
+
+
 class FaceWarp:
     """Warps one photo; made once a portrait, used once a frame, never changed by a frame.
 
@@ -115,8 +131,7 @@ class FaceWarp:
         self._landmarks = landmarks[:, :2].astype(np.float32)
         xs = np.arange(CROP_SIZE, dtype=np.float32)
         self._pixels = np.stack(np.meshgrid(xs, xs), -1)
-        self._full_base = self._region_pixels()
-        self._crop_in_region = self._crop_to_region()
+        self.pasting = self._plan_pasting()
 
     # -- once a portrait -------------------------------------------------------------------
 
@@ -164,20 +179,24 @@ class FaceWarp:
         shape = (_FIELD_SIZE, _FIELD_SIZE, -1)
         return nodes.astype(np.float32), weights.reshape(shape).astype(np.float32)
 
-    def _region_pixels(self) -> Float[np.ndarray, "h w 2"]:
+    def _plan_pasting(self) -> "Pasting":
         x0, y0, x1, y1 = self._window
         xs, ys = np.arange(x0, x1, dtype=np.float32), np.arange(y0, y1, dtype=np.float32)
-        return np.stack(np.meshgrid(xs, ys), -1)
-
-    def _crop_to_region(self) -> tuple[slice, slice, Float[np.ndarray, "2 3"]]:
-        """Where the crop lies in the moving window, and the matrix from there to the crop."""
-        x0, y0, x1, y1 = self._window
         c = self.crop
         left, top = max(int(np.ceil(c.x)) + 2, x0), max(int(np.ceil(c.y)) + 2, y0)
         right, bottom = min(int(c.x + c.side) - 2, x1), min(int(c.y + c.side) - 2, y1)
-        matrix = self.crop.affine()
+        matrix = c.affine()
+        inverse = 1.0 / matrix[0, 0]
         matrix[:, 2] += matrix[:, :2] @ np.array([left, top], np.float64)
-        return slice(top - y0, bottom - y0), slice(left - x0, right - x0), matrix
+        return Pasting(
+            self._window,
+            np.stack(np.meshgrid(xs, ys), -1),
+            slice(top - y0, bottom - y0),
+            slice(left - x0, right - x0),
+            matrix,
+            float(inverse),
+            np.array([c.x, c.y], np.float32) + np.float32(0.5 * (inverse - 1)),
+        )
 
     # -- once a frame ----------------------------------------------------------------------
 
@@ -201,11 +220,13 @@ class FaceWarp:
         field = self._backward_field(landmarks)
         grid = self._outer_grid(field)
         inside = ids >= 0
-        transforms = _affine_maps(moved, source)[ids[inside]]
-        xy = self._pixels[inside]
-        grid[inside] = (
+        numbers, xy = ids[inside], self._pixels[inside]
+        transforms = _affine_maps(moved, source)[numbers]
+        places = (
             transforms[:, :, 0] * xy[:, :1] + transforms[:, :, 1] * xy[:, 1:] + transforms[:, :, 2]
         )
+        least, most = source.min(1) - 1, source.max(1) + 1  # a sliver's map may point anywhere
+        grid[inside] = np.clip(places, least[numbers], most[numbers])
         known = np.where(ids == _HOLE, 0, 255).astype(np.uint8)
         image = _sample(self.crop_image, grid)
         image[known == 0] = 0
@@ -266,18 +287,20 @@ class FaceWarp:
 
         `painted` is the network's crop, laid over where `alpha` is. A copy: the photo stays.
         """
-        x0, y0, x1, y1 = self._window
+        plan = self.pasting
+        x0, y0, x1, y1 = plan.window
         field = cv2.resize(warped.field, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
-        grid = self._full_base - field
-        rows, columns, matrix = self._crop_in_region
+        grid = plan.base - field
+        rows, columns, matrix = plan.rows, plan.columns, plan.matrix
         size = (columns.stop - columns.start, rows.stop - rows.start)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        fine = cv2.warpAffine(
-            warped.grid, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE
-        )
-        inverse = 1.0 / self.crop.affine()[0, 0]
-        corner = np.array([self.crop.x, self.crop.y], np.float32) + 0.5 * (inverse - 1)
-        grid[rows, columns] = fine * np.float32(inverse) + corner
+        edge = cv2.BORDER_REPLICATE
+        fine = cv2.warpAffine(warped.grid, matrix, size, flags=flags, borderMode=edge)
+        nearest = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        coarse = cv2.warpAffine(warped.grid, matrix, size, flags=nearest, borderMode=edge)
+        torn = np.abs(fine - coarse).max(-1) > TEAR  # between lids or lips lies what is not there
+        fine[torn] = coarse[torn]
+        grid[rows, columns] = fine * np.float32(plan.scale) + plan.offset
         region = _sample(self.image, grid)
         if painted is not None and alpha is not None:
             over = cv2.warpAffine(
@@ -290,7 +313,18 @@ class FaceWarp:
         return frame
 
 
+LID_MIDDLES = ((159, 145), (386, 374))  # of the right and the left eye
+TEAR = 2.0  # crop pixels by which a map must jump to be two maps
 _EYES = ((RIGHT_EYE, RIGHT_IRIS), (LEFT_EYE, LEFT_IRIS))
+
+
+def lid_closure(
+    points: Float[np.ndarray, "478 2"], open_eyes: Float[np.ndarray, "478 2"], top: int, bottom: int
+) -> float:
+    """How far two lids have closed, 0 to 1."""
+    full = float(np.linalg.norm(open_eyes[top] - open_eyes[bottom]))
+    now = float(np.linalg.norm(points[top] - points[bottom]))
+    return float(np.clip(1 - now / max(full, 1e-3), 0, 1))
 
 
 def _sample(image: np.ndarray, grid: Float[np.ndarray, "h w 2"]) -> np.ndarray:

@@ -8,12 +8,14 @@ Windows of 16 x 16 latents, two thirds of them over the mouth and a fifth over t
 weighs the open mouth, lips and eyes up. A quarter of the samples start at pure noise, where a
 sampler of one or two steps spends its time. Plain flow matching gives a grey, average mouth in
 two steps; `--polish` goes on from such weights through the unrolled two-step sampler, with LPIPS,
-L1 and a small latent discriminator, so that the two steps end at one sharp mouth. Resumes from
+L1 and a small latent discriminator, so that the two steps end at one sharp mouth; with
+`--regression` through one pass without noise, to compare. Resumes from
 DIR; prints the PSNR of the painted mouth on held-out identities at 1, 2 and 4 steps beside the
 warp's, and leaves a sheet in DIR.
 """
 
 import argparse
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -36,7 +38,22 @@ BATCH = 24
 POLISH_BATCH = 14
 NO_REFERENCE = 0.15
 FROM_NOISE = 0.25
-Batch = tuple[Tensor, Tensor, Tensor]
+TEMPERATURE = 0.6  # of the noise at measuring, as the renderer has it
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`condition` [b, 8, 128, 128], `target` and `reference` latents [b, 16, 16, 16] of the
+    window, `portrait` latents [b, 16, 32, 32], `sharpness` [b], `mouth` centres [b, 2] (pixels of
+    the window).
+    """
+
+    condition: Tensor
+    target: Tensor
+    reference: Tensor
+    portrait: Tensor
+    sharpness: Tensor
+    mouth: Tensor
 
 
 def window_at(centre: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
@@ -47,8 +64,8 @@ def window_at(centre: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def batch(pairs: Pairs, picks: np.ndarray, rng: np.random.Generator, mouth_only: bool) -> Batch:
-    """Condition [b, 8, 128, 128], target and reference latents [b, 16, 16, 16]."""
-    condition, latents = [], []
+    """Windows of the pairs `picks`; NO_REFERENCE of them without the portrait's latent."""
+    condition, latents, portraits, mouths = [], [], [], []
     for i in picks:
         where = 0.0 if mouth_only else rng.random()
         if where < 0.68:
@@ -61,9 +78,32 @@ def batch(pairs: Pairs, picks: np.ndarray, rng: np.random.Generator, mouth_only:
         pixels = np.s_[i, y * FACTOR : (y + WINDOW) * FACTOR, x * FACTOR : (x + WINDOW) * FACTOR]
         condition.append(pairs.condition[pixels].transpose(2, 0, 1))
         latents.append(pairs.latents[i, :, :, rows, columns])
+        keep = mouth_only or rng.random() > NO_REFERENCE
+        portraits.append(pairs.latents[i, 1] * keep)
+        latents[-1] = np.stack([latents[-1][0], latents[-1][1] * keep])
+        mouths.append(pairs.mouth[i] - FACTOR * np.array([x, y]))
     planes = torch.from_numpy(np.stack(condition)).float() / 255
     both = torch.from_numpy(np.stack(latents)).float()
-    return planes.contiguous(memory_format=torch.channels_last), both[:, 0], both[:, 1]
+    return Batch(
+        planes.contiguous(memory_format=torch.channels_last),
+        both[:, 0],
+        both[:, 1],
+        torch.from_numpy(np.stack(portraits)).float(),
+        torch.from_numpy(pairs.sharpness[picks].astype(np.float32)),
+        torch.from_numpy(np.stack(mouths)).float(),
+    )
+
+
+def sample(model: Denoiser, given: Batch, x_0: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """The latent that `steps` steps from `x_0` end at, and the condition's features."""
+    features = model.embed_condition(given.condition, given.reference)
+    portrait = model.embed_portrait(given.portrait)
+    latent = euler(
+        lambda x, t: model(x, t.expand(len(x)), features, portrait, given.sharpness),
+        x_0,
+        time_grid(steps),
+    )
+    return latent, features
 
 
 def importance(condition: Tensor) -> Tensor:
@@ -72,17 +112,20 @@ def importance(condition: Tensor) -> Tensor:
     return 0.25 + 2.5 * F.max_pool2d(F.avg_pool2d(area, FACTOR), 3, 1, 1)
 
 
-def loss_of(model: Denoiser, pairs: Pairs, step: int) -> tuple[Tensor, dict[str, float]]:
+def loss_of(
+    model: Denoiser, pairs: Pairs, step: int, size: int = BATCH
+) -> tuple[Tensor, dict[str, float]]:
     """Weighted flow-matching loss of the batch of step `step`."""
     rng = np.random.default_rng((1, step))
-    condition, x_1, reference = batch(pairs, rng.integers(0, len(pairs), BATCH), rng, False)
-    reference = reference * (torch.rand(BATCH, 1, 1, 1) > NO_REFERENCE)
-    t = torch.rand(BATCH) ** 1.2
-    t[torch.rand(BATCH) < FROM_NOISE] = 0
+    given = batch(pairs, rng.integers(0, len(pairs), size), rng, False)
+    x_1 = given.target
+    t = torch.rand(size) ** 1.2
+    t[torch.rand(size) < FROM_NOISE] = 0
     x_0 = torch.randn_like(x_1)
-    features = model.embed_condition(condition, reference)
-    velocity = model(interpolate(x_0, x_1, t), t, features)
-    return ((velocity - (x_1 - x_0)).pow(2) * importance(condition)).mean(), {}
+    features = model.embed_condition(given.condition, given.reference)
+    portrait = model.embed_portrait(given.portrait)
+    velocity = model(interpolate(x_0, x_1, t), t, features, portrait, given.sharpness)
+    return ((velocity - (x_1 - x_0)).pow(2) * importance(given.condition)).mean(), {}
 
 
 class Discriminator(nn.Module):
@@ -104,38 +147,56 @@ class Discriminator(nn.Module):
 
 
 class Polish:
-    """The loss of the second stage; trains its discriminator on the side."""
+    """The loss of the second stage; trains its discriminator on the side.
 
-    def __init__(self, model: Denoiser, autoencoder: Autoencoder, pairs: Pairs) -> None:
-        self.model, self.pairs = model, pairs
+    `regression` trains the one-pass network to compare with instead: the same picture losses, no
+    noise, no flow and no discriminator, whose sharp guesses need noise to choose between them.
+    """
+
+    def __init__(
+        self, model: Denoiser, autoencoder: Autoencoder, pairs: Pairs, regression: bool = False
+    ) -> None:
+        self.model, self.pairs, self.regression = model, pairs, regression
         self.autoencoder = autoencoder.requires_grad_(False)
         self.lpips = Lpips()
         config = model.config
         self.judge = Discriminator(config.latent_channels + config.widths[0])
-        self.optimizer = torch.optim.AdamW(self.judge.parameters(), 4e-4, (0.5, 0.99))
+        self.optimizer = torch.optim.AdamW(self.judge.parameters(), 2e-4, (0.5, 0.99))
 
     def __call__(self, step: int) -> tuple[Tensor, dict[str, float]]:
-        """Flow matching on the batch, and the picture that two steps from noise end at."""
-        flow, _ = loss_of(self.model, self.pairs, step)
+        """Flow matching on the batch, and the picture that one or two steps from noise end at."""
         rng = np.random.default_rng((2, step))
-        condition, x_1, reference = batch(
-            self.pairs, rng.integers(0, len(self.pairs), POLISH_BATCH), rng, False
-        )
-        reference = reference * (torch.rand(POLISH_BATCH, 1, 1, 1) > NO_REFERENCE)
-        features = self.model.embed_condition(condition, reference)
-        latent = euler(
-            lambda x, t: self.model(x, t.expand(len(x)), features),
-            torch.randn_like(x_1),
-            time_grid(2),
-        )
-        image, truth = self.autoencoder.decode(latent), self.autoencoder.decode(x_1)
-        near = F.interpolate(importance(condition), scale_factor=FACTOR)
+        picks = rng.integers(0, len(self.pairs), POLISH_BATCH)
+        given = batch(self.pairs, picks, rng, False)
+        steps = 1 if self.regression or rng.random() < 0.25 else 2
+        x_0 = torch.randn_like(given.target) * (0.0 if self.regression else TEMPERATURE)
+        latent, features = sample(self.model, given, x_0, steps)
+        image, truth = self.autoencoder.decode(latent), self.autoencoder.decode(given.target)
+        near = F.interpolate(importance(given.condition), scale_factor=FACTOR)
         pixels, seen = ((image - truth).abs() * near).mean(), self.lpips(image, truth)
+        close = self.lpips(*(self._enlarged(x, given.mouth) for x in (image, truth)))
+        parts = {"pixels": pixels.item(), "lpips": seen.item(), "close": close.item()}
+        total = 1.5 * pixels + 1.0 * seen + 1.0 * close
+        if self.regression:
+            return total, parts
+        flow, _ = loss_of(self.model, self.pairs, step, POLISH_BATCH)
+        self._teach(latent.detach(), given.target, features.detach())
         fooled = -self.judge(latent, features.detach()).mean()
-        weight = 0.04 if step >= 100 else 0.0
-        self._teach(latent.detach(), x_1, features.detach())
-        parts = {"pixels": float(pixels), "lpips": float(seen)}
-        return 0.5 * flow + 2.0 * pixels + 1.5 * seen + weight * fooled, parts
+        weight = 0.02 if step >= 100 else 0.0
+        parts["fooled"] = fooled.item()
+        return 0.05 * flow + total + weight * fooled, parts
+
+    def _enlarged(self, image: Tensor, mouth: Tensor) -> Tensor:
+        """The mouth, 64 x 48 pixels, at twice its size: LPIPS looks for larger things."""
+        x = (mouth[:, 0] - 32).round().long().clamp(0, WINDOW * FACTOR - 64)
+        y = (mouth[:, 1] - 24).round().long().clamp(0, WINDOW * FACTOR - 48)
+        cut = torch.stack(
+            [
+                one[:, j : j + 48, i : i + 64]
+                for one, i, j in zip(image, x.tolist(), y.tolist(), strict=True)
+            ]
+        )
+        return F.interpolate(cut, scale_factor=2, mode="bilinear")
 
     def _teach(self, painted: Tensor, real: Tensor, features: Tensor) -> None:
         hinge = F.relu(1 - self.judge(real, features)).mean()
@@ -146,24 +207,32 @@ class Polish:
 
 
 def measure(
-    model: Denoiser, autoencoder: Autoencoder, pairs: Pairs, sheet: Path | None = None
+    model: Denoiser,
+    autoencoder: Autoencoder,
+    pairs: Pairs,
+    sheet: Path | None = None,
+    lpips: Lpips | None = None,
+    temperature: float = TEMPERATURE,
 ) -> dict[str, float]:
-    """PSNR in dB of the open mouth and its rim: the warp alone, and 1, 2 and 4 steps."""
-    picks = np.linspace(0, len(pairs) - 1, min(48, len(pairs))).astype(int)
-    condition, x_1, reference = batch(pairs, picks, np.random.default_rng(0), True)
-    near = F.max_pool2d(condition[:, 4:5], 9, 1, 4)
-    x_0 = torch.randn(x_1.shape, generator=torch.Generator().manual_seed(0))
+    """PSNR in dB of the open mouth and its rim, and LPIPS of the mouth enlarged (less is nearer):
+    the warp alone, and 1, 2 and 4 steps.
+    """
+    picks = np.linspace(0, len(pairs) - 1, min(96, len(pairs))).astype(int)
+    given = batch(pairs, picks, np.random.default_rng(0), True)
+    near = F.max_pool2d(given.condition[:, 4:5], 9, 1, 4)
+    x_0 = torch.randn(given.target.shape, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        truth = autoencoder.decode(x_1).clamp(0, 1)
-        features = model.embed_condition(condition, reference)
-        columns, out = [condition[:, :3], truth], {}
+        truth = autoencoder.decode(given.target).clamp(0, 1)
+        columns, out = [given.condition[:, :3], truth], {}
         for steps in (1, 2, 4):
-            latent = euler(lambda x, t: model(x, t.expand(len(x)), features), x_0, time_grid(steps))
+            latent, _ = sample(model, given, x_0 * temperature, steps)
             columns.append(autoencoder.decode(latent).clamp(0, 1))
             out[f"{steps} steps"] = _psnr(columns[-1], truth, near)
+            if lpips is not None:
+                out[f"{steps} steps LPIPS"] = float(lpips(columns[-1], truth))
     out["warp"] = _psnr(columns[0], truth, near)
     if sheet is not None:
-        rows = torch.cat([torch.cat(list(c[::4]), 2) for c in columns], 1)
+        rows = torch.cat([torch.cat(list(c[::8]), 2) for c in columns], 1)
         cv2.imwrite(str(sheet), (rows.permute(1, 2, 0).numpy()[..., ::-1] * 255).astype(np.uint8))
     return out
 
@@ -181,6 +250,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--polish", type=Path, help="folder of the weights to go on from")
+    parser.add_argument("--pairs", type=Path, help="where the pairs are kept (default: --out)")
+    parser.add_argument("--regression", action="store_true", help="--polish without noise")
     parser.add_argument("--tiny", action="store_true")
     arguments = parser.parse_args()
     if not arguments.tiny and arguments.data is None:
@@ -192,27 +263,32 @@ def main() -> None:
     if tiny:
         pairs, held = made_up(out, autoencoder), made_up(out, autoencoder, 6, seed=1)
     else:
-        pairs = load_pairs(arguments.data, out / "pairs_train", autoencoder, held_out=False)
-        held = load_pairs(arguments.data, out / "pairs_held_out", autoencoder, held_out=True)
+        kept = arguments.pairs or out
+        pairs = load_pairs(arguments.data, kept / "pairs_train", autoencoder, held_out=False)
+        held = load_pairs(arguments.data, kept / "pairs_held_out", autoencoder, held_out=True)
     widths = DenoiserConfig(widths=(16, 24, 32), blocks=1) if tiny else DenoiserConfig()
     model = Denoiser(widths).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = 80 if tiny else arguments.steps
-    rate = 4e-4 if arguments.polish else 1.2e-3
+    rate = 1.5e-4 if arguments.polish else 1.2e-3
     config = LoopConfig(steps, rate, arguments.minutes, warmup=min(150, steps // 4))
     objective = partial(loss_of, model, pairs)
     if arguments.polish:
         tensors, _ = read_safetensors(arguments.polish / "denoiser.safetensors")
         model.load_state_dict({k: torch.from_numpy(v).float() for k, v in tensors.items()})
-        objective = Polish(model, autoencoder, pairs)
+        objective = Polish(model, autoencoder, pairs, arguments.regression)
+    lpips = Lpips() if arguments.polish else None
+    temperature = 0.0 if arguments.regression else TEMPERATURE
 
     def save(values: dict[str, Tensor], step: int, minutes: float) -> None:
         averaged = Denoiser(widths)
         averaged.load_state_dict(values)
         state = {k: v.half().numpy() for k, v in values.items()}
         save_safetensors(out / "denoiser.safetensors", state, widths.to_dict())
-        figures = measure(averaged.eval(), autoencoder, held, out / "denoiser.png")
-        text = ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
-        print(f"step {step}, {minutes:.1f} min, mouth PSNR dB: {text}", flush=True)
+        figures = measure(
+            averaged.eval(), autoencoder, held, out / "denoiser.png", lpips, temperature
+        )
+        text = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
+        print(f"step {step}, {minutes:.1f} min, mouth: {text}", flush=True)
 
     run(model, objective, save, config, out)
 

@@ -9,8 +9,16 @@ import numpy as np
 import pytest
 
 from app import cli
-from app.request import MotionFields, MotionRequest, RenderFields, RenderRequest, require_choice
+from app.request import (
+    ComputeFields,
+    MotionFields,
+    MotionRequest,
+    RenderFields,
+    RenderRequest,
+    require_choice,
+)
 from audio2motion.audio import Waveform
+from motion2video.compute import ComputeConfig
 from motion2video.motion import Motion
 from weights.errors import InputError
 
@@ -27,6 +35,11 @@ def test_keywords_are_the_fields(kind: type, keywords: type) -> None:
     names = {f.name for f in dataclasses.fields(kind)}
     wanted = {n: str(hint) for n, hint in get_type_hints(kind).items() if n in names}
     assert {n: str(hint) for n, hint in get_type_hints(keywords).items()} == wanted
+
+
+def test_compute_keywords_are_the_fields_of_its_config() -> None:
+    hints = {n: str(hint) for n, hint in get_type_hints(ComputeConfig).items() if n != "device"}
+    assert {n: str(hint) for n, hint in get_type_hints(ComputeFields).items()} == hints
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,16 @@
 """The renderer's stream laws and what its pictures must keep, on the embedded weights."""
 
+import hashlib
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from motion2video.compute import ComputeConfig, pick_device
 from motion2video.motion import Motion, channel_index
 from motion2video.portrait import Portrait
 from motion2video.renderer import (
@@ -13,11 +18,11 @@ from motion2video.renderer import (
     Renderer,
     eyes_alpha,
     mouth_alpha,
-    pick_device,
     shade_cavity,
 )
 from weights.errors import DependencyError, InputError, StateError
 
+CPU = ComputeConfig(device="cpu")
 PHOTO = Path(__file__).parents[2] / "app" / "assets" / "portraits" / "default.jpg"
 
 
@@ -28,7 +33,7 @@ def portrait() -> Portrait:
 
 @pytest.fixture(scope="module")
 def renderer() -> Renderer:
-    return Renderer.load(RenderConfig(), device="cpu")
+    return Renderer.load(RenderConfig(), compute=CPU)
 
 
 def talking(frames: int = 7) -> Motion:
@@ -123,7 +128,7 @@ def test_an_open_mouth_has_an_inside_and_the_background_stays(
 
 
 def test_warp_only_needs_no_network(portrait: Portrait) -> None:
-    renderer = Renderer.load(RenderConfig(steps=0), device="cpu")
+    renderer = Renderer.load(RenderConfig(steps=0), compute=CPU)
     frame = next(renderer.stream(portrait, [talking(3)[1:2]]))
     assert frame.shape == portrait.image.shape
     assert int(frame.reshape(-1, 3).min(0).max()) <= 40, "the open mouth is dark"
@@ -186,7 +191,9 @@ def test_devices() -> None:
 def test_gpu_frames_match_the_cpus(portrait: Portrait, renderer: Renderer) -> None:
     motion = talking(3)
     here = np.stack(list(renderer.stream(portrait, [motion])))
-    there = np.stack(list(Renderer.load(device="cuda").stream(portrait, [motion])))
+    there = np.stack(
+        list(Renderer.load(compute=ComputeConfig(device="cuda")).stream(portrait, [motion]))
+    )
     assert np.abs(here.astype(int) - there).max() <= 3
 
 
@@ -199,3 +206,63 @@ def test_closed_lips_and_open_eyes_are_left_to_the_photo(
     before = prepared.warp.crop.to_crop(eyes[0, :, :2])
     assert not mouth_alpha(at_rest, 64.0).any() and not eyes_alpha(at_rest, before).any()
     assert mouth_alpha(wide_open, 64.0).any() and eyes_alpha(wide_open, before).any()
+
+
+def test_one_renderer_serves_two_portraits_at_once(renderer: Renderer, portrait: Portrait) -> None:
+    other = Portrait.load(PHOTO.with_name("man_1.jpg"), size=200)
+    alone = [list(renderer.stream(one, [talking(4)])) for one in (portrait, other)]
+    pairs = zip(*(renderer.stream(one, [talking(4)]) for one in (portrait, other)), strict=True)
+    for together, *wanted in zip(pairs, *alone, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(together, wanted, strict=True))
+
+
+def test_the_number_of_threads_does_not_change_the_frames(portrait: Portrait) -> None:
+    motion = talking(6)
+    one, three = (
+        list(
+            Renderer.load(compute=ComputeConfig(device="cpu", threads=n)).stream(portrait, [motion])
+        )
+        for n in (1, 3)
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(one, three, strict=True))
+
+
+def test_the_first_frame_comes_before_the_last_motion(portrait: Portrait) -> None:
+    renderer = Renderer.load(compute=ComputeConfig(device="cpu", threads=2))
+    asked = []
+
+    def arriving() -> Iterator[Motion]:
+        for k in range(40):
+            asked.append(k)
+            yield Motion.neutral(1)
+
+    frames = renderer.stream(portrait, arriving())
+    next(frames)
+    assert len(asked) <= 4, "two threads look two frames ahead"
+    assert len(list(frames)) == 39
+
+
+def test_an_error_in_the_motion_reaches_the_caller(renderer: Renderer, portrait: Portrait) -> None:
+    def broken() -> Iterator[Motion]:
+        yield Motion.neutral(1)
+        raise InputError("the voice is gone")
+
+    with pytest.raises(InputError, match="voice is gone"):
+        list(renderer.stream(portrait, broken()))
+    assert len(list(renderer.stream(portrait, [Motion.neutral(2)]))) == 2, "and it goes on"
+
+
+@pytest.mark.slow
+def test_processes_of_their_own_give_the_same_frames(
+    renderer: Renderer, portrait: Portrait
+) -> None:
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        found = list(pool.map(_digest, [PHOTO, PHOTO]))
+    here = b"".join(f.tobytes() for f in renderer.stream(portrait, [talking(3)]))
+    assert found == [hashlib.sha256(here).hexdigest()] * 2
+
+
+def _digest(photo: Path) -> str:
+    """In a process of its own, without the test run's type checks."""
+    frames = Renderer.load(compute=CPU).stream(Portrait.load(photo, size=256), [talking(3)])
+    return hashlib.sha256(b"".join(frame.tobytes() for frame in frames)).hexdigest()

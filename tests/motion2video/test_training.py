@@ -55,7 +55,8 @@ def test_tiny_denoiser_learns_and_loads(tmp_path: Path) -> None:
 
 
 def test_a_window_sees_what_the_whole_crop_sees() -> None:
-    """No attention, no global norm: away from its border a window gives the crop's own values."""
+    """Positions do not attend to each other and no norm is global: away from its border a window
+    gives the crop's own values."""
     torch.manual_seed(0)
     model = Denoiser(DenoiserConfig(widths=(8, 8, 8), blocks=1, condition_blocks=1)).eval()
     for parameter in model.parameters():
@@ -63,11 +64,13 @@ def test_a_window_sees_what_the_whole_crop_sees() -> None:
     x, condition = torch.randn(1, 16, 64, 64), torch.rand(1, 8, 512, 512)
     reference, t = torch.randn(1, 16, 64, 64), torch.tensor([0.5])
     with torch.inference_mode():
-        whole = model(x, t, model.embed_condition(condition, reference))
+        portrait = model.embed_portrait(reference[:, :, :32, :32])
+        sharpness = torch.ones(1)
+        whole = model(x, t, model.embed_condition(condition, reference), portrait, sharpness)
         part = np.s_[:, :, 4:60, 4:60]
         pixels = np.s_[:, :, 32:480, 32:480]
         features = model.embed_condition(condition[pixels], reference[part])
-        window = model(x[part], t, features)
+        window = model(x[part], t, features, portrait, sharpness)
     middle = np.s_[:, :, 24:32, 24:32]
     assert torch.allclose(whole[part][middle], window[middle], atol=1e-4)
 

@@ -1,12 +1,24 @@
 """The warp: exact at rest, still in the background, open in the mouth."""
 
+import cv2
 import numpy as np
 import pytest
 
 from motion2video.geometry import FaceBasis, HeadPose, interocular, rotation_matrix
 from motion2video.motion import Motion, channel_index
 from motion2video.retarget import PortraitFace
-from motion2video.warp import CROP_SCALE, CROP_SIZE, Crop, FaceWarp, blend, feature_map
+from motion2video.warp import (
+    CROP_SCALE,
+    CROP_SIZE,
+    FACE_OVAL,
+    LEFT_EYE,
+    RIGHT_EYE,
+    Crop,
+    FaceWarp,
+    blend,
+    feature_map,
+    fill_polygon,
+)
 
 SIDE = 400
 
@@ -138,3 +150,33 @@ def test_there_is_no_seam_at_the_edge_of_the_network_square(scene) -> None:
     motion.values[0, 52:55] = [0.1, -0.25, 0.1]
     out, _ = frame(face, warp, motion)
     assert out.min() >= 119 and out.max() <= 125
+
+
+def test_lids_that_have_met_leave_nothing_of_the_eyeball(scene) -> None:
+    """Also not along the lash line, where the pixels of a mesh are coarse."""
+    image, landmarks, face, _ = scene
+    coloured, balls = image.copy(), np.zeros((SIDE, SIDE), np.uint8)
+    for eye in (RIGHT_EYE, LEFT_EYE):
+        cv2.fillPoly(balls, [landmarks[eye, :2].round().astype(np.int32)], 1)
+    coloured[cv2.erode(balls, np.ones((3, 3), np.uint8)) > 0] = (0, 255, 0)  # lids have an edge
+    warp = FaceWarp(coloured, landmarks, FaceBasis.load().triangles)
+    motion = Motion.neutral(1)
+    open_green = int((frame(face, warp, motion)[0] == (0, 255, 0)).all(-1).sum())
+    for side in ("Left", "Right"):
+        motion.values[:, channel_index(f"eyeBlink{side}")] = 1.0
+    out, _ = frame(face, warp, motion)
+    assert open_green > 100
+    assert int((out == (0, 255, 0)).all(-1).sum()) <= 0.02 * open_green
+
+
+def test_no_triangle_shows_what_is_not_its_own(scene) -> None:
+    """A sliver of the mesh once fetched its pixels from across the picture."""
+    _, landmarks, _, warp = scene
+    marks = landmarks.copy()
+    for a, b, c in FaceBasis.load().triangles[::9]:
+        marks[b, :2] = (marks[a, :2] + marks[c, :2]) / 2 + 0.02
+    warped = warp.warp(marks)
+    inside = fill_polygon(warp.crop.to_crop(marks[FACE_OVAL, :2])) == 255
+    source = warp.crop.to_crop(landmarks[:, :2])
+    places = warped.grid[inside & (warped.known > 0)]
+    assert (places >= source.min(0) - 2).all() and (places <= source.max(0) + 2).all()

@@ -1,0 +1,42 @@
+"""Attention over a portrait's features, by PyTorch's own kernels or by xformers.
+
+Both compute softmax(q k^T / sqrt(d)) v. xformers is optional and imported on first use only; the
+results agree within the rounding of the dtype.
+"""
+
+import importlib
+import importlib.util
+from typing import Literal
+
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from weights.errors import DependencyError
+
+AttentionKind = Literal["sdpa", "xformers"]
+ATTENTION_KINDS: tuple[AttentionKind, ...] = ("sdpa", "xformers")
+
+
+def check_attention(kind: AttentionKind) -> None:
+    """Raises DependencyError where `kind` asks for a package that is not installed."""
+    if kind == "xformers" and importlib.util.find_spec("xformers") is None:
+        raise DependencyError(
+            "attention 'xformers' was asked for, but xformers is not installed: "
+            "pip install 'visavis[xformers]', or use attention 'sdpa'"
+        )
+
+
+def attend(
+    query: Float[Tensor, "b heads n d"],
+    key: Float[Tensor, "b heads m d"],
+    value: Float[Tensor, "b heads m d"],
+    kind: AttentionKind = "sdpa",
+) -> Float[Tensor, "b heads n d"]:
+    """Scaled dot-product attention without a mask."""
+    if kind == "sdpa":
+        return F.scaled_dot_product_attention(query, key, value)
+    memory_efficient_attention = importlib.import_module("xformers.ops").memory_efficient_attention
+    q, k, v = (rearrange(x, "b heads n d -> b n heads d") for x in (query, key, value))
+    return rearrange(memory_efficient_attention(q, k, v), "b n heads d -> b heads n d")

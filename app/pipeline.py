@@ -22,10 +22,10 @@ from app.request import (
     RenderRequest,
     Source,
 )
-from app.result import RenderResult, used_weights, versions
+from app.result import RenderResult, peak_memory_mb, used_weights, versions
 from app.tracking import track_video
 from app.voices import Track, Voices, hear, load_sound
-from audio2motion.audio import SAMPLE_RATE, Dyad, Waveform
+from audio2motion.audio import SAMPLE_RATE, Sound, Waveform
 from motion2video.motion import FPS, Motion
 from weights.errors import MotionError
 
@@ -47,7 +47,7 @@ class _Shot:
     portrait: "Portrait"
     motions: Iterator[Motion]
     frames: int
-    sound: Waveform | None
+    sound: Sound | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +121,7 @@ class Avatar:
             out,
             size=(width, height),
             fps=request.fps,
-            audio=None if sound is None else sound.samples,
+            audio=sound,
             sample_rate=SAMPLE_RATE if sound is None else sound.sample_rate,
         ) as writer:
             for frame in self._draw(shot, request.seed):
@@ -136,6 +136,7 @@ class Avatar:
             seconds=done / rate,
             wall_seconds=ended - started,
             render_fps=done / (ended - drawing),
+            peak_memory_mb=peak_memory_mb(),
             size=(width, height),
             seed=request.seed,
             face_box=shot.portrait.face.box,
@@ -197,13 +198,14 @@ class Avatar:
             parts, seconds = iter([motion]), motion.seconds
         else:
             voices = hear(request, self._tracked(notify, progress), notify)
-            dyad = _dyad(voices, notify)
-            sound = voices.mixed(both) or Waveform.silence(dyad.seconds)
+            for notice in voices.notices:
+                notify(notice)
+            sound = voices.mixed(both) or Waveform.silence(0.0)
             if voices.agent is None and not both:
                 notify(
                     "the agent says nothing, so the video is silent (mix both to hear the other)"
                 )
-            parts, seconds = stream_motion(request, voices, dyad, self.generator), dyad.frames / FPS
+            parts, seconds = stream_motion(request, voices, self.generator), voices.frames / FPS
         rate = float(exact_rate(request.fps))
         return _Shot(portrait, resampled(parts, rate), max(1, round(seconds * rate)), sound)
 
@@ -216,14 +218,14 @@ class Avatar:
 
 
 def stream_motion(
-    request: MotionRequest, voices: Voices, dyad: Dyad, generator: "MotionGenerator"
+    request: MotionRequest, voices: Voices, generator: "MotionGenerator"
 ) -> Iterator[Motion]:
-    """The agent's motion at 25 fps, piece by piece, exactly `dyad.frames` frames in all."""
+    """The agent's motion at 25 fps, piece by piece, exactly `voices.frames` frames in all."""
     return generator.stream(
-        dyad.chunks(generator.frame_size),
+        voices.dyads(generator.frame_size),
         seed=request.seed,
         controls=request.controls,
-        interlocutor_motion=voices.seen(dyad.frames),
+        interlocutor_motion=voices.seen(voices.frames),
     )
 
 
@@ -231,15 +233,9 @@ def make_motion(
     request: MotionRequest, voices: Voices, generator: "MotionGenerator", notify: Notify
 ) -> Motion:
     """The agent's whole motion at 25 fps."""
-    dyad = _dyad(voices, notify)
-    return Motion.concat(list(stream_motion(request, voices, dyad, generator)))
-
-
-def _dyad(voices: Voices, notify: Notify) -> Dyad:
-    dyad, notices = voices.dyad()
-    for notice in notices:
+    for notice in voices.notices:
         notify(notice)
-    return dyad
+    return Motion.concat(list(stream_motion(request, voices, generator)))
 
 
 def _load_motion(source: Source | Motion) -> Motion:

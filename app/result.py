@@ -1,6 +1,8 @@
 """What a render gives back: plain values, ready for JSON."""
 
 import dataclasses
+import resource
+import sys
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -12,6 +14,7 @@ PATH_ROLES = (
     "face_basis",
     "autoencoder",
     "denoiser",
+    "painter",
     "speech_encoder",
     "motion_generator",
 )
@@ -23,6 +26,7 @@ _PACKAGES = ("visavis", "torch", "numpy", "mediapipe", "av", "onnxruntime")
 class RenderResult:
     """A finished video. `size` is (width, height) in pixels, `seconds` the length of the video,
     `wall_seconds` how long the call took, `render_fps` frames a second of drawing and encoding,
+    `peak_memory_mb` the most memory that the process has held so far (resident, 10^6 bytes),
     `face_box` where the face is, (x0, y0, x1, y1) in pixels of the video's first frame,
     `weights` role to SHA-256.
     """
@@ -33,6 +37,7 @@ class RenderResult:
     seconds: float
     wall_seconds: float
     render_fps: float
+    peak_memory_mb: float
     size: tuple[int, int]
     seed: int
     face_box: tuple[float, float, float, float]
@@ -52,6 +57,12 @@ class RenderResult:
             f"fps, {width} x {height}) made in {self.wall_seconds:.1f} s, "
             f"{self.render_fps:.1f} frames/s"
         )
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process has held, in 10^6 bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
 
 
 def used_weights() -> dict[str, str]:

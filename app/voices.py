@@ -1,14 +1,16 @@
 """From what the user gave to the voices of two people, and the sound of the video."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from app.request import MotionRequest, Notify, Source
-from audio2motion.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Waveform
+from audio2motion.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Sound, Waveform
+from audio2motion.recording import Recording
 from motion2video.motion import Motion
 
 Track = Callable[[Path], Motion]
@@ -19,13 +21,13 @@ Track = Callable[[Path], Motion]
 class Voices:
     """Who is heard and seen: `agent` None when nobody speaks for the agent."""
 
-    agent: Waveform | None
-    interlocutor: Waveform | None
+    agent: Sound | None
+    interlocutor: Sound | None
     interlocutor_motion: Motion | None = None
 
-    def dyad(self) -> tuple[Dyad, tuple[str, ...]]:
-        """Both voices at the length of the longest part, and what there is to tell about it."""
-        lengths = {
+    @property
+    def _lengths(self) -> dict[str, int]:
+        return {
             f"the {name}": round(part.seconds * SAMPLE_RATE)
             for name, part in (
                 ("agent's audio", self.agent),
@@ -34,17 +36,37 @@ class Voices:
             )
             if part is not None
         }
-        count = max(lengths.values())
-        notices = tuple(
-            f"{name} is {(count - length) / SAMPLE_RATE:.2f} s shorter than the rest: "
+
+    @property
+    def samples(self) -> int:
+        """Length of the longest part in samples at 16 kHz."""
+        return max(self._lengths.values())
+
+    @property
+    def frames(self) -> int:
+        """Motion frames that the longest part reaches into."""
+        return -(-self.samples // SAMPLES_PER_FRAME)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What there is to tell about parts that are shorter than the longest."""
+        return tuple(
+            f"{name} is {(self.samples - length) / SAMPLE_RATE:.2f} s shorter than the rest: "
             + ("nobody is seen then" if name.endswith("video") else "silence was added at its end")
-            for name, length in lengths.items()
-            if count - length >= SAMPLES_PER_FRAME
+            for name, length in self._lengths.items()
+            if self.samples - length >= SAMPLES_PER_FRAME
         )
-        silence = Waveform(np.zeros(0, np.float32))
-        agent = _padded(silence if self.agent is None else self.agent, count)
-        other = self.interlocutor
-        return Dyad(agent, None if other is None else _padded(other, count)), notices
+
+    def dyads(self, frames: int) -> Iterator[Dyad]:
+        """Both voices in pieces of `frames` motion frames, at the length of the longest part; the
+        last may be shorter. Silence where a voice is missing or over.
+        """
+        step = frames * SAMPLES_PER_FRAME
+        for start in range(0, self.samples, step):
+            count = min(step, self.samples - start)
+            agent = _read(self.agent, start, count)
+            other = self.interlocutor
+            yield Dyad(agent, None if other is None else _read(other, start, count))
 
     def seen(self, frames: int) -> Motion | None:
         """The interlocutor's motion, exactly `frames` long; what is missing is not valid."""
@@ -55,20 +77,36 @@ class Voices:
         last = np.repeat(motion.values[-1:], missing, 0)
         return Motion.concat([motion, Motion(last, motion.fps, np.zeros(missing, bool))])
 
-    def mixed(self, both: bool) -> Waveform | None:
+    def mixed(self, both: bool) -> Sound | None:
         """What is heard in the video: the agent, or both; None when nobody is."""
         if self.agent is None or not both or self.interlocutor is None:
             return self.interlocutor if both and self.agent is None else self.agent
-        samples = np.zeros(max(len(self.agent), len(self.interlocutor)), np.float32)
-        samples[: len(self.agent)] += self.agent.samples
-        samples[: len(self.interlocutor)] += self.interlocutor.samples
-        samples /= max(1.0, float(np.abs(samples).max(initial=0.0)))
-        return Waveform(samples)
+        return Mix(self.agent, self.interlocutor)
 
 
-def _padded(voice: Waveform, count: int) -> Waveform:
-    """`count` samples; the voice itself, not a copy, where it has them."""
-    return voice if len(voice) == count else voice.pad_to(count)
+class Mix(Sound):
+    """Two voices at once, as loud as they are where that does not clip."""
+
+    def __init__(self, one: Sound, two: Sound) -> None:
+        if one.sample_rate != two.sample_rate:
+            raise ValueError(f"got voices at {one.sample_rate} and {two.sample_rate} Hz")
+        self.sample_rate, self._one, self._two, self._scale = one.sample_rate, one, two, 1.0
+        self._scale = 1 / max(1.0, max(float(np.abs(b).max()) for b in self.blocks()))
+
+    def __len__(self) -> int:
+        return max(len(self._one), len(self._two))
+
+    def read(self, start: int, count: int) -> Float[np.ndarray, "n"]:
+        """float32 samples `start` to `start + count`; fewer, or none, at the end."""
+        count = max(0, min(count, len(self) - start))
+        both = [_read(voice, start, count).samples for voice in (self._one, self._two)]
+        return (both[0] + both[1]) * np.float32(self._scale)
+
+
+def _read(voice: Sound | None, start: int, count: int) -> Waveform:
+    """`count` samples of a voice, silence where it has none."""
+    there = np.zeros(0, np.float32) if voice is None else voice.read(start, count)
+    return Waveform(there if len(there) == count else np.pad(there, (0, count - len(there))))
 
 
 def load_sound(request: MotionRequest) -> Voices:
@@ -104,7 +142,7 @@ def hear(request: MotionRequest, track: Track, notify: Notify) -> Voices:
     return Voices(agent, interlocutor, motion)
 
 
-def _agent(request: MotionRequest) -> Waveform | None:
+def _agent(request: MotionRequest) -> Sound | None:
     """The agent's voice: read or spoken."""
     if request.text is not None:
         from audio2motion.synthesis import synthesize
@@ -113,19 +151,19 @@ def _agent(request: MotionRequest) -> Waveform | None:
     return _load(request.agent_audio)
 
 
-def _load(source: Source | Waveform | None) -> Waveform | None:
-    return source if source is None or isinstance(source, Waveform) else Waveform.load(source)
+def _load(source: Source | Waveform | None) -> Sound | None:
+    return source if source is None or isinstance(source, Waveform) else Recording.load(source)
 
 
 def _name(source: Source | Waveform | None, fallback: str) -> str:
     return os.fspath(source) if isinstance(source, str | os.PathLike) else fallback
 
 
-def _sound_of(path: Path, notify: Notify) -> Waveform | None:
+def _sound_of(path: Path, notify: Notify) -> Sound | None:
     """The sound of a video, or None (and a notice) when it has no sound track."""
     from motion2video.video import probe
 
     if probe(path).audio_codec is None:
         notify(f"{path} has no sound track: the interlocutor is seen but not heard")
         return None
-    return Waveform.load(path)
+    return Recording.load(path)

@@ -7,6 +7,7 @@ never drifts against its picture.
 import os
 import secrets
 import wave
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -38,8 +39,65 @@ _SPEECH_ON, _SPEECH_OFF = 0.5, 0.35
 _SHORTEST_SPEECH, _SHORTEST_PAUSE = 4, 5
 
 
+class Sound(ABC):
+    """Mono sound at `sample_rate` hertz that is read piece by piece: a Waveform in memory, a
+    Recording on disk.
+    """
+
+    sample_rate: int
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Samples in all."""
+
+    @abstractmethod
+    def read(self, start: int, count: int) -> Float[np.ndarray, "n"]:
+        """float32 samples `start` to `start + count`; fewer, or none, at the end."""
+
+    def blocks(self) -> Iterator[Float[np.ndarray, "n"]]:
+        """All samples, a second or less at a time."""
+        for start in range(0, len(self), self.sample_rate):
+            yield self.read(start, self.sample_rate)
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return len(self) / self.sample_rate
+
+    @property
+    def frames(self) -> int:
+        """Motion frames that the sound reaches into: the last may be partly filled."""
+        return -(-len(self) * int(FPS) // self.sample_rate)
+
+    @cached_property
+    def peak(self) -> float:
+        """Largest magnitude of a sample; 0 for no samples."""
+        return max((float(np.abs(block).max()) for block in self.blocks()), default=0.0)
+
+    @cached_property
+    def has_speech(self) -> bool:
+        """Whether somebody speaks anywhere in it (computed once; needs 16 kHz)."""
+        return next(_find_speech(self), None) is not None
+
+    def require_sound(self, name: str = "the sound") -> None:
+        """Raise MediaError, calling the recording `name`, when nothing can be heard in it."""
+        if self.peak < SILENT_PEAK:
+            raise MediaError(
+                f"{name} is silent (its peak is {self.peak:.1e} of full scale); "
+                "check the microphone or the track, and record it again"
+            )
+
+    def require_speech(self, name: str = "the sound") -> None:
+        """Raise MediaError, calling the recording `name`, when nobody speaks in it."""
+        self.require_sound(name)
+        if not self.has_speech:
+            raise MediaError(
+                f"no speech was found in {name}; wanted a recording of somebody speaking"
+            )
+
+
 @dataclass(frozen=True, eq=False)
-class Waveform:
+class Waveform(Sound):
     """Mono `samples` [N] float32, full scale at -1 and 1, at `sample_rate` hertz.
 
     Raises MediaError for samples that are not finite or not one row, or a rate below 1.
@@ -61,25 +119,9 @@ class Waveform:
     def __len__(self) -> int:
         return len(self.samples)
 
-    @property
-    def seconds(self) -> float:
-        """Length in seconds."""
-        return len(self.samples) / self.sample_rate
-
-    @property
-    def frames(self) -> int:
-        """Motion frames that the sound reaches into: the last may be partly filled."""
-        return -(-len(self.samples) * int(FPS) // self.sample_rate)
-
-    @property
-    def peak(self) -> float:
-        """Largest magnitude of a sample; 0 for no samples."""
-        return float(np.abs(self.samples).max(initial=0.0))
-
-    @cached_property
-    def has_speech(self) -> bool:
-        """Whether somebody speaks anywhere in it (computed once; needs 16 kHz)."""
-        return next(_find_speech(self), None) is not None
+    def read(self, start: int, count: int) -> Float[np.ndarray, "n"]:
+        """float32 samples `start` to `start + count`; fewer, or none, at the end."""
+        return self.samples[start : start + count]
 
     def pad_to(self, count: int) -> "Waveform":
         """The same sound followed by silence, `count` samples in all.
@@ -91,22 +133,6 @@ class Waveform:
         padded = np.zeros(count, np.float32)
         padded[: len(self.samples)] = self.samples
         return Waveform(padded, self.sample_rate)
-
-    def require_sound(self, name: str = "the sound") -> None:
-        """Raise MediaError, calling the recording `name`, when nothing can be heard in it."""
-        if self.peak < SILENT_PEAK:
-            raise MediaError(
-                f"{name} is silent (its peak is {self.peak:.1e} of full scale); "
-                "check the microphone or the track, and record it again"
-            )
-
-    def require_speech(self, name: str = "the sound") -> None:
-        """Raise MediaError, calling the recording `name`, when nobody speaks in it."""
-        self.require_sound(name)
-        if not self.has_speech:
-            raise MediaError(
-                f"no speech was found in {name}; wanted a recording of somebody speaking"
-            )
 
     @staticmethod
     def silence(seconds: float, sample_rate: int = SAMPLE_RATE) -> "Waveform":
@@ -350,10 +376,10 @@ def speech_segments(waveform: Waveform) -> list[tuple[float, float]]:
     return list(_find_speech(waveform))
 
 
-def _find_speech(waveform: Waveform) -> Iterator[tuple[float, float]]:
+def _find_speech(sound: Sound) -> Iterator[tuple[float, float]]:
     """The segments of `speech_segments`, each as soon as its end is known."""
     start, end = None, 0
-    for frame, probability in enumerate(_probabilities(waveform)):
+    for frame, probability in enumerate(_probabilities(sound)):
         if probability >= (_SPEECH_ON if start is None else _SPEECH_OFF):
             start, end = frame if start is None else start, frame + 1
         elif start is not None and frame - end + 1 >= _SHORTEST_PAUSE:
@@ -361,16 +387,16 @@ def _find_speech(waveform: Waveform) -> Iterator[tuple[float, float]]:
                 yield start / FPS, end / FPS
             start = None
     if start is not None and end - start >= _SHORTEST_SPEECH:
-        yield start / FPS, min(end / FPS, waveform.seconds)
+        yield start / FPS, min(end / FPS, sound.seconds)
 
 
-def _probabilities(waveform: Waveform) -> Iterator[float]:
+def _probabilities(sound: Sound) -> Iterator[float]:
     """The values of `speech_probability`, a second at a time."""
-    if waveform.sample_rate != SAMPLE_RATE:
-        raise MediaError(f"got a voice at {waveform.sample_rate} Hz; wanted {SAMPLE_RATE}")
+    if sound.sample_rate != SAMPLE_RATE:
+        raise MediaError(f"got a voice at {sound.sample_rate} Hz; wanted {SAMPLE_RATE}")
     activity = VoiceActivity()
-    for start in range(0, len(waveform), SAMPLE_RATE):
-        yield from activity.push(waveform.samples[start : start + SAMPLE_RATE]).tolist()
+    for block in sound.blocks():
+        yield from activity.push(block).tolist()
     yield from activity.flush().tolist()
 
 

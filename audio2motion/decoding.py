@@ -26,7 +26,16 @@ _LOWEST_RATE = 1000
 
 
 def decode_sound(path: Path, sample_rate: int, max_seconds: float) -> Float[np.ndarray, "N"]:
-    """All sound of a file as mono float32 samples at `sample_rate`, at least one of them.
+    """All sound of a file as mono float32 samples at `sample_rate`, at least one of them; see
+    `decode_pieces`.
+    """
+    return np.concatenate(list(decode_pieces(path, sample_rate, max_seconds)))
+
+
+def decode_pieces(
+    path: Path, sample_rate: int, max_seconds: float
+) -> Iterator[Float[np.ndarray, "n"]]:
+    """The sound of a file, piece by piece, as mono float32 samples in -1..1 at `sample_rate`.
 
     Sample 0 is time 0 of the picture, where there is one: a track that starts later begins with
     silence, one that starts earlier is cut. Without a picture it is the first sample. Raises
@@ -42,16 +51,21 @@ def decode_sound(path: Path, sample_rate: int, max_seconds: float) -> Float[np.n
         if container.duration is not None and container.duration / 1e6 > max_seconds:
             raise _too_long(path, max_seconds)
         origin = _origin(container)
-        frames = _decode(path, container, stream)
-        pieces = _resample(_place(path, frames, origin, max_seconds), sample_rate)
-        samples = np.concatenate([np.empty(0, np.float32), *pieces])
+        left = round(max_seconds * sample_rate) + sample_rate
         if container.format.name.startswith("mov") and stream.duration and stream.time_base:
             # The edit list says where the sound ends; the decoder gives whole packets.
             end = ((stream.start_time or 0) + stream.duration) * stream.time_base
-            samples = samples[: max(0, round((float(end) - (origin or 0.0)) * sample_rate))]
-    if not len(samples):
+            left = max(0, round((float(end) - (origin or 0.0)) * sample_rate))
+        frames = _decode(path, container, stream)
+        some = False
+        for piece in _resample(_place(path, frames, origin, max_seconds), sample_rate):
+            taken = np.clip(piece[:left], -1.0, 1.0)
+            left -= len(taken)
+            if len(taken):
+                some = True
+                yield taken
+    if not some:
         raise MediaError(f"{path} holds no sound: its length is zero")
-    return np.clip(samples, -1.0, 1.0, out=samples)
 
 
 def _too_long(path: Path, max_seconds: float) -> MediaError:
@@ -194,21 +208,19 @@ def _place(
 
 def _resample(
     pieces: Iterable[tuple[Float[np.ndarray, "n"], int]], sample_rate: int
-) -> list[Float[np.ndarray, "m"]]:
+) -> Iterator[Float[np.ndarray, "m"]]:
     """Pieces of any rates at `sample_rate`; soxr compensates the delay of its filter."""
     import soxr
 
-    done: list[np.ndarray] = []
     stream, current = None, sample_rate
     for samples, rate in pieces:
         if rate != current:
             if stream is not None:
-                done.append(stream.resample_chunk(np.empty(0, np.float32), last=True))
+                yield stream.resample_chunk(np.empty(0, np.float32), last=True)
             stream = None
             if rate != sample_rate:
                 stream = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
             current = rate
-        done.append(samples if stream is None else stream.resample_chunk(samples))
+        yield samples if stream is None else stream.resample_chunk(samples)
     if stream is not None:
-        done.append(stream.resample_chunk(np.empty(0, np.float32), last=True))
-    return done
+        yield stream.resample_chunk(np.empty(0, np.float32), last=True)

@@ -144,9 +144,16 @@ class FaceBasis:
         )
 
     def offsets(self, values: Float[np.ndarray, "T 90"]) -> Float[np.ndarray, "T 478 3"]:
-        """Head-frame displacement of the keypoints from the neutral face."""
-        out = np.tensordot(values[:, EXPRESSION], self.expression, 1)
-        return out + np.tensordot(values[:, DETAIL], self.detail, 1)
+        """Head-frame displacement of the keypoints from the neutral face.
+
+        Frame by frame, because one product for all of them rounds by their number, and the same
+        motion in other pieces would be another.
+        """
+        out = np.empty((len(values), *self.expression.shape[1:]), np.float32)
+        for k, frame in enumerate(values):
+            out[k] = np.tensordot(frame[EXPRESSION], self.expression, 1)
+            out[k] += np.tensordot(frame[DETAIL], self.detail, 1)
+        return out
 
     def encode_detail(self, residual: Float[np.ndarray, "T 478 3"]) -> Float[np.ndarray, "T 32"]:
         """Detail components of what the expression coefficients leave over."""

@@ -35,7 +35,7 @@ _ARCFACE_POINTS = np.array(
     np.float32,
 )
 # The same five in the 478-point mesh: irises, nose tip, mouth corners.
-_MESH_POINTS = [468, 473, 4, 61, 291]
+MESH_POINTS = [468, 473, 4, 61, 291]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ class IdentityEmbedder:
         self, image: UInt8[np.ndarray, "H W 3"], landmarks: Float[np.ndarray, "478 3"]
     ) -> Float[np.ndarray, "D"]:
         """Unit vector (512 numbers for ArcFace) of the face with these landmarks in pixels."""
-        crop = align(image, landmarks[_MESH_POINTS, :2])
+        crop = align(image, landmarks[MESH_POINTS, :2])
         vector = np.asarray(self._model.get_feat(np.ascontiguousarray(crop[..., ::-1])))
         vector = vector.reshape(-1).astype(np.float32)
         return vector / max(float(np.linalg.norm(vector)), 1e-9)

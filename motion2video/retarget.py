@@ -32,6 +32,9 @@ _LIPS = (
     [191, 80, 81, 82, 13, 312, 311, 310, 415],
     [95, 88, 178, 87, 14, 317, 402, 318, 324],
 )
+_MOUTH_CORNERS = [78, 308]
+_UPPER_CLOSES = 0.3  # how much of an open mouth the upper lip closes
+_CLOSING_SPREADS = 0.25  # interocular distances
 _LIPS_SEALED = 0.02  # interocular distances: smaller lip gaps than this are drawn closed
 # Photos are rarely at perfect rest: what the tracker sees below this is the person's own face.
 _REST_NOISE = 0.25
@@ -53,8 +56,8 @@ class PortraitFace:
     ) -> "PortraitFace":
         """From the photo's landmarks (pixels) and raw tracker scores.
 
-        An open or smiling mouth is brought back to neutral; anything weaker is kept as the
-        person's own face, so that zero motion shows the photo as it is.
+        An open or smiling mouth is brought back to neutral, with lips that meet; anything weaker
+        is kept as the person's own face, so that zero motion shows the photo as it is.
         """
         pose = fit_pose(landmarks[None], basis.canonical)
         points = pose.unproject(landmarks[None])[0]
@@ -62,7 +65,7 @@ class PortraitFace:
         keep = [channel_index(n) for n in ("jawOpen", "mouthSmileLeft", "mouthSmileRight")]
         at_rest = np.zeros_like(relative)
         at_rest[keep] = relative[keep]
-        neutral = points - np.tensordot(at_rest, basis.expression, 1)
+        neutral = _lips_meet(points - np.tensordot(at_rest, basis.expression, 1))
         return PortraitFace(neutral.astype(np.float32), pose, basis)
 
     def keypoints(
@@ -106,6 +109,23 @@ class PortraitFace:
         for row, share in zip(rows, _SKIN_FOLLOWS, strict=True):
             points[:, row] += share * moved
         open_eyes[:, upper + lower] = self.neutral[upper + lower]
+
+
+def _lips_meet(neutral: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "478 3"]:
+    """Close what is left of an open mouth: most of the way is the lower lip's, chin and cheeks
+    follow the lips the less the farther they are.
+    """
+    points = neutral.copy()
+    (upper, lower), above = _LIPS, neutral[:, 1] > neutral[_MOUTH_CORNERS, 1].mean()
+    gap = np.maximum(neutral[upper, 1] - neutral[lower, 1], 0)
+    for row, share, side in ((upper, -_UPPER_CLOSES, above), (lower, 1 - _UPPER_CLOSES, ~above)):
+        away = np.linalg.norm(neutral[:, None, :2] - neutral[row, :2], axis=-1)
+        near = np.exp(-((away / _CLOSING_SPREADS) ** 2))
+        # the gap at the nearest lips, and how near they are
+        follows = (near * gap).sum(1) / (near.sum(1) + 1e-6) * near.max(1)
+        points[:, 1] += np.where(side, share * follows, 0)
+        points[row, 1] = neutral[row, 1] + share * gap
+    return points
 
 
 def _seal_lips(points: Float[np.ndarray, "T 478 3"]) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -260,6 +260,15 @@ def exact_rate(fps: float) -> Fraction:
     return Fraction(fps).limit_denominator(1000)
 
 
+@runtime_checkable
+class Readable(Protocol):
+    """Sound that is read piece by piece."""
+
+    def read(self, start: int, count: int) -> Float[np.ndarray, "n"]:
+        """Samples `start` to `start + count`; fewer, or none, at the end."""
+        ...
+
+
 class VideoWriter:
     """Writes a video file as its frames come, with a sound track of exactly their length.
 
@@ -267,8 +276,9 @@ class VideoWriter:
             out.write(frames)
 
     Everything goes to a temporary name in the same folder, which becomes `path` when the block
-    ends well and is removed when it does not, Ctrl-C included. `audio` (mono, -1..1) is cut or
-    followed by silence to fit the picture. Memory does not grow with the length.
+    ends well and is removed when it does not, Ctrl-C included. `audio` (mono, -1..1; samples, or
+    anything to read them from) is cut or followed by silence to fit the picture. Memory does not
+    grow with the length.
 
     Raises InputError for an ending other than .mp4, .mov and .mkv, an odd size or a rate out of
     range; OutputError when the file cannot be written.
@@ -279,7 +289,7 @@ class VideoWriter:
         path: str | os.PathLike[str],
         size: tuple[int, int],
         fps: float = 25.0,
-        audio: Float[np.ndarray, "N"] | None = None,
+        audio: Float[np.ndarray, "N"] | Readable | None = None,
         sample_rate: int = 16_000,
         config: EncoderConfig | None = None,
     ) -> None:
@@ -430,13 +440,14 @@ class _Sound:
     the edit list get away with.
     """
 
-    def __init__(self, samples: Float[np.ndarray, "N"], sample_rate: int) -> None:
-        if samples.ndim != 1 or sample_rate < 1000:
+    def __init__(self, audio: Float[np.ndarray, "N"] | Readable, sample_rate: int) -> None:
+        shape = audio.shape if isinstance(audio, np.ndarray) else (None,)
+        if len(shape) != 1 or sample_rate < 1000:
             raise InputError(
-                f"got sound of shape {samples.shape} at {sample_rate} Hz; wanted one row of "
+                f"got sound of shape {shape} at {sample_rate} Hz; wanted one row of "
                 "samples at 1000 Hz or more"
             )
-        self._samples, self._rate_in = samples, sample_rate
+        self._audio, self._rate_in = audio, sample_rate
         self._rate_out = 44_100 if sample_rate == 44_100 else 48_000
         self._taken = self._given = 0
         self._resampler: ResampleStream | None = None
@@ -467,7 +478,8 @@ class _Sound:
         """The next samples of the recording, silence once it is over."""
         end = math.floor(seconds * self._rate_in)
         taken = np.zeros(end - self._taken, np.float32)
-        there = self._samples[self._taken : end]
+        audio, start = self._audio, self._taken
+        there = audio[start:end] if isinstance(audio, np.ndarray) else audio.read(start, len(taken))
         taken[: len(there)] = np.clip(there, -1.0, 1.0)
         self._taken = end
         return taken

@@ -221,15 +221,21 @@ def _of_clip(clip: Clip, count: int, basis: FaceBasis, rng: np.random.Generator)
     source = calm_frame(marks, motion, rng)
     targets = lively_frames(marks, motion, source, count, rng)
     warp = FaceWarp(pictures[source], marks[source], basis.triangles)
-    pose = fit_pose(marks, basis.canonical)
-    rest = _at(pose, source).unproject(marks[source : source + 1])
-    for k in targets:
-        below = marks[k].copy()
-        below[EYES] = _at(pose, k).project(rest)[0][EYES]
+    rest = eyes_at_rest(marks, fit_pose(marks, basis.canonical), source, targets)
+    for k, open_eyes in zip(targets, rest, strict=True):
         target = warp.crop.cut(pictures[k])
         points = warp.crop.to_crop(marks[k][:, :2])
         sharpness = min(1.0, warp.crop.side / CROP_SIZE)
-        yield _Pair(warp.warp(marks[k], below), target, warp.crop_image, points, sharpness)
+        yield _Pair(warp.warp(marks[k], open_eyes), target, warp.crop_image, points, sharpness)
+
+
+def eyes_at_rest(marks: np.ndarray, pose: HeadPose, source: int, targets: np.ndarray) -> np.ndarray:
+    """Landmarks [n, 478, 3] of the target frames, with the eyes as they are in the source frame."""
+    out = marks[targets].copy()
+    rest = _at(pose, source).unproject(marks[source : source + 1])
+    for face, k in zip(out, targets, strict=True):
+        face[EYES] = _at(pose, k).project(rest)[0][EYES]
+    return out
 
 
 def _state(marks: np.ndarray, motion: Motion) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,7 @@ Run = Callable[..., str]
 @pytest.fixture(autouse=True)
 def loaded_once(avatar: Avatar, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command gets the one real Avatar: loading it anew each time is slow."""
-    monkeypatch.setattr(Avatar, "load", staticmethod(lambda *_: avatar))
+    monkeypatch.setattr(Avatar, "load", staticmethod(lambda *_, **__: avatar))
 
 
 @pytest.fixture
@@ -283,8 +283,10 @@ def largest_file(size: int) -> Iterator[None]:
 def test_a_full_disk(refused: Run, tmp_path: Path) -> None:
     (tmp_path / "out.mp4").write_bytes(b"what was there before")
     with largest_file(4096):
-        said = refused(size="256")
+        said = refused(size="256", agent_audio=None, text="Hello there.")
+        kept = refused(size="256")
     assert "cannot write" in said and "out.mp4" in said
+    assert "cannot write the sound of" in kept and "set TMPDIR" in kept
     assert (tmp_path / "out.mp4").read_bytes() == b"what was there before"
 
 

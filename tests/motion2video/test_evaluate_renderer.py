@@ -1,0 +1,67 @@
+"""The renderer's judge: it knows its own frames again and sees a missing mouth."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from app.demo import DEFAULT_PORTRAIT
+from motion2video.compute import ComputeConfig
+from motion2video.face import FaceTracker
+from motion2video.motion import Motion, channel_index
+from motion2video.portrait import Portrait
+from motion2video.renderer import RenderConfig, Renderer
+from scripts.evaluate_renderer import Case, Judge, control, draw_worst, evaluate, mouth_box, summary
+from scripts.identity import Identity
+from weights.errors import DependencyError, WeightsError
+
+COMPUTE = ComputeConfig(device="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def judge() -> Judge:
+    return Judge(FaceTracker.load(), None, None)
+
+
+@pytest.fixture(scope="module")
+def case(judge: Judge) -> Case:
+    """A portrait, and what the default renderer makes of it with an open mouth and a turn."""
+    photo = Portrait.load(DEFAULT_PORTRAIT, tracker=judge.tracker, size=320)
+    renderer = Renderer.load(RenderConfig(), COMPUTE)
+    motion = Motion.neutral(2)
+    motion.values[:, channel_index("jawOpen")] = 0.6, 0.3
+    prepared = renderer.init_state(photo).prepared
+    marks, open_eyes = prepared.face.keypoints(motion)
+    return Case("a", photo, renderer.paint(prepared, marks, open_eyes), marks, open_eyes)
+
+
+def test_figures_tell_a_good_frame_from_a_bad_one(case: Case, judge: Judge, tmp_path: Path) -> None:
+    renderers = {
+        "default": Renderer.load(RenderConfig(), COMPUTE),
+        "warp": Renderer.load(RenderConfig(steps=0), COMPUTE),
+    }
+    shown = evaluate([case], renderers, judge)
+    rows = {name: summary([one.figures for one in frames]) for name, frames in shown.items()}
+    assert rows["default"]["face PSNR"] > 60, "the truth was made by this very renderer"
+    assert rows["default"]["mouth SSIM"] > 0.999
+    assert rows["warp"]["mouth PSNR"] < rows["default"]["mouth PSNR"] - 20
+    assert rows["warp"]["mouth PSNR"] < rows["warp"]["face PSNR"], "only the mouth is missing"
+    assert rows["true frame"]["found"] == 1 and rows["true frame"]["mouth"] < 3
+    assert control([case], judge) == {}, "nobody asked for identities"
+    draw_worst(shown["warp"], tmp_path / "new" / "worst.png")
+    picture = cv2.imread(str(tmp_path / "new" / "worst.png"))
+    assert picture is not None and picture.shape == (512, 4 * 768, 3)
+
+
+def test_the_mouth_box_stays_inside_the_square() -> None:
+    points = np.full((478, 2), 128.0)
+    for centre in ((128, 128), (0, 0), (255, 255), (-50, 300)):
+        points[:] = centre
+        box = np.zeros((256, 256))[mouth_box(points)]
+        assert min(box.shape) >= 32
+
+
+def test_identity_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises((DependencyError, WeightsError), match=r"ai-edge-litert|there is no file"):
+        Identity(tmp_path / "none.tflite")

@@ -61,8 +61,9 @@ class Reporter:
             if time.perf_counter() - said < LINE_SECONDS:
                 return
             said = time.perf_counter()
-            left = (total - done) / max(rate, 1e-6)
-            line = f"{what}: {done} of {total} {unit}, {rate:.1f} {unit}/s, {left:.0f} s left"
+            line = f"{what}: {done} of {total} {unit}"
+            if rate > 0:
+                line += f", {rate:.1f} {unit}/s, {(total - done) / rate:.0f} s left"
             self._console.print(line, markup=False)
 
         return update

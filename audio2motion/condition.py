@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from audio2motion.style import STYLE_DIM, Style
 from motion2video.motion import (
     EXPRESSION,
     EXPRESSION_NAMES,
@@ -22,7 +23,7 @@ LOOK_AHEAD = 5
 """Frames of the agent's own voice after frame t that frame t may use (200 ms)."""
 FEATURE_OFFSETS = (1, 3, 5)
 INPUTS = ("agent", "interlocutor", "interlocutor_motion", "controls")
-CONTROL_DIM = 13
+CONTROL_DIM = 13 + STYLE_DIM + 1
 
 EMOTIONS = (
     *("neutral", "happiness", "sadness", "anger", "fear", "disgust", "surprise", "contempt"),
@@ -59,6 +60,7 @@ class Controls:
     `emotion` is one of EMOTIONS, at `intensity` 0..2. `expressivity` 0..2 scales all that goes
     beyond lips and blinks: 0 leaves those alone, 1 is the plain model. `gaze` is where to look,
     (degrees to the picture's right, degrees up) from the camera; None leaves it to the model.
+    `style` is how the agent moves on average (see style.py).
     Raises InputError for values outside.
     """
 
@@ -66,6 +68,7 @@ class Controls:
     intensity: float = 1.0
     expressivity: float = 1.0
     gaze: tuple[float, float] | None = None
+    style: Style | None = None
 
     def __post_init__(self) -> None:
         if self.emotion not in EMOTIONS:
@@ -80,13 +83,16 @@ class Controls:
 
     @property
     def vector(self) -> Float[Tensor, "c"]:
-        """[13]: emotion (8, scaled by intensity), gaze (2, in units of 20 degrees), whether
-        there is a gaze target, and two places kept for valence and arousal.
+        """[21]: emotion (8, scaled by intensity), gaze (2, in units of 20 degrees), whether
+        there is a gaze target, two places kept for valence and arousal, style (7), and whether
+        there is one.
         """
         out = torch.zeros(CONTROL_DIM)
         out[EMOTIONS.index(self.emotion)] = self.intensity
         if self.gaze is not None:
             out[8], out[9], out[10] = self.gaze[0] / 20, self.gaze[1] / 20, 1.0
+        if self.style is not None:
+            out[13:-1], out[-1] = torch.tensor(self.style), 1.0
         return out
 
     def apply(self, values: Float[np.ndarray, "T 90"]) -> Float[np.ndarray, "T 90"]:

@@ -1,4 +1,4 @@
-"""How somebody moves, in seven numbers: measured on a clip of motion, and followed by the generator.
+"""How somebody moves, in seven numbers: measured on a clip, followed by the generator.
 
 A style is what a person does on average, not when: how far head, brows and mouth swing and how much
 they smile. `style_of` measures it on any motion (a reference clip, a training item), `STYLES` names

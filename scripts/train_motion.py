@@ -251,7 +251,7 @@ def main() -> None:
     torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     if options.tiny:
-        sizes = SpeechConfig(mels=20, width=32, hidden=48, dilations=(1, 2), features=16)
+        sizes = SpeechConfig(mels=20, width=32, heads=2, hidden=48, past=10, features=16)
         encoder = SpeechEncoder(sizes).eval()
         state = {k: v.numpy() for k, v in encoder.state_dict().items()}
         header = {"speech": asdict(sizes)}

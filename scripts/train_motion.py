@@ -39,7 +39,7 @@ from motion2video.motion import (
     channel_index,
 )
 from scripts.training import LoopConfig, lip_aperture, run
-from weights.tensors import save_safetensors
+from weights.tensors import read_safetensors, save_safetensors
 
 FRAMES = 100
 DROP = {"agent": 0.1, "interlocutor": 0.15, "interlocutor_motion": 0.3, "controls": 0.3}
@@ -339,12 +339,25 @@ def set_statistics(network: MotionNetwork, items: list[Item]) -> None:
     network.std.copy_(torch.maximum(std.sqrt(), floor))
 
 
+def go_on_from(network: MotionNetwork, path: Path) -> None:
+    """Take over what fits from a weights file, its statistics too: all but what hears the voices,
+    whose features may be others.
+    """
+    tensors, _ = read_safetensors(path)
+    state = network.state_dict()
+    heard = [f"condition.project.{i}.weight" for i in (0, 1, 3)]
+    for name, value in tensors.items():
+        if name not in heard and state[name].shape == value.shape:
+            state[name].copy_(torch.from_numpy(value.astype(np.float32)))
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--speech", type=Path, help="voices with phoneme times")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="weights file of a generator to go on from")
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--batch", type=int, default=16)
@@ -376,6 +389,8 @@ def main() -> None:
         aperture = lip_aperture(FaceBasis.load())
     network = MotionNetwork(config)
     set_statistics(network, items)
+    if options.start:
+        go_on_from(network, options.start)
     print(f"{len(items)} conversations, {sum(len(i.values) for i in items) / 1500:.1f} minutes")
     objective = Objective(network, aperture)
 

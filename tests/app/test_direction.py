@@ -44,8 +44,10 @@ def test_gestures_are_found_in_a_text_and_can_be_switched_off() -> None:
 
 
 def test_the_voice_tells_the_language() -> None:
-    controls, _ = directed(MotionRequest(text="Nein, so nicht.", voice="de+f3"))
-    assert kinds(controls) == ["shake", "shake"]
+    controls, _ = directed(
+        MotionRequest(text="Nein. So geht das alles leider nicht.", voice="de+f3")
+    )
+    assert kinds(controls).count("shake") == 2
 
 
 def test_placed_gestures_take_the_place_of_found_ones(tmp_path: Path) -> None:
@@ -114,7 +116,14 @@ def test_the_command_line_takes_every_control(
     words = ["motion", "--text", SAID, "--out", str(out), "--json", "--emotion", "sadness"]
     words += ["--intensity", "0.5", "--valence", "-0.5", "--arousal", "-0.2", "--gaze", "5,-3"]
     words += ["--expressivity", "1.2", "--region", "head=0", "--region", "brows=2"]
-    words += ["--style-clip", str(style), "--gesture", "nod@0.1", "--gesture", "wink/left@1x0.8"]
+    words += [
+        "--style-clip",
+        str(style),
+        "--gesture",
+        "nod@0.1:0.4",
+        "--gesture",
+        "wink/left@1x0.8",
+    ]
     assert main(words) == 0
     result = json.loads(capsys.readouterr().out)
     motion = Motion.load(out)

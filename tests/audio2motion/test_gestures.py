@@ -260,7 +260,11 @@ def test_timelines_that_are_none(tmp_path: Path) -> None:
 
 
 def test_values_out_of_range() -> None:
-    good: dict[str, Any] = {"kind": "nod", "start": 0.0}
-    for changes in ({"start": float("nan")}, {"duration": float("inf")}, {"intensity": -1.0}):
+    wrong: list[dict[str, Any]] = [
+        {"start": float("nan")},
+        {"start": 0.0, "duration": float("inf")},
+        {"start": 0.0, "intensity": -1.0},
+    ]
+    for values in wrong:
         with pytest.raises(InputError, match="got the nod with"):
-            Gesture.at(**(good | changes))
+            Gesture.at("nod", **values)

@@ -24,6 +24,7 @@ from jaxtyping import Float
 
 from motion2video.motion import (
     EXPRESSION_NAMES,
+    EYE_TURN_DEGREES,
     FPS,
     MOTION_DIM,
     ROTATION,
@@ -41,8 +42,6 @@ SPEAKING_BLINK_SPEED = 1.45
 BLINK_SPREAD = 0.6
 BLINK_DEPTH = 0.93
 """The eyeBlink coefficient at which the lids of the face basis meet."""
-DEGREES_PER_UNIT = 32.0
-"""Turn of the eyeball at an eyeLook coefficient of 1."""
 HEAD_SHARE = 0.15
 """Part of a gaze shift that the head makes, slowly."""
 
@@ -320,7 +319,7 @@ def _aside(draw: np.random.Generator) -> tuple[float, float]:
 
 def _look(out: Float[np.ndarray, "90"], right: float, up: float) -> None:
     """eyeLook coefficients of both eyes for a direction in degrees (picture's right, up)."""
-    side, lift = right / DEGREES_PER_UNIT, up / DEGREES_PER_UNIT
+    side, lift = right / EYE_TURN_DEGREES, up / EYE_TURN_DEGREES
     # The picture's right is the person's left: their left eye looks out, the right one in.
     out[channel_index("eyeLookOutLeft")] = max(side, 0)
     out[channel_index("eyeLookInRight")] = max(side, 0)

@@ -56,6 +56,8 @@ LOUD = -0.35
 """Energy (-1..0) that the other's voice must fall below for a cue."""
 RETURN_CHANCE = 0.4
 PARTNER_NOD = math.radians(2.5)
+LOST_FRAMES = 5
+"""After so many frames without the other's head, where it is found again is no nod."""
 SMILE_SHARE, SMILE_SPEED = 0.6, 0.12
 # Sway: (period in seconds, degrees of pitch, yaw, roll, interocular distances right, up, near).
 _SWAY = (
@@ -108,6 +110,7 @@ class EventState:
     brow_age: float = -1.0
     smile: tuple[float, float] = (0.0, 0.0)
     partner_pitch: tuple[float, float] = (0.0, 0.0)
+    unseen: int = LOST_FRAMES
     sway: float = 1.0
 
 
@@ -181,7 +184,10 @@ def _step_nod(state: EventState, draw: np.random.Generator, scene: Scene) -> Eve
     cue = fell and state.voice_run > 14
     run = state.voice_run + 1 if voice > LOUD else max(0, state.voice_run - 3)
     fast, slow = state.partner_pitch
-    if scene.pitch is not None:
+    unseen = state.unseen + 1 if scene.pitch is None else 0
+    if scene.pitch is not None and state.unseen >= LOST_FRAMES:
+        fast, slow = scene.pitch, scene.pitch
+    elif scene.pitch is not None:
         fast, slow = fast + 0.5 * (scene.pitch - fast), slow + 0.04 * (scene.pitch - slow)
     nodded = fast - slow > PARTNER_NOD
     was = state.partner_pitch[0] - state.partner_pitch[1] > PARTNER_NOD
@@ -199,7 +205,12 @@ def _step_nod(state: EventState, draw: np.random.Generator, scene: Scene) -> Eve
             wait = 0.0
     brow_age = state.brow_age + 1 if 0 <= state.brow_age < BROW_FRAMES else -1.0
     state = replace(
-        state, voice=voice, voice_run=run, partner_pitch=(fast, slow), brow_age=brow_age
+        state,
+        voice=voice,
+        voice_run=run,
+        partner_pitch=(fast, slow),
+        unseen=unseen,
+        brow_age=brow_age,
     )
     if age >= 0:
         done = (age + 1) / FPS * state.nod_rate >= state.nod_cycles + 0.3

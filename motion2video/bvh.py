@@ -185,9 +185,7 @@ def _motion(
         except ValueError:
             table[i] = math.nan
         if not math.isfinite(table[i]):
-            raise MotionError(
-                f"line {lines[6 + i]} of {path} has {word!r}; wanted a finite number"
-            )
+            raise MotionError(f"line {lines[6 + i]} of {path} has {word!r}; wanted a finite number")
     return table.reshape(count, columns), nearest_rate(1 / seconds)
 
 

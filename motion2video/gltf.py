@@ -1,4 +1,4 @@
-"""Motion to and from glTF 2.0 (`.glb`): an animated head that plays in any viewer.
+"""Motion to glTF 2.0 (`.glb`): an animated head that plays in any viewer.
 
 Node "Head" carries the face mesh (52 morph targets, named in `extras.targetNames` of the mesh)
 and the animation of weights, rotation and translation; its children LeftEye and RightEye turn with
@@ -68,9 +68,7 @@ class _Parts:
 
         self._data += b"\0" * (-len(self._data) % 4)
         self.gltf.bufferViews.append(
-            BufferView(
-                buffer=0, byteOffset=len(self._data), byteLength=len(data), target=target
-            )
+            BufferView(buffer=0, byteOffset=len(self._data), byteLength=len(data), target=target)
         )
         self._data += data
         return len(self.gltf.bufferViews) - 1
@@ -169,9 +167,7 @@ def _add_texture(parts: _Parts, picture: Shaped[np.ndarray, "H W 3"]) -> None:
     view = parts.view(file.getvalue())
     gltf.images = [Image(name="Portrait", bufferView=view, mimeType="image/jpeg")]
     linear, mipmapped, clamped = 9729, 9987, 33071
-    gltf.samplers = [
-        Sampler(magFilter=linear, minFilter=mipmapped, wrapS=clamped, wrapT=clamped)
-    ]
+    gltf.samplers = [Sampler(magFilter=linear, minFilter=mipmapped, wrapS=clamped, wrapT=clamped)]
     gltf.textures = [Texture(sampler=0, source=0)]
 
 
@@ -204,9 +200,7 @@ def _ball(parts: _Parts, ball: Eyeball) -> "list[Primitive]":
     normals = ball.points / np.linalg.norm(ball.points, axis=1, keepdims=True)
     attributes = Attributes(POSITION=points, NORMAL=parts.accessor(normals, _VERTICES))
     return [
-        Primitive(
-            attributes=attributes, indices=parts.accessor(part, _INDICES), material=material
-        )
+        Primitive(attributes=attributes, indices=parts.accessor(part, _INDICES), material=material)
         for part, material in ((ball.white, _WHITE), (ball.iris, _IRIS), (ball.pupil, _PUPIL))
     ]
 

@@ -59,7 +59,9 @@ def read_glb(path: str | os.PathLike[str]) -> Motion:
     try:
         return _read(gltf, path)
     except (IndexError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise MotionError(f"{path} is a damaged glTF file: its parts do not fit together") from error
+        raise MotionError(
+            f"{path} is a damaged glTF file: its parts do not fit together"
+        ) from error
 
 
 def _read(gltf: "GLTF2", path: Path) -> Motion:

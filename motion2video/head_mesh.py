@@ -5,6 +5,7 @@ with MediaPipe's triangles; its 52 morph targets are the basis's expression dire
 two blinks: theirs are the shut lids as the renderer draws them.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from motion2video.angles import EYES
 from motion2video.geometry import EYE_CORNERS, FLIP, FaceBasis, HeadPose
 from motion2video.motion import Motion, channel_index
 from motion2video.portrait import Portrait
-from motion2video.retarget import PortraitFace
+from motion2video.retarget import PortraitFace, lips_meet
 
 _MOUTH_RING = (
     *(78, 191, 80, 81, 82, 13, 312, 311, 310, 415),
@@ -25,6 +26,7 @@ _EYE_RINGS = {
     "Right": (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7),
 }
 _IRISES = {"Left": (473, [474, 475, 476, 477]), "Right": (468, [469, 470, 471, 472])}
+_NOSE = 0.15  # half of the width over which one side of the face goes over into the other
 _MOUTH_DEPTH, _SOCKET_DEPTH = 0.35, 0.12
 _EYEBALL = 0.19  # radius: 12 mm
 _RINGS_DEGREES = (10.0, 20.0, 31.0, 45.0, 60.0, 75.0, 90.0, 110.0)  # from the pupil backwards
@@ -87,7 +89,7 @@ class HeadMesh:
         low, high = basis.canonical[:, :2].min(0), basis.canonical[:, :2].max(0)
         uv = (basis.canonical[:, :2] - low) / (high - low)
         uv[:, 1] = 1 - uv[:, 1]
-        return _build(basis.canonical, basis, uv.astype(np.float32), None, _IRIS_COLOUR)
+        return _build(lips_meet(basis.canonical), basis, uv.astype(np.float32), None, _IRIS_COLOUR)
 
     @staticmethod
     def of_portrait(portrait: Portrait, basis: FaceBasis) -> "HeadMesh":
@@ -106,8 +108,9 @@ def _build(
     iris_colour: tuple[float, float, float],
 ) -> HeadMesh:
     targets = basis.expression.copy()
-    for eye in EYES:
-        targets[channel_index(f"eyeBlink{eye}")] = _blink(neutral, basis, f"eyeBlink{eye}")
+    shut = _shut_lids(neutral, basis)
+    for eye, share in zip(EYES, _halves(neutral), strict=True):
+        targets[channel_index(f"eyeBlink{eye}")] = share * shut
     skin = Surface(neutral, basis.triangles, targets)
     sockets = [_pocket(skin, _EYE_RINGS[eye], _SOCKET_DEPTH) for eye in EYES]
     return HeadMesh(
@@ -121,15 +124,23 @@ def _build(
     )
 
 
-def _blink(
-    neutral: Float[np.ndarray, "478 3"], basis: FaceBasis, name: str
-) -> Float[np.ndarray, "478 3"]:
-    """How the points move when lids shut as the renderer shuts them: the upper meets the lower."""
-    at_origin = HeadPose(np.eye(3, dtype=np.float32)[None], np.zeros((1, 3), np.float32), np.ones(1))
+def _shut_lids(neutral: Float[np.ndarray, "478 3"], basis: FaceBasis) -> Float[np.ndarray, "478 3"]:
+    """How the points move when both eyes shut as the renderer shuts them: the lids meet."""
+    at_origin = HeadPose(
+        np.eye(3, dtype=np.float32)[None], np.zeros((1, 3), np.float32), np.ones(1, np.float32)
+    )
     motion = Motion.neutral(2)
-    motion.values[1, channel_index(name)] = 1.0
+    motion.values[1, [channel_index(f"eyeBlink{eye}") for eye in EYES]] = 1.0
     points, _ = PortraitFace(neutral, at_origin, basis).keypoints(motion)
     return ((points[1] - points[0]) * FLIP).astype(np.float32)
+
+
+def _halves(neutral: Float[np.ndarray, "478 3"]) -> Iterator[Float[np.ndarray, "478 1"]]:
+    """How much each point belongs to the side of the left eye, and of the right one: 1 in all, so
+    that two winks are a blink."""
+    left = np.clip(0.5 + neutral[:, :1] / (2 * _NOSE), 0, 1).astype(np.float32)
+    yield left
+    yield 1 - left
 
 
 def _pocket(skin: Surface, ring: tuple[int, ...], depth: float) -> Surface:

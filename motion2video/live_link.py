@@ -170,7 +170,9 @@ def _times(codes: list[tuple[float, float]], clock: int | None) -> Float[np.ndar
         fits = [c for c in _CLOCKS if c > frame.max(initial=0)]
         # The right clock makes steps alike; less than a whole second does not show it.
         whole = len(second) > 0 and second[-1] - second[0] >= 2
-        clock = min(fits, key=lambda c: _unevenness(second + frame / c)) if whole and fits else CLOCK
+        clock = (
+            min(fits, key=lambda c: _unevenness(second + frame / c)) if whole and fits else CLOCK
+        )
     return second + frame / clock
 
 

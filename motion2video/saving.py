@@ -1,4 +1,4 @@
-"""Small files written whole: under a temporary name, then renamed, so that half a file is never seen."""
+"""Small files written whole: under a temporary name, then renamed."""
 
 import os
 import tempfile

@@ -22,7 +22,7 @@ from motion2video.saving import save_whole
 from weights.errors import MotionError
 
 if TYPE_CHECKING:
-    from pygltflib import GLTF2, Primitive
+    from pygltflib import Primitive
 
 FLOAT, UNSIGNED_SHORT = 5126, 5123  # the numbers of the glTF specification
 _VERTICES, _INDICES = 34962, 34963
@@ -176,10 +176,10 @@ def _morphed(parts: _Parts, surface: Surface, material: int) -> "Primitive":
     from pygltflib import Attributes, Primitive
 
     targets = [
-        {
-            "POSITION": parts.accessor(move * INTEROCULAR_M, _VERTICES, bounds=True),
-            "NORMAL": parts.accessor(turn, _VERTICES),
-        }
+        Attributes(
+            POSITION=parts.accessor(move * INTEROCULAR_M, _VERTICES, bounds=True),
+            NORMAL=parts.accessor(turn, _VERTICES),
+        )
         for move, turn in zip(surface.targets, surface.target_normals(), strict=True)
     ]
     return Primitive(

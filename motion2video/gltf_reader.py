@@ -5,12 +5,11 @@ ARKit's shapes, and the rotation and translation of that mesh's node. Names may 
 some may be missing; other targets are ignored. Detail components are zero.
 """
 
-import json
 import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -102,20 +101,19 @@ def _load(path: Path) -> "GLTF2":
         raise MotionError(f"{path} is glTF version {version}; wanted {_VERSION}")
     if length > len(data):
         raise MotionError(f"{path} is cut off: it has {len(data)} of {length} bytes")
-    chunks, at = {}, 12
-    while at + 8 <= length:
-        size, kind = struct.unpack("<I4s", data[at : at + 8])
-        if at + 8 + size > length:
-            raise MotionError(f"{path} is damaged: a chunk reaches beyond the end of the file")
-        chunks.setdefault(kind, data[at + 8 : at + 8 + size])
+    at = 12
+    while at < length:
+        size = int.from_bytes(data[at : at + 4], "little")
         at += 8 + size
+        if at > length:
+            raise MotionError(f"{path} is damaged: a chunk reaches beyond the end of the file")
     try:
-        description: Any = json.loads(chunks[b"JSON"].decode())
-        gltf: GLTF2 = GLTF2.from_dict(description, infer_missing=True)
+        gltf = GLTF2.load_from_bytes(data)
     # pygltflib raises whatever the wrong JSON value happens to run into.
     except Exception as error:
         raise MotionError(f"{path} is damaged: its description is not glTF 2.0") from error
-    gltf.set_binary_blob(chunks.get(b"BIN\0", b""))
+    if gltf is None:
+        raise MotionError(f"{path} is damaged: it holds no description of a scene")
     return gltf
 
 

@@ -1,4 +1,4 @@
-"""A head as surfaces with morph targets: the face basis as a mesh, with eyeballs and a mouth inside.
+"""A head as surfaces with morph targets: the face basis as a mesh, with eyeballs and a mouth.
 
 Lengths are interocular distances in Motion's axes. The face is the basis's neutral (or a photo's)
 with MediaPipe's triangles; its 52 morph targets are the basis's expression directions, but for the

@@ -155,7 +155,7 @@ def _seconds_and_frames(text: str, path: Path, line: int) -> tuple[float, float]
     match = _TIMECODE.fullmatch(text.strip())
     if match is None:
         raise MotionError(
-            f"line {line} of {path} has the timecode {text!r}; wanted HH:MM:SS:FF or HH:MM:SS:FF.fff"
+            f"line {line} of {path} has the timecode {text!r}; wanted HH:MM:SS:FF, maybe .fff"
         )
     hours, minutes, seconds = (int(match[i]) for i in (1, 2, 3))
     return hours * 3600.0 + minutes * 60 + seconds, float(match[4])

@@ -1,4 +1,4 @@
-"""The interlocutor's video, whatever its rate, rotation and gaps: tracked, nodded back, mirrored."""
+"""The interlocutor's video, at any rate, turned, with gaps: tracked, nodded back, mirrored."""
 
 from collections.abc import Callable
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""What the agent does with the other's face: nods back, mirrors smiles, and is not fooled by gaps."""
+"""What the agent does with the other's face: nods back, mirrors smiles, not fooled by gaps."""
 
 import numpy as np
 import pytest

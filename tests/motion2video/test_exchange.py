@@ -130,7 +130,7 @@ def test_the_header_is_live_link_faces(tmp_path: Path) -> None:
     assert {line.count(",") for line in lines} == {62}
 
 
-def table(tmp_path: Path, change: Callable[[list[list[str]]], None], fps: float = 30.0) -> Path:
+def table(tmp_path: Path, change: Callable[[list[list[str]]], object], fps: float = 30.0) -> Path:
     """A good file with a change to its rows of fields."""
     path = write_motion(moving(fps), tmp_path / "m.csv")
     rows = [line.split(",") for line in path.read_text().splitlines()]

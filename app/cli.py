@@ -1,4 +1,4 @@
-"""The command line: `visavis demo | render | track | motion | doctor | weights`.
+"""The command line: `visavis demo | render | track | motion | export | import | doctor | weights`.
 
 Heavy parts are imported inside the commands, so that `visavis --help` answers at once.
 """
@@ -218,10 +218,47 @@ def motion(
     _save_motion(made, out, as_json, directed.gestures)
 
 
+@commands.command()
+def export(
+    motion: o.MotionIn,
+    out: o.ForeignOut,
+    portrait: o.HeadPortrait = None,
+    fps: o.ExportFps = None,
+    face: o.Face = RenderRequest.face,
+    detector: o.Detector = o.DETECTOR,
+    as_json: o.AsJson = False,
+) -> None:
+    """Write a motion file for 3D programs: Live Link Face CSV, BVH, or a glTF head."""
+    from app.export import export_motion
+    from app.progress import Reporter
+
+    moved = export_motion(motion, out, portrait, fps, face, detector, Reporter().notify)
+    _print_motion(moved, out, as_json)
+
+
+@commands.command("import")
+def import_motion(
+    source: o.ForeignIn, out: o.MotionOut, fps: o.Fps = FPS, as_json: o.AsJson = False
+) -> None:
+    """Turn a motion of another program (CSV, BVH, glTF) into a motion file."""
+    from motion2video.exchange import read_motion
+    from motion2video.video import exact_rate
+
+    rate = float(exact_rate(fps))
+    check_output(out, o.MOTION_SUFFIXES, [source])
+    _save_motion(read_motion(source).resample(rate), out, as_json)
+
+
 def _save_motion(
     motion: Motion, out: Path, as_json: bool, gestures: tuple[Gesture, ...] = ()
 ) -> None:
     motion.save(out)
+    _print_motion(motion, out, as_json, gestures)
+
+
+def _print_motion(
+    motion: Motion, out: Path, as_json: bool, gestures: tuple[Gesture, ...] = ()
+) -> None:
     seen = int(motion.mask.sum())
     result = {
         "out": str(out),

@@ -28,6 +28,7 @@ from app.tracking import track_video
 from app.voices import Track, Voices, hear, load_sound
 from audio2motion.audio import SAMPLE_RATE, Sound, Waveform
 from audio2motion.gestures import Gesture
+from motion2video.exchange import read_motion
 from motion2video.motion import FPS, Motion
 from weights.errors import MotionError
 
@@ -263,7 +264,7 @@ def make_motion(
 
 
 def _load_motion(source: Source | Motion) -> Motion:
-    motion = source if isinstance(source, Motion) else Motion.load(source)
+    motion = source if isinstance(source, Motion) else read_motion(source)
     if not len(motion):
         raise MotionError("got a motion without frames; wanted at least one")
     return motion

@@ -24,6 +24,7 @@ from jaxtyping import Float
 
 from motion2video.motion import (
     EXPRESSION_NAMES,
+    EYE_TURN_DEGREES,
     FPS,
     MOTION_DIM,
     ROTATION,
@@ -41,8 +42,6 @@ SPEAKING_BLINK_SPEED = 1.45
 BLINK_SPREAD = 0.6
 BLINK_DEPTH = 0.93
 """The eyeBlink coefficient at which the lids of the face basis meet."""
-DEGREES_PER_UNIT = 32.0
-"""Turn of the eyeball at an eyeLook coefficient of 1."""
 HEAD_SHARE = 0.15
 """Part of a gaze shift that the head makes, slowly."""
 
@@ -57,6 +56,8 @@ LOUD = -0.35
 """Energy (-1..0) that the other's voice must fall below for a cue."""
 RETURN_CHANCE = 0.4
 PARTNER_NOD = math.radians(2.5)
+LOST_FRAMES = 5
+"""After so many frames without the other's head, where it is found again is no nod."""
 SMILE_SHARE, SMILE_SPEED = 0.6, 0.12
 # Sway: (period in seconds, degrees of pitch, yaw, roll, interocular distances right, up, near).
 _SWAY = (
@@ -112,6 +113,7 @@ class EventState:
     brow_age: float = -1.0
     smile: tuple[float, float] = (0.0, 0.0)
     partner_pitch: tuple[float, float] = (0.0, 0.0)
+    unseen: int = LOST_FRAMES
     sway: float = 1.0
 
 
@@ -185,7 +187,10 @@ def _step_nod(state: EventState, draw: np.random.Generator, scene: Scene) -> Eve
     cue = fell and state.voice_run > 14
     run = state.voice_run + 1 if voice > LOUD else max(0, state.voice_run - 3)
     fast, slow = state.partner_pitch
-    if scene.pitch is not None:
+    unseen = state.unseen + 1 if scene.pitch is None else 0
+    if scene.pitch is not None and state.unseen >= LOST_FRAMES:
+        fast, slow = scene.pitch, scene.pitch
+    elif scene.pitch is not None:
         fast, slow = fast + 0.5 * (scene.pitch - fast), slow + 0.04 * (scene.pitch - slow)
     nodded = fast - slow > PARTNER_NOD
     was = state.partner_pitch[0] - state.partner_pitch[1] > PARTNER_NOD
@@ -203,7 +208,12 @@ def _step_nod(state: EventState, draw: np.random.Generator, scene: Scene) -> Eve
             wait = 0.0
     brow_age = state.brow_age + 1 if 0 <= state.brow_age < BROW_FRAMES else -1.0
     state = replace(
-        state, voice=voice, voice_run=run, partner_pitch=(fast, slow), brow_age=brow_age
+        state,
+        voice=voice,
+        voice_run=run,
+        partner_pitch=(fast, slow),
+        unseen=unseen,
+        brow_age=brow_age,
     )
     if age >= 0:
         done = (age + 1) / FPS * state.nod_rate >= state.nod_cycles + 0.3
@@ -325,7 +335,7 @@ def _aside(draw: np.random.Generator) -> tuple[float, float]:
 
 def _look(out: Float[np.ndarray, "90"], right: float, up: float) -> None:
     """eyeLook coefficients of both eyes for a direction in degrees (picture's right, up)."""
-    side, lift = right / DEGREES_PER_UNIT, up / DEGREES_PER_UNIT
+    side, lift = right / EYE_TURN_DEGREES, up / EYE_TURN_DEGREES
     # The picture's right is the person's left: their left eye looks out, the right one in.
     out[channel_index("eyeLookOutLeft")] = max(side, 0)
     out[channel_index("eyeLookInRight")] = max(side, 0)

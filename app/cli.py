@@ -5,9 +5,10 @@ Heavy parts are imported inside the commands, so that `visavis --help` answers a
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +18,9 @@ from app.request import ComputeFields, MotionRequest, RenderRequest
 from app.shell import DEBUG, own_process, print_result, run
 from motion2video.motion import FPS, Motion
 from weights.errors import WeightsError
+
+if TYPE_CHECKING:
+    from app.result import Reply
 
 commands = typer.Typer(
     help="From a photo and two voices to a video of a person who talks and visibly listens.",
@@ -80,6 +84,14 @@ def render(
     interlocutor_video: o.InterlocutorVideo = None,
     text: o.Text = None,
     voice: o.Voice = RenderRequest.voice,
+    ask: o.Ask = None,
+    persona: o.Persona = None,
+    llm_url: o.LlmUrl = None,
+    llm_model: o.LlmModel = None,
+    llm_key_file: o.LlmKeyFile = None,
+    speech_model: o.SpeechModel = None,
+    speech_voice: o.SpeechVoice = None,
+    reply_codes: o.ReplyCodes = RenderRequest.reply_codes,
     motion: o.MotionFile = None,
     emotion: o.Emotion = RenderRequest.emotion,
     expressivity: o.Expressivity = RenderRequest.expressivity,
@@ -106,6 +118,14 @@ def render(
         interlocutor_video=interlocutor_video,
         text=text,
         voice=voice,
+        ask=ask,
+        persona=persona,
+        llm_url=llm_url,
+        llm_model=llm_model,
+        llm_key_file=llm_key_file,
+        speech_model=speech_model,
+        speech_voice=speech_voice,
+        reply_codes=reply_codes,
         motion=motion,
         emotion=emotion,
         expressivity=expressivity,
@@ -174,6 +194,14 @@ def motion(
     interlocutor_video: o.InterlocutorVideo = None,
     text: o.Text = None,
     voice: o.Voice = MotionRequest.voice,
+    ask: o.Ask = None,
+    persona: o.Persona = None,
+    llm_url: o.LlmUrl = None,
+    llm_model: o.LlmModel = None,
+    llm_key_file: o.LlmKeyFile = None,
+    speech_model: o.SpeechModel = None,
+    speech_voice: o.SpeechVoice = None,
+    reply_codes: o.ReplyCodes = MotionRequest.reply_codes,
     emotion: o.Emotion = MotionRequest.emotion,
     expressivity: o.Expressivity = MotionRequest.expressivity,
     seed: o.Seed = MotionRequest.seed,
@@ -184,6 +212,7 @@ def motion(
     """Turn voices into a motion file, for `visavis render --motion` or an editor."""
     from app.pipeline import make_motion
     from app.progress import Reporter
+    from app.result import Reply
     from app.tracking import track_video
     from app.voices import hear
     from audio2motion.generator import MotionGenerator
@@ -196,6 +225,14 @@ def motion(
         interlocutor_video=interlocutor_video,
         text=text,
         voice=voice,
+        ask=ask,
+        persona=persona,
+        llm_url=llm_url,
+        llm_model=llm_model,
+        llm_key_file=llm_key_file,
+        speech_model=speech_model,
+        speech_voice=speech_voice,
+        reply_codes=reply_codes,
         emotion=emotion,
         expressivity=expressivity,
         seed=seed,
@@ -212,10 +249,10 @@ def motion(
         )
         generator = MotionGenerator.load(device=pick_device(device))
         made = make_motion(request, voices, generator, reporter.notify)
-    _save_motion(made, out, as_json)
+    _save_motion(made, out, as_json, Reply.of(voices.reply))
 
 
-def _save_motion(motion: Motion, out: Path, as_json: bool) -> None:
+def _save_motion(motion: Motion, out: Path, as_json: bool, reply: "Reply | None" = None) -> None:
     motion.save(out)
     seen = int(motion.mask.sum())
     result = {
@@ -225,6 +262,8 @@ def _save_motion(motion: Motion, out: Path, as_json: bool) -> None:
         "seconds": motion.seconds,
         "valid_frames": seen,
     }
+    if reply is not None:
+        result["reply"] = asdict(reply)
     text = f"{out}: {motion.seconds:.2f} s of motion ({len(motion)} frames at {motion.fps:g} fps)"
     print_result(result, text, as_json)
 

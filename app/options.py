@@ -31,7 +31,51 @@ Text = Annotated[
     str | None, Option("--text", help="Words for the agent to say, instead of --agent-audio.")
 ]
 Voice = Annotated[
-    str, Option("--voice", help="espeak-ng voice for --text, e.g. en-us, de, en-gb+f3.")
+    str, Option("--voice", help="espeak-ng voice for --text and --ask, e.g. en-us, de, en-gb+f3.")
+]
+Ask = Annotated[
+    str | None, Option("--ask", help="Ask a language model this; the agent speaks its reply.")
+]
+Persona = Annotated[
+    str | None, Option("--persona", help="Who the agent is, for the model's system prompt.")
+]
+LlmUrl = Annotated[
+    str | None,
+    Option(
+        "--llm-url",
+        help="OpenAI-compatible endpoint, e.g. http://localhost:8000/v1.",
+        show_default="VISAVIS_LLM_BASE_URL, OPENAI_BASE_URL",
+    ),
+]
+LlmModel = Annotated[
+    str | None, Option("--llm-model", help="Chat model.", show_default="VISAVIS_LLM_MODEL")
+]
+LlmKeyFile = Annotated[
+    Path | None,
+    Option(
+        "--llm-key-file",
+        help="File with the endpoint's key.",
+        show_default="VISAVIS_LLM_API_KEY, OPENAI_API_KEY",
+    ),
+]
+SpeechModel = Annotated[
+    str | None,
+    Option(
+        "--speech-model",
+        help="The endpoint's speech model.",
+        show_default="VISAVIS_SPEECH_MODEL, else espeak-ng speaks",
+    ),
+]
+SpeechVoice = Annotated[
+    str | None,
+    Option("--speech-voice", help="Its voice.", show_default="VISAVIS_SPEECH_VOICE, else alloy"),
+]
+ReplyCodes = Annotated[
+    bool,
+    Option(
+        "--reply-codes/--no-reply-codes",
+        help="Follow codes in what is said, like [smile]; --emotion wins over them.",
+    ),
 ]
 MotionFile = Annotated[
     Path | None,

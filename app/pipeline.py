@@ -22,7 +22,7 @@ from app.request import (
     RenderRequest,
     Source,
 )
-from app.result import RenderResult, peak_memory_mb, used_weights, versions
+from app.result import RenderResult, Reply, peak_memory_mb, used_weights, versions
 from app.tracking import track_video
 from app.voices import Track, Voices, hear, load_sound
 from audio2motion.audio import SAMPLE_RATE, Sound, Waveform
@@ -48,6 +48,7 @@ class _Shot:
     motions: Iterator[Motion]
     frames: int
     sound: Sound | None
+    reply: Reply | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +145,7 @@ class Avatar:
             settings={**request.describe(), **self._settings},
             weights=used_weights(),
             versions=versions(),
+            reply=shot.reply,
         )
 
     def frames(self, *, notify: Notify | None = None, **fields: Unpack[RenderFields]) -> Frames:
@@ -185,7 +187,7 @@ class Avatar:
         )
         for notice in portrait.notices:
             notify(notice)
-        both = request.mix == "both"
+        both, reply = request.mix == "both", None
         if request.motion is not None:
             motion = _load_motion(request.motion)
             sound = load_sound(request).mixed(both)
@@ -205,9 +207,11 @@ class Avatar:
                 notify(
                     "the agent says nothing, so the video is silent (mix both to hear the other)"
                 )
+            reply = Reply.of(voices.reply)
             parts, seconds = stream_motion(request, voices, self.generator), voices.frames / FPS
         rate = float(exact_rate(request.fps))
-        return _Shot(portrait, resampled(parts, rate), max(1, round(seconds * rate)), sound)
+        frames = max(1, round(seconds * rate))
+        return _Shot(portrait, resampled(parts, rate), frames, sound, reply)
 
     def _draw(self, shot: _Shot, seed: int) -> Frames:
         small = (part for motion in shot.motions for part in _cut(motion))
@@ -224,7 +228,7 @@ def stream_motion(
     return generator.stream(
         voices.dyads(generator.frame_size),
         seed=request.seed,
-        controls=request.controls,
+        controls=voices.controls(request.controls),
         interlocutor_motion=voices.seen(voices.frames),
     )
 

@@ -28,6 +28,10 @@ class MotionError(InputError):
     """A motion file or array has the wrong shape, rate or values."""
 
 
+class EndpointError(VisavisError):
+    """A language model's endpoint cannot be reached, refuses, breaks off or answers nonsense."""
+
+
 class WeightsError(VisavisError):
     """Weights are missing, do not match their hash, or do not fit the network."""
 

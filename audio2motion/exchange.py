@@ -117,6 +117,25 @@ class Exchange:
             text = error_message(json.loads(text)) or text
         return self.quoted(text)
 
+    async def lines(self, response: "httpx.Response") -> AsyncIterator[str]:
+        """The lines of a body, as they come, without the key, whoever wrote that into them.
+
+        They end in a line feed and in nothing else (httpx's own also end at U+2028, which JSON may
+        hold). Raises EndpointError for a line without end.
+        """
+        held = b""
+        async for data in response.aiter_bytes():
+            *lines, held = (held + data).split(b"\n")
+            for line in lines:
+                yield self._read(line)
+            if len(held) > _LONGEST_LINE:
+                raise EndpointError(f"{self.name} sent a line that does not end")
+        if held:
+            yield self._read(held)
+
+    def _read(self, line: bytes) -> str:
+        return self.endpoint.hide_key(line.rstrip(b"\r").decode("utf-8", errors="replace"))
+
     def quoted(self, text: str) -> str:
         """Text from outside for one line of a message: short, printable, without the key."""
         text = "".join(c if c.isprintable() else " " for c in self.endpoint.hide_key(text))
@@ -148,21 +167,3 @@ def error_message(answer: object) -> str | None:
     if isinstance(error, dict):
         return str(error.get("message") or error.get("code") or "an error without a message")
     return str(error) if error else None
-
-
-async def read_lines(response: "httpx.Response") -> AsyncIterator[str]:
-    """The lines of a body, as they come; they end in a line feed and in nothing else.
-
-    (httpx's own also cut at U+2028, which JSON may hold.) Raises EndpointError for a line without
-    end.
-    """
-    held = b""
-    async for data in response.aiter_bytes():
-        held += data
-        *lines, held = held.split(b"\n")
-        for line in lines:
-            yield line.rstrip(b"\r").decode("utf-8", errors="replace")
-        if len(held) > _LONGEST_LINE:
-            raise EndpointError(f"a line of {response.url.host}'s answer does not end")
-    if held:
-        yield held.decode("utf-8", errors="replace")

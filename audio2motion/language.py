@@ -20,7 +20,7 @@ import numpy as np
 from audio2motion.agent_voice import AgentVoice, Pieces, SpokenPiece
 from audio2motion.audio import SAMPLE_RATE, Waveform
 from audio2motion.endpoint import Endpoint
-from audio2motion.exchange import Exchange, HTTPStatusError, error_message, read_lines
+from audio2motion.exchange import Exchange, HTTPStatusError, error_message
 from audio2motion.reply_codes import Sentence, place, system_prompt
 from audio2motion.sentences import SentenceStream
 from audio2motion.sound_stream import SoundStream
@@ -283,13 +283,13 @@ async def _chat(
     """
     if "json" in response.headers.get("content-type", ""):
         body = ""
-        async for line in read_lines(response):
+        async for line in exchange.lines(response):
             body += line
         text, _ = _content(exchange, body, "message")
         yield text
         return
     finished, other = None, ""
-    async for line in read_lines(response):
+    async for line in exchange.lines(response):
         if not line.startswith("data:"):
             other = other or line  # a comment, an event's name; or no event stream at all
             continue

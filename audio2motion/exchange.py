@@ -19,14 +19,6 @@ _LONGEST_SAID = 200
 _LONGEST_LINE = 1_000_000
 
 
-class HTTPStatusError(EndpointError):
-    """The endpoint refused a request; `status` is its HTTP status code."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
-
-
 class Exchange:
     """Requests to one endpoint over connections that are kept; use as `async with`.
 
@@ -142,7 +134,7 @@ class Exchange:
         text = " ".join(text.split())
         return text if len(text) <= _LONGEST_SAID else text[:_LONGEST_SAID] + "..."
 
-    def _refusal(self, status: int, said: str) -> HTTPStatusError:
+    def _refusal(self, status: int, said: str) -> EndpointError:
         answer = f"{status}: {said}" if said else str(status)
         if status in (401, 403):
             key = "the key" if self.endpoint.key else "a request without a key"
@@ -158,7 +150,7 @@ class Exchange:
             what = f"sends us elsewhere ({answer}); give the final address as --llm-url"
         else:
             what = f"refused the request ({answer})"
-        return HTTPStatusError(f"{self.name} {what}", status)
+        return EndpointError(f"{self.name} {what}", status)
 
 
 def error_message(answer: object) -> str | None:

@@ -20,7 +20,7 @@ import numpy as np
 from audio2motion.agent_voice import AgentVoice, Pieces, SpokenPiece
 from audio2motion.audio import SAMPLE_RATE, Waveform
 from audio2motion.endpoint import Endpoint
-from audio2motion.exchange import Exchange, HTTPStatusError, error_message
+from audio2motion.exchange import Exchange, error_message
 from audio2motion.reply_codes import Sentence, place, system_prompt
 from audio2motion.sentences import SentenceStream
 from audio2motion.sound_stream import SoundStream
@@ -216,7 +216,7 @@ class _Reply:
             try:
                 await self._say_by_endpoint(exchange, sentence)
                 return
-            except HTTPStatusError as error:
+            except EndpointError as error:
                 if error.status not in _NO_SPEECH_MODEL:
                     raise
                 self._endpoint_speaks = False

@@ -29,7 +29,14 @@ class MotionError(InputError):
 
 
 class EndpointError(VisavisError):
-    """A language model's endpoint cannot be reached, refuses, breaks off or answers nonsense."""
+    """A language model's endpoint cannot be reached, refuses, breaks off or answers nonsense.
+
+    `status` is the HTTP status code of a refusal, else None. No message holds a key.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class WeightsError(VisavisError):

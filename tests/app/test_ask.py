@@ -1,6 +1,11 @@
 """A language model's reply through the command line and Python, against a server of the test's."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +22,7 @@ from motion2video.motion import Motion
 from tests.audio2motion.endpoint_server import CANARY, Server, serve
 from weights.errors import InputError
 
+ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.timeout(120)
 PIECES = ["[happi", "ness] It was [nod] lovely", ", thank you! [laughs]"]
 
@@ -132,13 +138,32 @@ def test_an_error_is_one_sentence_without_the_key(
     words = ["motion", "--ask", "Hi.", "--out", str(tmp_path / "m.npz"), "--json"]
     assert main([*debug, *words]) == 2
     printed = capfd.readouterr()
-    assert json.loads(printed.out)["error"]["type"] in ("EndpointError", "HTTPStatusError")
+    assert json.loads(printed.out)["error"]["type"] == "EndpointError"
     assert printed.err.count("\n") == 1 and "the language model at 127.0.0.1" in printed.err
     assert CANARY not in printed.out + printed.err and not list(tmp_path.iterdir())
 
 
 def _impatient(original: Any) -> Any:
     return lambda self, *words, **fields: original(self, *words, **{"backoff": 0.01} | fields)
+
+
+def test_ctrl_c_ends_a_request_that_hangs(server: Server, tmp_path: Path) -> None:
+    server.chat = "hang"
+    code = "import sys; from app.cli import main; sys.exit(main())"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "motion", "--ask", "Hi.", "--out", str(tmp_path / "m.npz")],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    deadline = time.monotonic() + 60
+    while not server.asked:
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert printed == "visavis: interrupted; nothing was written\n"
 
 
 def test_the_codes_move_the_face(server: Server) -> None:

@@ -58,8 +58,8 @@ class Server:
 
     def endpoint(self, **changes: Any) -> Endpoint:
         """This server, with short patience."""
-        fields = {"speech_model": "tts", "backoff": 0.01, "silence_timeout": 5.0}
-        return Endpoint(**({"base_url": self.url, "model": "chat"} | fields | changes))
+        fields: dict[str, Any] = {"speech_model": "tts", "backoff": 0.01, "silence_timeout": 5.0}
+        return Endpoint(self.url, "chat", **(fields | changes))
 
     def count(self, path: str) -> int:
         return sum(p.endswith(path) for p, _, _ in self.asked)
@@ -71,8 +71,8 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     plan: Server
 
-    def log_message(self, *_: object) -> None:
-        pass
+    def log_message(self, format: str, *args: object) -> None:
+        """The base class prints every request."""
 
     def do_POST(self) -> None:
         length = int(self.headers["content-length"])
@@ -183,7 +183,7 @@ class Handler(BaseHTTPRequestHandler):
 class _Quiet(ThreadingHTTPServer):
     daemon_threads = True
 
-    def handle_error(self, *_: object) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
         """Clients that go away are what some tests are about."""
 
 

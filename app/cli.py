@@ -8,18 +8,22 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app import options as o
 from app.control_options import with_controls
 from app.output import check_output
-from app.request import ComputeFields, ControlFields, MotionRequest, RenderRequest
+from app.reply_options import with_reply
+from app.request import ComputeFields, ControlFields, MotionRequest, RenderRequest, ReplyFields
 from app.shell import DEBUG, own_process, print_result, run
 from audio2motion.gestures import Gesture
 from motion2video.motion import FPS, Motion
 from weights.errors import WeightsError
+
+if TYPE_CHECKING:
+    from app.result import Reply
 
 commands = typer.Typer(
     help="From a photo and two voices to a video of a person who talks and visibly listens.",
@@ -77,8 +81,10 @@ def demo(
 
 @commands.command()
 @with_controls
+@with_reply
 def render(
     controls: ControlFields,
+    answer: ReplyFields,
     portrait: o.Portrait,
     out: o.VideoOut,
     agent_audio: o.AgentAudio = None,
@@ -117,6 +123,7 @@ def render(
         face=face,
         crop=crop,
         mix=mix,
+        **answer,
         **controls,
     )
     compute = ComputeFields(
@@ -171,8 +178,10 @@ def track(
 
 @commands.command()
 @with_controls
+@with_reply
 def motion(
     controls: ControlFields,
+    answer: ReplyFields,
     out: o.MotionOut,
     agent_audio: o.AgentAudio = None,
     interlocutor_audio: o.InterlocutorAudio = None,
@@ -188,6 +197,7 @@ def motion(
     from app.direction import direct
     from app.pipeline import make_motion
     from app.progress import Reporter
+    from app.result import Reply
     from app.tracking import track_video
     from app.voices import hear
     from audio2motion.generator import MotionGenerator
@@ -201,6 +211,7 @@ def motion(
         text=text,
         voice=voice,
         seed=seed,
+        **answer,
         **controls,
     )
     check_output(out, o.MOTION_SUFFIXES, request.inputs)
@@ -215,7 +226,7 @@ def motion(
         directed = direct(request, voices, track, reporter.notify)
         generator = MotionGenerator.load(device=pick_device(device))
         made = make_motion(request, voices, generator, reporter.notify, directed)
-    _save_motion(made, out, as_json, directed.gestures)
+    _save_motion(made, out, as_json, directed.gestures, Reply.of(voices.reply))
 
 
 @commands.command()
@@ -250,14 +261,22 @@ def import_motion(
 
 
 def _save_motion(
-    motion: Motion, out: Path, as_json: bool, gestures: tuple[Gesture, ...] = ()
+    motion: Motion,
+    out: Path,
+    as_json: bool,
+    gestures: tuple[Gesture, ...] = (),
+    reply: "Reply | None" = None,
 ) -> None:
     motion.save(out)
-    _print_motion(motion, out, as_json, gestures)
+    _print_motion(motion, out, as_json, gestures, reply)
 
 
 def _print_motion(
-    motion: Motion, out: Path, as_json: bool, gestures: tuple[Gesture, ...] = ()
+    motion: Motion,
+    out: Path,
+    as_json: bool,
+    gestures: tuple[Gesture, ...] = (),
+    reply: "Reply | None" = None,
 ) -> None:
     seen = int(motion.mask.sum())
     result = {
@@ -268,6 +287,8 @@ def _print_motion(
         "valid_frames": seen,
         "gestures": [asdict(gesture) for gesture in gestures],
     }
+    if reply is not None:
+        result["reply"] = asdict(reply)
     text = f"{out}: {motion.seconds:.2f} s of motion ({len(motion)} frames at {motion.fps:g} fps)"
     print_result(result, text, as_json)
 

@@ -33,7 +33,7 @@ Text = Annotated[
     str | None, Option("--text", help="Words for the agent to say, instead of --agent-audio.")
 ]
 Voice = Annotated[
-    str, Option("--voice", help="espeak-ng voice for --text, e.g. en-us, de, en-gb+f3.")
+    str, Option("--voice", help="espeak-ng voice for --text and --ask, e.g. en-us, de, en-gb+f3.")
 ]
 MotionFile = Annotated[
     Path | None,

@@ -21,7 +21,7 @@ from audio2motion.controls import (
     regions_of,
 )
 from audio2motion.emotion import EMOTIONS, VALENCE_AROUSAL, affect_offset, class_offset
-from audio2motion.events import BLINK_CHANNELS, DEGREES_PER_UNIT
+from audio2motion.events import BLINK_CHANNELS
 from audio2motion.gate import SPEECH_CHANNELS
 from audio2motion.generator import MotionGenerator
 from audio2motion.gestures import PITCH, Gesture
@@ -282,7 +282,7 @@ def test_gaze_arrives_and_a_look_away_leaves_it(
         dyad, controls=Controls(gaze=(10.0, -6.0), gestures=gestures, expressivity=expressivity)
     )
     out, into, down = (
-        DEGREES_PER_UNIT * motion.channel(f"eyeLook{n}Left") for n in ("Out", "In", "Down")
+        EYE_TURN_DEGREES * motion.channel(f"eyeLook{n}Left") for n in ("Out", "In", "Down")
     )
     right = out - into
     away = slice(55, 68)

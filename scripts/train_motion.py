@@ -159,7 +159,7 @@ def load_voices(speech: Path, encoder: SpeechEncoder) -> list[Item]:
     """Voices with phoneme times and no face, each about VOICE_SECONDS of one speaker."""
     phones = json.loads((speech / "phones.json").read_text())
     sounds, shut = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
-    for name in sorted(phones):
+    for name in sorted(n for n in phones if (speech / f"{n}.wav").is_file()):
         if len(shut[-1]) > VOICE_SECONDS * FPS:
             sounds.append(np.zeros(0, np.float32))
             shut.append(np.zeros(0, np.float32))
@@ -389,14 +389,15 @@ def go_on_from(network: MotionNetwork, path: Path) -> None:
 
 
 def kept_items(options: argparse.Namespace, encoder: SpeechEncoder) -> list[Item]:
-    """All items with their speech features, from OUT/items.pt when an earlier start left it."""
-    kept = options.out / "items.pt"
-    if kept.is_file():
-        return torch.load(kept, weights_only=False)  # written by this very script
-    items = load_items(options.data, encoder)
+    """All items with their speech features, from OUT when an earlier start left them there."""
+    items, parts = [], [("items.pt", options.data, load_items)]
     if options.speech is not None:
-        items += load_voices(options.speech, encoder)
-    torch.save(items, kept)
+        parts.append(("voices.pt", options.speech, load_voices))
+    for name, folder, load in parts:
+        kept = options.out / name
+        if not kept.is_file():
+            torch.save(load(folder, encoder), kept)
+        items += torch.load(kept, weights_only=False)  # written by this very script
     return items
 
 

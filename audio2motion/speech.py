@@ -28,6 +28,7 @@ DYNAMIC_RANGE_DB = 60.0
 LEVEL_FLOOR_DB = -55.0
 MEL_SCALE, MEL_OFFSET = 1.5, -0.45
 """From 0..1 to about the numbers that Whisper makes of log-mel."""
+ANALYSIS_FRAMES = 100
 LEVEL_DECAY_DB = 0.04
 """The level that frames are measured against falls 1 dB a second after its last peak."""
 
@@ -278,8 +279,18 @@ class SpeechEncoder(nn.Module):
         return after, SpeechFeatures(features[0], energy, activity)
 
     def analyse(self, samples: Float[np.ndarray, "n"]) -> SpeechFeatures:
-        """Features of a whole recording at once (n divides by 640): for training."""
-        return self.step(self.init_state(), samples)[1]
+        """Features of a whole recording (n divides by 640), in pieces of ANALYSIS_FRAMES, since
+        attention costs the square of a piece: for training.
+        """
+        state, parts, step = self.init_state(), [], ANALYSIS_FRAMES * SAMPLES_PER_FRAME
+        for start in range(0, len(samples), step):
+            state, part = self.step(state, samples[start : start + step])
+            parts.append(part)
+        return SpeechFeatures(
+            torch.cat([p.features for p in parts]),
+            torch.cat([p.energy for p in parts]),
+            torch.cat([p.activity for p in parts]),
+        )
 
 
 def load_strictly(module: nn.Module, tensors: dict[str, np.ndarray], name: str) -> None:

@@ -38,14 +38,14 @@ TRANSFER_MEAN_S, TRANSFER_SPREAD_S = 0.03, 0.68
 0.81 s); below 0 both speak, in 47 % of the transfers."""
 
 # Nods.
-NOD_CYCLES = (0.36, 0.3, 0.19, 0.1, 0.05)
+NOD_CYCLES = (0.28, 0.33, 0.22, 0.11, 0.06)
 """Shares of 1 to 5 cycles. 42 % have one, over 95 % at most 5 (9,223 nods, Mori, Den & Jokinen
 2025); measured: at most one in 45-58 %, counted by turning points. Fewer single ones are drawn, for
 sway and the network add single peaks: what counts is the share in the motion that comes out."""
 NOD_HZ = LogNormal(1.6, 0.32)
 """Cycles a second. Measured 1.0-1.35 with slow single bows in it, log sd 0.5; ordinary nods are
 1.9-3.6 (Hadar 1983): in between, and never below 1, where it is no nod any more."""
-NOD_DEGREES = LogNormal(3.6, 0.45)
+NOD_DEGREES = LogNormal(4.0, 0.45)
 """Amplitude of the first cycle. Measured log sd is 0.8-0.9 over people and languages together,
 of which Person.nod_size takes its part; the size itself fits 1.8 degrees of fast pitch RMS and
 31.6 nods a minute above 1.5 degrees, as counted on 198 minutes of listeners on video."""
@@ -56,7 +56,7 @@ NOD_BACK_S = (0.45, 0.65)
 NOD_BACK_CHANCE = 0.4
 
 # Blinks.
-BLINKS_PER_MIN = {"listening": 10.5, "speaking": 18.0}
+BLINKS_PER_MIN = {"listening": 9.5, "speaking": 17.0}
 """Of the clock alone; cues add some. In all 17 at rest and 26 in conversation (Bentivoglio 1997);
 speaking drives it, listening does not (Brych 2021)."""
 BLINK_SPREAD = 0.6
@@ -75,11 +75,12 @@ FIXATION_S = LogNormal(0.45, 0.5)
 # shuffled pairs, a smile within 2 s of the other's in 22 % against 13 % by chance, median lag 0.9 s.
 SMILES_PER_MIN = 1.2
 """Smiles of one's own accord, of the 4 onsets a minute measured in all (10-90 % 1.7-7)."""
-SMILE_RETURN = 0.65
+SMILE_RETURN = 0.75
 """Chance that a smile that is seen is returned: above the measured one, which counts smiles of
 strangers at a task; listeners synchronise with d_z 0.85-1.1 (Riehle 2017)."""
-SMILE_LAG_S = LogNormal(0.55, 0.4)
-"""Most within 1 s (Riehle 2017), the kindest at 0.7 s (Kroczek & Muehlberger 2023)."""
+SMILE_LAG_S = LogNormal(0.65, 0.35)
+"""Measured 0.9 s; most within 1 s (Riehle 2017), the kindest at 0.7 s (Kroczek & Muehlberger
+2023)."""
 
 # Backchannels by voice: 7.6 a minute of the other's turn, log sd over people 0.43; 3.8 times more
 # likely than chance within a second after a pause. Nods are not: 1.0 times (reference, 3.1).

@@ -35,7 +35,7 @@ DEGREES_PER_UNIT = 32.0
 HEAD_SHARE = 0.15
 """Part of a gaze shift that the head makes, slowly."""
 EYE_PACE = 0.75
-PAUSE_BLINK, SEEN_BLINK, WIDE_BLINK, NOD_BLINK = 0.12, 0.3, 0.25, 0.12
+PAUSE_BLINK, SEEN_BLINK, WIDE_BLINK, NOD_BLINK = 0.15, 0.35, 0.25, 0.12
 """Chances of a blink: after the other's pause, after their blink, with a wide saccade, a nod."""
 LID_SEEN = 0.4
 NEW_TURN = 20

@@ -467,7 +467,7 @@ def _happen(
             interlocutor_speaks=heard[i] > GATE_HIGH,
             energy=energy[i],
             seen=seen[i] if now.motion_present[i] > 0 else None,
-            head=(float(values[i, ROTATION.start]), float(values[i, ROTATION.start + 1])),
+            head=tuple(values[i, ROTATION].tolist()),
             gaze=state.controls.gaze,
         )
         events, event = step_events(events, state.seed, state.frame + i, scene)

@@ -5,7 +5,8 @@ posture  now and then another way to hold the head, in about a second; at the ed
          often (Cassell, Nakano, Bickmore, Sidner & Rich 2001); a speaker's also at phrases
 beats    short movements down and to a side on stresses of one's own voice (Munhall 2004: the head
          goes with loudness and pitch); some raise the brows (Ekman: batons)
-along    a listener's slow movement with the loudness of the other's voice, 0.6 s behind (Hale 2020)
+along    a listener's slow movement with the other's head and with the loudness of their voice,
+         0.6 s behind (Hale 2020), and a slight one in phase with its stresses (Hadar 1985)
 """
 
 import math
@@ -20,12 +21,13 @@ from motion2video.motion import FPS
 
 # Sway: (period in seconds, degrees of pitch, yaw, roll, interocular distances right, up, near).
 _SWAY = (
-    (0.9, 0.20, 0.28, 0.18, 0.003, 0.002, 0.002),
-    (2.1, 0.80, 0.90, 0.60, 0.010, 0.008, 0.010),
+    (0.9, 0.14, 0.28, 0.18, 0.003, 0.002, 0.002),
+    (2.1, 0.40, 0.90, 0.60, 0.010, 0.008, 0.010),
     (5.3, 1.00, 1.50, 0.90, 0.030, 0.015, 0.030),
 )
 SPEAKING_SWAY = 1.3
 """Factor while the agent speaks. In the first second the sway grows from the portrait's pose."""
+ROLE_PACE = 0.06
 SHIFTS_PER_S = 1 / 40
 TURN_SHIFT, PHRASE_SHIFT = 0.25, 0.6
 """Chances of a shift when the other's turn ends or begins, and at a phrase of one's own."""
@@ -39,25 +41,28 @@ BEAT_CHANCE = 0.75
 BEAT_DEGREES = LogNormal(1.7, 0.45)
 BEAT_S = LogNormal(0.48, 0.25)
 BROW_CHANCE = 0.2
-ALONG_DEGREES = 2.5
-"""Pitch per unit of loudness: about half a degree in speech."""
+MIRRORED_PITCH = 0.25
+ALONG_DEGREES, IN_PHASE_DEGREES = 2.0, 0.7
+"""Pitch per unit of loudness of the other's voice: some tenths of a degree in speech."""
 
 
 @dataclass(frozen=True)
 class HeadState:
     """How the head is held and moves. Six numbers are degrees of pitch (down), yaw, roll and
-    interocular distances; times in frames; loudness (-1..0) fast and slow.
+    interocular distances; times in frames; loudness (-1..0) fast and slow. `speaking` is how far
+    the head has gone over from a listener's to a speaker's, 0..1.
     """
 
     goal: tuple[float, ...] = (0.0,) * 6
     first: tuple[float, ...] = (0.0,) * 6
     posture: tuple[float, ...] = (0.0,) * 6
     pace: float = SHIFT_PACE
-    sway: float = 1.0
+    speaking: float = 0.0
     silence: int = 50
     quiet: int = 50
     own: tuple[float, float] = (-1.0, -1.0)
-    other: tuple[float, float, float] = (-1.0, -1.0, -1.0)
+    other: tuple[float, float, float, float] = (-1.0, -1.0, -1.0, -1.0)
+    pitch: tuple[float, float, float] = (0.0, 0.0, 0.0)
     beat_age: float = -1.0
     beat_frames: float = 10.0
     beat: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -74,35 +79,51 @@ def step_head(
     own_level: float,
     other_speaks: bool,
     other_level: float,
+    other_pitch: float | None,
 ) -> HeadState:
-    """One frame on; levels are loudness, -1..0."""
+    """One frame on; levels are loudness, -1..0, and `other_pitch` the other's head (radians, down)
+    when they are seen.
+    """
     state = _step_posture(state, draw, speaks, other_speaks)
     state = _step_beat(state, draw, person, own_level if speaks else -1.0)
-    fast, late, slow = state.other
+    stress, fast, late, slow = state.other
     level = other_level if other_speaks else -1.0
+    stress = stress + 0.35 * (level - stress)
     fast = fast + 0.12 * (level - fast)
     late = late + 0.12 * (fast - late)
     slow = slow + 0.02 * (level - slow)
-    goal = SPEAKING_SWAY if speaks else 1.0
+    if other_pitch is not None:
+        state = replace(state, pitch=_followed(state.pitch, math.degrees(other_pitch)))
     return replace(
         state,
-        sway=state.sway + 0.05 * (goal - state.sway),
+        speaking=state.speaking + ROLE_PACE * (float(speaks) - state.speaking),
         silence=0 if speaks else state.silence + 1,
         quiet=0 if other_speaks else state.quiet + 1,
-        other=(fast, late, slow),
+        other=(stress, fast, late, slow),
     )
 
 
 def pose(state: HeadState, seed: int, frame: int, person: Person) -> Float[np.ndarray, "6"]:
     """Rotation (radians, axis-angle) and translation (interocular distances) of it all."""
     grown = min(1.0, frame / FPS)
-    total = sway(seed, frame) * (state.sway * person.sway * grown)
+    size = 1 + (SPEAKING_SWAY - 1) * state.speaking
+    total = sway(seed, frame) * (size * person.sway * grown)
     held = np.array(state.posture) * grown
     held[:3] += np.array(state.beat) * beat_curve(state.beat_age, state.beat_frames)
     if state.silence > 5:
-        held[0] += ALONG_DEGREES * (state.other[1] - state.other[2]) * min(1, state.silence / 25)
+        stress, fast, late, slow = state.other
+        along = ALONG_DEGREES * (late - slow) + IN_PHASE_DEGREES * (stress - fast)
+        along += MIRRORED_PITCH * (state.pitch[1] - state.pitch[2])
+        held[0] += along * min(1, state.silence / 25)
     held[:3] = np.radians(held[:3])
     return total + held
+
+
+def _followed(state: tuple[float, float, float], now: float) -> tuple[float, float, float]:
+    """Two low-pass steps, 0.6 s behind, and a slow mean."""
+    first, late, slow = state
+    first = first + 0.12 * (now - first)
+    return first, late + 0.12 * (first - late), slow + 0.02 * (now - slow)
 
 
 def beat_curve(age: float, frames: float) -> float:

@@ -114,6 +114,7 @@ def step_nod(
         wait=-1.0,
         age=0.0,
         cycles=float(cycles),
-        rate=NOD_HZ.draw(draw, 1.0, 3.2),
+        # Wide nods are slower.
+        rate=max(1.0, NOD_HZ.draw(draw, 1.0, 3.2) * (NOD_DEGREES.median / size) ** 0.3),
         size=math.radians(min(size, 10.0)),
     )

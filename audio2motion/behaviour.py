@@ -45,7 +45,7 @@ sway and the network add single peaks: what counts is the share in the motion th
 NOD_HZ = LogNormal(1.6, 0.32)
 """Cycles a second. Measured 1.0-1.35 with slow single bows in it, log sd 0.5; ordinary nods are
 1.9-3.6 (Hadar 1983): in between, and never below 1, where it is no nod any more."""
-NOD_DEGREES = LogNormal(4.0, 0.45)
+NOD_DEGREES = LogNormal(3.9, 0.45)
 """Amplitude of the first cycle. Measured log sd is 0.8-0.9 over people and languages together,
 of which Person.nod_size takes its part; the size itself fits 1.8 degrees of fast pitch RMS and
 31.6 nods a minute above 1.5 degrees, as counted on 198 minutes of listeners on video."""
@@ -72,7 +72,8 @@ FIXATION_S = LogNormal(0.45, 0.5)
 """On one part of the partner's face. Measured 0.2 s (0.5) with those of less than a degree."""
 
 # Smiles. Measured on 60 recordings of 20 pairs: windowed r of the smiles 0.089 against 0.007 of
-# shuffled pairs, a smile within 2 s of the other's in 22 % against 13 % by chance, median lag 0.9 s.
+# shuffled pairs, a smile within 2 s of the other's in 22 % against 13 % by chance, median lag
+# 0.9 s.
 SMILES_PER_MIN = 1.2
 """Smiles of one's own accord, of the 4 onsets a minute measured in all (10-90 % 1.7-7)."""
 SMILE_RETURN = 0.75

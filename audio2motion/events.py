@@ -205,6 +205,8 @@ def _own_smile(state: SmileState) -> float:
         return 0.0
     left = state.rise + state.hold + state.fall - state.age
     part = min(1.0, state.age / state.rise, left / state.fall)
+    # A smile fades while it is held.
+    part *= 1 - 0.25 * min(1.0, max(0.0, state.age - state.rise) / state.hold)
     return state.size * (0.5 - 0.5 * math.cos(math.pi * max(part, 0.0)))
 
 
@@ -228,9 +230,7 @@ def _step_smile(
     first, second = state.answer
     first += speed * (share * seen - first)
     answer = (first, second + speed * (first - second))
-    state = replace(
-        state, seen=(fast, slow), share=share, goal=goal, speed=speed, answer=answer
-    )
+    state = replace(state, seen=(fast, slow), share=share, goal=goal, speed=speed, answer=answer)
     if state.age >= 0:
         done = state.age + 1 >= state.rise + state.hold + state.fall
         return replace(state, age=-1.0 if done else state.age + 1)

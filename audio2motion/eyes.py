@@ -40,7 +40,8 @@ PAUSE_BLINK, SEEN_BLINK, WIDE_BLINK, NOD_BLINK = 0.15, 0.35, 0.25, 0.12
 LID_SEEN = 0.4
 NEW_TURN = 20
 """Frames of one's own silence after which speech begins a turn, if the other has not spoken."""
-SHORTEST_TURN_START = 18
+SHORTEST_TURN_START = 18.0
+"""Frames of the look away with which a turn begins, at least."""
 TURN_START_AVERTS, PHRASE_AVERTS, TURN_END_DIRECTS = 0.85, 0.3, 0.8
 ASIDE_AGAIN = 0.2
 """Share of looks away that are followed by one elsewhere."""
@@ -224,11 +225,11 @@ def _step_gaze(
 
 
 def _at(draw: np.random.Generator, role: str, person: Person) -> float:
-    return FPS * math.sqrt(person.directness) * LOOK_AT_S[role].draw(draw, 0.2, 12)
+    return FPS * math.sqrt(person.directness) * LOOK_AT_S[role].draw(draw, 0.2, 12.0)
 
 
 def _away(draw: np.random.Generator, role: str, person: Person) -> float:
-    return FPS / math.sqrt(person.directness) * LOOK_AWAY_S[role].draw(draw, 0.2, 5)
+    return FPS / math.sqrt(person.directness) * LOOK_AWAY_S[role].draw(draw, 0.2, 5.0)
 
 
 def _aside(draw: np.random.Generator) -> tuple[float, float]:

@@ -38,7 +38,7 @@ SHIFT_PACE, PHRASE_PACE = 0.08, 0.12
 STRESS = 0.09
 """How far (of 1 for the whole range) the loudness must rise above its recent mean for a stress."""
 BEAT_CHANCE = 0.75
-BEAT_DEGREES = LogNormal(1.7, 0.45)
+BEAT_DEGREES = LogNormal(2.0, 0.45)
 BEAT_S = LogNormal(0.48, 0.25)
 BROW_CHANCE = 0.2
 MIRRORED_PITCH = 0.25
@@ -147,7 +147,7 @@ def _step_beat(
     stress = fast - slow > STRESS >= before and level > -1
     if not stress or age >= 0 or chance >= BEAT_CHANCE:
         return state
-    size = BEAT_DEGREES.draw(draw, 0.5, 5) * person.beat_size
+    size = BEAT_DEGREES.draw(draw, 0.5, 5.0) * person.beat_size
     side, tilt = draw.normal(0, (0.6, 0.35))
     return replace(
         state,

@@ -108,7 +108,9 @@ def step_nod(
     if speaks:
         return replace(state, wait=-1.0)
     cycles = int(draw.choice(len(NOD_CYCLES), p=NOD_CYCLES)) + 1
-    size = NOD_DEGREES.draw(draw, 1.5, 9) * person.nod_size * (1 + LONGER_IS_LARGER * (cycles - 1))
+    size = (
+        NOD_DEGREES.draw(draw, 1.5, 9.0) * person.nod_size * (1 + LONGER_IS_LARGER * (cycles - 1))
+    )
     return replace(
         state,
         wait=-1.0,
@@ -116,5 +118,5 @@ def step_nod(
         cycles=float(cycles),
         # Wide nods are slower.
         rate=max(1.0, NOD_HZ.draw(draw, 1.0, 3.2) * (NOD_DEGREES.median / size) ** 0.3),
-        size=math.radians(min(size, 10.0)),
+        size=math.radians(min(size, 7.5)),
     )

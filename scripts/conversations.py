@@ -89,7 +89,9 @@ def converse(
             partner = speakers[(index + 1 + index // len(speakers)) % len(speakers)]
             talks = voices[partner]
         plan = plan_turns(rng, int(MINUTES_EACH * 60 * FPS))
-        made.append(_lay(rng, f"{index:02d} {agent} {partner}", partner, plan, voices[agent], talks))
+        made.append(
+            _lay(rng, f"{index:02d} {agent} {partner}", partner, plan, voices[agent], talks)
+        )
     return made
 
 
@@ -191,7 +193,7 @@ def _lay(
     for turn in plan:
         at = last = turn.start
         while at < turn.end - 8:
-            wanted = min(int(STRETCH_S.draw(rng, 0.5, 6) * FPS), turn.end - at)
+            wanted = min(int(STRETCH_S.draw(rng, 0.5, 6.0) * FPS), turn.end - at)
             talk = reels[turn.agent].next(max(wanted, 12))
             count = min(_frames(talk), frames - at)
             here = slice(at * SAMPLES_PER_FRAME, (at + count) * SAMPLES_PER_FRAME)
@@ -226,5 +228,7 @@ def _bridge(
     a still face in a long silence.
     """
     at = np.nonzero(known)[0]
-    out = np.stack([np.interp(np.arange(len(values)), at, values[at, k]) for k in range(MOTION_DIM)])
+    out = np.stack(
+        [np.interp(np.arange(len(values)), at, values[at, k]) for k in range(MOTION_DIM)]
+    )
     return gaussian_filter1d(out.T, 1.2, axis=0).astype(np.float32)

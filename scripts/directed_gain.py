@@ -3,10 +3,11 @@ does not?
 
 A simplification of R-DGG (reference-based directed Granger gain, arXiv 2609.22913, eqs 10-15):
 
-1. Targets are 8 curves of the listener (head, smile, brow, lid, gaze, speed of the pitch), scaled by
-   (variance + median variance) ^ -1/2, in place of 126 coefficients of two trackers. The partner's
-   voice is loudness, activity and the time since its last pause, in place of HuBERT features; their
-   motion is smile, pitch, its speed and lid. Lags are 25, spread over 1..100 frames, as there.
+1. Targets are 8 curves of the listener (head, smile, brow, lid, gaze, speed of the pitch), scaled
+   by (variance + median variance) ^ -1/2, in place of 126 coefficients of two trackers. The
+   partner's voice is loudness, activity and the time since its last pause, in place of HuBERT
+   features; their motion is smile, pitch, its speed and lid. Lags are 25, spread over 1..100
+   frames, as there.
 2. The own block is the listener's motion and voice at these lags; the voice also at the frame
    itself and up to LOOK_AHEAD frames later, which a generator may know.
 3. Reference operators are ridge regressions [own | driver] -> target, fitted on matched

@@ -141,9 +141,7 @@ def shuffle_test(hearing: list[Listener], alone: list[Listener]) -> dict[str, Ga
     cases, deaf = [case(x) for x in hearing], [case(x) for x in alone]
     out = {}
     for driver in ("voice", "motion"):
-        kept = [
-            i for i, c in enumerate(cases) if driver == "voice" or c.drivers["motion"].any()
-        ]
+        kept = [i for i, c in enumerate(cases) if driver == "voice" or c.drivers["motion"].any()]
         some, some_deaf = [cases[i] for i in kept], [deaf[i] for i in kept]
         out[f"{driver}, matched partner"] = directed_gain(some, driver)
         out[f"{driver}, mismatched partner"] = directed_gain(some, driver, mismatched=True)

@@ -13,6 +13,7 @@ mean squared angular speed of the head. Overlaps and gaps are those of the conve
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -25,6 +26,8 @@ from scripts.conversations import Conversation
 PROMINENCE = 1.5
 PARTNER_PROMINENCE = 2.5
 """Of the other's nods, whose answers are looked for: a talking head is never still."""
+FASTEST_ANSWER = 8
+"""Frames (0.3 s): nobody answers faster to what they see."""
 SAME_NOD = 25
 """Frames within which the next peak belongs to the same nod."""
 AT_PARTNER = 4.5
@@ -210,9 +213,7 @@ def _shuffled(
     """A measure with every conversation's curve moved by its own number of frames."""
     return np.array(
         [
-            measure(
-                [int(rng.integers(10 * SECOND, len(x.agent) - 10 * SECOND)) for x in listeners]
-            )
+            measure([int(rng.integers(10 * SECOND, len(x.agent) - 10 * SECOND)) for x in listeners])
             for _ in range(SHUFFLES)
         ]
     )
@@ -222,9 +223,7 @@ def _gaze(listeners: list[Listener], rng: np.random.Generator) -> list[Figure]:
     direct = [gaze_angle(x.values) < AT_PARTNER for x in listeners]
     roles = [(x.listens, x.speaks) for x in listeners]
     share = [
-        float(
-            np.concatenate([d[r[role]] for d, r in zip(direct, roles, strict=True)]).mean()
-        )
+        float(np.concatenate([d[r[role]] for d, r in zip(direct, roles, strict=True)]).mean())
         for role in (0, 1)
     ]
     starts = [_turn_starts(x) for x in listeners]
@@ -237,9 +236,7 @@ def _gaze(listeners: list[Listener], rng: np.random.Generator) -> list[Figure]:
         return _mean_at(direct, ends, (0, 20), moves)
 
     still = [0] * len(listeners)
-    floors = [
-        np.percentile(_shuffled(listeners, rng, f), [2.5, 97.5]) for f in (averted, at_end)
-    ]
+    floors = [np.percentile(_shuffled(listeners, rng, f), [2.5, 97.5]) for f in (averted, at_end)]
     texts = [f"shuffled {f[0]:.2f}..{f[1]:.2f}" for f in floors]
     return [
         Figure("gaze at the partner, listening", share[0], 0.65, 0.85),
@@ -349,11 +346,10 @@ def _smile_lags(seen: list[Listener], moves: list[int]) -> np.ndarray:
     return np.array(found)
 
 
-def _nod_back(
-    seen: list[Listener], rng: np.random.Generator
-) -> tuple[float, float, np.ndarray]:
+def _nod_back(seen: list[Listener], rng: np.random.Generator) -> tuple[float, float, np.ndarray]:
     """Lag (s) at which nods exceed chance most, P in 0.4-1 s over chance, and that of as many nods
-    at random frames of listening. First peaks count: it is the begin of a nod that answers.
+    at random frames of listening. First peaks count: it is the begin of a nod that answers. The
+    lag is looked for from FASTEST_ANSWER on: what comes sooner is moving along, not an answer.
     """
     reach = 2 * SECOND
     real, null = np.zeros(reach), np.zeros((SHUFFLES, reach))
@@ -377,7 +373,8 @@ def _nod_back(
     near = slice(round(0.4 * FPS), round(1.0 * FPS))
     level = null[:, near].sum(1).mean() + 1e-9
     floor = np.percentile(null[:, near].sum(1) / level, [2.5, 97.5])
-    return float(excess.argmax() / FPS), float(real[near].sum() / level), floor
+    lag = FASTEST_ANSWER + int(excess[FASTEST_ANSWER:].argmax())
+    return lag / FPS, float(real[near].sum() / level), floor
 
 
 def _movement(listeners: list[Listener]) -> list[Figure]:
@@ -416,7 +413,7 @@ def _turns(listeners: list[Listener]) -> list[Figure]:
     offsets, both, any_speech = [], 0, 0
     for x in listeners:
         turns = x.conversation.turns
-        pairs = zip(turns[:-1], turns[1:], strict=True)
+        pairs = pairwise(turns)
         offsets += [(b.start - a.end) / FPS for a, b in pairs if a.agent != b.agent]
         both += int((x.agent & x.other).sum())
         any_speech += int((x.agent | x.other).sum())

@@ -152,9 +152,7 @@ def gaze(pack: Path) -> dict[str, object]:
             share.append(float(span[near].sum() / span.sum()))
             fixations += (found[:, 2] / 1000).tolist()
             edges = np.flatnonzero(np.diff(near.astype(int))) + 1
-            for part, is_near in zip(
-                np.split(span, edges), np.split(near, edges), strict=True
-            ):
+            for part, is_near in zip(np.split(span, edges), np.split(near, edges), strict=True):
                 (at if is_near[0] else away).append(float(part.sum()))
         out[f"{role}, share at the partner by person"] = quantiles(share)
         out[f"{role}, length of looks at the partner, s"] = quantiles(at)

@@ -187,7 +187,7 @@ class _Scored:
         cases: list[Case], driver: str, reference: list[Case]
     ) -> dict[str, Float[np.ndarray, "l d"]]:
         """For every partner the driver's rows of a ridge on the other partners' conversations."""
-        sums = {}
+        sums, width = {}, 0
         for c in reference:
             own = _own(c)
             x = np.concatenate([own, lagged(c.drivers[driver], LAGS)[c.mask]], 1)

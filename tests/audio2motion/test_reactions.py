@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from audio2motion.events import (
+from audio2motion.events import (, Seen
+from audio2motion.nods import NodState
     LOST_FRAMES,
     SMILE_CHANNELS,
     EventState,
@@ -40,18 +41,17 @@ def lost(motion: Motion, start: float, end: float) -> Motion:
 def react(motion: Motion, seed: int = 0) -> tuple[list[int], np.ndarray]:
     """Frames in which a nod begins, and the mirrored smile, of an agent who hears nothing."""
     # So long after the last word nobody nods without a cause.
-    state, began, smile = EventState(quiet=1000), [], []
+    state, began, smile = EventState(nod=NodState(quiet=1000)), [], []
     for frame in range(len(motion)):
         there = motion.mask[frame]
         scene = Scene(
             agent_speaks=False,
             interlocutor_speaks=False,
-            smile=float(motion.values[frame, list(SMILE_CHANNELS)].mean()) if there else None,
-            pitch=float(motion.rotation[frame, 0]) if there else None,
+            seen=Seen.of(motion.values[frame]) if there else None,
         )
-        before = state.nod_age
+        before = state.nod.age
         state, added = step_events(state, seed, frame, scene)
-        if before < 0 <= state.nod_age:
+        if before < 0 <= state.nod.age:
             began.append(frame)
         smile.append(added[SMILE_CHANNELS[0]])
     return began, np.array(smile)

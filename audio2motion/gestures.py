@@ -29,14 +29,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from audio2motion.events import (
-    BLINK_CHANNELS,
-    BLINK_DEPTH,
-    BROW_CHANNEL,
-    CHEEK_CHANNELS,
-    SMILE_CHANNELS,
-    blink_curve,
-)
+from audio2motion.events import BROW_CHANNEL, CHEEK_CHANNELS, SMILE_CHANNELS
+from audio2motion.eyes import BLINK_CHANNELS, BLINK_DEPTH, blink_curve
 from motion2video.motion import (
     EYE_TURN_DEGREES,
     FPS,

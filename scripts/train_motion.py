@@ -390,11 +390,12 @@ def go_on_from(network: MotionNetwork, path: Path) -> None:
 
 def kept_items(options: argparse.Namespace, encoder: SpeechEncoder) -> list[Item]:
     """All items with their speech features, from OUT when an earlier start left them there."""
-    items, parts = [], [("items.pt", options.data, load_items)]
-    if options.speech is not None:
-        parts.append(("voices.pt", options.speech, load_voices))
+    items: list[Item] = []
+    parts = [("items.pt", options.data, load_items), ("voices.pt", options.speech, load_voices)]
     for name, folder, load in parts:
         kept = options.out / name
+        if folder is None:
+            continue
         if not kept.is_file():
             torch.save(load(folder, encoder), kept)
         items += torch.load(kept, weights_only=False)  # written by this very script

@@ -29,6 +29,7 @@ from audio2motion.style import STYLES
 from audio2motion.synthesis import synthesize
 from motion2video.motion import (
     EXPRESSION_NAMES,
+    EYE_TURN_DEGREES,
     MOTION_DIM,
     ROTATION,
     TRANSLATION,
@@ -284,7 +285,9 @@ def test_gaze_arrives_and_a_look_away_leaves_it(
     out, into, down = (
         EYE_TURN_DEGREES * motion.channel(f"eyeLook{n}Left") for n in ("Out", "In", "Down")
     )
-    right = out - into
+    # The eyes make up for the turn of the head.
+    pitch, yaw, _ = np.degrees(motion.rotation).T
+    right, down = out - into + yaw, down + pitch
     away = slice(55, 68)
     assert np.abs(right[15:50] - 10).max() < 2 and np.abs(down[15:50] - 6).max() < 2
     assert np.abs(right[away] + 15).max() < 2

@@ -43,7 +43,7 @@ from scipy.signal import butter, sosfiltfilt
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from audio2motion.audio import SAMPLES_PER_FRAME, Waveform
-from audio2motion.condition import EMOTIONS
+from audio2motion.emotion import EMOTIONS
 from audio2motion.events import BLINK_CHANNELS, LOOK_CHANNELS
 from audio2motion.gate import SPEECH_CHANNELS
 from audio2motion.style import measure_style

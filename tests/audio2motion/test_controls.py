@@ -29,6 +29,7 @@ from audio2motion.style import STYLES
 from audio2motion.synthesis import synthesize
 from motion2video.motion import (
     EXPRESSION_NAMES,
+    EYE_TURN_DEGREES,
     MOTION_DIM,
     ROTATION,
     TRANSLATION,

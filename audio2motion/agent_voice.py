@@ -160,7 +160,7 @@ def listen(voice: AgentVoice) -> SpokenReply:
     ends = [*(piece.start for piece in sentences[1:]), sound.seconds]
     words: list[Word] = []
     codes: list[ReplyCode] = []
-    for piece, end in zip(sentences, ends, strict=True):
+    for piece, end in zip(sentences, ends, strict=False):
         part = piece if piece.exact else _spread(piece, end)
         words += part.words
         codes += part.codes

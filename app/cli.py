@@ -1,4 +1,4 @@
-"""The command line: `visavis demo | render | track | motion | doctor | weights`.
+"""The command line: `visavis demo | render | batch | track | motion | doctor | weights`.
 
 Heavy parts are imported inside the commands, so that `visavis --help` answers at once.
 """
@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from app import options as o
+from app.batch.command import batch, with_defaults_of
 from app.output import check_output
 from app.request import ComputeFields, MotionRequest, RenderRequest
 from app.shell import DEBUG, own_process, print_result, run
@@ -242,6 +243,8 @@ def doctor(
     if not report.healthy:
         raise typer.Exit(1)
 
+
+commands.command("batch")(with_defaults_of(render)(batch))
 
 weights_commands = typer.Typer(help="List, verify and fetch weights.", no_args_is_help=True)
 commands.add_typer(weights_commands, name="weights")

@@ -367,7 +367,7 @@ def speech_probability(waveform: Waveform) -> Float[np.ndarray, "T"]:
     return np.fromiter(_probabilities(waveform), np.float32)
 
 
-def speech_segments(waveform: Waveform) -> list[tuple[float, float]]:
+def speech_segments(waveform: Sound) -> list[tuple[float, float]]:
     """(start, end) in seconds of the stretches in which somebody speaks, in order.
 
     A stretch begins when the probability reaches 0.5 and ends when it stays below 0.35 for

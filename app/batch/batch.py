@@ -119,8 +119,8 @@ class Batch:
                     driver = Driver(ledger, engine, self.config, listeners)
                     return driver.run(tasks, len(items) - len(wanted))
             finally:
+                self._finish(ledger, place, notify or (lambda _: None))
                 place.clear()
-                self._finish(ledger, notify or (lambda _: None))
 
     def estimate(self) -> Estimate:
         """What `run` would do, and how long it would take; nothing is written."""
@@ -158,15 +158,14 @@ class Batch:
             self.ledger_path.parent.mkdir(parents=True, exist_ok=True)
             storage.fetch(copy, self.ledger_path)
 
-    def _finish(self, ledger: Ledger, notify: Notify) -> None:
+    def _finish(self, ledger: Ledger, place: Place, notify: Notify) -> None:
         """Report, and a copy of the ledger in a store. A full disk must not hide how it ended."""
         try:
-            with tempfile.TemporaryDirectory(prefix="visavis-report-") as name:
-                write_report(ledger, self.folder, Path(name))
-                if storage.is_remote(self.folder):
-                    copy = Path(name) / LEDGER
-                    ledger.snapshot(copy)
-                    storage.publish(copy, storage.join(self.folder, LEDGER))
+            staging = place.local()
+            write_report(ledger, self.folder, staging)
+            if storage.is_remote(self.folder):
+                ledger.snapshot(staging / LEDGER)
+                storage.publish(staging / LEDGER, storage.join(self.folder, LEDGER))
         except OutputError as error:
             notify(f"there is no report: {error}")
 

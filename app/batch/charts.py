@@ -14,7 +14,9 @@ def histogram(values: Sequence[float], title: str, unit: str, bins: int = 20) ->
         return ""
     low, high = 0.0, max(max(values), 1e-9)
     counts, _ = np.histogram(values, bins=bins, range=(low, high))
-    return _bars(counts.tolist(), title, f"{low:g} {unit}", f"{high:.3g} {unit}", "videos")
+    return _bars(
+        counts.astype(float).tolist(), title, f"{low:g} {unit}", f"{high:.3g} {unit}", "videos"
+    )
 
 
 def over_time(seconds: Sequence[float], title: str, bins: int = 40) -> str:

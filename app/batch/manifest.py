@@ -18,7 +18,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from app.batch import storage
 from app.pipeline import VIDEO_SUFFIXES
-from app.request import RenderRequest
+from app.request import RenderRequest, require_choice
 from weights.errors import DependencyError, InputError, VisavisError
 
 RENDERERS = ("embedded",)
@@ -215,7 +215,11 @@ class Schema:
                 return self.read(name, json.loads(value))
             except ValueError as error:
                 raise InputError(f"got {value!r} for {name}, which is not JSON") from error
-        if str in origins or Literal in origins:
+        if Literal in origins:
+            choices = [get_args(kind) for kind in kinds if get_origin(kind) is Literal]
+            require_choice(name, value, sum(choices, ()))
+            return value
+        if str in origins:
             return value
         if structured:
             return self.read(name, [part.strip() for part in value.split(";")])

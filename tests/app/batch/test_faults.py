@@ -119,7 +119,7 @@ def workers_alive() -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
 def test_all_faults_at_once(tiny: Path, tmp_path: Path, tiny_avatar: TinyAvatar, disk: Disk):
     """200 videos; three workers and a driver are killed, one item kills whoever touches it, the

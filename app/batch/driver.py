@@ -44,8 +44,8 @@ class BatchConfig:
     def most_failures(self) -> float:
         """How many items may fail before the batch stops."""
         if self.fail_fast:
-            return 0
-        return float("inf") if self.max_failures is None else self.max_failures
+            return 0.0
+        return float("inf") if self.max_failures is None else float(self.max_failures)
 
 
 @dataclass(frozen=True)

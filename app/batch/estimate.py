@@ -99,9 +99,19 @@ def estimate(
     frames = [max(1, round(s * i.request().fps)) for s, i in zip(seconds, wanted, strict=True)]
     cost = _seen(ledger)
     if cost is None:
-        cost = measure(wanted, with_threads(settings, workers)) if wanted else Cost(0, 0, "")
+        cost = (
+            measure(wanted, with_threads(settings, workers))
+            if wanted
+            else Cost(0.0, 0.0, "nothing to do")
+        )
     return Estimate(
-        len(items), len(wanted), lengths.count(None), sum(seconds), sum(frames), cost, workers
+        len(items),
+        len(wanted),
+        lengths.count(None),
+        float(sum(seconds)),
+        sum(frames),
+        cost,
+        workers,
     )
 
 

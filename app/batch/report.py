@@ -118,6 +118,6 @@ def _page(
     yield "</table></html>"
 
 
-def _seconds(moment: str) -> int:
+def _seconds(moment: str) -> float:
     """A time of day as the ledger writes it, in seconds."""
-    return calendar.timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ"))
+    return float(calendar.timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ")))

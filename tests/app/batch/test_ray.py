@@ -1,16 +1,23 @@
 """The engine ray, on clusters that the test starts on this machine."""
 
+import importlib
 import json
 import os
+import re
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from app import cli
 from app.batch.batch import Batch, EngineOptions
 from app.batch.driver import BatchConfig
 from app.batch.events import Event
+from tests.app.batch.tiny import FACTORY
 from weights.errors import InputError
 
 ray = pytest.importorskip("ray")
@@ -98,3 +105,68 @@ def test_what_cannot_be_had_is_said(make_batch: Callable[..., Batch]) -> None:
         make_batch(1, engine=EngineOptions("ray", address="127.0.0.1:1")).run()
     with pytest.raises(InputError, match="they are for --engine ray"):
         EngineOptions("local", address="auto")
+
+
+# -- the page on clusters ------------------------------------------------------------------------
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "cluster.md"
+
+
+def blocks(language: str) -> list[str]:
+    text = PAGE.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def documents() -> dict[str, dict[str, Any]]:
+    """The page's YAML, by kind."""
+    loaded = [yaml.safe_load(block) for block in blocks("yaml")]
+    return {document.get("kind", "ray up"): document for document in loaded}
+
+
+def test_the_pages_files_are_what_ray_knows() -> None:
+    """`ray up`'s file passes Ray's own schema; KubeRay's hold what their kinds want."""
+    from ray.autoscaler._private.util import validate_config
+
+    found = documents()
+    assert set(found) == {"ray up", "RayJob", "RayService"}
+    prepared = {"file_mounts": {}, "initialization_commands": [], "setup_commands": []}
+    validate_config({**prepared, **found["ray up"]})
+    for kind, key in (("RayJob", "rayClusterSpec"), ("RayService", "rayClusterConfig")):
+        document = found[kind]
+        assert document["apiVersion"] == "ray.io/v1" and document["metadata"]["name"]
+        cluster = document["spec"][key]
+        assert cluster["rayVersion"] == ray.__version__
+        for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+            assert group["template"]["spec"]["containers"] and "rayStartParams" in group
+
+
+def test_the_pages_service_is_what_serve_knows() -> None:
+    from ray.serve.schema import ServeDeploySchema
+
+    from app.serve import ServiceConfig
+
+    config = yaml.safe_load(documents()["RayService"]["spec"]["serveConfigV2"])
+    (made,) = ServeDeploySchema.model_validate(config).applications
+    module, _, name = made.import_path.partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
+    assert ServiceConfig.read(dict(made.args)).most == 16
+
+
+def test_the_pages_command_runs_on_a_cluster(
+    make_batch: Callable[..., Batch], tiny: Path, cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As it is written, but for the store, the GPUs and where the cluster is."""
+    job = shlex.split(documents()["RayJob"]["spec"]["entrypoint"])
+    (line,) = (line for block in blocks("bash") for line in block.splitlines())
+    assert job[: len(shlex.split(line))] == shlex.split(line)
+    batch = make_batch(4)
+    here = {
+        "s3://studio/manifest.jsonl": batch.manifest,
+        "s3://studio/videos": batch.out,
+        "auto": cluster.address,
+        "0.25": "0",
+        "/ledger/batch.sqlite": f"{batch.out}.sqlite",
+    }
+    words = [here.get(word, word) for word in job[1:]]
+    assert cli.main([*words, "--size", "64", "--avatar", FACTORY]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["made"] == 4

@@ -12,7 +12,8 @@ import hashlib
 import os
 import signal
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from motion2video.denoiser import Denoiser, DenoiserConfig
 from motion2video.face import Face, FaceTracker
 from motion2video.geometry import FaceBasis
 from motion2video.renderer import RenderConfig, Renderer
+from weights.errors import VisavisError
 
 FACTORY = "tests.app.batch.tiny:load"
 
@@ -96,7 +98,8 @@ class TinyAvatar(Avatar):
             if done == 2:
                 _faults(request.seed)
 
-        return super().render(request, out, happens, notify, skip)
+        made = super().render(request, out, happens, notify, skip)
+        return replace(made, versions={**made.versions, "process": str(os.getpid())})
 
 
 def _faults(seed: int) -> None:
@@ -164,3 +167,39 @@ def load(settings: AvatarSettings) -> Avatar:
     renderer = Renderer(RenderConfig(steps=1), compute, FaceBasis.load(), autoencoder, denoiser)
     generator = MotionGenerator(encoder, network, GeneratorConfig(steps=1))
     return TinyAvatar(RememberingTracker(), generator, renderer)
+
+
+def tiny_api(load_avatar: Callable[[], Avatar], config: object) -> Any:
+    """An ASGI app that draws what a query names and answers with the video."""
+    import asyncio
+    from urllib.parse import parse_qs
+
+    avatar: list[Avatar] = []
+
+    async def send_all(send: Any, status: int, body: bytes, process: str) -> None:
+        headers = [(b"content-type", b"video/mp4"), (b"x-process", process.encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        query = parse_qs(scope["query_string"].decode())
+        source, number = Path(query["folder"][0]), int(query["number"][0])
+        if not avatar:
+            avatar.append(load_avatar())
+        request = RenderRequest(
+            portrait=source / "portrait.png",
+            motion=source / f"motion{number}.npz",
+            size=64,
+            seed=number,
+        )
+        out = source / f"answer{number}.mp4"
+        try:
+            made = await asyncio.to_thread(avatar[0].render, request, out)
+        except VisavisError as error:
+            await send_all(send, 422, str(error).encode(), "")
+            return
+        await send_all(send, 200, out.read_bytes(), made.versions["process"])
+
+    return app

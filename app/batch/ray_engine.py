@@ -192,7 +192,8 @@ class RayEngine:
             else:
                 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would call home
                 self._ray.init(address="local", include_dashboard=False, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except Exception as error:  # what Ray raises when a node is slow to start
+            self._ray.shutdown()
             raise InputError(
                 f"no Ray cluster answers at {address or 'this machine'}: {_first_line(error)}"
             ) from error

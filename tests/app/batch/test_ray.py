@@ -31,6 +31,9 @@ pytestmark = [
 ]
 
 
+MEMORY = 80_000_000  # bytes of shared memory, the least that Ray takes
+
+
 @pytest.fixture
 def cluster(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator:
     """A head without cores for work, and two nodes with one worker's room each."""
@@ -38,16 +41,29 @@ def cluster(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator:
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    arguments = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": 80_000_000}
-    made = Cluster(initialize_head=True, head_node_args=arguments)
+    made = start(Cluster)
     try:
-        for _ in range(2):
-            made.add_node(num_cpus=1, object_store_memory=80_000_000)
-        made.wait_for_nodes()
         yield made
     finally:
         ray.shutdown()
         made.shutdown()
+
+
+def start(kind: type, tries: int = 3) -> Any:
+    """Ray gives each node 30 s to come up, which a busy machine may not make at once."""
+    arguments = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": MEMORY}
+    made = kind(initialize_head=False)
+    try:
+        made.add_node(**arguments)
+        for _ in range(2):
+            made.add_node(num_cpus=1, object_store_memory=MEMORY)
+        made.wait_for_nodes(timeout=120)
+    except Exception:
+        made.shutdown()
+        if tries == 1:
+            raise
+        return start(kind, tries - 1)
+    return made
 
 
 def test_a_node_is_lost_and_an_actor_is_killed(
@@ -63,7 +79,7 @@ def test_a_node_is_lost_and_an_actor_is_killed(
         seen.append(event)
         if event.name == "done" and event.counts["done"] == 8:
             cluster.remove_node(sorted(cluster.worker_nodes, key=str)[0], allow_graceful=False)
-            cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
+            cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
 
     batch = make_batch(24, engine=EngineOptions("ray", address=cluster.address))
     summary = batch.run([lose_a_node])

@@ -47,8 +47,8 @@ _AUDIBLE = 1e-4
 
 @dataclass(frozen=True)
 class LiveConfig:
-    """`onset` is the probability of speech, for `onset_frames` frames of 40 ms on end, at which the
-    visitor is taken to have begun to talk; below `rest` for `rest_frames` they have stopped.
+    """The visitor has begun to talk when the probability of speech is `onset` or more for two frames
+    of 40 ms on end, or `sure` or more for one; below `rest` for `rest_frames` they have stopped.
     `barge_in` off lets the agent finish. Raises InputError.
     """
 
@@ -56,13 +56,15 @@ class LiveConfig:
     controls: Controls = Controls()
     barge_in: bool = True
     onset: float = 0.5
-    onset_frames: int = 2
+    sure: float = 0.8
     rest: float = 0.35
     rest_frames: int = 8
 
     def __post_init__(self) -> None:
-        if not 0 < self.rest <= self.onset < 1:
-            raise InputError(f"got onset {self.onset} and rest {self.rest}; wanted rest <= onset")
+        if not 0 < self.rest <= self.onset <= self.sure < 1:
+            raise InputError(
+                f"got rest {self.rest}, onset {self.onset}, sure {self.sure}; wanted them to rise"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,8 +220,9 @@ class LiveSession:
             if probability >= config.onset:
                 if self._loud == 0:
                     self._onset_at = number * SAMPLES_PER_FRAME
-                self._loud, self._quiet = self._loud + 1, 0
-                if self._loud == config.onset_frames and not self._visitor_speaks:
+                self._loud += 2 if probability >= config.sure else 1
+                self._quiet = 0
+                if self._loud >= 2 and not self._visitor_speaks:
                     self._visitor_speaks = began = True
             else:
                 self._loud = 0

@@ -158,6 +158,13 @@ class JobStore:
             raise NotFoundError("there is no such job")
         return row
 
+    def owner_of(self, identity: str) -> str:
+        """Whose a job is, for whoever has shown that they may know. Raises NotFoundError."""
+        row = self._database.row("select owner from jobs where id = ?", identity)
+        if row is None:
+            raise NotFoundError("there is no such job")
+        return str(row["owner"])
+
     def position(self, row: sqlite3.Row) -> int | None:
         """How many jobs wait before a queued one."""
         if row["state"] != "queued":

@@ -120,6 +120,13 @@ def install(app: FastAPI) -> None:
         answer.headers.update(error.headers or {})
         return answer
 
+    @app.exception_handler(Exception)
+    async def fault(request: Request, error: Exception) -> Response:
+        _log.error("a fault in %s", request.url.path, exc_info=error)
+        return Problem(500, "a fault of the server; its log says more").response(
+            _request_id(request)
+        )
+
 
 def in_words(errors: object) -> str:
     """What pydantic found, without the values that were sent."""

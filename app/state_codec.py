@@ -38,7 +38,15 @@ def decode(data: bytes, device: torch.device | str = "cpu") -> Any:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             tree = json.loads(arrays[_TREE].tobytes())
             return _unpack(tree, arrays, device)
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, TypeError) as error:
+    except (
+        ValueError,
+        KeyError,
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+        TypeError,
+        ImportError,
+    ) as error:
         raise StateError("this is no state of a stream that this version has saved") from error
 
 

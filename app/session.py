@@ -48,8 +48,8 @@ _AUDIBLE = 1e-4
 @dataclass(frozen=True)
 class LiveConfig:
     """The visitor has begun to talk when the probability of speech is `onset` or more for two
-    frames of 40 ms on end, or `sure` or more for one; below `rest` for `rest_frames` they have stopped.
-    `barge_in` off lets the agent finish. Raises InputError.
+    frames of 40 ms on end, or `sure` or more for one; below `rest` for `rest_frames` they have
+    stopped. `barge_in` off lets the agent finish. Raises InputError.
     """
 
     seed: int = 0

@@ -26,6 +26,7 @@ from motion2video.motion import FPS
 from weights.errors import (
     BusyError,
     ConflictError,
+    EndpointError,
     InputError,
     LimitError,
     NotFoundError,
@@ -395,6 +396,9 @@ class JobQueue:
             self.jobs.move(identity, "queued", ("running",))
         except (InputError, NotFoundError) as error:
             self.jobs.fail(identity, hide_paths(str(error), request))
+        except EndpointError as error:
+            _log.error("job %s: %s", identity, error)
+            self.jobs.fail(identity, "the language model did not answer")
         except VisavisError as error:
             _log.error("job %s: %s", identity, error)
             self.jobs.fail(identity, _FAULT)

@@ -9,11 +9,11 @@ from pathlib import Path
 from app.context import ServerContext
 from app.demo import DEFAULT_PORTRAIT
 from app.session import LiveConfig, LiveSession
-from app.speaking import Speaker
+from audio2motion.agent_voice import AgentVoice
 from motion2video.portrait import Portrait
 from weights.errors import BusyError, NotFoundError
 
-ReplyVoice = Callable[[str], Speaker]
+ReplyVoice = Callable[[str], AgentVoice]
 """From a visitor's words to the voice that answers them."""
 _LINGER_S = 60.0
 """A conversation whose visitor has gone is kept in memory for so long, then on disk."""

@@ -71,7 +71,8 @@ SPEAKING_SWAY = 1.3
 @dataclass(frozen=True)
 class Scene:
     """One frame of what is going on around the agent: who speaks, the other's `energy` (-1..0),
-    their `smile` (0..1) and head `pitch` (radians) when they are seen, and a wanted gaze.
+    their `smile` (0..1) and head `pitch` (radians) when they are seen, a wanted gaze, how far
+    spontaneous `nods` may show (0..1), and whether a spontaneous blink may start.
     """
 
     agent_speaks: bool
@@ -80,6 +81,8 @@ class Scene:
     smile: float | None = None
     pitch: float | None = None
     gaze: tuple[float, float] | None = None
+    nods: float = 1.0
+    blinks: bool = True
 
 
 @dataclass(frozen=True)
@@ -134,15 +137,15 @@ def step_events(
     speaks = scene.agent_speaks
     state = replace(state, quiet=0 if scene.interlocutor_speaks else state.quiet + 1)
     state = _step_gaze(state, draw, speaks, scene.gaze)
-    state = _step_blink(state, draw, speaks)
+    state = _step_blink(state, draw, speaks, scene.blinks)
     state = _step_nod(state, draw, scene)
     state = _step_smile(state, scene.smile or 0.0)
     goal = SPEAKING_SWAY if speaks else 1.0
     state = replace(state, agent_spoke=speaks, sway=state.sway + 0.05 * (goal - state.sway))
-    return state, _render(state, seed, frame)
+    return state, _render(state, seed, frame, scene.nods)
 
 
-def _render(state: EventState, seed: int, frame: int) -> Float[np.ndarray, "90"]:
+def _render(state: EventState, seed: int, frame: int, nods: float) -> Float[np.ndarray, "90"]:
     out = np.zeros(MOTION_DIM, np.float32)
     ms = state.blink_age * FRAME_MS
     down = blink_curve(ms, state.blink_close, state.blink_hold, state.blink_open)
@@ -150,7 +153,7 @@ def _render(state: EventState, seed: int, frame: int) -> Float[np.ndarray, "90"]
     _look(out, *state.eyes)
     out[list(SMILE_CHANNELS)] = state.smile[1]
     out[list(CHEEK_CHANNELS)] = 0.6 * state.smile[1]
-    nod = nod_curve(state)
+    nod = nods * nod_curve(state)
     if 0 <= state.brow_age < BROW_FRAMES:
         out[BROW_CHANNEL] = state.brow * math.sin(math.pi * state.brow_age / BROW_FRAMES) ** 2
     pose = sway(seed, frame) * (state.sway * min(1.0, frame / FPS))
@@ -207,7 +210,7 @@ def _step_nod(state: EventState, draw: np.random.Generator, scene: Scene) -> Eve
         return replace(state, nod_age=-1.0 if done else age + 1, nod_wait=-1.0)
     if wait < 0 or wait >= 1:
         return replace(state, nod_wait=wait - 1 if wait >= 1 else wait)
-    if scene.agent_speaks:
+    if scene.agent_speaks or scene.nods < 1:
         return replace(state, nod_wait=-1.0)
     raises = draw.random() < 0.25
     return replace(
@@ -248,7 +251,9 @@ def _knot(seed: int, pace: int, index: int) -> Float[np.ndarray, "6"]:
     return np.random.Generator(np.random.Philox(key=key)).normal(size=6)
 
 
-def _step_blink(state: EventState, draw: np.random.Generator, speaks: bool) -> EventState:
+def _step_blink(
+    state: EventState, draw: np.random.Generator, speaks: bool, allowed: bool
+) -> EventState:
     clock = state.next_blink - (SPEAKING_BLINK_SPEED if speaks else 1.0)
     # A listener's blink follows the speaker's pause, a quarter to half a second later.
     if not speaks and state.quiet == 4 and draw.random() < 0.25:
@@ -257,8 +262,8 @@ def _step_blink(state: EventState, draw: np.random.Generator, speaks: bool) -> E
         age = state.blink_age + 1
         total = state.blink_close + state.blink_hold + state.blink_open
         return replace(state, blink_age=-1.0 if age * FRAME_MS >= total else age, next_blink=clock)
-    if clock > 0:
-        return replace(state, next_blink=clock)
+    if clock > 0 or not allowed:
+        return replace(state, next_blink=clock if allowed else max(clock, 12.0))
     mean = LISTENING_INTERVAL_S * 1000 / FRAME_MS
     interval = mean * math.exp(draw.normal(-(BLINK_SPREAD**2) / 2, BLINK_SPREAD))
     return replace(

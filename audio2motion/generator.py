@@ -19,9 +19,9 @@ from audio2motion.condition import (
     INPUTS,
     LOOK_AHEAD,
     Condition,
-    Controls,
     agent_window,
 )
+from audio2motion.controls import Controls
 from audio2motion.events import BLINK_CHANNELS, SMILE_CHANNELS, EventState, Scene, step_events
 from audio2motion.gate import GATE_ATTACK, GATE_HIGH, SPEECH_CHANNELS, mouth_gate
 from audio2motion.model import CHUNK, Cache, ModelConfig, MotionNetwork, correlate
@@ -347,7 +347,7 @@ class MotionGenerator:
         activity = torch.cat([now.agent.activity, ahead.agent.activity]).cpu().numpy()
         values, gate, smooth = self._rest(values, activity, state)
         events, added = _happen(state, activity, now)
-        values = _finish(values, added, state.controls)
+        values = _finish(values, added, state.controls, state.frame)
         state = replace(state, cache=cache, gate=gate, smooth=smooth, events=events)
         state = replace(state, frame=state.frame + CHUNK)
         return state, Motion(values)
@@ -454,6 +454,10 @@ def _happen(
     present = now.motion_present.tolist()
     smile = now.motion[:, list(SMILE_CHANNELS)].mean(1).tolist()
     pitch = now.motion[:, ROTATION.start].tolist()
+    controls = state.controls
+    aims = controls.aims(state.frame, CHUNK)
+    nods = controls.track.nods(state.frame, CHUNK).tolist()
+    blinks = controls.track.blinks(state.frame, CHUNK).tolist()
     events, added = state.events, []
     for i in range(CHUNK):
         scene = Scene(
@@ -462,7 +466,9 @@ def _happen(
             energy=energy[i],
             smile=smile[i] if present[i] else None,
             pitch=pitch[i] if present[i] else None,
-            gaze=state.controls.gaze,
+            gaze=aims[i],
+            nods=nods[i],
+            blinks=blinks[i],
         )
         events, event = step_events(events, state.seed, state.frame + i, scene)
         added.append(event)
@@ -470,14 +476,20 @@ def _happen(
 
 
 def _finish(
-    values: Float[np.ndarray, "5 90"], added: Float[np.ndarray, "5 90"], controls: Controls
+    values: Float[np.ndarray, "5 90"],
+    added: Float[np.ndarray, "5 90"],
+    controls: Controls,
+    frame: int,
 ) -> Float[np.ndarray, "5 90"]:
-    """The network's motion and the events as the controls want them, within bounds."""
+    """The network's motion, the events and the gestures as the controls want them, within bounds;
+    `frame` is the first of them.
+    """
     lids = list(BLINK_CHANNELS)
-    blink = added[:, lids]
+    gestures = controls.gesture_offsets(frame, len(values))
+    blink = np.maximum(added[:, lids], gestures[:, lids])
     added = added.copy()
-    added[:, lids] = 0
-    values = controls.apply(values + added)
+    added[:, lids] = gestures[:, lids] = 0
+    values = controls.apply(values + added) + gestures
     # A lid that is half down already has less far to go.
     values[:, lids] = values[:, lids] + blink * (1 - np.clip(values[:, lids], 0, 1))
     values[:, EXPRESSION] = np.clip(values[:, EXPRESSION], 0, 1)

@@ -1,4 +1,4 @@
-"""Speech from text by espeak-ng, with the time of every phoneme.
+"""Speech from text by espeak-ng, with the time of every phoneme and word.
 
 The library comes with the package `espeakng-loader` and is called through ctypes, so nothing
 needs root. It keeps global state and cannot be entered twice: every call here loads it, speaks
@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from audio2motion.audio import SAMPLE_RATE, Waveform
+from audio2motion.transcript import Transcript, timed_words
 from weights.errors import DependencyError, InputError
 
 MAX_CHARACTERS = 20_000
@@ -33,7 +34,7 @@ _PHONEME_EVENTS, _PHONEME_IPA, _DO_NOT_EXIT = 0x0001, 0x0002, 0x8000
 _UTF_8 = 1
 _BY_CHARACTER = 1
 _RATE, _PITCH = 1, 3
-_EVENT_LIST_END, _EVENT_PHONEME = 0, 7
+_EVENT_LIST_END, _EVENT_WORD, _EVENT_PHONEME = 0, 1, 7
 
 
 class Phoneme(NamedTuple):
@@ -111,12 +112,32 @@ def synthesize_phonemes(
     text: str, voice: str = "en-us", words_per_minute: int = 160, pitch: int = 50
 ) -> tuple[Waveform, list[Phoneme]]:
     """As `synthesize`, with the phonemes in order; where there is none, there is a pause."""
+    return _synthesize(text, voice, words_per_minute, pitch)[:2]
+
+
+def synthesize_transcript(
+    text: str, voice: str = "en-us", words_per_minute: int = 160, pitch: int = 50
+) -> tuple[Waveform, Transcript]:
+    """As `synthesize`, with the time of every word."""
+    sound, phonemes, marks = _synthesize(text, voice, words_per_minute, pitch)
+    starts = [phoneme.start for phoneme in phonemes[1:]] + [sound.seconds]
+    pauses = [(p.end, start) for p, start in zip(phonemes, starts, strict=True) if start > p.end]
+    language = voice.partition("+")[0].replace("_", "-").lower()
+    known = language.partition("-")[0]
+    words = timed_words(text, marks, [*pauses, (phonemes[-1].end, sound.seconds)])
+    return sound, Transcript(text, words, language if len(known) == 2 else None)
+
+
+def _synthesize(
+    text: str, voice: str, words_per_minute: int, pitch: int
+) -> tuple[Waveform, list[Phoneme], list[tuple[int, float]]]:
+    """The sound, its phonemes, and (character, seconds) of its words."""
     _check(text, words_per_minute, pitch)
     with _LOCK, _loaded() as (library, rate):
         _choose_voice(library, voice)
         library.espeak_SetParameter(_RATE, words_per_minute, 0)
         library.espeak_SetParameter(_PITCH, pitch, 0)
-        samples, events = _speak(library, text)
+        samples, events, words = _speak(library, text)
     ends = [start for _, start in events[1:]] + [len(samples)]
     phonemes = [
         Phoneme(ipa, start / rate, end / rate)
@@ -128,7 +149,8 @@ def synthesize_phonemes(
     import soxr
 
     sound = soxr.resample(samples.astype(np.float32) / 32768.0, rate, SAMPLE_RATE, quality="HQ")
-    return Waveform(np.clip(sound, -1.0, 1.0)), phonemes
+    marks = [(position, start / rate) for position, start in words]
+    return Waveform(np.clip(sound, -1.0, 1.0)), phonemes, marks
 
 
 def list_voices() -> tuple[Voice, ...]:
@@ -246,10 +268,15 @@ def _choose_voice(library: ctypes.CDLL, wanted: str) -> None:
         raise InputError(f"espeak-ng cannot load its voice {identifier!r}; choose another")
 
 
-def _speak(library: ctypes.CDLL, text: str) -> tuple[np.ndarray, list[tuple[str, int]]]:
-    """int16 samples [N], and (IPA symbol or "" for a pause, first sample) in order."""
+def _speak(
+    library: ctypes.CDLL, text: str
+) -> tuple[np.ndarray, list[tuple[str, int]], list[tuple[int, int]]]:
+    """int16 samples [N], (IPA symbol or "" for a pause, first sample) and (a word's first
+    character, first sample), both in order.
+    """
     pieces: list[np.ndarray] = []
     events: list[tuple[str, int]] = []
+    words: list[tuple[int, int]] = []
     interrupts: list[KeyboardInterrupt] = []
 
     def collect(samples, count, event) -> int:
@@ -262,6 +289,8 @@ def _speak(library: ctypes.CDLL, text: str) -> tuple[np.ndarray, list[tuple[str,
                     # Eight bytes, not always ended by a zero: read the field, not a pointer.
                     symbol = event[index].id.string.decode("utf-8", errors="ignore")
                     events.append((symbol, event[index].sample))
+                elif event[index].type == _EVENT_WORD:
+                    words.append((event[index].text_position - 1, event[index].sample))
                 index += 1
         except KeyboardInterrupt as interrupt:
             # ctypes would print and forget it; 1 makes the library stop.
@@ -277,4 +306,4 @@ def _speak(library: ctypes.CDLL, text: str) -> tuple[np.ndarray, list[tuple[str,
         raise interrupts[0]
     if status != 0:
         raise InputError(f"espeak-ng could not speak the text {text[:40]!r} (error {status})")
-    return np.concatenate([np.empty(0, np.int16), *pieces]), events
+    return np.concatenate([np.empty(0, np.int16), *pieces]), events, words

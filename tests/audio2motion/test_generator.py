@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from audio2motion.audio import SAMPLES_PER_FRAME, Dyad, Waveform
-from audio2motion.condition import Controls
+from audio2motion.controls import Controls
 from audio2motion.events import BLINK_CHANNELS
 from audio2motion.gate import SPEECH_CHANNELS, mouth_gate
 from audio2motion.generator import GeneratorConfig, GeneratorState, MotionGenerator

@@ -38,6 +38,16 @@ class Condition:
             self.agent, self.interlocutor, self.interlocutor_motion, self.controls, present
         )
 
+    def to(self, device: torch.device) -> "Condition":
+        """The same on a device."""
+        return Condition(
+            self.agent.to(device),
+            self.interlocutor.to(device),
+            self.interlocutor_motion.to(device),
+            self.controls.to(device),
+            self.present.to(device),
+        )
+
     @staticmethod
     def stack(parts: "list[Condition]") -> "Condition":
         """Several, one after the other along the batch."""

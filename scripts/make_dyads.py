@@ -19,9 +19,14 @@ agent hears  mouth at rest, drift at 70 %, and reactions to what the other does:
   brows      raised with every fifth reaction
 Blinks and gaze are not in it: they are events (audio2motion/events.py) and taken out of the clips.
 
+A mood is drawn for half of the conversations: arousal widens the agent's head motion, beats and
+brows, valence makes smiles more frequent and wider, and an emotion class may stand for both.
+
 Every item has NAME.agent.wav, NAME.interlocutor.wav, NAME.agent.npz, NAME.weight.npy ([T, 90], 0
-where the agent's motion is unknown) and, when the other is seen, NAME.interlocutor.npz. Real long
-recordings are added as items of their own. dyads.csv lists all. Same arguments, same files.
+where the agent's motion is unknown), NAME.controls.npy ([21], see Controls.vector: the mood, and
+the style measured on the item's own motion) and, when the other is seen, NAME.interlocutor.npz.
+Real long recordings are added as items of their own. dyads.csv lists all. Same arguments, same
+files.
 """
 
 import argparse
@@ -38,8 +43,10 @@ from scipy.signal import butter, sosfiltfilt
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from audio2motion.audio import SAMPLES_PER_FRAME, Waveform
+from audio2motion.condition import EMOTIONS
 from audio2motion.events import BLINK_CHANNELS, LOOK_CHANNELS
 from audio2motion.gate import SPEECH_CHANNELS
+from audio2motion.style import measure_style
 from motion2video.motion import (
     EXPRESSION,
     MOTION_DIM,
@@ -80,6 +87,48 @@ class Sources:
     voices: dict[str, list[Talk]]
     drifts: list[np.ndarray]
     recordings: list[tuple[str, Talk]]
+
+
+# Valence and arousal of the emotion classes (Russell 1980; Scherer 2005).
+MOODS = {
+    "happiness": (0.8, 0.5),
+    "sadness": (-0.7, -0.5),
+    "anger": (-0.6, 0.7),
+    "fear": (-0.6, 0.6),
+    "disgust": (-0.6, 0.3),
+    "surprise": (0.2, 0.8),
+    "contempt": (-0.4, 0.1),
+}
+
+
+@dataclass(frozen=True)
+class Mood:
+    """What a conversation's agent feels: valence and arousal -1..1, perhaps a class, intensity."""
+
+    valence: float = 0.0
+    arousal: float = 0.0
+    emotion: str = "neutral"
+    intensity: float = 1.0
+
+    @property
+    def vector(self) -> np.ndarray:
+        """[13] the first part of Controls.vector."""
+        out = np.zeros(13, np.float32)
+        out[EMOTIONS.index(self.emotion)] = self.intensity
+        out[11:13] = self.valence, self.arousal
+        return out
+
+
+def draw_mood(rng: np.random.Generator) -> Mood:
+    """Half neutral, a quarter a class at some intensity, a quarter anywhere on the circumplex."""
+    kind = rng.random()
+    if kind < 0.5:
+        return Mood()
+    if kind < 0.75:
+        name, intensity = sorted(MOODS)[rng.integers(len(MOODS))], float(rng.uniform(0.3, 1.5))
+        valence, arousal = (float(np.clip(x * intensity, -1, 1)) for x in MOODS[name])
+        return Mood(valence, arousal, name, intensity)
+    return Mood(float(rng.uniform(-1, 1)), float(rng.uniform(-1, 1)))
 
 
 @dataclass
@@ -301,7 +350,7 @@ def smile_curve(rng: np.random.Generator) -> np.ndarray:
     return gaussian_filter1d(np.pad(wave, 6), 3) * rng.uniform(0.2, 0.6)
 
 
-def react(rng: np.random.Generator, agent: Side, other: Side, seen: bool) -> None:
+def react(rng: np.random.Generator, agent: Side, other: Side, seen: bool, mood: Mood) -> None:
     """Everything the agent does because of the other."""
     frames = len(agent.values)
     pitch, smile, brow = (np.zeros(frames) for _ in range(3))
@@ -323,8 +372,9 @@ def react(rng: np.random.Generator, agent: Side, other: Side, seen: bool) -> Non
             wave = smile_curve(rng)
             add_at(other_smile, int(t), wave)
             add_at(smile, int(t) + int(rng.uniform(5, 25)), wave * rng.uniform(0.4, 0.8))
-    for t in np.nonzero(rng.random(frames) < 0.015 / FPS)[0]:
+    for t in np.nonzero(rng.random(frames) < 0.015 * np.exp(1.5 * mood.valence) / FPS)[0]:
         add_at(smile, int(t), smile_curve(rng) * 0.6)
+    smile *= np.exp(0.5 * mood.valence)
     for t, happens in sorted(events):
         if happens and 0 <= t < frames and listens[t] and t - busy > 12:
             wave = nod(rng, 1.0 if rng.random() < 0.7 else 0.5)
@@ -364,7 +414,9 @@ def empty(frames: int) -> Side:
     )
 
 
-def converse(rng: np.random.Generator, sources: Sources, frames: int) -> tuple[Side, Side, bool]:
+def converse(
+    rng: np.random.Generator, sources: Sources, frames: int, mood: Mood
+) -> tuple[Side, Side, bool]:
     """One conversation: the agent, the interlocutor, and whether the latter is seen."""
     agent, other = empty(frames), empty(frames)
     names = sorted(sources.people)
@@ -385,19 +437,25 @@ def converse(rng: np.random.Generator, sources: Sources, frames: int) -> tuple[S
         else:
             fill(rng, other, talks, start, end, other_factor)
     calm = gaussian_filter1d(agent.speaking.astype(float), 12)[:, None] * 0.3 + 0.7
-    agent.values[:, POSE] += drift(rng, frames, sources) * calm
-    agent.values[:, POSE[:3]] += beats(rng, agent.sound, agent.speaking)
+    wide = np.exp(0.5 * mood.arousal)
+    agent.values[:, POSE] += drift(rng, frames, sources) * calm * wide
+    agent.values[:, POSE[:3]] += beats(rng, agent.sound, agent.speaking) * wide
+    agent.values[:, BROW] *= wide
     other.values[:, POSE] += drift(rng, frames, sources)
-    react(rng, agent, other, seen)
+    react(rng, agent, other, seen, mood)
     agent.sound, other.sound = microphone(rng, agent.sound), microphone(rng, other.sound)
     return agent, other, seen
 
 
-def write(out: Path, name: str, agent: Side, other: Side | None, seen: bool) -> dict[str, object]:
+def write(
+    out: Path, name: str, agent: Side, other: Side | None, seen: bool, mood: Mood
+) -> dict[str, object]:
     """The files of an item; returns its row of dyads.csv."""
     values = agent.values.copy()
     values[:, EXPRESSION] = np.clip(values[:, EXPRESSION], 0, 1)
     Motion(values).save(out / f"{name}.agent.npz")
+    controls = np.concatenate([mood.vector, measure_style(values), [1.0]])
+    np.save(out / f"{name}.controls.npy", controls.astype(np.float32))
     Waveform(agent.sound.astype(np.float32)).save(out / f"{name}.agent.wav")
     np.save(out / f"{name}.weight.npy", agent.weight.astype(np.float16))
     if other is not None:
@@ -429,14 +487,15 @@ def main() -> None:
     rows = []
     for index in range(options.count):
         rng = np.random.default_rng((options.seed, index))
-        agent, other, seen = converse(rng, sources, int(options.seconds * FPS))
-        rows.append(write(options.out, f"dyad{index:04d}", agent, other, seen))
+        mood = draw_mood(rng)
+        agent, other, seen = converse(rng, sources, int(options.seconds * FPS), mood)
+        rows.append(write(options.out, f"dyad{index:04d}", agent, other, seen, mood))
     for index, (kind, talk) in enumerate(sources.recordings):
         side = empty(talk.frames)
         side.sound[:] = talk.samples
         assert talk.values is not None and talk.weight is not None
         side.values, side.weight = talk.values.copy(), np.tile(talk.weight, (talk.frames, 1))
-        rows.append(write(options.out, f"real{index:04d}_{kind}", side, None, False))
+        rows.append(write(options.out, f"real{index:04d}_{kind}", side, None, False, Mood()))
     with (options.out / "dyads.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, ["name", "frames", "interlocutor", "seen"])
         writer.writeheader()

@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """Train the motion generator by flow matching on conversations.
 
-    scripts/train_motion.py --data DYADS --out DIR [--minutes 30] [--tiny]
+    scripts/train_motion.py --data DYADS --out DIR [--speech VOICES] [--minutes 60] [--tiny]
 
-DYADS is a folder as scripts/make_dyads.py writes it. Speech features come from the embedded
-speech encoder and are kept in DIR. A run that was stopped goes on from DIR/checkpoint.pt.
+DYADS is a folder as scripts/make_dyads.py writes it. VOICES (scripts/prepare_speech.py) has voices
+without a face but with phoneme times: of these the network learns when lips are shut. Speech
+features come from the embedded speech encoder. A stopped run goes on from DIR/checkpoint.pt.
 `--tiny` makes its own data and small networks and takes half a minute: a check of the machinery.
 """
 
 import argparse
 import csv
+import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,27 +29,41 @@ from audio2motion.model import CHUNK, ModelConfig, MotionNetwork, correlate
 from audio2motion.speech import SpeechConfig, SpeechEncoder, SpeechFeatures
 from motion2video.flow import interpolate
 from motion2video.geometry import FaceBasis
-from motion2video.motion import DETAIL, EXPRESSION, MOTION_DIM, ROTATION, Motion, channel_index
+from motion2video.motion import (
+    DETAIL,
+    EXPRESSION,
+    FPS,
+    MOTION_DIM,
+    ROTATION,
+    Motion,
+    channel_index,
+)
 from scripts.training import LoopConfig, lip_aperture, run
-from weights.tensors import save_safetensors
+from weights.tensors import read_safetensors, save_safetensors
 
 FRAMES = 100
 DROP = {"agent": 0.1, "interlocutor": 0.15, "interlocutor_motion": 0.3, "controls": 0.3}
 BLIND = 0.12
 HISTORY_NOISE = 0.25
 SMOOTHNESS = 0.5
-APERTURE = 3.0
+APERTURE, SHUT = 3.0, 1.0
+VOICE_SECONDS, FACELESS = 20, 0.4
 
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """One conversation as tensors; `seen` is the interlocutor's motion with validity, or None."""
+    """One conversation as tensors; `seen` is the interlocutor's motion with validity, or None;
+    `controls` [21] as in Controls.vector. An item without a face has weight 0 and `shut` [T], 1
+    where the lips must touch.
+    """
 
     agent: SpeechFeatures
     interlocutor: SpeechFeatures | None
     values: Tensor
     weight: Tensor
     seen: Tensor | None
+    controls: Tensor
+    shut: Tensor | None = None
 
 
 def features_of(encoder: SpeechEncoder, samples: np.ndarray, frames: int) -> SpeechFeatures:
@@ -84,8 +100,48 @@ def load_items(data: Path, encoder: SpeechEncoder) -> list[Item]:
                 torch.from_numpy(motion.values),
                 torch.from_numpy(np.load(data / f"{name}.weight.npy").astype(np.float32)),
                 seen,
+                torch.from_numpy(np.load(data / f"{name}.controls.npy")),
             )
         )
+    return items
+
+
+def shut_frames(phones: list, frames: int) -> np.ndarray:
+    """[frames] 1 where p, b or m keep the lips together: to the end for m, else until the burst."""
+    out = np.zeros(frames, np.float32)
+    for symbol, start, end in phones:
+        if symbol[:1] in ("p", "b", "m"):
+            last = end if symbol[0] == "m" else start + 0.65 * (end - start)
+            middles = np.nonzero((np.arange(frames) + 0.5) / FPS > start)[0]
+            held = middles[(middles + 0.5) / FPS < last]
+            out[held if len(held) else middles[:1]] = 1
+    return out
+
+
+@torch.inference_mode()
+def load_voices(speech: Path, encoder: SpeechEncoder) -> list[Item]:
+    """Voices with phoneme times and no face, each about VOICE_SECONDS of one speaker."""
+    phones = json.loads((speech / "phones.json").read_text())
+    items, sounds, shut = [], [], []
+    for name in sorted(phones):
+        sound = Waveform.load(speech / f"{name}.wav").samples
+        frames = len(sound) // SAMPLES_PER_FRAME
+        sounds.append(sound[: frames * SAMPLES_PER_FRAME])
+        shut.append(shut_frames(phones[name], frames))
+        total = sum(map(len, shut))
+        if total > VOICE_SECONDS * FPS:
+            items.append(
+                Item(
+                    features_of(encoder, np.concatenate(sounds), total),
+                    None,
+                    torch.zeros(total, MOTION_DIM),
+                    torch.zeros(total, MOTION_DIM),
+                    None,
+                    torch.zeros(CONTROL_DIM),
+                    torch.from_numpy(np.concatenate(shut)),
+                )
+            )
+            sounds, shut = [], []
     return items
 
 
@@ -105,18 +161,39 @@ def tiny_items(encoder: SpeechEncoder) -> list[Item]:
         values[:, channel_index("browInnerUp")] = 0.3 * (1 - on)
         agent, other = (features_of(encoder, s, len(on)) for s in sounds)
         items.append(
-            Item(agent, other, torch.from_numpy(values), torch.ones(len(on), MOTION_DIM), None)
+            Item(
+                agent,
+                other,
+                torch.from_numpy(values),
+                torch.ones(len(on), MOTION_DIM),
+                None,
+                torch.zeros(CONTROL_DIM),
+            )
         )
     return items
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """FRAMES frames each of several conversations; motion is z-scored."""
+    """FRAMES frames each of several conversations; motion is z-scored. `shut` [b, t] is 1 where
+    lips must touch in items without a face (`faceless` [b]).
+    """
 
     values: Tensor
     weight: Tensor
     condition: Condition
+    shut: Tensor
+    faceless: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+        return Batch(
+            self.values.to(device),
+            self.weight.to(device),
+            self.condition.to(device),
+            self.shut.to(device),
+            self.faceless.to(device),
+        )
 
 
 def cut(item: Item, start: int, count: int, network: MotionNetwork) -> Batch:
@@ -139,20 +216,29 @@ def cut(item: Item, start: int, count: int, network: MotionNetwork) -> Batch:
         present[:, 2] = 0
     else:
         seen = item.seen[here].float()
-        motion = torch.cat([network.normalise(seen[:, :-1]) * seen[:, -1:], seen[:, -1:]], 1)
+        theirs = (seen[:, :-1] - network.mean.cpu()) / network.std.cpu()
+        motion = torch.cat([theirs * seen[:, -1:], seen[:, -1:]], 1)
         present[:, 2] = seen[:, -1]
     condition = Condition(
-        agent[None], sound[None], motion[None], torch.zeros(1, count, CONTROL_DIM), present[None]
+        agent[None], sound[None], motion[None], item.controls.expand(1, count, -1), present[None]
     )
-    values = network.normalise(item.values[here])
-    return Batch(values[None], item.weight[None, here], condition)
+    faceless = item.shut is not None
+    values = (item.values[here] - network.mean.cpu()) / network.std.cpu()
+    shut = item.shut[here] if item.shut is not None else torch.zeros(count)
+    return Batch(
+        values[None] * (not faceless),
+        item.weight[None, here],
+        condition,
+        shut[None],
+        torch.tensor([faceless]),
+    )
 
 
 def draw(items: list[Item], network: MotionNetwork, step: int, size: int, seed: int) -> Batch:
     """The batch of a step: a function of (seed, step)."""
     rng = np.random.default_rng((seed, step))
     long = [i for i in items if len(i.values) > FRAMES]
-    share = np.array([len(i.values) for i in long], float)
+    share = np.array([len(i.values) * (1 if i.shut is None else FACELESS) for i in long], float)
     parts = []
     for index in rng.choice(len(long), size, p=share / share.sum()):
         item = long[index]
@@ -162,14 +248,17 @@ def draw(items: list[Item], network: MotionNetwork, step: int, size: int, seed: 
         torch.cat([p.values for p in parts]),
         torch.cat([p.weight for p in parts]),
         Condition.stack([p.condition for p in parts]),
+        torch.cat([p.shut for p in parts]),
+        torch.cat([p.faceless for p in parts]),
     )
 
 
-def drop_inputs(condition: Condition) -> Condition:
-    """Take away inputs at random, each for a whole sequence."""
-    present = condition.present
+def drop_inputs(batch: Batch) -> Condition:
+    """Take away inputs at random, each for a whole sequence; never the voice without a face."""
+    condition, present = batch.condition, batch.condition.present
     keep = torch.rand(len(present), 1, 4, device=present.device)
     keep = (keep > torch.tensor(list(DROP.values()), device=present.device)).float()
+    keep[:, :, 0] = torch.maximum(keep[:, :, 0], batch.faceless[:, None].float())
     return Condition(
         condition.agent,
         condition.interlocutor,
@@ -183,6 +272,7 @@ class Objective:
     """The flow-matching loss of a batch, as an error of the clean estimate."""
 
     def __init__(self, network: MotionNetwork, aperture: Tensor) -> None:
+        """`aperture` [90] is how the gap of the lips grows with every channel."""
         self.network = network
         self.channels = torch.ones(MOTION_DIM)
         self.channels[list(SPEECH_CHANNELS)] = 1.5
@@ -190,37 +280,51 @@ class Objective:
         self.channels[DETAIL] = 0.7
         self.channels[ROTATION] = 3.0
         self.channels[0] = 0.0
-        self.aperture = aperture
+        self.opening = network.std * aperture
+        scale = self.opening.norm()
+        self.opening, self.rest = self.opening / scale, (network.mean @ aperture) / scale
 
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        """Loss and its parts. Each chunk has its own flow time."""
+        """Loss and its parts. Each chunk has its own flow time; an item without a face is asked
+        at t = 0 and without a past, where all there is comes from the voice.
+        """
         network, x_1 = self.network, batch.values
         size, count = x_1.shape[:2]
-        noise = torch.randn(size, count // CHUNK, CHUNK, MOTION_DIM)
+        device = x_1.device
+        self.channels, self.opening = self.channels.to(device), self.opening.to(device)
+        noise = torch.randn(size, count // CHUNK, CHUNK, MOTION_DIM, device=device)
         noise = correlate(noise, network.config.noise_correlation).flatten(1, 2)
-        t = torch.sigmoid(torch.randn(size, count // CHUNK) * 1.2 - 0.3)
+        t = torch.sigmoid(torch.randn(size, count // CHUNK, device=device) * 1.2 - 0.3)
         t = torch.where(torch.rand_like(t) < 0.15, torch.zeros_like(t), t)
-        t = t.repeat_interleave(CHUNK, 1)
+        t = t.repeat_interleave(CHUNK, 1) * ~batch.faceless[:, None]
         x_t = interpolate(noise.flatten(0, 1), x_1.flatten(0, 1), t.flatten()).unflatten(
             0, (size, -1)
         )
-        level = torch.rand(size, 1, 1) * HISTORY_NOISE
+        level = torch.rand(size, 1, 1, device=device) * HISTORY_NOISE
         past = x_1 + level * torch.randn_like(x_1)
-        blind = torch.rand(size) < BLIND
-        embedded = network.embed(drop_inputs(batch.condition))
-        embedded_past = network.embed(drop_inputs(batch.condition))
+        blind = (torch.rand(size, device=device) < BLIND) | batch.faceless
+        embedded = network.embed(drop_inputs(batch))
+        embedded_past = network.embed(drop_inputs(batch))
         guess = network.clean_estimate(x_t, t, past, embedded, embedded_past, blind)
-        error = guess - x_1
-        importance = 1 / (1 - t).clamp(min=0.3)
+        parts = self._parts(guess, batch, 1 / (1 - t).clamp(min=0.3))
+        total = parts["flow"] + SMOOTHNESS * parts["smooth"] + APERTURE * parts["aperture"]
+        total = total + SHUT * parts["shut"]
+        return total, {name: value.item() for name, value in parts.items()}
+
+    def _parts(self, guess: Tensor, batch: Batch, importance: Tensor) -> dict[str, Tensor]:
+        """The terms of the loss, each a mean over what is known."""
+        error = guess - batch.values
         weight = batch.weight * self.channels * importance[..., None]
-        plain = (error.square() * weight).sum() / weight.sum()
         change = error.diff(dim=1).square() * weight[:, 1:]
-        smooth = change.sum() / weight[:, 1:].sum()
         known = batch.weight[..., DETAIL].amin(-1) * importance
-        gap = ((error * network.std) @ self.aperture).square()
-        gap = (gap * known).sum() / known.sum().clamp(min=1)
-        total = plain + SMOOTHNESS * smooth + APERTURE * gap
-        return total, {"flow": plain.item(), "smooth": smooth.item(), "aperture": gap.item()}
+        gap = (error @ self.opening).square()
+        open_lips = (guess @ self.opening + self.rest.to(guess.device)).clamp(min=0).square()
+        return {
+            "flow": (error.square() * weight).sum() / weight.sum().clamp(min=1),
+            "smooth": change.sum() / weight[:, 1:].sum().clamp(min=1),
+            "aperture": (gap * known).sum() / known.sum().clamp(min=1),
+            "shut": (open_lips * batch.shut).sum() / batch.shut.sum().clamp(min=1),
+        }
 
 
 def set_statistics(network: MotionNetwork, items: list[Item]) -> None:
@@ -235,11 +339,25 @@ def set_statistics(network: MotionNetwork, items: list[Item]) -> None:
     network.std.copy_(torch.maximum(std.sqrt(), floor))
 
 
+def go_on_from(network: MotionNetwork, path: Path) -> None:
+    """Take over what fits from a weights file, its statistics too: all but what hears the voices,
+    whose features may be others.
+    """
+    tensors, _ = read_safetensors(path)
+    state = network.state_dict()
+    heard = [f"condition.project.{i}.weight" for i in (0, 1, 3)]
+    for name, value in tensors.items():
+        if name not in heard and state[name].shape == value.shape:
+            state[name].copy_(torch.from_numpy(value.astype(np.float32)))
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--speech", type=Path, help="voices with phoneme times")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="weights file of a generator to go on from")
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--batch", type=int, default=16)
@@ -266,22 +384,26 @@ def main() -> None:
         encoder = SpeechEncoder.load()
         config = ModelConfig(speech_features=encoder.config.features)
         items = load_items(options.data, encoder)
+        if options.speech is not None:
+            items += load_voices(options.speech, encoder)
         aperture = lip_aperture(FaceBasis.load())
     network = MotionNetwork(config)
     set_statistics(network, items)
-    aperture = aperture / (network.std * aperture).norm()
+    if options.start:
+        go_on_from(network, options.start)
     print(f"{len(items)} conversations, {sum(len(i.values) for i in items) / 1500:.1f} minutes")
     objective = Objective(network, aperture)
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        return objective(draw(items, network, step, options.batch, options.seed))
+        batch = draw(items, network, step, options.batch, options.seed)
+        return objective(batch.to(network.mean.device))
 
     def export(state: dict[str, Tensor], steps: int, minutes: float) -> None:
         tensors = {k: v.half().numpy() for k, v in state.items()}
         header = {
             "model": asdict(config),
             "trained": {"steps": steps, "minutes": minutes},
-            "controls_trained": False,  # no conversation here was made under a control
+            "controls_trained": True,
         }
         save_safetensors(options.out / "motion_generator.safetensors", tensors, header)
 

@@ -2,13 +2,14 @@
 
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from app.output import check_output
 from app.rate import resampled
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from motion2video.renderer import Renderer
 
 Frames = Iterator[UInt8[np.ndarray, "H W 3"]]
+Watch = Callable[[Float[np.ndarray, "90"], UInt8[np.ndarray, "H W 3"]], None]
+"""Called with each frame as it is made, and the row of motion, at the video's rate, it shows."""
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
 _MOTION_CHUNK = 5
 
@@ -104,8 +107,12 @@ class Avatar:
         out: Source,
         progress: Progress | None = None,
         notify: Notify | None = None,
+        watch: Watch | None = None,
     ) -> RenderResult:
-        """As `animate`, for a request that is there already."""
+        """As `animate`, for a request that is there already.
+
+        What `progress` or `watch` raise ends the work, and nothing is written.
+        """
         from motion2video.video import VideoWriter
 
         started = time.perf_counter()
@@ -116,7 +123,9 @@ class Avatar:
         height, width = shot.portrait.image.shape[:2]
         if out.exists():
             _both(notices.append, notify)(f"{out} was there already and is replaced")
-        sound, drawing = shot.sound, time.perf_counter()
+        sound, drawing, rows = shot.sound, time.perf_counter(), deque[np.ndarray]()
+        if watch is not None:
+            shot = replace(shot, motions=_noted(shot.motions, rows))
         with VideoWriter(
             out,
             size=(width, height),
@@ -126,6 +135,8 @@ class Avatar:
         ) as writer:
             for frame in self._draw(shot, request.seed):
                 writer.write(frame[None])
+                if watch is not None:
+                    watch(rows.popleft(), frame)
                 if progress is not None:
                     progress("rendering", writer.frames, shot.frames)
         ended, done, rate = time.perf_counter(), writer.frames, float(writer.rate)
@@ -243,6 +254,13 @@ def _load_motion(source: Source | Motion) -> Motion:
     if not len(motion):
         raise MotionError("got a motion without frames; wanted at least one")
     return motion
+
+
+def _noted(motions: Iterable[Motion], rows: deque[np.ndarray]) -> Iterator[Motion]:
+    """The same motions; their rows wait in `rows` until their frames are there."""
+    for motion in motions:
+        rows.extend(motion.values)
+        yield motion
 
 
 def _cut(motion: Motion) -> Iterator[Motion]:

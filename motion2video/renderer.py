@@ -9,6 +9,7 @@ noise is fixed for a clip and every frame is computed by itself, so any cut of t
 the same frames, bit for bit on one device.
 """
 
+import copy
 import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -182,6 +183,12 @@ class Renderer:
         denoiser = Denoiser(DenoiserConfig.from_dict(values), compute.attention)
         denoiser.load_state_dict(_as_float(tensors))
         return Renderer(config or RenderConfig(), compute, FaceBasis.load(), autoencoder, denoiser)
+
+    def draft(self) -> "Renderer":
+        """The same networks and threads, but only the warp is drawn (`steps` 0)."""
+        other = copy.copy(self)
+        other.config = dataclasses.replace(self.config, steps=0)
+        return other
 
     # -- the stream ------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ Heavy parts are imported inside the commands, so that `visavis --help` answers a
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +13,11 @@ from typing import Annotated
 import typer
 
 from app import options as o
+from app.control_options import with_controls
 from app.output import check_output
-from app.request import ComputeFields, MotionRequest, RenderRequest
+from app.request import ComputeFields, ControlFields, MotionRequest, RenderRequest
 from app.shell import DEBUG, own_process, print_result, run
+from audio2motion.gestures import Gesture
 from motion2video.motion import FPS, Motion
 from weights.errors import WeightsError
 
@@ -41,11 +44,11 @@ def visavis(
 
 
 @commands.command()
+@with_controls
 def demo(
+    controls: ControlFields,
     out: o.DemoOut = None,
     portrait: o.DemoPortrait = None,
-    emotion: o.Emotion = RenderRequest.emotion,
-    expressivity: o.Expressivity = RenderRequest.expressivity,
     seed: o.Seed = RenderRequest.seed,
     size: o.Size = RenderRequest.size,
     fps: o.Fps = RenderRequest.fps,
@@ -54,25 +57,28 @@ def demo(
     as_json: o.AsJson = False,
 ) -> None:
     """Make demo.mp4: the embedded photo in a short conversation."""
-    from app.demo import DEFAULT_PORTRAIT, conversation, default_output
+    from app.demo import DEFAULT_PORTRAIT, default_output, play
 
-    agent, interlocutor = conversation()
+    agent, interlocutor, transcript = play()
+    if controls.get("transcript") is None:
+        controls["transcript"] = transcript
     request = RenderRequest(
         portrait=portrait or DEFAULT_PORTRAIT,
         agent_audio=agent,
         interlocutor_audio=interlocutor,
-        emotion=emotion,
-        expressivity=expressivity,
         seed=seed,
         size=size,
         fps=fps,
         mix="both",
+        **controls,
     )
     _render(request, out or default_output(), device, o.DETECTOR, steps, {}, as_json)
 
 
 @commands.command()
+@with_controls
 def render(
+    controls: ControlFields,
     portrait: o.Portrait,
     out: o.VideoOut,
     agent_audio: o.AgentAudio = None,
@@ -81,8 +87,6 @@ def render(
     text: o.Text = None,
     voice: o.Voice = RenderRequest.voice,
     motion: o.MotionFile = None,
-    emotion: o.Emotion = RenderRequest.emotion,
-    expressivity: o.Expressivity = RenderRequest.expressivity,
     seed: o.Seed = RenderRequest.seed,
     size: o.Size = RenderRequest.size,
     fps: o.Fps = RenderRequest.fps,
@@ -107,14 +111,13 @@ def render(
         text=text,
         voice=voice,
         motion=motion,
-        emotion=emotion,
-        expressivity=expressivity,
         seed=seed,
         size=size,
         fps=fps,
         face=face,
         crop=crop,
         mix=mix,
+        **controls,
     )
     compute = ComputeFields(
         backend=backend, precision=precision, threads=threads, attention=attention
@@ -167,21 +170,22 @@ def track(
 
 
 @commands.command()
+@with_controls
 def motion(
+    controls: ControlFields,
     out: o.MotionOut,
     agent_audio: o.AgentAudio = None,
     interlocutor_audio: o.InterlocutorAudio = None,
     interlocutor_video: o.InterlocutorVideo = None,
     text: o.Text = None,
     voice: o.Voice = MotionRequest.voice,
-    emotion: o.Emotion = MotionRequest.emotion,
-    expressivity: o.Expressivity = MotionRequest.expressivity,
     seed: o.Seed = MotionRequest.seed,
     detector: o.Detector = o.DETECTOR,
     device: o.Device = o.DEVICE,
     as_json: o.AsJson = False,
 ) -> None:
     """Turn voices into a motion file, for `visavis render --motion` or an editor."""
+    from app.direction import direct
     from app.pipeline import make_motion
     from app.progress import Reporter
     from app.tracking import track_video
@@ -196,26 +200,27 @@ def motion(
         interlocutor_video=interlocutor_video,
         text=text,
         voice=voice,
-        emotion=emotion,
-        expressivity=expressivity,
         seed=seed,
+        **controls,
     )
     check_output(out, o.MOTION_SUFFIXES, request.inputs)
     reporter = Reporter()
     with reporter.progress() as progress:
-        voices = hear(
-            request,
-            lambda path: track_video(
-                path, FaceTracker.load(detector), FPS, "largest", reporter.notify, progress
-            ),
-            reporter.notify,
-        )
+
+        def track(path: Path) -> Motion:
+            tracker = FaceTracker.load(detector)
+            return track_video(path, tracker, FPS, "largest", reporter.notify, progress)
+
+        voices = hear(request, track, reporter.notify)
+        directed = direct(request, voices, track, reporter.notify)
         generator = MotionGenerator.load(device=pick_device(device))
-        made = make_motion(request, voices, generator, reporter.notify)
-    _save_motion(made, out, as_json)
+        made = make_motion(request, voices, generator, reporter.notify, directed)
+    _save_motion(made, out, as_json, directed.gestures)
 
 
-def _save_motion(motion: Motion, out: Path, as_json: bool) -> None:
+def _save_motion(
+    motion: Motion, out: Path, as_json: bool, gestures: tuple[Gesture, ...] = ()
+) -> None:
     motion.save(out)
     seen = int(motion.mask.sum())
     result = {
@@ -224,6 +229,7 @@ def _save_motion(motion: Motion, out: Path, as_json: bool) -> None:
         "fps": motion.fps,
         "seconds": motion.seconds,
         "valid_frames": seen,
+        "gestures": [asdict(gesture) for gesture in gestures],
     }
     text = f"{out}: {motion.seconds:.2f} s of motion ({len(motion)} frames at {motion.fps:g} fps)"
     print_result(result, text, as_json)

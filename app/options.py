@@ -37,17 +37,6 @@ MotionFile = Annotated[
     Path | None,
     Option("--motion", help="Motion file (.npz) that drives the face; audio is then only heard."),
 ]
-Emotion = Annotated[
-    str,
-    Option(
-        "--emotion",
-        help="neutral, happiness, sadness, anger, fear, disgust, surprise or contempt.",
-    ),
-]
-Expressivity = Annotated[
-    float,
-    Option("--expressivity", help="How much the face moves: 0 (blinks, lips in sync) to 2."),
-]
 Seed = Annotated[int, Option("--seed", help="Another seed, another take; the same, the same.")]
 Size = Annotated[int, Option("--size", help="Longer side of the video in pixels, at most.")]
 Fps = Annotated[float, Option("--fps", help="Frames a second of the video.")]

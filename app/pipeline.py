@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from app.direction import direct
 from app.output import check_output
 from app.rate import resampled
 from app.request import (
@@ -27,10 +28,12 @@ from app.result import RenderResult, peak_memory_mb, used_weights, versions
 from app.tracking import track_video
 from app.voices import Track, Voices, hear, load_sound
 from audio2motion.audio import SAMPLE_RATE, Sound, Waveform
+from audio2motion.gestures import Gesture
 from motion2video.motion import FPS, Motion
 from weights.errors import MotionError
 
 if TYPE_CHECKING:
+    from audio2motion.controls import Controls
     from audio2motion.generator import MotionGenerator
     from motion2video.face import FaceTracker
     from motion2video.portrait import Portrait
@@ -45,12 +48,13 @@ _MOTION_CHUNK = 5
 
 @dataclass(frozen=True, eq=False)
 class _Shot:
-    """What a request comes to: `frames` frames of `portrait`, moved by `motions` at `fps`."""
+    """What a request comes to: `frames` frames of `portrait`, moved by `motions`."""
 
     portrait: "Portrait"
     motions: Iterator[Motion]
     frames: int
     sound: Sound | None
+    gestures: tuple[Gesture, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +155,7 @@ class Avatar:
             size=(width, height),
             seed=request.seed,
             face_box=shot.portrait.face.box,
+            gestures=shot.gestures,
             notices=tuple(notices),
             settings={**request.describe(), **self._settings},
             weights=used_weights(),
@@ -169,8 +174,10 @@ class Avatar:
     def motion(self, *, notify: Notify | None = None, **fields: Unpack[MotionFields]) -> Motion:
         """The agent's motion at 25 fps; the keywords are the fields of MotionRequest."""
         request, notify = MotionRequest(**fields), _both(notify)
-        voices = hear(request, self._tracked(notify, None), notify)
-        return make_motion(request, voices, self.generator, notify)
+        track = self._tracked(notify, None)
+        voices = hear(request, track, notify)
+        controls = direct(request, voices, track, notify)
+        return make_motion(request, voices, self.generator, notify, controls)
 
     @property
     def _settings(self) -> dict[str, Any]:
@@ -206,9 +213,10 @@ class Avatar:
                     f"the sound lasts {sound.seconds:.2f} s and the motion {motion.seconds:.2f} s:"
                     f" the sound is {done}"
                 )
-            parts, seconds = iter([motion]), motion.seconds
+            parts, seconds, gestures = iter([motion]), motion.seconds, ()
         else:
-            voices = hear(request, self._tracked(notify, progress), notify)
+            track = self._tracked(notify, progress)
+            voices = hear(request, track, notify)
             for notice in voices.notices:
                 notify(notice)
             sound = voices.mixed(both) or Waveform.silence(0.0)
@@ -216,9 +224,15 @@ class Avatar:
                 notify(
                     "the agent says nothing, so the video is silent (mix both to hear the other)"
                 )
-            parts, seconds = stream_motion(request, voices, self.generator), voices.frames / FPS
+            controls = direct(request, voices, track, notify)
+            parts, seconds = (
+                stream_motion(request, voices, self.generator, controls),
+                voices.frames / FPS,
+            )
+            gestures = controls.gestures
         rate = float(exact_rate(request.fps))
-        return _Shot(portrait, resampled(parts, rate), max(1, round(seconds * rate)), sound)
+        frames = max(1, round(seconds * rate))
+        return _Shot(portrait, resampled(parts, rate), frames, sound, gestures)
 
     def _draw(self, shot: _Shot, seed: int) -> Frames:
         small = (part for motion in shot.motions for part in _cut(motion))
@@ -229,24 +243,34 @@ class Avatar:
 
 
 def stream_motion(
-    request: MotionRequest, voices: Voices, generator: "MotionGenerator"
+    request: MotionRequest,
+    voices: Voices,
+    generator: "MotionGenerator",
+    controls: "Controls",
 ) -> Iterator[Motion]:
-    """The agent's motion at 25 fps, piece by piece, exactly `voices.frames` frames in all."""
+    """The agent's motion at 25 fps, piece by piece, exactly `voices.frames` frames in all.
+
+    `controls` are what app.direction.direct makes of the request.
+    """
     return generator.stream(
         voices.dyads(generator.frame_size),
         seed=request.seed,
-        controls=request.controls,
+        controls=controls,
         interlocutor_motion=voices.seen(voices.frames),
     )
 
 
 def make_motion(
-    request: MotionRequest, voices: Voices, generator: "MotionGenerator", notify: Notify
+    request: MotionRequest,
+    voices: Voices,
+    generator: "MotionGenerator",
+    notify: Notify,
+    controls: "Controls",
 ) -> Motion:
     """The agent's whole motion at 25 fps."""
     for notice in voices.notices:
         notify(notice)
-    return Motion.concat(list(stream_motion(request, voices, generator)))
+    return Motion.concat(list(stream_motion(request, voices, generator, controls)))
 
 
 def _load_motion(source: Source | Motion) -> Motion:

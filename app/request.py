@@ -1,8 +1,8 @@
 """What a render takes: one frozen value, whose defaults the command line and Python share."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
@@ -10,12 +10,14 @@ import numpy as np
 from jaxtyping import UInt8
 
 from audio2motion.audio import Waveform
+from audio2motion.gestures import Gesture
+from audio2motion.transcript import Transcript
 from motion2video.motion import FPS, Motion
 from motion2video.video import exact_rate
 from weights.errors import InputError
 
 if TYPE_CHECKING:
-    from audio2motion.condition import Controls
+    from audio2motion.controls import Controls
 
 Source = str | os.PathLike[str]
 """Where a file is."""
@@ -33,7 +35,25 @@ Attention = Literal["sdpa", "xformers"]
 MIN_SIZE, MAX_SIZE = 64, 4096
 
 
-class MotionFields(TypedDict, total=False):
+class ControlFields(TypedDict, total=False):
+    """The fields of MotionRequest that say how the face moves, as keywords."""
+
+    emotion: str
+    intensity: float
+    valence: float | None
+    arousal: float | None
+    expressivity: float
+    regions: Mapping[str, float] | None
+    gaze: str | tuple[float, float] | None
+    style: str | tuple[float, ...] | None
+    style_clip: Source | Motion | None
+    gestures: Sequence[str | Gesture] | None
+    gesture_file: Source | None
+    transcript: Source | Transcript | None
+    auto_gestures: bool
+
+
+class MotionFields(ControlFields, total=False):
     """The fields of MotionRequest as keywords; a test keeps the two the same."""
 
     agent_audio: Source | Waveform | None
@@ -41,8 +61,6 @@ class MotionFields(TypedDict, total=False):
     voice: str
     interlocutor_audio: Source | Waveform | None
     interlocutor_video: Source | None
-    emotion: str
-    expressivity: float
     seed: int
 
 
@@ -75,6 +93,13 @@ class MotionRequest:
     The agent's voice is a recording or a `text` that espeak-ng speaks with `voice`. The
     interlocutor is heard (`interlocutor_audio`), seen (`interlocutor_video`, whose sound is
     heard unless there is an audio), both or neither.
+
+    `emotion` with its `intensity`, or `valence` and `arousal`; `expressivity` 0..2, and for a part
+    of the face in `regions` ({"head": 0.5}); `gaze` is (right, up) in degrees, a text "10,-5", or
+    "camera"; `style` one of STYLES, or `style_clip`, a motion or video whose style is followed.
+    `gestures` are placed as "nod@3.2" or Gesture, and in a `gesture_file` (see timeline.py). Others
+    are found in the `text`, or in the `transcript` of the agent's recording, unless
+    `auto_gestures` is off.
     """
 
     agent_audio: Source | Waveform | None = None
@@ -83,7 +108,18 @@ class MotionRequest:
     interlocutor_audio: Source | Waveform | None = None
     interlocutor_video: Source | None = None
     emotion: str = "neutral"
+    intensity: float = 1.0
+    valence: float | None = None
+    arousal: float | None = None
     expressivity: float = 1.0
+    regions: Mapping[str, float] | None = None
+    gaze: str | tuple[float, float] | None = None
+    style: str | tuple[float, ...] | None = None
+    style_clip: Source | Motion | None = None
+    gestures: Sequence[str | Gesture] | None = None
+    gesture_file: Source | None = None
+    transcript: Source | Transcript | None = None
+    auto_gestures: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -99,14 +135,36 @@ class MotionRequest:
             )
         if not 0 <= self.seed < 2**31:
             raise InputError(f"got the seed {self.seed}; wanted 0 to {2**31 - 1}")
+        if self.style is not None and self.style_clip is not None:
+            raise InputError("got both a style and a style clip; give one of them")
+        if self.transcript is not None and self.agent_audio is None:
+            raise InputError(
+                "got a transcript without a recording of the agent's voice; a transcript says what "
+                "is heard there"
+            )
         _ = self.controls
 
     @property
     def controls(self) -> "Controls":
-        """The generator's controls; raises InputError for an unknown emotion or bad scale."""
-        from audio2motion.condition import Controls
+        """The generator's controls, as far as they are known before a file is read; raises
+        InputError for values that cannot be used.
+        """
+        from audio2motion.controls import Controls, named_style, parse_gaze, regions_of
+        from audio2motion.timeline import parse_gesture
 
-        return Controls(emotion=self.emotion, expressivity=self.expressivity)
+        return Controls(
+            emotion=self.emotion,
+            intensity=self.intensity,
+            valence=self.valence,
+            arousal=self.arousal,
+            expressivity=self.expressivity,
+            regions=regions_of(self.regions or {}),
+            gaze=parse_gaze(self.gaze) if isinstance(self.gaze, str) else self.gaze,
+            style=named_style(self.style) if isinstance(self.style, str) else self.style,
+            gestures=tuple(
+                parse_gesture(g) if isinstance(g, str) else g for g in self.gestures or ()
+            ),
+        )
 
     @property
     def has_voice(self) -> bool:
@@ -172,7 +230,15 @@ class RenderRequest(MotionRequest):
             for name, given in (
                 ("an interlocutor's video", self.interlocutor_video is not None),
                 ("an emotion", self.emotion != type(self).emotion),
+                ("an intensity", self.intensity != type(self).intensity),
+                ("a valence", self.valence is not None),
+                ("an arousal", self.arousal is not None),
                 ("an expressivity", self.expressivity != type(self).expressivity),
+                ("an expressivity of regions", bool(self.regions)),
+                ("a gaze", self.gaze is not None),
+                ("a style", self.style is not None or self.style_clip is not None),
+                ("gestures", bool(self.gestures) or self.gesture_file is not None),
+                ("a transcript", self.transcript is not None),
             )
             if given
         ]
@@ -194,7 +260,10 @@ def require_choice(name: str, value: str, wanted: tuple[str, ...]) -> None:
         raise InputError(f"got the {name} {value!r}; wanted {' or '.join(wanted)}")
 
 
-_FILES = ("portrait", "agent_audio", "interlocutor_audio", "interlocutor_video", "motion")
+_FILES = (
+    *("portrait", "agent_audio", "interlocutor_audio", "interlocutor_video", "motion"),
+    *("style_clip", "gesture_file", "transcript"),
+)
 
 
 def _plain(value: object) -> Any:
@@ -206,4 +275,12 @@ def _plain(value: object) -> Any:
         return f"sound of {value.seconds:.3f} s"
     if isinstance(value, Motion):
         return f"motion of {len(value)} frames at {value.fps:g} fps"
+    if isinstance(value, Transcript):
+        return f"transcript of {len(value.text)} characters"
+    if isinstance(value, Gesture):
+        return asdict(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
     return value

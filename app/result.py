@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+from audio2motion.gestures import Gesture
 from weights import load_manifest
 
 PATH_ROLES = (
@@ -28,7 +29,8 @@ class RenderResult:
     `wall_seconds` how long the call took, `render_fps` frames a second of drawing and encoding,
     `peak_memory_mb` the most memory that the process has held so far (resident, 10^6 bytes),
     `face_box` where the face is, (x0, y0, x1, y1) in pixels of the video's first frame,
-    `weights` role to SHA-256.
+    `gestures` all that were placed or found in the agent's words, each of the latter with its
+    `source` there, `weights` role to SHA-256.
     """
 
     out: str
@@ -41,6 +43,7 @@ class RenderResult:
     size: tuple[int, int]
     seed: int
     face_box: tuple[float, float, float, float]
+    gestures: tuple[Gesture, ...]
     notices: tuple[str, ...]
     settings: dict[str, Any]
     weights: dict[str, str]

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from app.request import MotionRequest, Notify, Source
 from audio2motion.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Sound, Waveform
 from audio2motion.recording import Recording
+from audio2motion.transcript import Transcript
 from motion2video.motion import Motion
 
 Track = Callable[[Path], Motion]
@@ -19,11 +20,14 @@ Track = Callable[[Path], Motion]
 
 @dataclass(frozen=True, eq=False)
 class Voices:
-    """Who is heard and seen: `agent` None when nobody speaks for the agent."""
+    """Who is heard and seen: `agent` None when nobody speaks for the agent; `transcript` is what
+    the agent says, where it was spoken here from a text.
+    """
 
     agent: Sound | None
     interlocutor: Sound | None
     interlocutor_motion: Motion | None = None
+    transcript: Transcript | None = None
 
     @property
     def _lengths(self) -> dict[str, int]:
@@ -46,6 +50,11 @@ class Voices:
     def frames(self) -> int:
         """Motion frames that the longest part reaches into."""
         return -(-self.samples // SAMPLES_PER_FRAME)
+
+    @property
+    def seconds(self) -> float:
+        """Length of the longest part."""
+        return self.samples / SAMPLE_RATE
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -111,7 +120,7 @@ def _read(voice: Sound | None, start: int, count: int) -> Waveform:
 
 def load_sound(request: MotionRequest) -> Voices:
     """The voices of a request as sound that is only heard: nobody needs to speak in it."""
-    return Voices(_agent(request), _load(request.interlocutor_audio))
+    return Voices(_agent(request)[0], _load(request.interlocutor_audio))
 
 
 def hear(request: MotionRequest, track: Track, notify: Notify) -> Voices:
@@ -122,7 +131,7 @@ def hear(request: MotionRequest, track: Track, notify: Notify) -> Voices:
     else.
     """
     request.require_voice()
-    agent = _agent(request)
+    agent, transcript = _agent(request)
     if agent is not None:
         hint = " (for an agent that only listens, give the interlocutor's audio alone)"
         agent.require_speech(_name(request.agent_audio, "the agent's audio") + hint)
@@ -139,16 +148,16 @@ def hear(request: MotionRequest, track: Track, notify: Notify) -> Voices:
         if agent is None and motion is None:
             interlocutor.require_speech(name)
         notify(f"nobody speaks in {name}: there is nothing to listen to")
-    return Voices(agent, interlocutor, motion)
+    return Voices(agent, interlocutor, motion, transcript)
 
 
-def _agent(request: MotionRequest) -> Sound | None:
-    """The agent's voice: read or spoken."""
+def _agent(request: MotionRequest) -> tuple[Sound | None, Transcript | None]:
+    """The agent's voice: read, or spoken and then with its words."""
     if request.text is not None:
-        from audio2motion.synthesis import synthesize
+        from audio2motion.synthesis import synthesize_transcript
 
-        return synthesize(request.text, request.voice)
-    return _load(request.agent_audio)
+        return synthesize_transcript(request.text, request.voice)
+    return _load(request.agent_audio), None
 
 
 def _load(source: Source | Waveform | None) -> Sound | None:

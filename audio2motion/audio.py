@@ -367,13 +367,13 @@ def speech_probability(waveform: Waveform) -> Float[np.ndarray, "T"]:
     return np.fromiter(_probabilities(waveform), np.float32)
 
 
-def speech_segments(waveform: Waveform) -> list[tuple[float, float]]:
+def speech_segments(sound: Sound) -> list[tuple[float, float]]:
     """(start, end) in seconds of the stretches in which somebody speaks, in order.
 
     A stretch begins when the probability reaches 0.5 and ends when it stays below 0.35 for
     200 ms; one shorter than 160 ms is not speech. Raises MediaError unless at 16 kHz.
     """
-    return list(_find_speech(waveform))
+    return list(_find_speech(sound))
 
 
 def _find_speech(sound: Sound) -> Iterator[tuple[float, float]]:

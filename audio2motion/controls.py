@@ -1,6 +1,7 @@
 """What a user asks of the agent: emotion, expressivity, gaze, style, gestures."""
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -40,7 +41,7 @@ EXPRESSIVE = (
 )
 _LIDS, _LOOKS = list(BLINK_CHANNELS), list(LOOK_CHANNELS)
 _WIDEST_AIM = 3.0
-"""How much farther than its target the gaze is sent at the most, to make up for low expressivity."""
+"""The gaze is sent this much farther than its target at the most, to make up for expressivity."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ class Controls:
 
 
 def parse_gaze(text: str) -> Aim:
-    """"camera" or "RIGHT,UP" in degrees. Raises InputError."""
+    """ "camera" or "RIGHT,UP" in degrees. Raises InputError."""
     if text.strip() == "camera":
         return (0.0, 0.0)
     try:
@@ -192,21 +193,28 @@ def parse_gaze(text: str) -> Aim:
     return right, up
 
 
-def parse_regions(texts: "list[str] | tuple[str, ...]") -> Regions:
-    """Regions from texts such as "head=0.5"; a later one replaces an earlier. Raises InputError."""
+def parse_regions(texts: Iterable[str]) -> dict[str, float]:
+    """Expressivity by region from texts such as "head=0.5"; of two for the same region the later
+    one counts. Raises InputError.
+    """
     found: dict[str, float] = {}
     for text in texts:
         region, _, value = text.partition("=")
         try:
-            if region not in REGIONS:
-                raise ValueError
-            found[region] = float(value)
+            found[region.strip()] = float(value)
         except ValueError:
             raise InputError(
-                f"got the region {text!r}; wanted REGION=EXPRESSIVITY with one of "
-                f"{', '.join(REGIONS)}, such as head=0.5"
+                f"got the region {text!r}; wanted REGION=EXPRESSIVITY, such as head=0.5"
             ) from None
-    return Regions(**found)
+    return found
+
+
+def regions_of(values: Mapping[str, float]) -> Regions:
+    """Regions from expressivity by name. Raises InputError for a name that is none."""
+    unknown = [name for name in values if name not in REGIONS]
+    if unknown:
+        raise InputError(f"there is no region {unknown[0]!r}; wanted one of {', '.join(REGIONS)}")
+    return Regions(**values)
 
 
 def named_style(name: str) -> Style:

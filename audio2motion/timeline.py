@@ -15,7 +15,6 @@ import json
 import math
 import os
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +62,6 @@ def load_timeline(path: str | os.PathLike[str]) -> tuple[Gesture, ...]:
     return tuple(
         _from_json(item, f"gesture {number} of {path}") for number, item in enumerate(items, 1)
     )
-
-
-def to_json(gestures: tuple[Gesture, ...]) -> list[dict[str, Any]]:
-    """Gestures as plain JSON values, which `load_timeline` reads again."""
-    return [asdict(g) | {"aim": list(g.aim)} for g in gestures]
 
 
 def read_text(path: Path, what: str) -> str:

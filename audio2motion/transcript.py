@@ -66,6 +66,15 @@ class Transcript:
         """
         return replace(self, words=tuple(_spread(self.text, split_words(self.text), segments)))
 
+    def followed_by(self, other: "Transcript", start: float) -> "Transcript":
+        """This one, a space, and another that begins at `start` seconds."""
+        text = f"{self.text} " if self.text else ""
+        moved = (
+            Word(w.first + len(text), w.last + len(text), w.start + start, w.end + start)
+            for w in other.words
+        )
+        return Transcript(text + other.text, (*self.words, *moved), self.language or other.language)
+
     def gestures(self) -> tuple[Gesture, ...]:
         """The gestures that its words ask for, in order, each with its source span."""
         language = (self.language or guess_language(self.text)).partition("-")[0]
@@ -199,7 +208,10 @@ def _meanings(transcript: Transcript, phrases: _Phrases) -> Iterator[tuple[float
             continue
         seen.add((tokens[match.first].clause, match.meaning))
         words = transcript.text[first.first : last.last]
-        yield max(0.0, first.start - LEAD_S), Span(first.first, last.last, words, match.meaning)
+        yield (
+            round(max(0.0, first.start - LEAD_S), 3),
+            Span(first.first, last.last, words, match.meaning),
+        )
 
 
 def _tokens(transcript: Transcript) -> list[_Token]:
@@ -269,15 +281,15 @@ def _without_collisions(
     """
 
     def end(gesture: Gesture) -> float:
-        return gesture.start + min(gesture.duration, longest) + GAP_S
+        # A smile is one long movement: cut short and begun again it would flicker.
+        most = LONGEST_S if gesture.kind == "smile" else longest
+        return gesture.start + min(gesture.duration, most) + GAP_S
 
     kept: list[Gesture] = []
     for gesture in wanted:
         others = [(o, o.end + GAP_S) for o in placed] + [(o, end(o)) for o in kept]
         if not any(
-            gesture.region == other.region
-            and gesture.start < until
-            and other.start < end(gesture)
+            gesture.region == other.region and gesture.start < until and other.start < end(gesture)
             for other, until in others
         ):
             kept.append(gesture)
@@ -291,7 +303,7 @@ def _shortened(gestures: Sequence[Gesture]) -> tuple[Gesture, ...]:
     for i, gesture in enumerate(ordered):
         following = [g.start for g in ordered[i + 1 :] if g.region == gesture.region]
         room = min(following, default=gesture.end + GAP_S) - GAP_S - gesture.start
-        result.append(replace(gesture, duration=min(gesture.duration, room)))
+        result.append(replace(gesture, duration=round(min(gesture.duration, room), 3)))
     return tuple(result)
 
 

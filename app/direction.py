@@ -1,0 +1,67 @@
+"""What the face shall do: from a request and what is heard to the generator's controls."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.request import MotionRequest, Notify, Source
+from app.voices import Track, Voices
+from audio2motion.audio import speech_segments
+from audio2motion.gestures import Gesture
+from audio2motion.style import Style, style_of
+from audio2motion.timeline import load_timeline
+from audio2motion.transcript import Transcript, merge
+from motion2video.motion import Motion
+
+if TYPE_CHECKING:
+    from audio2motion.controls import Controls
+
+
+def direct(request: MotionRequest, voices: Voices, track: Track, notify: Notify) -> "Controls":
+    """The controls of a request, with the style of its reference clip and with all gestures, in
+    order of time: those placed, those of its timeline, and those found in what the agent says.
+
+    Raises InputError for files that cannot be used, MotionError for a style clip that shows less
+    than a second of a face.
+    """
+    controls = request.controls
+    placed = controls.gestures
+    if request.gesture_file is not None:
+        placed += load_timeline(request.gesture_file)
+    transcript = _transcript(request, voices, notify)
+    found = transcript.gestures() if transcript is not None and request.auto_gestures else ()
+    gestures = merge(found, placed)
+    _tell_late(gestures, voices.seconds, notify)
+    if request.style_clip is not None:
+        controls = replace(controls, style=_style(request.style_clip, track))
+    return replace(controls, gestures=gestures)
+
+
+def _transcript(request: MotionRequest, voices: Voices, notify: Notify) -> Transcript | None:
+    """What the agent says, with times; None when it is not known."""
+    given = request.transcript
+    if given is None:
+        return voices.transcript
+    transcript = given if isinstance(given, Transcript) else Transcript.load(given)
+    if transcript.timed or voices.agent is None:
+        return transcript
+    name = "the transcript" if isinstance(given, Transcript) else str(given)
+    notify(
+        f"{name} has no times: its words are spread over the time in which the agent speaks, and "
+        "gestures found in it may come early or late"
+    )
+    return transcript.spread(speech_segments(voices.agent))
+
+
+def _style(clip: Source | Motion, track: Track) -> Style:
+    """The style of a motion, a motion file or the person in a video."""
+    if isinstance(clip, Motion):
+        return style_of(clip)
+    path = Path(clip)
+    return style_of(Motion.load(path) if path.suffix.lower() == ".npz" else track(path))
+
+
+def _tell_late(gestures: tuple[Gesture, ...], seconds: float, notify: Notify) -> None:
+    late = [str(gesture) for gesture in gestures if gesture.start >= seconds]
+    if late:
+        notify(f"{', '.join(late)} will not be seen: the motion ends after {seconds:.2f} s")

@@ -12,10 +12,10 @@ from app.editor import Take
 from app.pipeline import Avatar
 from app.plan import video_seconds
 from app.project import EDITABLE_S, Project, open_project
-from app.request import RenderRequest
+from app.request import Renderer, RenderRequest
 from app.result import RenderResult
 from app.voices import load_sound
-from app.workshop import Renderer, Run, Session, Workshop
+from app.workshop import Run, Session, Workshop
 from audio2motion.audio import SAMPLE_RATE
 from motion2video.motion import Motion
 from weights.errors import InputError
@@ -48,8 +48,8 @@ def create(
     avatar = workshop.avatar(renderer)
     run.progress("looking at the photo", 0, 1)
     folder = session.new_folder()
-    project = _project(request, avatar, folder) if seconds <= EDITABLE_S else None
-    rows: list[Float[np.ndarray, "90"]] = []
+    project = _project(request, avatar, renderer, folder) if seconds <= EDITABLE_S else None
+    rows: list[Float[np.ndarray, 90]] = []
 
     def watch(row: Float[np.ndarray, "90"], frame: UInt8[np.ndarray, "H W 3"]) -> None:
         rows.append(row)
@@ -73,10 +73,10 @@ def create(
     )
 
 
-def _project(request: RenderRequest, avatar: Avatar, folder: Path) -> Project:
+def _project(request: RenderRequest, avatar: Avatar, renderer: Renderer, folder: Path) -> Project:
     frames = folder / "frames"
     frames.mkdir()
-    return open_project(request, avatar, frames, Take(Motion.neutral(1, request.fps)))
+    return open_project(request, avatar, renderer, frames, Take(Motion.neutral(1, request.fps)))
 
 
 def _keep(session: Session, project: Project) -> None:
@@ -112,9 +112,36 @@ def compare(
     rate = SAMPLE_RATE if sound is None else sound.sample_rate
     with VideoWriter(out, (2 * width, height), requests[0].fps, sound, rate) as writer:
         for pair in chain([(left, right)], zip_longest(first, second)):
-            left, right = (new if new is not None else old for new, old in zip(pair, (left, right), strict=True))
+            left, right = (
+                new if new is not None else old
+                for new, old in zip(pair, (left, right), strict=True)
+            )
             both = np.concatenate([left, right], 1)
             writer.write(both[None])
             run.show(both)
             run.progress("rendering both", writer.frames, max(total, writer.frames))
     return out
+
+
+@dataclass(frozen=True)
+class Edit:
+    """An edited video: how many frames it has, and how many of them were drawn for it."""
+
+    video: Path
+    motion: Path
+    frames: int
+    drawn: int
+
+
+def render_edit(workshop: Workshop, session: Session, project: Project, run: Run) -> Edit:
+    """Write the video of a project's current take; frames that are known are not drawn again."""
+    run.progress("loading the networks", 0, 1)
+    avatar = workshop.avatar(project.renderer)
+    folder = session.new_folder()
+    motion = project.take.motion
+    try:
+        drawn = project.render(avatar, folder / "edited.mp4", run.progress, run.show)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return Edit(folder / "edited.mp4", motion.save(folder / "edited.npz"), len(motion), drawn)

@@ -1,5 +1,6 @@
-"""Curves of a motion over both voices, as SVG: what the editor shows. Inline, so that the page's own
-colours, dark or light, are used; nothing is loaded.
+"""Curves of a motion over both voices, as SVG: what the editor shows.
+
+Inline, so that the page's own colours, dark or light, are used; nothing is loaded.
 """
 
 from collections.abc import Sequence

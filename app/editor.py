@@ -1,7 +1,7 @@
 """Editing a motion by hand: scale, shift, smooth, trim, add a gesture. No screen, no files.
 
-Every edit of a range fades in and out inside it, by a raised cosine over `BLEND_S`, and leaves every
-row outside bit-identical. That is what lets a video be mended without drawing it anew: see
+Every edit of a range fades in and out inside it, by a raised cosine over `BLEND_S`, and leaves
+every row outside bit-identical. That is what lets a video be mended without drawing it anew: see
 frame_cache.py for which frames are drawn, and project.py for how the file is put together.
 """
 

@@ -167,7 +167,10 @@ class Avatar:
 
         Input that cannot be used raises here, not at the first frame.
         """
-        request = RenderRequest(**fields)
+        return self.draw(RenderRequest(**fields), notify)
+
+    def draw(self, request: RenderRequest, notify: Notify | None = None) -> Frames:
+        """As `frames`, for a request that is there already."""
         shot = self._prepare(request, _both(notify), None)
         return self._draw(shot, request.seed)
 

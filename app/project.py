@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from app.curves import VoiceRow
 from app.editor import Take
 from app.frame_cache import FrameCache
 from app.pipeline import Avatar
-from app.request import Progress, RenderRequest
+from app.request import Progress, Renderer, RenderRequest
 from app.voices import Voices, load_sound
 from audio2motion.audio import SAMPLE_RATE, Sound, Waveform, speech_segments
 from motion2video.motion import Motion
@@ -26,6 +27,7 @@ from weights.errors import InputError
 EDITABLE_S = 30.0
 """Longest clip that can be edited: about 150 MB of frames at 512 px."""
 _PIECE = 5
+Show = Callable[[UInt8[np.ndarray, "H W 3"]], None]
 
 
 @dataclass(eq=False)
@@ -35,11 +37,13 @@ class Project:
     """
 
     request: RenderRequest
+    renderer: Renderer
     portrait: Portrait
     voices: Voices
     cache: FrameCache
     takes: list[Take]
     undone: list[Take] = field(default_factory=list)
+    _rows: tuple[tuple[float, float], list[VoiceRow]] | None = None
 
     @property
     def take(self) -> Take:
@@ -69,8 +73,19 @@ class Project:
         edges = np.flatnonzero(missing[1:] != missing[:-1])
         return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
+    def voice_rows(self) -> list[VoiceRow]:
+        """Both voices under the current take, and where somebody speaks in them."""
+        take = self.take
+        key = (take.start, take.seconds)
+        if self._rows is None or self._rows[0] != key:
+            both = (("agent", self.voices.agent), ("interlocutor", self.voices.interlocutor))
+            found = [(name, waveform(sound, *key)) for name, sound in both]
+            rows = [VoiceRow(name, voice, speaking(voice)) for name, voice in found]
+            self._rows = key, rows
+        return self._rows[1]
+
     def frames(self, avatar: Avatar) -> Iterator[tuple[bool, UInt8[np.ndarray, "H W 3"]]]:
-        """Every frame of the take with whether it was drawn now; only those that are missing are."""
+        """Every frame of the take and whether it was drawn now; only what is missing is."""
 
         def draw(motion: Motion) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
             pieces = (motion[i : i + _PIECE] for i in range(0, len(motion), _PIECE))
@@ -78,10 +93,10 @@ class Project:
 
         return self.cache.frames(self.take.motion, draw)
 
-    def render(self, avatar: Avatar, out: Path, progress: Progress) -> int:
+    def render(self, avatar: Avatar, out: Path, progress: Progress, show: Show) -> int:
         """Write the video of the current take; returns how many frames were drawn for it.
 
-        What `progress` raises ends the work and leaves no file.
+        `show` is called with each frame. What `progress` raises ends the work and leaves no file.
         """
         from motion2video.video import VideoWriter
 
@@ -95,12 +110,13 @@ class Project:
             for fresh, frame in self.frames(avatar):
                 writer.write(frame[None])
                 drawn += fresh
+                show(frame)
                 progress("rendering", writer.frames, len(take.motion))
         return drawn
 
 
 def open_project(
-    request: RenderRequest, avatar: Avatar, cache_folder: Path, take: Take
+    request: RenderRequest, avatar: Avatar, renderer: Renderer, cache_folder: Path, take: Take
 ) -> Project:
     """A project of a request and the motion that was made for it; no frame is known yet.
 
@@ -115,6 +131,7 @@ def open_project(
     )
     return Project(
         request,
+        renderer,
         portrait,
         load_sound(request),
         FrameCache(cache_folder, portrait.image),

@@ -1,8 +1,8 @@
-"""What the screens share: one loaded Avatar, a queue of runs, and a place of its own for each visitor.
+"""What the screens share: one loaded Avatar, a queue of runs, and a place for each visitor.
 
 A visitor is known by a random key that their browser keeps and no page shows; nothing that comes
-from a visitor becomes a path. What is theirs (results, projects, runs) lives in a Session, is reached through it alone,
-and is removed when they leave or do nothing for a while.
+from a visitor becomes a path. What is theirs (results, projects, runs) lives in a Session, is
+reached through it alone, and is removed when they leave or do nothing for a while.
 """
 
 import queue
@@ -24,11 +24,10 @@ from jaxtyping import UInt8
 from app.pipeline import Avatar
 from app.plan import Pace
 from app.project import Project
+from app.request import Renderer
 from weights.errors import InputError, VisavisError
 
 State = Literal["waiting", "working", "done", "failed", "cancelled"]
-Renderer = Literal["diffusion", "warp"]
-"""The embedded renderer, or its first half alone: a draft, with dark mouths and no lids."""
 _LOOK_S = 0.2
 """The preview shows a new frame at most this often."""
 _STRIP = 40

@@ -1,0 +1,61 @@
+"""The studio as one gradio page: its tabs, theme and limits."""
+
+from typing import TYPE_CHECKING
+
+from app.demo import ASSETS
+from app.ui import comparing, create, editing, live
+from app.workshop import Workshop
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+STYLE = ASSETS / "studio" / "studio.css"
+TITLE = "Visavis"
+_CACHE_SWEEP_S, _CACHE_AGE_S = 600, 3600
+
+
+def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
+    """All tabs. `live_page` is the address of the live page, None where there is no live service.
+
+    The networks are loaded by whoever needs them first; the page itself needs none.
+    """
+    import gradio as gr
+
+    with gr.Blocks(
+        analytics_enabled=False,
+        title=TITLE,
+        fill_width=True,
+        delete_cache=(_CACHE_SWEEP_S, _CACHE_AGE_S),
+    ) as blocks:
+        gr.HTML(
+            "<header class='v-head'><h1>Visavis</h1><p>One photo, two voices: a video of a person "
+            "who talks, and who listens.</p></header>"
+        )
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("Create", id="create"):
+                first = create.build(workshop)
+            with gr.Tab("Motion editor", id="edit") as tab:
+                editing.build(workshop, first, tab, tabs)
+            with gr.Tab("Compare", id="compare"):
+                comparing.build(workshop, first)
+            with gr.Tab("Live", id="live"):
+                live.build(live_page)
+
+        def leave(request: gr.Request) -> None:
+            workshop.leave(str(request.session_hash))
+
+        blocks.unload(leave)
+    blocks.queue(api_open=False, max_size=64, default_concurrency_limit=4)
+    return blocks
+
+
+def theme() -> "gr.themes.Base":
+    """System fonts only: nothing is loaded from other hosts."""
+    import gradio as gr
+
+    return gr.themes.Soft(
+        primary_hue=gr.themes.colors.orange,
+        neutral_hue=gr.themes.colors.stone,
+        font=["ui-sans-serif", "system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    )

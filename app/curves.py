@@ -14,8 +14,9 @@ from app.editor import CURVES, Take
 from audio2motion.audio import SAMPLE_RATE, Waveform
 from audio2motion.gestures import Gesture
 
-WIDTH, LEFT = 1000, 118
+WIDTH, LEFT, RIGHT = 1000, 118, 14
 _WAVE, _LANE, _CURVE, _AXIS = 40, 26, 46, 22
+_LARGE = 2  # the timeline shows in a column half as wide as the editor
 _BINS = 500
 
 
@@ -44,8 +45,9 @@ def draw_curves(
     for row in voices:
         rows.append(_voice(row, y, seconds))
         y += _WAVE
-    rows.append(_gestures(take.gestures, y, seconds))
-    y += _LANE
+    lanes = _lanes(take.gestures)
+    rows.append(_gestures(lanes, y, seconds))
+    y += _LANE * len(lanes)
     for name in shown:
         rows.append(_curve(name, take.curve(name), y))
         y += _CURVE
@@ -66,7 +68,7 @@ def draw_curves(
     return (
         f'<svg class="curves" viewBox="0 0 {WIDTH} {y + _AXIS}" role="img" '
         f'aria-label="{escape(title)}" data-seconds="{seconds:.4f}" data-left="{LEFT}" '
-        f'data-width="{WIDTH}" preserveAspectRatio="none">{chosen}{"".join(rows)}'
+        f'data-width="{WIDTH}" data-right="{RIGHT}">{chosen}{"".join(rows)}'
         f'{"".join(marks)}{axis}<line class="now" x1="{LEFT}" x2="{LEFT}" y1="2" y2="{y}"/></svg>'
     )
 
@@ -75,15 +77,17 @@ def draw_timeline(gestures: Sequence[Gesture], seconds: float) -> str:
     """A narrow `<svg>` of gestures in time, for choosing them before there is a motion."""
     seconds = max([seconds, 1.0, *(g.end for g in gestures)])
     names = ", ".join(str(g) for g in gestures) or "none"
+    lanes = _lanes(gestures)
+    lane, height = _LARGE * _LANE, _LARGE * _LANE * len(lanes) + 2
     return (
-        f'<svg class="curves" viewBox="0 0 {WIDTH} {_LANE + _AXIS}" role="img" '
-        f'aria-label="Gestures: {escape(names)}" preserveAspectRatio="none">'
-        f"{_gestures(gestures, 2, seconds)}{_axis(_LANE + 2, seconds)}</svg>"
+        f'<svg class="curves large" viewBox="0 0 {WIDTH} {height + _LARGE * _AXIS}" role="img" '
+        f'aria-label="Gestures: {escape(names)}">'
+        f"{_gestures(lanes, 2, seconds, lane)}{_axis(height, seconds, _LARGE * 16)}</svg>"
     )
 
 
 def _x(t: float, seconds: float) -> float:
-    return LEFT + (WIDTH - LEFT - 6) * t / seconds
+    return LEFT + (WIDTH - LEFT - RIGHT) * t / seconds
 
 
 def _label(text: str, y: float) -> str:
@@ -117,17 +121,33 @@ def _peaks(voice: Waveform, seconds: float) -> Float[np.ndarray, "n"]:
     return peaks / max(float(peaks.max()), 0.05)
 
 
-def _gestures(gestures: Sequence[Gesture], y: int, seconds: float) -> str:
+def _lanes(gestures: Sequence[Gesture]) -> list[list[Gesture]]:
+    """Gestures that overlap go into lanes of their own."""
+    lanes: list[list[Gesture]] = [[]]
+    for gesture in sorted(gestures, key=lambda g: g.start):
+        for lane in lanes:
+            if not lane or lane[-1].end <= gesture.start:
+                lane.append(gesture)
+                break
+        else:
+            lanes.append([gesture])
+    return lanes
+
+
+def _gestures(
+    lanes: Sequence[Sequence[Gesture]], y: int, seconds: float, lane_height: int = _LANE
+) -> str:
     marks = []
-    for gesture in gestures:
+    for top, gesture in ((y + k * lane_height, g) for k, lane in enumerate(lanes) for g in lane):
         x = _x(min(gesture.start, seconds), seconds)
         width = max(3.0, _x(min(gesture.end, seconds), seconds) - x)
         marks.append(
             f'<g class="gesture"><title>{escape(str(gesture))}, {gesture.duration:g} s</title>'
-            f'<rect x="{x:.1f}" y="{y + 3}" width="{width:.1f}" height="{_LANE - 8}" rx="3"/>'
-            f'<text x="{x + 3:.1f}" y="{y + _LANE - 10}">{escape(gesture.kind)}</text></g>'
+            f'<rect x="{x:.1f}" y="{top + 3}" width="{width:.1f}" height="{lane_height - 6}" '
+            f'rx="3"/><text x="{x + 5:.1f}" y="{top + 0.68 * lane_height:.0f}">'
+            f"{escape(gesture.kind)}</text></g>"
         )
-    return "".join(marks) + _label("gestures", y + _LANE / 2 + 3)
+    return "".join(marks) + _label("gestures", y + 0.66 * lane_height)
 
 
 def _curve(name: str, values: Float[np.ndarray, "T"], y: int) -> str:
@@ -135,27 +155,28 @@ def _curve(name: str, values: Float[np.ndarray, "T"], y: int) -> str:
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
     room = max(high - low, 0.02 * CURVES[name].scale, 1e-6)
     top, height = y + 4, _CURVE - 10
-    xs = np.linspace(LEFT, WIDTH - 6, len(values)) if len(values) > 1 else np.array([LEFT])
+    xs = np.linspace(LEFT, WIDTH - RIGHT, len(values)) if len(values) > 1 else np.array([LEFT])
     ys = top + height * (1 - (values - low) / room)
     points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(xs.tolist(), ys.tolist(), strict=True))
     zero = top + height * (1 + low / room)
     unit = CURVES[name].unit.strip()
-    most = f"{high:.2f}" if not unit else f"{high:.1f} {unit}"
+    digits = 1 if unit == "°" else 2
+    extent = f"{values.min():.{digits}f} to {values.max():.{digits}f} {unit}"
     return (
-        f'<line class="zero" x1="{LEFT}" x2="{WIDTH - 6}" y1="{zero:.1f}" y2="{zero:.1f}"/>'
+        f'<line class="zero" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{zero:.1f}" y2="{zero:.1f}"/>'
         f'<polyline class="curve" points="{points}"/>{_label(name, top + height / 2 + 1)}'
         f'<text class="most" x="{LEFT - 8}" y="{top + height / 2 + 14:.1f}" text-anchor="end">'
-        f"max {most.replace('eye distances', 'eyes')}</text>"
+        f"{extent.replace('eye distances', '')}</text>"
     )
 
 
-def _axis(y: int, seconds: float) -> str:
+def _axis(y: int, seconds: float, drop: int = 16) -> str:
     step = next((s for s in (0.2, 0.5, 1, 2, 5, 10, 30, 60) if seconds / s <= 12), 120)
     ticks = "".join(
-        f'<text class="tick" x="{_x(k * step, seconds):.1f}" y="{y + 16}">{k * step:g}</text>'
+        f'<text class="tick" x="{_x(k * step, seconds):.1f}" y="{y + drop}">{k * step:g}</text>'
         for k in range(int(seconds / step) + 1)
     )
-    return f'<line class="zero" x1="{LEFT}" x2="{WIDTH - 6}" y1="{y}" y2="{y}"/>{ticks}'
+    return f'<line class="zero" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>{ticks}'
 
 
 def _spans(spans: Sequence[tuple[float, float]]) -> str:

@@ -53,9 +53,40 @@ def theme() -> "gr.themes.Base":
     """System fonts only: nothing is loaded from other hosts."""
     import gradio as gr
 
-    return gr.themes.Soft(
+    quiet = {
+        "body_background_fill": "*neutral_50",
+        "body_background_fill_dark": "*neutral_950",
+        "block_border_width": "1px",
+        "block_border_color": "*neutral_200",
+        "block_border_color_dark": "*neutral_700",
+        "block_shadow": "none",
+        "block_label_background_fill": "*background_fill_secondary",
+        "block_label_text_color": "*body_text_color_subdued",
+        "block_label_text_weight": "500",
+        "block_title_background_fill": "none",
+        "block_title_text_color": "*body_text_color",
+        "block_title_padding": "0",
+        "body_text_color_subdued": "*neutral_500",
+        "body_text_color_subdued_dark": "*neutral_400",
+        "checkbox_label_background_fill_selected": "*primary_100",
+        "checkbox_label_background_fill_selected_dark": "*primary_900",
+        "checkbox_label_text_color_selected": "*body_text_color",
+        "button_primary_background_fill": "*primary_600",
+        "button_primary_background_fill_hover": "*primary_700",
+        "button_primary_background_fill_dark": "*primary_700",
+        "button_primary_background_fill_hover_dark": "*primary_600",
+        "link_text_color": "*primary_700",
+        "link_text_color_dark": "*primary_400",
+    }
+    quiet |= {
+        f"{name}_dark": value
+        for name, value in quiet.items()
+        if name.startswith(("block_label_b", "block_title_b"))
+    }
+    soft = gr.themes.Soft(
         primary_hue=gr.themes.colors.orange,
         neutral_hue=gr.themes.colors.stone,
         font=["ui-sans-serif", "system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     )
+    return soft.set(**quiet)

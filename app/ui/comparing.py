@@ -33,7 +33,7 @@ def build(workshop: Workshop, first: CreateScreen) -> None:
                 asked += _settings(side, expressivity)
     with gr.Row():
         make = gr.Button("Make both", variant="primary", elem_id="compare-make")
-        cancel = gr.Button("Cancel", variant="stop", interactive=False, elem_id="compare-cancel")
+        cancel = gr.Button("Cancel", interactive=False, elem_id="compare-cancel")
     status = gr.HTML(elem_id="compare-status")
     video = gr.Video(
         label="Left and right",
@@ -41,6 +41,7 @@ def build(workshop: Workshop, first: CreateScreen) -> None:
         elem_id="compare-video",
         buttons=["download"],
         height=440,
+        visible=False,
     )
     make.click(
         endpoint(_make, workshop, (*NAMES, *FORM_FIELDS)),
@@ -91,14 +92,15 @@ async def _make(workshop: Workshop, key: str, *values: Any) -> AsyncIterator[lis
         lambda run: compare(workshop, session, (requests[0], requests[1]), form.renderer, run),
     )
     async for html in follow(run, workshop):
-        yield [html, keep, off, on]
+        yield [html, gr.update(visible=False), off, on]
     if run.state == "failed":
         yield [markup.alert(markup.without_paths(run.error, form.files)), keep, on, off]
         outcome(run, form.files)
     if run.result is None:
         yield [markup.note("Cancelled."), keep, on, off]
         return
-    yield ["".join(markup.note(n) for n in dict.fromkeys(run.notices)), str(run.result), on, off]
+    video = gr.update(value=str(run.result), visible=True)
+    yield ["".join(markup.note(n) for n in dict.fromkeys(run.notices)), video, on, off]
 
 
 def _cancel(workshop: Workshop, key: str) -> None:

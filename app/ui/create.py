@@ -59,16 +59,23 @@ def build(workshop: Workshop) -> CreateScreen:
             plan = gr.HTML(markup.note("Give a photo to begin."), elem_id="plan")
             with gr.Row():
                 make = gr.Button("Make the video", variant="primary", elem_id="make")
-                cancel = gr.Button("Cancel", variant="stop", elem_id="cancel", interactive=False)
+                cancel = gr.Button("Cancel", elem_id="cancel", interactive=False)
             status = gr.HTML(elem_id="status")
             video = gr.Video(
-                label="Video", interactive=False, elem_id="video", buttons=["download"], height=440
+                label="Video",
+                interactive=False,
+                elem_id="video",
+                buttons=["download"],
+                height=440,
+                visible=False,
             )
             figures = gr.HTML(elem_id="figures")
             with gr.Row():
                 edit = gr.Button("Edit the motion", interactive=False, elem_id="edit")
                 use_seed = gr.Button("Use this seed", interactive=False, elem_id="use-seed")
-            motion_file = gr.File(label="Motion file (.npz)", interactive=False, elem_id="motion")
+            motion_file = gr.File(
+                label="Motion file (.npz)", interactive=False, elem_id="motion", visible=False
+            )
             with gr.Accordion("Settings as JSON", open=False):
                 settings = gr.JSON(label="Settings", elem_id="settings")
     inputs = [parts[name] for name in FORM_FIELDS]
@@ -108,12 +115,14 @@ def _photo(parts: dict[str, Any]) -> None:
         alt_text="The photo that will talk",
         buttons=[],
     )
+    gr.HTML(markup.note("Or one of these: composites, they show nobody."))
     parts["examples"] = gr.Gallery(
         [(str(path), _title(path.stem)) for path in EXAMPLES],
-        label="Or one of these (they show nobody: composites)",
+        label="Example portraits",
+        show_label=False,
         columns=len(EXAMPLES),
         rows=1,
-        height=112,
+        height=104,
         allow_preview=False,
         object_fit="cover",
         elem_id="examples",
@@ -124,7 +133,7 @@ def _photo(parts: dict[str, Any]) -> None:
         label="Faces found",
         interactive=False,
         visible=False,
-        height=300,
+        height=220,
         elem_id="faces",
         alt_text="The photo with a box around each face",
         buttons=[],
@@ -170,7 +179,7 @@ def _voices(parts: dict[str, Any]) -> None:
             sources=["upload", "webcam"],
             elem_id="interlocutor-video",
             buttons=[],
-            height=220,
+            height=280,
         )
     shown = [parts["text"], parts["voice"], parts["agent_audio"]]
     parts["says"].change(_show_voice, parts["says"], shown, api_visibility="private", queue=False)
@@ -198,7 +207,7 @@ def _movement(parts: dict[str, Any]) -> None:
         with gr.Row(visible=False) as row:
             for region in REGIONS:
                 parts[region] = gr.Slider(
-                    0, 2, getattr(Form, region), step=0.05, label=region.capitalize(), min_width=130
+                    0, 2, getattr(Form, region), step=0.05, label=region.capitalize(), min_width=200
                 )
         parts["by_region"].change(
             lambda on: gr.update(visible=on),
@@ -265,7 +274,7 @@ def _picture(parts: dict[str, Any]) -> None:
             label="Motion file instead of the voices' motion",
             file_types=[".npz"],
             type="filepath",
-            height=100,
+            height=150,
         )
 
 
@@ -409,8 +418,9 @@ async def _make(workshop: Workshop, key: str, *values: Any) -> AsyncIterator[lis
         key,
         lambda run: create(workshop, session, wanted, form.renderer, run),
     )
+    hidden = gr.update(visible=False)
     async for html in follow(run, workshop):
-        yield [html, keep, keep, keep, keep, off, on, off, off]
+        yield [html, hidden, hidden, "", keep, off, on, off, off]
     if run.state == "failed":
         sentence = markup.without_paths(run.error, form.files)
         yield [markup.alert(sentence), keep, keep, keep, keep, on, off, keep, keep]
@@ -422,7 +432,9 @@ async def _make(workshop: Workshop, key: str, *values: Any) -> AsyncIterator[lis
     settings = {"seed": made.result.seed, **_told(made, form)}
     editable = on if made.editable else off
     done = markup.note("Done.")
-    shown = [str(made.video), str(made.motion), markup.figures(made, None), settings]
+    video = gr.update(value=str(made.video), visible=True)
+    motion = gr.update(value=str(made.motion), visible=True)
+    shown = [video, motion, markup.figures(made, None), settings]
     yield [done, *shown, on, off, editable, on]
 
 

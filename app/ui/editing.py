@@ -42,7 +42,7 @@ def build(workshop: Workshop, first: CreateScreen, tab: "gr.Tab", tabs: "gr.Tabs
     _tools(workshop, view, outputs)
     with gr.Row():
         render = gr.Button("Render the changes", variant="primary", elem_id="render-edit")
-        cancel = gr.Button("Cancel", variant="stop", interactive=False, elem_id="edit-cancel")
+        cancel = gr.Button("Cancel", interactive=False, elem_id="edit-cancel")
     status = gr.HTML(elem_id="edit-status")
     video = gr.Video(
         label="Edited video",
@@ -50,8 +50,9 @@ def build(workshop: Workshop, first: CreateScreen, tab: "gr.Tab", tabs: "gr.Tabs
         elem_id="edit-video",
         buttons=["download"],
         height=440,
+        visible=False,
     )
-    motion_file = gr.File(label="Edited motion (.npz)", interactive=False)
+    motion_file = gr.File(label="Edited motion (.npz)", interactive=False, visible=False)
     names = ("shown", "start", "end")
     redraw = endpoint(_look, workshop, names)
     gr.on(
@@ -135,7 +136,7 @@ def _tool(
     import gradio as gr
 
     label = "Trim to the range" if name == "trim" else f"Apply {name}"
-    button = gr.Button(label, elem_id=f"apply-{name}", size="sm")
+    button = gr.Button(label, elem_id=f"apply-{name}", size="sm", variant="secondary")
     button.click(
         endpoint(partial(_edit, apply), workshop, ("shown", "start", "end", *own)),
         [*view, *parts],
@@ -146,15 +147,15 @@ def _tool(
 
 
 def _scale(project: Project, start: float, end: float, region: str, factor: float) -> None:
-    project.edit(lambda take: editor.scale(take, region, start, end, factor))
+    project.edit(lambda take: editor.scale(take, region, start, end, float(factor)))
 
 
 def _shift(project: Project, start: float, end: float, curve: str, amount: float) -> None:
-    project.edit(lambda take: editor.shift(take, curve, start, end, amount))
+    project.edit(lambda take: editor.shift(take, curve, start, end, float(amount)))
 
 
 def _smooth(project: Project, start: float, end: float, region: str, seconds: float) -> None:
-    project.edit(lambda take: editor.smooth(take, region, start, end, seconds))
+    project.edit(lambda take: editor.smooth(take, region, start, end, float(seconds)))
 
 
 def _trim(project: Project, start: float, end: float) -> None:
@@ -163,7 +164,7 @@ def _trim(project: Project, start: float, end: float) -> None:
 
 def _insert(project: Project, start: float, end: float, kind: str, intensity: float) -> None:
     del end
-    gesture = Gesture.at(kind, start, DEFAULTS[kind][0], intensity)
+    gesture = Gesture.at(kind, start, DEFAULTS[kind][0], float(intensity))
     project.edit(lambda take: editor.insert_gesture(take, gesture))
 
 
@@ -213,12 +214,14 @@ def _look(
 
 
 def _open(workshop: Workshop, key: str, shown: Sequence[str]) -> list[Any]:
+    import gradio as gr
+
     try:
         project = _project(workshop, key)
     except VisavisError as error:
         fail(error)
     end = round(project.take.seconds, 2)
-    return [0, end, None, *_drawn(project, shown, 0, end)]
+    return [0, end, gr.update(visible=False), *_drawn(project, shown, 0, end)]
 
 
 def _drawn(project: Project, shown: Sequence[str], start: float, end: float) -> list[str]:
@@ -246,8 +249,9 @@ async def _render(
         fail(error)
     session = workshop.session(key)
     run = submit(workshop, key, partial(render_edit, workshop, session, project))
+    hidden = gr.update(visible=False)
     async for html in follow(run, workshop):
-        yield [html, keep, keep, off, on, keep, keep]
+        yield [html, hidden, keep, off, on, keep, keep]
     if run.state == "failed":
         yield [markup.alert(run.error), keep, keep, on, off, keep, keep]
         outcome(run)
@@ -257,7 +261,9 @@ async def _render(
     made = run.result
     kept = made.frames - made.drawn
     done = markup.note(f"Done: {made.drawn} frames drawn, {kept} kept bit for bit.")
-    yield [done, str(made.video), str(made.motion), on, off, *_drawn(project, shown, start, end)]
+    video = gr.update(value=str(made.video), visible=True)
+    motion = gr.update(value=str(made.motion), visible=True)
+    yield [done, video, motion, on, off, *_drawn(project, shown, start, end)]
 
 
 def _cancel(workshop: Workshop, key: str) -> None:
@@ -274,7 +280,7 @@ const time = (event) => {
   const box = svg.getBoundingClientRect();
   const left = +svg.dataset.left, width = +svg.dataset.width, seconds = +svg.dataset.seconds;
   const x = (event.clientX - box.left) / box.width * width;
-  return Math.min(Math.max((x - left) / (width - left - 6), 0), 1) * seconds;
+  return Math.min(Math.max((x - left) / (width - left - +svg.dataset.right), 0), 1) * seconds;
 };
 const put = (id, value) => {
   const input = document.querySelector('#' + id + ' input');
@@ -287,7 +293,7 @@ element.addEventListener('pointerdown', (event) => { from = time(event); });
 element.addEventListener('pointermove', (event) => {
   const rect = element.querySelector('rect.chosen'), svg = element.querySelector('svg.curves');
   if (from === null || !rect || event.buttons === 0) return;
-  const left = +svg.dataset.left, room = +svg.dataset.width - left - 6;
+  const left = +svg.dataset.left, room = +svg.dataset.width - left - +svg.dataset.right;
   const ends = [from, time(event)].sort((a, b) => a - b);
   rect.setAttribute('x', left + room * ends[0] / +svg.dataset.seconds);
   rect.setAttribute('width', Math.max(1, room * (ends[1] - ends[0]) / +svg.dataset.seconds));

@@ -1,15 +1,16 @@
 """Two settings of one photo and one voice, side by side in one video, so always in step."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from app.creation import compare
+from app.request import RenderRequest
 from app.ui import markup
 from app.ui.create import CreateScreen
 from app.ui.endpoints import endpoint
 from app.ui.follow import fail, follow, outcome, submit
-from app.ui.form import FORM_FIELDS, from_values
+from app.ui.form import FORM_FIELDS, Form, from_values, typed
 from app.workshop import Workshop
 from audio2motion.emotion import EMOTIONS
 from audio2motion.style import STYLES
@@ -72,16 +73,12 @@ async def _make(workshop: Workshop, key: str, *values: Any) -> AsyncIterator[lis
     import gradio as gr
 
     on, off, keep = gr.update(interactive=True), gr.update(interactive=False), gr.update()
-    form = from_values(values[len(NAMES) :])
     try:
-        requests = [
-            replace(
-                form,
-                **dict(zip(_ASKED, values[i * len(_ASKED) : (i + 1) * len(_ASKED)], strict=True)),
-                new_seed=False,
-            ).request()
-            for i in range(len(SIDES))
-        ]
+        form = from_values(values[len(NAMES) :])
+    except VisavisError as error:
+        fail(error)
+    try:
+        requests = [_side(form, values[i : i + len(_ASKED)]) for i in (0, len(_ASKED))]
     except VisavisError as error:
         yield [markup.alert(str(error)), keep, on, off]
         fail(error, form.files)
@@ -101,6 +98,11 @@ async def _make(workshop: Workshop, key: str, *values: Any) -> AsyncIterator[lis
         return
     video = gr.update(value=str(run.result), visible=True)
     yield ["".join(markup.note(n) for n in dict.fromkeys(run.notices)), video, on, off]
+
+
+def _side(form: Form, values: Sequence[Any]) -> RenderRequest:
+    asked = {name: typed(name, value) for name, value in zip(_ASKED, values, strict=True)}
+    return replace(form, **asked, new_seed=False).request()
 
 
 def _cancel(workshop: Workshop, key: str) -> None:

@@ -391,10 +391,11 @@ def _mark(workshop: Workshop, photo: str, face: str) -> tuple[Any, str]:
 
 
 def _plan(workshop: Workshop, _key: str, *values: Any) -> str:
-    form = from_values(values)
-    if not form.photo:
-        return markup.note("Give a photo to begin.")
+    form = Form()
     try:
+        form = from_values(values)
+        if not form.photo:
+            return markup.note("Give a photo to begin.")
         return markup.note(f"Plan: {make_plan(form.request(), workshop.pace)}")
     except VisavisError as error:
         return markup.note(markup.without_paths(str(error), form.files))
@@ -404,10 +405,11 @@ async def _make(workshop: Workshop, key: str, *values: Any) -> AsyncIterator[lis
     """Queue a video, tell how it goes, and hand it over."""
     import gradio as gr
 
-    form = from_values(values)
+    form = Form()
     on, off = gr.update(interactive=True), gr.update(interactive=False)
     keep = gr.update()
     try:
+        form = from_values(values)
         wanted = form.request()
     except VisavisError as error:
         yield [markup.alert(str(error)), keep, keep, keep, keep, on, off, keep, keep]

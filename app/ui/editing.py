@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import gradio as gr
 
 _SHOWN = ["jaw open", "smile", "brows up", "blink", "head pitch", "head yaw"]
+Seconds = float | int | None
+"""What a number field gives: None when it was cleared."""
 _EMPTY = markup.note("Make a video first (up to 30 s), then its motion can be edited here.")
 
 
@@ -158,7 +160,7 @@ def _smooth(project: Project, start: float, end: float, region: str, seconds: fl
     project.edit(lambda take: editor.smooth(take, region, start, end, float(seconds)))
 
 
-def _trim(project: Project, start: float, end: float) -> None:
+def _trim(project: Project, start: Seconds, end: Seconds) -> None:
     project.edit(lambda take: editor.trim(take, start, end))
 
 
@@ -180,8 +182,8 @@ def _edit(
     workshop: Workshop,
     key: str,
     shown: Sequence[str],
-    start: float,
-    end: float,
+    start: Seconds,
+    end: Seconds,
     *values: Any,
 ) -> list[str]:
     def change(project: Project) -> None:
@@ -195,8 +197,8 @@ def _change(
     workshop: Workshop,
     key: str,
     shown: Sequence[str],
-    start: float,
-    end: float,
+    start: Seconds,
+    end: Seconds,
 ) -> list[str]:
     try:
         project = _project(workshop, key)
@@ -207,7 +209,7 @@ def _change(
 
 
 def _look(
-    workshop: Workshop, key: str, shown: Sequence[str], start: float, end: float
+    workshop: Workshop, key: str, shown: Sequence[str], start: Seconds, end: Seconds
 ) -> list[str]:
     project = workshop.session(key).project
     return [_EMPTY, ""] if project is None else _drawn(project, shown, start, end)
@@ -224,7 +226,7 @@ def _open(workshop: Workshop, key: str, shown: Sequence[str]) -> list[Any]:
     return [0, end, gr.update(visible=False), *_drawn(project, shown, 0, end)]
 
 
-def _drawn(project: Project, shown: Sequence[str], start: float, end: float) -> list[str]:
+def _drawn(project: Project, shown: Sequence[str], start: Seconds, end: Seconds) -> list[str]:
     take, stale = project.take, project.stale()
     names = [name for name in editor.CURVES if name in shown]
     chosen = (float(start or 0), float(end or 0))
@@ -238,7 +240,7 @@ def _drawn(project: Project, shown: Sequence[str], start: float, end: float) -> 
 
 
 async def _render(
-    workshop: Workshop, key: str, shown: Sequence[str], start: float, end: float
+    workshop: Workshop, key: str, shown: Sequence[str], start: Seconds, end: Seconds
 ) -> AsyncIterator[list[Any]]:
     import gradio as gr
 

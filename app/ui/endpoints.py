@@ -4,7 +4,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-from app.ui.form import FORM_FIELDS
+from app.ui.form import FORM_FIELDS, Form
 from app.workshop import Workshop
 
 
@@ -34,7 +34,10 @@ def endpoint(
         run = run_once
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter("request", kind, annotation=gr.Request)]
-    parameters += [inspect.Parameter(name, kind) for name in names]
+    # With a default, gradio_client need not be given an optional file.
+    parameters += [
+        inspect.Parameter(name, kind, default=getattr(Form, name, None)) for name in names
+    ]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {"request": gr.Request}
     return run

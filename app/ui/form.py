@@ -102,6 +102,7 @@ class Form:
 
 
 FORM_FIELDS = tuple(field.name for field in fields(Form))
+_TYPES = {field.name: field.type for field in fields(Form)}
 
 
 def parse_gestures(text: str) -> tuple[Gesture, ...]:
@@ -130,6 +131,18 @@ def voice_choices() -> list[tuple[str, str]]:
 
 def from_values(values: Sequence[Any]) -> Form:
     """A form from the values of its components, in the order of FORM_FIELDS; an empty field (a
-    cleared number, a closed picker) has its default."""
-    given = {n: v for n, v in zip(FORM_FIELDS, values, strict=True) if v is not None}
-    return Form(**given)
+    cleared number, a closed picker) has its default. Raises InputError for what is no number.
+    """
+    given = zip(FORM_FIELDS, values, strict=True)
+    return Form(**{name: typed(name, value) for name, value in given if value is not None})
+
+
+def typed(name: str, value: Any) -> Any:
+    """A component's value as the field's type: a slider at 1 gives an int, a typed size a text."""
+    kind = _TYPES[name]
+    if kind not in (int, float):
+        return value
+    try:
+        return kind(float(value))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"got the {name.replace('_', ' ')} {value!r}; wanted a number") from error

@@ -47,6 +47,14 @@ class Window:
     requests: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
+    def show_tab(self, name: str) -> None:
+        """Click a tab; where the window is narrow it is in a menu."""
+        tab = self.page.locator("button[role=tab]", has_text=name).locator("visible=true")
+        if not tab.count():
+            self.page.locator(".overflow-menu > button").click()
+            tab = self.page.locator(".overflow-dropdown button", has_text=name)
+        tab.first.click()
+
     def shoot(self, name: str) -> None:
         """Keep a picture of the whole page, to be looked at by a person."""
         SHOTS.mkdir(parents=True, exist_ok=True)
@@ -67,14 +75,14 @@ def serve(avatar: Avatar, folder: Path) -> Iterator[Studio]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_level="critical"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         assert thread.is_alive(), "the server did not start"
         time.sleep(0.05)
     yield Studio(f"http://127.0.0.1:{port}", workshop)
-    server.should_exit = True
+    server.should_exit = server.force_exit = True  # pages hold connections open
     thread.join(timeout=10)
     workshop.close()
 

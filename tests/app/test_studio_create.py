@@ -1,4 +1,4 @@
-"""The studio in a real browser: photo and voice in, a video that plays out; and what can go wrong."""
+"""The studio in a real browser: photo and voice in, a video that plays out, and what goes wrong."""
 
 import json
 import time
@@ -11,9 +11,8 @@ import pytest
 
 from app.demo import ASSETS, DEFAULT_PORTRAIT
 from app.pipeline import Avatar
+from audio2motion.audio import Waveform
 from tests.app.studio_server import Studio, Window, chromium, serve, window
-
-pytestmark = pytest.mark.browser
 
 # gradio's own dependencies warn of each other's futures; what they do to our pages, tests see.
 pytestmark = [
@@ -75,7 +74,8 @@ def test_a_photo_and_a_recording_become_a_video_that_plays(visitor: Window, voic
     prepare(visitor, DEFAULT_PORTRAIT, "unused", 192)
     page.locator("#says label", has_text="a recording").click()
     page.set_input_files("#agent-audio input[type=file]", voice)
-    page.wait_for_function("document.querySelector('#plan').innerText.includes('0.9 s of video')")
+    length = f"{Waveform.load(voice).seconds:.1f} s of video"
+    page.wait_for_function(f"document.querySelector('#plan').innerText.includes('{length}')")
     visitor.shoot("create-ready-1280-light")
     page.click("#make")
     page.wait_for_selector(".v-look")
@@ -85,14 +85,14 @@ def test_a_photo_and_a_recording_become_a_video_that_plays(visitor: Window, voic
     played = page.evaluate(PLAYED)
     assert played["at"] > 0.2
     assert played["size"] == [192, 192]
-    assert played["seconds"] == pytest.approx(0.9, abs=0.1)
+    assert played["seconds"] == pytest.approx(Waveform.load(voice).seconds, abs=0.1)
     assert played["sound"] > 0
     figures = page.locator("#figures").inner_text()
     assert "frames a second" in figures
     with page.expect_download() as download:
         page.locator("#video a[download], #video button[title*='ownload']").first.click()
     assert download.value.path().stat().st_size > 1000
-    assert page.locator("#motion").inner_text().count("visavis.npz") == 1
+    assert ".npz" in page.locator("#motion").inner_text()
     page.click("#use-seed")
     page.wait_for_function("!document.querySelector('#new-seed input').checked")
     seed = page.locator("#seed input").input_value()
@@ -167,7 +167,7 @@ def test_what_is_one_visitors_is_not_anothers(browser, studio: Studio, visitor: 
     page.click("#make")
     page.wait_for_selector("#video video")
     with window(browser, studio) as other:
-        other.page.locator("button[role=tab]", has_text="Motion editor").click()
+        other.show_tab("Motion editor")
         other.page.wait_for_selector("#curves p")
         assert "Make a video first" in other.page.locator("#curves").inner_text()
     before = len(studio.workshop._sessions)
@@ -186,15 +186,10 @@ def test_every_tab_fits_the_window(browser, studio: Studio, width: int, dark: bo
         page = visitor.page
         page.locator("#examples button").nth(3).click()
         page.wait_for_selector("#faces img")
-        for tab in ("create", "edit", "compare", "live"):
-            if tab != "create":
-                page.evaluate(
-                    "name => [...document.querySelectorAll('button[role=tab]')]"
-                    ".find(b => b.textContent.trim() === name).click()",
-                    {"edit": "Motion editor", "compare": "Compare", "live": "Live"}[tab],
-                )
+        for tab in ("Create", "Motion editor", "Compare", "Live"):
+            visitor.show_tab(tab)
             page.wait_for_timeout(300)
-            visitor.shoot(f"{tab}-{width}-{shade}")
+            visitor.shoot(f"{tab.split()[0].lower()}-{width}-{shade}")
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1"), tab
         missing = page.evaluate(
             "[...document.querySelectorAll('img:not([alt])')].map(image => image.outerHTML)"
@@ -219,7 +214,7 @@ def test_endpoints_have_names_and_work_with_gradio_client(studio: Studio, voice:
     from gradio_client import Client, handle_file
 
     client = Client(f"{studio.url}/studio/", verbose=False)
-    info = client.view_api(return_format="dict")
+    info = client.view_api(return_format="dict", print_info=False)
     assert isinstance(info, dict)
     named = set(info["named_endpoints"])
     assert {"/create", "/plan", "/faces", "/cancel", "/compare", "/render_edit"} <= named
@@ -228,7 +223,7 @@ def test_endpoints_have_names_and_work_with_gradio_client(studio: Studio, voice:
     plan = client.predict(
         photo=photo, says="a recording", agent_audio=handle_file(str(voice)), api_name="/plan"
     )
-    assert "0.9 s of video" in plan
+    assert f"{Waveform.load(voice).seconds:.1f} s of video" in plan
     made = client.predict(
         photo=photo,
         says="a recording",

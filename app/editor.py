@@ -216,7 +216,7 @@ def _edited(
     """The take with other values in some columns, where the weight is not 0."""
     rows = weight[:, 0] > 0
     values = take.motion.values.copy()
-    values[np.ix_(rows, columns)] = changed[rows]
+    values[np.flatnonzero(rows)[:, None], columns] = changed[rows]
     values[rows] = _within(values[rows], take.motion.values[rows])
     motion = Motion(values, take.motion.fps, take.motion.mask)
     return replace(take, motion=motion, edits=(*take.edits, f"{what}, {start:.2f}-{end:.2f} s"))

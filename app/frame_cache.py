@@ -40,7 +40,7 @@ class FrameCache:
         """Keep the frame that a row of motion gave."""
         name = _name(row)
         if name not in self._known:
-            packed = zlib.compress(np.ascontiguousarray(frame - self._photo), _LEVEL)
+            packed = zlib.compress((frame - self._photo).tobytes(), _LEVEL)
             (self._folder / name).write_bytes(packed)
             self._known.add(name)
 

@@ -8,6 +8,7 @@ from app.workshop import Workshop
 
 if TYPE_CHECKING:
     import gradio as gr
+    from gradio.themes import Base
 
 STYLE = ASSETS / "studio" / "studio.css"
 TITLE = "Visavis"
@@ -49,9 +50,9 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
     return blocks
 
 
-def theme() -> "gr.themes.Base":
+def theme() -> "Base":
     """System fonts only: nothing is loaded from other hosts."""
-    import gradio as gr
+    from gradio import themes
 
     quiet = {
         "body_background_fill": "*neutral_50",
@@ -83,9 +84,9 @@ def theme() -> "gr.themes.Base":
         for name, value in quiet.items()
         if name.startswith(("block_label_b", "block_title_b"))
     }
-    soft = gr.themes.Soft(
-        primary_hue=gr.themes.colors.orange,
-        neutral_hue=gr.themes.colors.stone,
+    soft = themes.Soft(
+        primary_hue=themes.colors.orange,
+        neutral_hue=themes.colors.stone,
         font=["ui-sans-serif", "system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     )

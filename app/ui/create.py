@@ -38,9 +38,8 @@ _SIZES = (256, 384, 512, 768, 1024)
 class CreateScreen:
     """What the other screens need of this one: the form, and where a finished video shows."""
 
-    inputs: "list[gr.components.Component]"
+    inputs: list[Any]
     video: "gr.Video"
-    finished: "gr.events.Dependency"
     edit: "gr.Button"
 
 
@@ -82,7 +81,7 @@ def build(workshop: Workshop) -> CreateScreen:
     _connect_photo(workshop, parts, plan, inputs)
     _connect_gestures(parts)
     outputs = [status, video, motion_file, figures, settings, make, cancel, edit, use_seed]
-    finished = make.click(
+    make.click(
         endpoint(_make, workshop),
         inputs,
         outputs,
@@ -99,7 +98,7 @@ def build(workshop: Workshop) -> CreateScreen:
         [parts["new_seed"], parts["seed"]],
         api_visibility="private",
     )
-    return CreateScreen(inputs, video, finished, edit)
+    return CreateScreen(inputs, video, edit)
 
 
 def _photo(parts: dict[str, Any]) -> None:

@@ -13,14 +13,14 @@ from app.ui.create import CreateScreen
 from app.ui.endpoints import endpoint
 from app.ui.follow import fail, follow, outcome, submit
 from app.workshop import Workshop
-from audio2motion.gestures import DEFAULTS, Gesture
+from audio2motion.gestures import Gesture
 from weights.errors import InputError, VisavisError
 
 if TYPE_CHECKING:
     import gradio as gr
 
 _SHOWN = ["jaw open", "smile", "brows up", "blink", "head pitch", "head yaw"]
-Seconds = float | int | None
+Number = float | int | None
 """What a number field gives: None when it was cleared."""
 _EMPTY = markup.note("Make a video first (up to 30 s), then its motion can be edited here.")
 
@@ -148,25 +148,28 @@ def _tool(
     )
 
 
-def _scale(project: Project, start: float, end: float, region: str, factor: float) -> None:
-    project.edit(lambda take: editor.scale(take, region, start, end, float(factor)))
+def _scale(project: Project, start: float, end: float, region: str, factor: Number) -> None:
+    by = float(factor or 0)
+    project.edit(lambda take: editor.scale(take, region, start, end, by))
 
 
-def _shift(project: Project, start: float, end: float, curve: str, amount: float) -> None:
-    project.edit(lambda take: editor.shift(take, curve, start, end, float(amount)))
+def _shift(project: Project, start: float, end: float, curve: str, amount: Number) -> None:
+    by = float(amount or 0)
+    project.edit(lambda take: editor.shift(take, curve, start, end, by))
 
 
-def _smooth(project: Project, start: float, end: float, region: str, seconds: float) -> None:
-    project.edit(lambda take: editor.smooth(take, region, start, end, float(seconds)))
+def _smooth(project: Project, start: float, end: float, region: str, seconds: Number) -> None:
+    over = float(seconds or 0)
+    project.edit(lambda take: editor.smooth(take, region, start, end, over))
 
 
-def _trim(project: Project, start: Seconds, end: Seconds) -> None:
+def _trim(project: Project, start: float, end: float) -> None:
     project.edit(lambda take: editor.trim(take, start, end))
 
 
-def _insert(project: Project, start: float, end: float, kind: str, intensity: float) -> None:
+def _insert(project: Project, start: float, end: float, kind: str, intensity: Number) -> None:
     del end
-    gesture = Gesture.at(kind, start, DEFAULTS[kind][0], float(intensity))
+    gesture = Gesture.at(kind, start, None, float(intensity or 0))
     project.edit(lambda take: editor.insert_gesture(take, gesture))
 
 
@@ -182,8 +185,8 @@ def _edit(
     workshop: Workshop,
     key: str,
     shown: Sequence[str],
-    start: Seconds,
-    end: Seconds,
+    start: Number,
+    end: Number,
     *values: Any,
 ) -> list[str]:
     def change(project: Project) -> None:
@@ -197,8 +200,8 @@ def _change(
     workshop: Workshop,
     key: str,
     shown: Sequence[str],
-    start: Seconds,
-    end: Seconds,
+    start: Number,
+    end: Number,
 ) -> list[str]:
     try:
         project = _project(workshop, key)
@@ -209,7 +212,7 @@ def _change(
 
 
 def _look(
-    workshop: Workshop, key: str, shown: Sequence[str], start: Seconds, end: Seconds
+    workshop: Workshop, key: str, shown: Sequence[str], start: Number, end: Number
 ) -> list[str]:
     project = workshop.session(key).project
     return [_EMPTY, ""] if project is None else _drawn(project, shown, start, end)
@@ -226,7 +229,7 @@ def _open(workshop: Workshop, key: str, shown: Sequence[str]) -> list[Any]:
     return [0, end, gr.update(visible=False), *_drawn(project, shown, 0, end)]
 
 
-def _drawn(project: Project, shown: Sequence[str], start: Seconds, end: Seconds) -> list[str]:
+def _drawn(project: Project, shown: Sequence[str], start: Number, end: Number) -> list[str]:
     take, stale = project.take, project.stale()
     names = [name for name in editor.CURVES if name in shown]
     chosen = (float(start or 0), float(end or 0))
@@ -240,7 +243,7 @@ def _drawn(project: Project, shown: Sequence[str], start: Seconds, end: Seconds)
 
 
 async def _render(
-    workshop: Workshop, key: str, shown: Sequence[str], start: Seconds, end: Seconds
+    workshop: Workshop, key: str, shown: Sequence[str], start: Number, end: Number
 ) -> AsyncIterator[list[Any]]:
     import gradio as gr
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from app.pipeline import Avatar
 from app.workshop import Workshop
 from tests.conftest import CHROMIUM, missing_browser
@@ -27,6 +29,12 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
+)
+# gradio's own dependencies warn of each other's futures; what they do to our pages, tests see.
+QUIET = (
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
 )
 SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 
@@ -121,3 +129,20 @@ def window(
     page.wait_for_selector("#make")
     yield opened
     context.close()
+
+
+def give_photo(visitor: Window, path: Path) -> None:
+    """Upload a photo."""
+    visitor.page.set_input_files("#photo input[type=file]", path)
+
+
+def prepare(visitor: Window, photo: Path, words: str, size: int = 160) -> None:
+    """A photo, a text and a small picture."""
+    page = visitor.page
+    give_photo(visitor, photo)
+    page.wait_for_selector("#faces img")
+    page.locator("#text textarea").fill(words)
+    page.locator("button.label-wrap", has_text="Picture and renderer").click()
+    box = page.locator("#size input")
+    box.fill(str(size))
+    box.press("Enter")

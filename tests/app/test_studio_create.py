@@ -12,15 +12,18 @@ import pytest
 from app.demo import ASSETS, DEFAULT_PORTRAIT
 from app.pipeline import Avatar
 from audio2motion.audio import Waveform
-from tests.app.studio_server import Studio, Window, chromium, serve, window
+from tests.app.studio_server import (
+    QUIET,
+    Studio,
+    Window,
+    chromium,
+    give_photo,
+    prepare,
+    serve,
+    window,
+)
 
-# gradio's own dependencies warn of each other's futures; what they do to our pages, tests see.
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = [pytest.mark.browser, *QUIET]
 
 PLAYED = """async () => {
   const video = document.querySelector('#video video');
@@ -51,22 +54,6 @@ def visitor(browser, studio: Studio) -> Iterator[Window]:
         assert opened.faults == []
         outside = [u for u in opened.requests if not u.startswith((studio.url, "data:", "blob:"))]
         assert outside == [], "something is loaded from another host"
-
-
-def give_photo(visitor: Window, path: Path) -> None:
-    visitor.page.set_input_files("#photo input[type=file]", path)
-
-
-def prepare(visitor: Window, photo: Path, words: str, size: int = 160) -> None:
-    """A photo, a text and a small picture."""
-    page = visitor.page
-    give_photo(visitor, photo)
-    page.wait_for_selector("#faces img")
-    page.locator("#text textarea").fill(words)
-    page.locator("button.label-wrap", has_text="Picture and renderer").click()
-    box = page.locator("#size input")
-    box.fill(str(size))
-    box.press("Enter")
 
 
 def test_a_photo_and_a_recording_become_a_video_that_plays(visitor: Window, voice: Path):
@@ -170,12 +157,13 @@ def test_what_is_one_visitors_is_not_anothers(browser, studio: Studio, visitor: 
         other.show_tab("Motion editor")
         other.page.wait_for_selector("#curves p")
         assert "Make a video first" in other.page.locator("#curves").inner_text()
-    before = len(studio.workshop._sessions)
-    page.context.pages[0].close()
-    deadline = time.monotonic() + 10
-    while len(studio.workshop._sessions) >= before and time.monotonic() < deadline:
+    (session,) = [s for s in studio.workshop._sessions.values() if s.project]
+    assert session.folder.exists()
+    page.close()
+    deadline = time.monotonic() + 15
+    while session.folder.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert len(studio.workshop._sessions) < before, "a visitor who left is not forgotten"
+    assert not session.folder.exists(), "the files of a visitor who left stay"
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

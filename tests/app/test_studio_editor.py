@@ -12,6 +12,14 @@ from tests.app.studio_server import QUIET, Studio, chromium, prepare, serve, win
 
 pytestmark = [pytest.mark.browser, *QUIET]
 
+
+@pytest.fixture(scope="module")
+def browser():
+    """One Chromium for all tests here."""
+    with chromium() as running:
+        yield running
+
+
 OUTPUT = "document.querySelector('{}').innerText"
 
 
@@ -22,8 +30,8 @@ def studio(avatar: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield running
 
 
-def test_an_edited_range_alone_is_drawn_again(studio: Studio, avatar: Avatar):
-    with chromium() as browser, window(browser, studio) as visitor:
+def test_an_edited_range_alone_is_drawn_again(browser, studio: Studio, avatar: Avatar):
+    with window(browser, studio) as visitor:
         page = visitor.page
         prepare(visitor, DEFAULT_PORTRAIT, "Hello there.", 128)
         page.click("#make")
@@ -68,8 +76,8 @@ def test_an_edited_range_alone_is_drawn_again(studio: Studio, avatar: Avatar):
         assert visitor.faults == []
 
 
-def test_two_settings_are_seen_side_by_side(studio: Studio):
-    with chromium() as browser, window(browser, studio) as visitor:
+def test_two_settings_are_seen_side_by_side(browser, studio: Studio):
+    with window(browser, studio) as visitor:
         page = visitor.page
         prepare(visitor, DEFAULT_PORTRAIT, "Hi.", 96)
         visitor.show_tab("Compare")

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
@@ -26,6 +26,9 @@ from app.plan import Pace
 from app.project import Project
 from app.request import Renderer
 from weights.errors import InputError, VisavisError
+
+if TYPE_CHECKING:
+    from app.visitor_batch import VisitorBatch
 
 State = Literal["waiting", "working", "done", "failed", "cancelled"]
 _LOOK_S = 0.2
@@ -94,10 +97,14 @@ class Run:
         if self.state == "waiting":
             self._finish("cancelled")
 
-    def progress(self, what: str, done: int, total: int) -> None:
-        """As app.request.Progress; raises Cancelled when the visitor wants no more of it."""
+    def check(self) -> None:
+        """Raise Cancelled when the visitor wants no more of it."""
         if self._stop.is_set():
             raise Cancelled
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """As app.request.Progress; raises Cancelled as `check` does."""
+        self.check()
         now = time.perf_counter()
         if self._first[0] != what:
             self._first = (what, now, done)
@@ -153,6 +160,7 @@ class Session:
     used: float
     runs: list[Run] = field(default_factory=list)
     project: Project | None = None
+    batch: "VisitorBatch | None" = None
 
     def new_folder(self) -> Path:
         """A fresh folder in the visitor's own."""

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from app.demo import ASSETS
-from app.ui import comparing, create, editing, live
+from app.ui import batch, comparing, create, editing, live
 from app.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
                 editing.build(workshop, first, tab, tabs)
             with gr.Tab("Compare", id="compare"):
                 comparing.build(workshop, first)
+            with gr.Tab("Batch", id="batch"):
+                batch.build(workshop)
             with gr.Tab("Live", id="live"):
                 live.build(live_page)
 

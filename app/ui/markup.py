@@ -38,7 +38,8 @@ def progress(run: Run, workshop: Workshop) -> str:
     counted = run.total > 1
     words = run.what or "starting"
     if counted:
-        words += f": frame {run.done} of {run.total}"
+        unit = "" if "made" in run.what else "frame "
+        words += f": {unit}{run.done} of {run.total}"
     if counted and run.rate > 0 and run.eta_s is not None:
         words += f" · {run.rate:.1f} frames/s · {max(run.eta_s, 0):.0f} s left"
     value = f' value="{run.done}"' if counted else ""
@@ -85,6 +86,15 @@ def table(rows: Sequence[tuple[str, str]]) -> str:
         + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in rows)
         + "</dl>"
     )
+
+
+def grid(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table."""
+    head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in headers)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f"<table class='v-grid'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _uri(picture: bytes) -> str:

@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from audio2motion.audio import SAMPLES_PER_FRAME, Dyad, Waveform
 from audio2motion.generator import GeneratorConfig, MotionGenerator
+from audio2motion.speech import SPEECH_DELAY
 from audio2motion.synthesis import synthesize_phonemes
 from motion2video.geometry import FaceBasis
 from motion2video.motion import EXPRESSION_NAMES, FPS, ROTATION, Motion, channel_index
@@ -164,6 +165,20 @@ def generated(
     return [c["made"] for c in clips]
 
 
+def heard(clips: list[dict], generator: MotionGenerator) -> list[np.ndarray]:
+    """[T, f] what the speech encoder says of every clip, its delay taken back."""
+    import torch
+
+    with torch.inference_mode():
+        ahead = np.zeros(SPEECH_DELAY * SAMPLES_PER_FRAME, np.float32)
+        return [
+            generator.encoder.analyse(np.concatenate([c["samples"], ahead]))
+            .features[SPEECH_DELAY:]
+            .numpy()
+            for c in clips
+        ]
+
+
 def lips(options: argparse.Namespace, generator: MotionGenerator) -> dict:
     """The table of held-out people."""
     basis = FaceBasis.load()
@@ -177,7 +192,9 @@ def lips(options: argparse.Namespace, generator: MotionGenerator) -> dict:
     train = [c for c in clips if c["split"] == "train"]
     test = [c for c in clips if c["split"] == options.split][: options.limit]
     table = {"generator": score(test, generated(test, generator, basis, options.seed), targets)}
-    for name in ("energy", "mel"):
+    for clip, features in zip(clips, heard(clips, generator), strict=True):
+        clip["speech encoder"] = features
+    for name in ("energy", "mel", "speech encoder"):
         found = ridge(train, test, lambda c, n=name: c[n], targets)
         table[f"ridge on {name}"] = score(test, found, targets)
     if options.teacher:

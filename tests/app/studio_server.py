@@ -73,17 +73,20 @@ class Window:
 def serve(avatar: Avatar, folder: Path) -> Iterator[Studio]:
     """The studio on a free port of the loopback."""
     import uvicorn
-    from fastapi import FastAPI
 
+    from app.api import create_app
+    from app.server import ServerConfig
     from app.ui import mount
 
+    app = create_app(lambda: avatar, ServerConfig(folder / "server"))
     workshop = Workshop(folder / "visitors", lambda: avatar)
-    app = FastAPI()
-    mount(app, workshop)
+    mount(app, workshop, live="/v1/live")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_level="critical"))
+    server = uvicorn.Server(
+        uvicorn.Config(app, "127.0.0.1", port, log_level="critical", ws="websockets-sansio")
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -127,7 +127,7 @@ def _model(kind: str, name: str, more: dict[str, Any]) -> type[BaseModel]:
     for field in dataclasses.fields(cls):
         if field.name not in file_fields(kind):
             hint = _json_type(hints[field.name])
-            if str in (hint, *typing.get_args(hint)):
+            if hint in (str, str | None):
                 given[field.name] = (hint, Field(field.default, max_length=_LONGEST))
             else:
                 given[field.name] = (hint, field.default)

@@ -1,4 +1,4 @@
-"""The command line: `visavis demo | render | track | motion | doctor | weights`.
+"""The command line: `visavis demo | render | track | motion | app | doctor | weights`.
 
 Heavy parts are imported inside the commands, so that `visavis --help` answers at once.
 """
@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from app import app_command
 from app import options as o
 from app.control_options import with_controls
 from app.output import check_output
@@ -248,6 +249,8 @@ def doctor(
     if not report.healthy:
         raise typer.Exit(1)
 
+
+commands.command()(app_command.app)
 
 weights_commands = typer.Typer(help="List, verify and fetch weights.", no_args_is_help=True)
 commands.add_typer(weights_commands, name="weights")

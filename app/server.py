@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from weights.errors import DependencyError, InputError
 
 if TYPE_CHECKING:
+    import uvicorn
     from fastapi import FastAPI
 
     from app.pipeline import Avatar
@@ -112,19 +113,16 @@ def default_data_dir() -> Path:
     return Path(base) / "visavis" / "app"
 
 
-def serve(app: "FastAPI", config: ServerConfig, say: Callable[[str], None]) -> None:
-    """Answer requests until Ctrl-C or SIGTERM; then running jobs are put back into the queue.
-
-    `say` is told the address once it is open. Raises InputError when the address is taken.
-    """
+def uvicorn_settings(app: "FastAPI", config: ServerConfig) -> "uvicorn.Config":
+    """How uvicorn shall run the app. Raises DependencyError where it is not installed."""
     try:
         import uvicorn
     except ImportError as error:
-        raise DependencyError("the server needs the extra `app`: pip install visavis[app]") from error
-    settings = uvicorn.Config(
+        raise DependencyError(
+            "the server needs the extra `app`: pip install 'visavis[app]'"
+        ) from error
+    return uvicorn.Config(
         app,
-        host=config.host,
-        port=config.port,
         log_level="warning",
         access_log=False,  # addresses of visitors and tokens in URLs are nobody's business
         server_header=False,
@@ -134,22 +132,27 @@ def serve(app: "FastAPI", config: ServerConfig, say: Callable[[str], None]) -> N
         ws="websockets-sansio",
         ws_max_size=8 * 2**20,
         ws_ping_interval=20.0,
+        ws_per_message_deflate=False,  # pictures are compressed already
     )
+
+
+def serve(app: "FastAPI", config: ServerConfig, say: Callable[[str], None]) -> None:
+    """Answer requests until Ctrl-C or SIGTERM; then running jobs are put back into the queue.
+
+    `say` is told the address. Raises InputError when it is taken.
+    """
+    import uvicorn
+
+    settings = uvicorn_settings(app, config)
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
-        listener = socket.create_server(
-            (config.host, config.port), family=_family(config.host), backlog=256
-        )
+        listener = socket.create_server((config.host, config.port), family=family, backlog=256)
     except OSError as error:
         raise InputError(
             f"cannot listen on {config.host}, port {config.port}: {error.strerror}"
         ) from error
     with listener:
-        port = listener.getsockname()[1]
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        say(f"http://{host}:{port}")
+        host = f"[{config.host}]" if family == socket.AF_INET6 else config.host
+        say(f"http://{host}:{listener.getsockname()[1]}")
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once all is down
             uvicorn.Server(settings).run(sockets=[listener])
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET

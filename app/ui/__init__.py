@@ -23,7 +23,7 @@ def mount(app: "FastAPI", workshop: Workshop, live: str | None = None) -> None:
     `live` is the path of the live WebSocket in the same app; None leaves the live tab empty.
     """
     import gradio as gr
-    from fastapi.responses import RedirectResponse
+    from fastapi.responses import FileResponse, RedirectResponse
 
     from app.ui import blocks
     from app.ui import live as live_tab
@@ -33,6 +33,10 @@ def mount(app: "FastAPI", workshop: Workshop, live: str | None = None) -> None:
     @app.get("/", include_in_schema=False)
     def root() -> RedirectResponse:
         return RedirectResponse(PATH)
+
+    @app.get("/favicon.ico", include_in_schema=False)
+    def icon() -> FileResponse:
+        return FileResponse(blocks.ICON, media_type="image/svg+xml")
 
     gr.mount_gradio_app(
         app,
@@ -45,5 +49,6 @@ def mount(app: "FastAPI", workshop: Workshop, live: str | None = None) -> None:
         enable_monitoring=False,
         pwa=False,
         theme=blocks.theme(),
+        favicon_path=str(blocks.ICON),
         css_paths=[blocks.STYLE],
     )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gradio.themes import Base
 
 STYLE = ASSETS / "studio" / "studio.css"
+ICON = ASSETS / "studio" / "icon.svg"
 TITLE = "Visavis"
 _CACHE_SWEEP_S, _CACHE_AGE_S = 600, 3600
 

@@ -72,7 +72,7 @@ def create_app(
         docs_url=None,  # its pages load scripts from other hosts
         redoc_url=None,
     )
-    app.state.context = context
+    app.state.context, app.state.rooms = context, rooms
     app.add_middleware(Guard, config=config, metrics=metrics)
     app.add_middleware(
         CORSMiddleware,

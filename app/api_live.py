@@ -14,7 +14,7 @@ from fastapi import APIRouter, Path, Query, Request, WebSocket
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
 from jaxtyping import UInt8
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 from starlette.websockets import WebSocketDisconnect
 
 from app import framing
@@ -91,12 +91,12 @@ class End(_Message):
     type: Literal["end"]
 
 
-_FIRST: TypeAdapter[Start | Resume] = TypeAdapter(
-    Annotated[Start | Resume, Field(discriminator="type")]
-)
-_LATER: TypeAdapter[Say | Ask | Stop | End] = TypeAdapter(
-    Annotated[Say | Ask | Stop | End, Field(discriminator="type")]
-)
+class _First(RootModel[Annotated[Start | Resume, Field(discriminator="type")]]):
+    """What a conversation begins with."""
+
+
+class _Later(RootModel[Annotated[Say | Ask | Stop | End, Field(discriminator="type")]]):
+    """What may come afterwards."""
 
 
 def make_live_router(context: ServerContext, rooms: LiveRooms, metrics: Metrics) -> APIRouter:
@@ -177,7 +177,7 @@ class _Connection:
                 first = await self._socket.receive()
             if first["type"] == "websocket.disconnect":
                 return
-            message = _parsed(_FIRST, first.get("text"))
+            message = _parsed(_First, first.get("text"))
             owner = self._owner(message.api_key)
             room = await run_in_threadpool(self._enter, message, owner)
             if message.video == "h264":
@@ -257,7 +257,7 @@ class _Connection:
             if (data := message.get("bytes")) is not None:
                 self._take(data, room)
             else:
-                await self._obey(_parsed(_LATER, message.get("text")), room)
+                await self._obey(_parsed(_Later, message.get("text")), room)
 
     def _take(self, data: bytes, room: Room) -> None:
         what, rest = data[:1], data[1:]
@@ -369,9 +369,9 @@ class _Connection:
             await self._socket.close(1008)
 
 
-def _parsed(adapter: TypeAdapter[Any], text: str | None) -> Any:
+def _parsed(kind: type[_First] | type[_Later], text: str | None) -> Any:
     try:
-        return adapter.validate_json(text or "")
+        return kind.model_validate_json(text or "").root
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False)
         detail = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in found[:3])

@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -15,6 +15,7 @@ _AHEAD_S = 8.0
 """A speaker that is faster than speech is kept waiting when so much is there."""
 
 
+@runtime_checkable
 class SpokenSound(Protocol):
     """A piece of what is said, with its sound at 16 kHz."""
 
@@ -22,6 +23,7 @@ class SpokenSound(Protocol):
     def sound(self) -> Waveform: ...
 
 
+@runtime_checkable
 class Speaker(Protocol):
     """Where a voice comes from, piece by piece: an AgentVoice is one."""
 

@@ -1,0 +1,95 @@
+"""Twenty clients at once, and everything that the OpenAPI schema says put to the test."""
+
+import io
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import hypothesis
+import psutil
+import pytest
+import schemathesis
+from PIL import Image
+from schemathesis import checks
+from schemathesis.core.errors import IncorrectUsage  # noqa: F401
+
+from app.server import Limits
+from motion2video.motion import Motion
+from tests.app.serving import Served, running, small_avatar, wait_ended
+
+CLIENTS = 20
+MEMORY_MB = 150
+
+
+@pytest.mark.slow
+def test_twenty_clients(portrait: Path, tmp_path: Path) -> None:
+    """Each makes a video, follows it, reads it and forgets it, twice. Nothing fails, the memory
+    that it takes does not grow, and no file is left.
+    """
+    with Image.open(portrait) as image:
+        photo = io.BytesIO()
+        image.resize((256, 256)).save(photo, "JPEG")
+    motion = Motion.neutral(5).save(tmp_path / "still.npz").read_bytes()
+    limits = Limits(max_waiting=2 * CLIENTS)
+    with running(small_avatar(), tmp_path / "data", limits) as served:
+
+        def visit(number: int) -> float:
+            started = time.monotonic()
+            with served.http(**{"X-Visavis-Session": f"client-{number:04}"}) as client:
+                files = {"portrait": photo.getvalue(), "motion": motion}
+                created = client.post("/v1/videos", files=files, data={"size": "64"})
+                assert created.status_code == 202, created.text
+                identity = created.json()["id"]
+                with client.stream("GET", f"/v1/videos/{identity}/events") as answer:
+                    assert sum(len(data) for data in answer.iter_bytes()) > 0
+                assert wait_ended(client, identity)["state"] == "succeeded"
+                assert client.get(f"/v1/videos/{identity}/content").status_code == 200
+                assert client.delete(f"/v1/videos/{identity}").status_code == 204
+            return time.monotonic() - started
+
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            first = list(pool.map(visit, range(CLIENTS)))
+            before = psutil.Process().memory_info().rss
+            second = list(pool.map(visit, range(CLIENTS)))
+            grown = (psutil.Process().memory_info().rss - before) / 1e6
+        print(
+            f"{CLIENTS} clients: {max(first):.1f} s and {max(second):.1f} s for the slowest, "
+            f"{grown:+.0f} MB in the second round"
+        )
+        assert grown < MEMORY_MB
+        assert list(served.context.store.folder.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_schema_is_kept(tmp_path: Path) -> None:
+    """Generated requests, good and bad: no fault of the server, no answer that is not described."""
+    with running(small_avatar(), tmp_path / "data", Limits(max_waiting=100)) as served:
+        schema = schemathesis.openapi.from_url(f"{served.url}/openapi.json")
+        for operation in schema.get_all_operations():
+            probe_operation(operation.ok(), served)
+
+
+def probe_operation(operation: schemathesis.APIOperation, served: Served) -> None:
+    """Twenty requests to one operation."""
+
+    @hypothesis.given(case=operation.as_strategy())
+    @hypothesis.settings(
+        max_examples=20,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    def probe(case: schemathesis.Case) -> None:
+        case.call_and_validate(
+            timeout=30,
+            checks=[
+                checks.not_a_server_error,
+                checks.CHECKS.get_one("status_code_conformance"),
+                checks.CHECKS.get_one("content_type_conformance"),
+                checks.CHECKS.get_one("response_schema_conformance"),
+                checks.CHECKS.get_one("response_headers_conformance"),
+            ],
+        )
+
+    probe()

@@ -17,6 +17,8 @@ _TRACK_S = 0.03
 """Seconds a frame of the interlocutor's video."""
 _PIXEL_BYTES = 180
 """Memory a pixel of the video: the warp's maps and the frames under way in every thread."""
+_TELLING = 5e6
+"""Pixels that a run must have drawn to count: 20 frames at 512 px."""
 _LEARNING = 0.5
 """How much the latest run counts against those before."""
 
@@ -47,7 +49,9 @@ class Pace:
         self._factor, self._lock = 1.0, threading.Lock()
 
     def learn(self, frames: int, size: int, seconds: float) -> None:
-        """A run of so many frames took so long."""
+        """A run of so many frames took so long. A short run of small frames says little."""
+        if frames * size**2 < _TELLING:
+            return
         factor = max(seconds - _START_S, 0.01) / (frames * _frame_seconds(size))
         with self._lock:
             self._factor += _LEARNING * (factor - self._factor)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from app.creation import Creation, create
 from app.demo import ASSETS
 from app.plan import make_plan
-from app.request import MAX_SIZE, MIN_SIZE, Crop, Mix, Renderer
+from app.request import Crop, Mix, Renderer
 from app.ui import markup
 from app.ui.endpoints import endpoint
 from app.ui.faces import find_faces
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = tuple(sorted((ASSETS / "portraits").glob("*.jpg")))
 _RENDERERS = {
-    "diffusion": "full: warp and latent diffusion",
-    "warp": "draft: warp only, fast, no teeth",
+    "diffusion": "diffusion: full quality",
+    "warp": "warp: a fast draft",
 }
 _SIZES = (256, 384, 512, 768, 1024)
 
@@ -257,7 +257,7 @@ def _picture(parts: dict[str, Any]) -> None:
             parts["size"] = gr.Dropdown(
                 list(_SIZES),
                 value=Form.size,
-                label=f"Longer side in pixels ({MIN_SIZE} to {MAX_SIZE})",
+                label="Longer side (px)",
                 allow_custom_value=True,
                 elem_id="size",
             )
@@ -273,7 +273,7 @@ def _picture(parts: dict[str, Any]) -> None:
             label="Motion file instead of the voices' motion",
             file_types=[".npz"],
             type="filepath",
-            height=150,
+            height=180,
         )
 
 

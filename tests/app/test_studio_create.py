@@ -99,8 +99,10 @@ def test_with_several_faces_one_is_picked(visitor: Window, tmp_path: Path):
     assert options.count() == 2
     page.locator("#faces img").click(position={"x": 20, "y": 100})
     page.wait_for_function("document.querySelectorAll('#face input')[0].checked")
-    page.locator("#face label").nth(1).click()
     page.wait_for_timeout(500)
+    marked = page.locator("#faces img").get_attribute("src")
+    page.locator("#face label").nth(1).click()
+    page.wait_for_function("old => document.querySelector('#faces img').src !== old", arg=marked)
     visitor.shoot("faces-1280-light")
     page.locator("#text textarea").fill("Hi.")
     page.locator("button.label-wrap", has_text="Picture and renderer").click()
@@ -174,7 +176,7 @@ def test_every_tab_fits_the_window(browser, studio: Studio, width: int, dark: bo
         page = visitor.page
         page.locator("#examples button").nth(3).click()
         page.wait_for_selector("#faces img")
-        for tab in ("Create", "Motion editor", "Compare", "Live"):
+        for tab in ("Create", "Motion editor", "Compare", "Batch", "Live"):
             visitor.show_tab(tab)
             page.wait_for_timeout(300)
             visitor.shoot(f"{tab.split()[0].lower()}-{width}-{shade}")

@@ -25,8 +25,8 @@ from app.loader import Loader
 from app.server import AvatarFactory, ServerConfig
 from app.store import FileStore
 
-_ABOUT = """From one portrait photo and the voices of two people: a video of the person in the photo,
-who talks when their own voice talks and visibly listens when the other person does.
+_ABOUT = """From one portrait photo and two voices: a video of the person in the photo, who talks
+when their own voice talks and visibly listens when the other person does.
 
 Where API keys are set, send `Authorization: Bearer KEY`. Where none are, `X-Visavis-Session` (8 to
 128 characters of your choice, kept to yourself) makes what you create yours alone. Errors are

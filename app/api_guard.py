@@ -158,5 +158,5 @@ def _cookie(headers: Headers) -> str:
 
 
 def _has_own_token(path: str) -> bool:
-    """Addresses for players that send no headers, and the socket whose first message has the key."""
+    """Addresses for players, which send no headers; the socket has the key in a message."""
     return path.endswith(("/content", ".mjpeg")) or path == "/v1/live"

@@ -141,9 +141,7 @@ def _token(context: ServerContext, identity: str) -> str:
     return hmac.digest(context.secret, b"live " + identity.encode(), "sha256").hex()[:40]
 
 
-async def _pictures(
-    room: Room, rooms: LiveRooms, context: ServerContext
-) -> AsyncIterator[bytes]:
+async def _pictures(room: Room, rooms: LiveRooms, context: ServerContext) -> AsyncIterator[bytes]:
     """The room's pictures, as long as it is there."""
     seen = 0
     while rooms.look_up(room.id) is room and not context.closing.is_set():
@@ -194,9 +192,7 @@ class _Connection:
         finally:
             if room is not None:
                 self._metrics.live.dec()
-                await run_in_threadpool(
-                    self._rooms.end if self._ended else self._rooms.leave, room
-                )
+                await run_in_threadpool(self._rooms.end if self._ended else self._rooms.leave, room)
 
     def _owner(self, key: str | None) -> str:
         owner = self._socket.scope["state"]["owner"]
@@ -265,7 +261,9 @@ class _Connection:
             samples = framing.to_samples(rest)
             self._waiting += len(samples)
             if self._waiting > _MOST_WAITING:
-                raise Problem(429, "sound comes faster than it is spoken; send it as it is recorded")
+                raise Problem(
+                    429, "sound comes faster than it is spoken; send it as it is recorded"
+                )
             self._sound.append(samples)
             self._news.set()
         elif what == bytes([framing.PICTURE]):

@@ -11,7 +11,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -23,6 +23,7 @@ from app.jobs import Job
 from app.request import MotionRequest, RenderRequest
 from app.request_record import file_fields, frozen
 from app.server import Limits
+from app.store import Upload
 
 KINDS: dict[str, tuple[Kind, ...]] = {
     "portrait": ("picture",),
@@ -42,7 +43,7 @@ _EXAMPLES = {
     "motion": {"text": "Nice to meet you.", "gestures": ["nod@0.4"], "seed": 3},
 }
 
-FileInput = tuple[str, BinaryIO]
+FileInput = tuple[str, Upload]
 """The field that an upload is for, and its content."""
 
 

@@ -1,4 +1,4 @@
-"""The command line: `visavis demo | render | track | motion | app | doctor | weights`.
+"""The command line: `visavis demo | render | track | motion | export | import | app | doctor | weights`.
 
 Heavy parts are imported inside the commands, so that `visavis --help` answers at once.
 """
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,11 +16,15 @@ from app import app_command
 from app import options as o
 from app.control_options import with_controls
 from app.output import check_output
-from app.request import ComputeFields, ControlFields, MotionRequest, RenderRequest
+from app.reply_options import with_reply
+from app.request import ComputeFields, ControlFields, MotionRequest, RenderRequest, ReplyFields
 from app.shell import DEBUG, own_process, print_result, run
 from audio2motion.gestures import Gesture
 from motion2video.motion import FPS, Motion
 from weights.errors import WeightsError
+
+if TYPE_CHECKING:
+    from app.result import Reply
 
 commands = typer.Typer(
     help="From a photo and two voices to a video of a person who talks and visibly listens.",
@@ -78,8 +82,10 @@ def demo(
 
 @commands.command()
 @with_controls
+@with_reply
 def render(
     controls: ControlFields,
+    answer: ReplyFields,
     portrait: o.Portrait,
     out: o.VideoOut,
     agent_audio: o.AgentAudio = None,
@@ -118,6 +124,7 @@ def render(
         face=face,
         crop=crop,
         mix=mix,
+        **answer,
         **controls,
     )
     compute = ComputeFields(
@@ -172,8 +179,10 @@ def track(
 
 @commands.command()
 @with_controls
+@with_reply
 def motion(
     controls: ControlFields,
+    answer: ReplyFields,
     out: o.MotionOut,
     agent_audio: o.AgentAudio = None,
     interlocutor_audio: o.InterlocutorAudio = None,
@@ -189,6 +198,7 @@ def motion(
     from app.direction import direct
     from app.pipeline import make_motion
     from app.progress import Reporter
+    from app.result import Reply
     from app.tracking import track_video
     from app.voices import hear
     from audio2motion.generator import MotionGenerator
@@ -202,6 +212,7 @@ def motion(
         text=text,
         voice=voice,
         seed=seed,
+        **answer,
         **controls,
     )
     check_output(out, o.MOTION_SUFFIXES, request.inputs)
@@ -216,13 +227,58 @@ def motion(
         directed = direct(request, voices, track, reporter.notify)
         generator = MotionGenerator.load(device=pick_device(device))
         made = make_motion(request, voices, generator, reporter.notify, directed)
-    _save_motion(made, out, as_json, directed.gestures)
+    _save_motion(made, out, as_json, directed.gestures, Reply.of(voices.reply))
+
+
+@commands.command()
+def export(
+    motion: o.MotionIn,
+    out: o.ForeignOut,
+    portrait: o.HeadPortrait = None,
+    fps: o.ExportFps = None,
+    face: o.Face = RenderRequest.face,
+    detector: o.Detector = o.DETECTOR,
+    as_json: o.AsJson = False,
+) -> None:
+    """Write a motion file for 3D programs: Live Link Face CSV, BVH, or a glTF head."""
+    from app.export import export_motion
+    from app.progress import Reporter
+
+    moved = export_motion(motion, out, portrait, fps, face, detector, Reporter().notify)
+    _print_motion(moved, out, as_json)
+
+
+@commands.command("import")
+def import_motion(
+    source: o.ForeignIn, out: o.MotionOut, fps: o.Fps = FPS, as_json: o.AsJson = False
+) -> None:
+    """Turn a motion of another program (CSV, BVH, glTF) into a motion file."""
+    from motion2video.exchange import read_motion
+    from motion2video.video import exact_rate
+
+    rate = float(exact_rate(fps))
+    check_output(out, o.MOTION_SUFFIXES, [source])
+    _save_motion(read_motion(source).resample(rate), out, as_json)
 
 
 def _save_motion(
-    motion: Motion, out: Path, as_json: bool, gestures: tuple[Gesture, ...] = ()
+    motion: Motion,
+    out: Path,
+    as_json: bool,
+    gestures: tuple[Gesture, ...] = (),
+    reply: "Reply | None" = None,
 ) -> None:
     motion.save(out)
+    _print_motion(motion, out, as_json, gestures, reply)
+
+
+def _print_motion(
+    motion: Motion,
+    out: Path,
+    as_json: bool,
+    gestures: tuple[Gesture, ...] = (),
+    reply: "Reply | None" = None,
+) -> None:
     seen = int(motion.mask.sum())
     result = {
         "out": str(out),
@@ -232,6 +288,8 @@ def _save_motion(
         "valid_frames": seen,
         "gestures": [asdict(gesture) for gesture in gestures],
     }
+    if reply is not None:
+        result["reply"] = asdict(reply)
     text = f"{out}: {motion.seconds:.2f} s of motion ({len(motion)} frames at {motion.fps:g} fps)"
     print_result(result, text, as_json)
 

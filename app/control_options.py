@@ -1,21 +1,13 @@
-"""The options that say how the face moves, for every command that makes motion.
+"""The options that say how the face moves, for every command that makes motion."""
 
-A command takes them as one argument, `controls`; `with_controls` spells them out for the command
-line, so that each is written once.
-"""
-
-import functools
-import inspect
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from typer import Option
 
-from app.request import ControlFields, MotionRequest
+from app.option_group import spelled_out
 
 _EMOTIONS = "neutral, happiness, sadness, anger, fear, disgust, surprise or contempt."
-_DEFAULTS = MotionRequest
 
 _OPTIONS: dict[str, Any] = {
     "emotion": Annotated[str, Option("--emotion", help=_EMOTIONS)],
@@ -76,38 +68,13 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def with_controls(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with every control as an option instead of its argument `controls`."""
-    signature = inspect.signature(command)
-    own = [p for name, p in signature.parameters.items() if name != "controls"]
-    added = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.POSITIONAL_OR_KEYWORD,
-            default=getattr(_DEFAULTS, name),
-            annotation=kind,
-        )
-        for name, kind in _OPTIONS.items()
-    ]
-    required = [p for p in own if p.default is inspect.Parameter.empty]
-    optional = [p for p in own if p.default is not inspect.Parameter.empty]
-
-    @functools.wraps(command)
-    def run(*given: Any, **named: Any) -> None:
-        arguments = run.__signature__.bind(*given, **named).arguments  # type: ignore[attr-defined]
-        controls = {name: arguments.pop(name) for name in _OPTIONS if name in arguments}
-        command(controls=_controls(controls), **arguments)
-
-    parameters = [*required, *added, *optional]
-    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in parameters}
-    del run.__wrapped__  # or annotations are taken from the command
-    return run
-
-
-def _controls(values: dict[str, Any]) -> ControlFields:
+def _controls(values: dict[str, Any]) -> dict[str, Any]:
     from audio2motion.controls import parse_regions
 
     if values.get("regions"):
         values["regions"] = parse_regions(values["regions"])
-    return cast(ControlFields, values)
+    return values
+
+
+with_controls = spelled_out("controls", _OPTIONS, _controls)
+"""The command with every control as an option instead of its argument `controls`."""

@@ -8,6 +8,7 @@ from app.request import MotionRequest, Notify, Source
 from app.voices import Track, Voices
 from audio2motion.audio import speech_segments
 from audio2motion.gestures import Gesture
+from audio2motion.reply_codes import gestures_of, leading_emotion
 from audio2motion.style import Style, style_of
 from audio2motion.timeline import load_timeline
 from audio2motion.transcript import Transcript, merge
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
 
 def direct(request: MotionRequest, voices: Voices, track: Track, notify: Notify) -> "Controls":
-    """The controls of a request, with the style of its reference clip and with all gestures, in
-    order of time: those placed, those of its timeline, and those found in what the agent says.
+    """The controls of a request, with the style of its reference clip, the emotion that the codes
+    in what the agent says show longest, and all gestures in order of time: those placed, those of
+    its timeline, and those of the codes or, where they have none, found in the words.
 
     Raises InputError for files that cannot be used, MotionError for a style clip that shows less
     than a second of a face.
@@ -28,13 +30,24 @@ def direct(request: MotionRequest, voices: Voices, track: Track, notify: Notify)
     placed = controls.gestures
     if request.gesture_file is not None:
         placed += load_timeline(request.gesture_file)
-    transcript = _transcript(request, voices, notify)
-    found = transcript.gestures() if transcript is not None and request.auto_gestures else ()
-    gestures = merge(found, placed)
+    if (reply := voices.reply) is not None:
+        emotion = leading_emotion(reply.codes, reply.sound.seconds)
+        controls = replace(controls, emotion=emotion or controls.emotion)
+    gestures = merge(_said_gestures(request, voices, notify), placed)
     _tell_late(gestures, voices.seconds, notify)
     if request.style_clip is not None:
         controls = replace(controls, style=_style(request.style_clip, track))
     return replace(controls, gestures=gestures)
+
+
+def _said_gestures(request: MotionRequest, voices: Voices, notify: Notify) -> tuple[Gesture, ...]:
+    """The gestures of the codes in what the agent says, or else of its words."""
+    reply = voices.reply
+    coded = () if reply is None else gestures_of(reply.codes, reply.text)
+    if coded or not request.auto_gestures:
+        return coded
+    transcript = _transcript(request, voices, notify)
+    return () if transcript is None else transcript.gestures()
 
 
 def _transcript(request: MotionRequest, voices: Voices, notify: Notify) -> Transcript | None:

@@ -54,7 +54,9 @@ class Packet:
     def unpack(message: bytes) -> "Packet":
         """Raises MediaError for a message that is too short."""
         if len(message) < _HEADER.size:
-            raise MediaError(f"got a message of {len(message)} bytes; wanted {_HEADER.size} or more")
+            raise MediaError(
+                f"got a message of {len(message)} bytes; wanted {_HEADER.size} or more"
+            )
         return Packet(*_HEADER.unpack_from(message), message[_HEADER.size :])
 
 

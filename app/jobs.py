@@ -17,9 +17,9 @@ from typing import Any, Literal
 
 from app.database import Database
 from app.pipeline import Avatar
+from app.request import MotionRequest, RenderRequest
 from app.request_record import file_fields, files_in, from_record, hide_paths, to_record
 from app.result import RenderResult
-from app.request import MotionRequest, RenderRequest
 from app.server import Limits
 from app.store import FileStore
 from motion2video.motion import FPS

@@ -132,12 +132,10 @@ class LiveRooms:
         return len(self._rooms)
 
     @property
-    def _avatar(self):  # noqa: ANN202
+    def _avatar(self):
         return self._context.loader.get()
 
-    def _begin(
-        self, path: Path, size: int, make: Callable[[Portrait], LiveSession]
-    ) -> LiveSession:
+    def _begin(self, path: Path, size: int, make: Callable[[Portrait], LiveSession]) -> LiveSession:
         return make(Portrait.load(path, self._avatar.tracker, size=size, crop="head"))
 
     def _photo(self, portrait: str | None, owner: str) -> Path:

@@ -24,11 +24,12 @@ from app.request import (
     RenderRequest,
     Source,
 )
-from app.result import RenderResult, peak_memory_mb, used_weights, versions
+from app.result import RenderResult, Reply, peak_memory_mb, used_weights, versions
 from app.tracking import track_video
 from app.voices import Track, Voices, hear, load_sound
 from audio2motion.audio import SAMPLE_RATE, Sound, Waveform
 from audio2motion.gestures import Gesture
+from motion2video.exchange import read_motion
 from motion2video.motion import FPS, Motion
 from weights.errors import MotionError
 
@@ -54,7 +55,8 @@ class _Shot:
     motions: Iterator[Motion]
     frames: int
     sound: Sound | None
-    gestures: tuple[Gesture, ...]
+    gestures: tuple[Gesture, ...] = ()
+    reply: Reply | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +162,7 @@ class Avatar:
             settings={**request.describe(), **self._settings},
             weights=used_weights(),
             versions=versions(),
+            reply=shot.reply,
         )
 
     def frames(self, *, notify: Notify | None = None, **fields: Unpack[RenderFields]) -> Frames:
@@ -215,7 +218,7 @@ class Avatar:
         )
         for notice in portrait.notices:
             notify(notice)
-        both = request.mix == "both"
+        both, reply = request.mix == "both", None
         if request.motion is not None:
             motion = _load_motion(request.motion)
             sound = load_sound(request).mixed(both)
@@ -237,14 +240,12 @@ class Avatar:
                     "the agent says nothing, so the video is silent (mix both to hear the other)"
                 )
             controls = direct(request, voices, track, notify)
-            parts, seconds = (
-                stream_motion(request, voices, self.generator, controls),
-                voices.frames / FPS,
-            )
-            gestures = controls.gestures
+            parts = stream_motion(request, voices, self.generator, controls)
+            seconds, gestures = voices.frames / FPS, controls.gestures
+            reply = Reply.of(voices.reply)
         rate = float(exact_rate(request.fps))
         frames = max(1, round(seconds * rate))
-        return _Shot(portrait, resampled(parts, rate), frames, sound, gestures)
+        return _Shot(portrait, resampled(parts, rate), frames, sound, gestures, reply)
 
     def _draw(self, shot: _Shot, seed: int) -> Frames:
         small = (part for motion in shot.motions for part in _cut(motion))
@@ -293,7 +294,7 @@ def make_motion(
 
 
 def _load_motion(source: Source | Motion) -> Motion:
-    motion = source if isinstance(source, Motion) else Motion.load(source)
+    motion = source if isinstance(source, Motion) else read_motion(source)
     if not len(motion):
         raise MotionError("got a motion without frames; wanted at least one")
     return motion

@@ -55,7 +55,20 @@ class ControlFields(TypedDict, total=False):
     auto_gestures: bool
 
 
-class MotionFields(ControlFields, total=False):
+class ReplyFields(TypedDict, total=False):
+    """The fields of MotionRequest for a language model's reply, as keywords."""
+
+    ask: str | None
+    persona: str | None
+    llm_url: str | None
+    llm_model: str | None
+    llm_key_file: Source | None
+    speech_model: str | None
+    speech_voice: str | None
+    reply_codes: bool
+
+
+class MotionFields(ControlFields, ReplyFields, total=False):
     """The fields of MotionRequest as keywords; a test keeps the two the same."""
 
     agent_audio: Source | Waveform | None
@@ -92,21 +105,33 @@ class ComputeFields(TypedDict, total=False):
 class MotionRequest:
     """Whose voices move the face, and how. Raises InputError for values that cannot be used.
 
-    The agent's voice is a recording or a `text` that espeak-ng speaks with `voice`. The
-    interlocutor is heard (`interlocutor_audio`), seen (`interlocutor_video`, whose sound is
-    heard unless there is an audio), both or neither.
+    The agent's voice is a recording, a `text` that espeak-ng speaks with `voice`, or what a
+    language model answers to `ask`: see audio2motion.endpoint for the fields `llm_*` and
+    `speech_*`, where None is what the environment says; `persona` is told to the model too. The
+    interlocutor is heard (`interlocutor_audio`), seen (`interlocutor_video`, whose sound is heard
+    unless there is an audio), both or neither.
 
     `emotion` with its `intensity`, or `valence` and `arousal`; `expressivity` 0..2, and for a part
     of the face in `regions` ({"head": 0.5}); `gaze` is (right, up) in degrees, a text "10,-5", or
     "camera"; `style` one of STYLES, or `style_clip`, a motion or video whose style is followed.
-    `gestures` are placed as "nod@3.2" or Gesture, and in a `gesture_file` (see timeline.py). Others
-    are found in the `text`, or in the `transcript` of the agent's recording, unless
-    `auto_gestures` is off.
+    `gestures` are placed as "nod@3.2" or Gesture, and in a `gesture_file` (see timeline.py). The
+    codes in a text or reply ("[nod] Yes.") move the face too, unless `reply_codes` is off; an
+    emotion given here wins over theirs. Where they have no gesture, gestures are found in the words
+    of the text or reply, or in the `transcript` of the agent's recording, unless `auto_gestures` is
+    off.
     """
 
     agent_audio: Source | Waveform | None = None
     text: str | None = None
     voice: str = "en-us"
+    ask: str | None = None
+    persona: str | None = None
+    llm_url: str | None = None
+    llm_model: str | None = None
+    llm_key_file: Source | None = None
+    speech_model: str | None = None
+    speech_voice: str | None = None
+    reply_codes: bool = True
     interlocutor_audio: Source | Waveform | None = None
     interlocutor_video: Source | None = None
     emotion: str = "neutral"
@@ -131,7 +156,8 @@ class MotionRequest:
             )
         if self.text is not None and not self.text.strip():
             raise InputError("got an empty text; give the words that the agent says")
-        if self.text is None and self.voice != type(self).voice:
+        self._check_ask()
+        if self.text is None and self.ask is None and self.voice != type(self).voice:
             raise InputError(
                 f"got the voice {self.voice!r} without a text; a voice only speaks a text"
             )
@@ -145,6 +171,33 @@ class MotionRequest:
                 "is heard there"
             )
         _ = self.controls
+
+    def _check_ask(self) -> None:
+        if self.llm_url is not None:
+            from audio2motion.endpoint import check_url
+
+            check_url(self.llm_url)  # before anything repeats it: it may have a password in it
+        if self.ask is None:
+            given = [n for n in _FOR_ASK if getattr(self, n) is not None]
+            if given:
+                raise InputError(
+                    f"got {' and '.join(given)} but no prompt for a language model (ask); give one"
+                )
+        elif not self.ask.strip():
+            raise InputError("got an empty prompt; give what the language model is asked")
+        elif self.text is not None or self.agent_audio is not None:
+            raise InputError(
+                "got both a prompt for a language model and a recording or text for the agent to "
+                "say; give one of them"
+            )
+
+    @property
+    def emotion_given(self) -> bool:
+        """Whether an emotion was asked for, by name or by valence and arousal: it wins over the
+        codes of a reply.
+        """
+        named = self.emotion != type(self).emotion
+        return named or self.valence is not None or self.arousal is not None
 
     @property
     def controls(self) -> "Controls":
@@ -171,15 +224,16 @@ class MotionRequest:
     @property
     def has_voice(self) -> bool:
         """Whether there is anybody to hear or to see."""
-        given = (self.agent_audio, self.text, self.interlocutor_audio, self.interlocutor_video)
+        given = (self.agent_audio, self.text, self.ask)
+        given += (self.interlocutor_audio, self.interlocutor_video)
         return any(item is not None for item in given)
 
     def require_voice(self) -> None:
         """Raise InputError when nothing was given that a motion could be made from."""
         if not self.has_voice:
             raise InputError(
-                "nothing was given to move the face: give the agent's audio or a text, the "
-                "interlocutor's audio or video, or (for a video) a motion file"
+                "nothing was given to move the face: give the agent's audio, a text or a "
+                "prompt, the interlocutor's audio or video, or (for a video) a motion file"
             )
 
     @property
@@ -230,6 +284,7 @@ class RenderRequest(MotionRequest):
         changed = [
             name
             for name, given in (
+                ("a prompt", self.ask is not None),
                 ("an interlocutor's video", self.interlocutor_video is not None),
                 ("an emotion", self.emotion != type(self).emotion),
                 ("an intensity", self.intensity != type(self).intensity),
@@ -264,8 +319,9 @@ def require_choice(name: str, value: str, wanted: tuple[str, ...]) -> None:
 
 _FILES = (
     *("portrait", "agent_audio", "interlocutor_audio", "interlocutor_video", "motion"),
-    *("style_clip", "gesture_file", "transcript"),
+    *("style_clip", "gesture_file", "transcript", "llm_key_file"),
 )
+_FOR_ASK = ("persona", "llm_url", "llm_model", "llm_key_file", "speech_model", "speech_voice")
 
 
 def _plain(value: object) -> Any:

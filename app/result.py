@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+from audio2motion.agent_voice import SpokenReply
 from audio2motion.gestures import Gesture
+from audio2motion.reply_codes import ReplyCode
 from weights import load_manifest
 
 PATH_ROLES = (
@@ -21,6 +23,23 @@ PATH_ROLES = (
 )
 """The weights that the main path cannot do without."""
 _PACKAGES = ("visavis", "torch", "numpy", "mediapipe", "av", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the agent said, where its words are known: a text, or a language model's reply.
+
+    `text` is without its codes; `codes` are those that were followed, with times in seconds of the
+    video and characters of `text`.
+    """
+
+    text: str
+    codes: tuple[ReplyCode, ...]
+
+    @staticmethod
+    def of(spoken: SpokenReply | None) -> "Reply | None":
+        """The words of what was spoken, without its sound."""
+        return None if spoken is None else Reply(spoken.text, spoken.codes)
 
 
 @dataclass(frozen=True)
@@ -48,6 +67,7 @@ class RenderResult:
     settings: dict[str, Any]
     weights: dict[str, str]
     versions: dict[str, str]
+    reply: Reply | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The result as an object of plain JSON values."""

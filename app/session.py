@@ -14,7 +14,7 @@ of the agent's, and the chunks that follow are silent.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -47,13 +47,13 @@ _AUDIBLE = 1e-4
 
 @dataclass(frozen=True)
 class LiveConfig:
-    """The visitor has begun to talk when the probability of speech is `onset` or more for two frames
-    of 40 ms on end, or `sure` or more for one; below `rest` for `rest_frames` they have stopped.
-    `barge_in` off lets the agent finish. Raises InputError.
+    """The visitor has begun to talk when the probability of speech is `onset` or more for two
+    frames of 40 ms on end, or `sure` or more for one; below `rest` for `rest_frames` they have
+    stopped. `barge_in` off lets the agent finish. Raises InputError.
     """
 
     seed: int = 0
-    controls: Controls = Controls()
+    controls: Controls = field(default_factory=Controls)
     barge_in: bool = True
     onset: float = 0.5
     sure: float = 0.8

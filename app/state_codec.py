@@ -19,6 +19,10 @@ from weights.errors import StateError
 
 CLASSES_IN = ("audio2motion.", "app.session")
 _TREE = "tree"
+_BROKEN = (
+    *(ValueError, KeyError, OSError, EOFError, TypeError, ImportError, AttributeError),
+    zipfile.BadZipFile,
+)
 
 
 def encode(value: object) -> bytes:
@@ -38,7 +42,7 @@ def decode(data: bytes, device: torch.device | str = "cpu") -> Any:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             tree = json.loads(arrays[_TREE].tobytes())
             return _unpack(tree, arrays, device)
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, TypeError) as error:
+    except _BROKEN as error:
         raise StateError("this is no state of a stream that this version has saved") from error
 
 

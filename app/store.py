@@ -11,7 +11,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol, runtime_checkable
 
 from app.database import Database
 from app.intake import Kind, inspect
@@ -20,6 +20,15 @@ from weights.errors import InputError, LimitError, NotFoundError, OutputError
 
 _BLOCK = 1 << 20
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
+
+
+@runtime_checkable
+class Upload(Protocol):
+    """The content of a file that comes in."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+    def seek(self, offset: int, /) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class FileStore:
         self.folder.mkdir(mode=0o700, exist_ok=True)
         self._drop_strangers()
 
-    def add(self, owner: str, source: BinaryIO, kinds: tuple[Kind, ...], name: str) -> StoredFile:
+    def add(self, owner: str, source: Upload, kinds: tuple[Kind, ...], name: str) -> StoredFile:
         """Keep an upload, if its content is one of `kinds`; `name` is what errors call it.
 
         Raises LimitError for one that is too large or goes beyond the owner's quota, MediaError
@@ -135,7 +144,7 @@ class FileStore:
             self._database.rows("delete from files where id = ?", row["id"])
         return len(rows)
 
-    def _copy(self, source: BinaryIO, path: Path, free: int, name: str) -> int:
+    def _copy(self, source: Upload, path: Path, free: int, name: str) -> int:
         size, most = 0, self._limits.max_upload_bytes
         try:
             with path.open("xb") as file:

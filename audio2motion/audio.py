@@ -79,6 +79,11 @@ class Sound(ABC):
         """Whether somebody speaks anywhere in it (computed once; needs 16 kHz)."""
         return next(_find_speech(self), None) is not None
 
+    @cached_property
+    def speech_end(self) -> float:
+        """Seconds at which the last of the speech in it ends; 0 without any (needs 16 kHz)."""
+        return max((end for _, end in _find_speech(self)), default=0.0)
+
     def require_sound(self, name: str = "the sound") -> None:
         """Raise MediaError, calling the recording `name`, when nothing can be heard in it."""
         if self.peak < SILENT_PEAK:

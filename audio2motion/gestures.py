@@ -29,16 +29,16 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from audio2motion.events import (
-    BLINK_CHANNELS,
-    BLINK_DEPTH,
-    BROW_CHANNEL,
-    CHEEK_CHANNELS,
-    DEGREES_PER_UNIT,
-    SMILE_CHANNELS,
-    blink_curve,
+from audio2motion.events import BROW_CHANNEL, CHEEK_CHANNELS, SMILE_CHANNELS
+from audio2motion.eyes import BLINK_CHANNELS, BLINK_DEPTH, blink_curve
+from motion2video.motion import (
+    EYE_TURN_DEGREES,
+    FPS,
+    MOTION_DIM,
+    ROTATION,
+    TRANSLATION,
+    channel_index,
 )
-from motion2video.motion import FPS, MOTION_DIM, ROTATION, TRANSLATION, channel_index
 from weights.errors import InputError
 
 Aim = tuple[float, float]
@@ -97,7 +97,7 @@ BLINK_ROOM_S = 0.4
 @dataclass(frozen=True)
 class Span:
     """Where a gesture comes from: characters `first` to `last` (exclusive) of the transcript, the
-    word (or words) there, and what they were taken for, such as "negation".
+    word (or words) there, and what they were taken for, such as "negation"; "code" for a code.
     """
 
     first: int
@@ -343,8 +343,8 @@ def _lid(t: np.ndarray, gesture: Gesture) -> Float[np.ndarray, "n"]:
 
 def _keep_gaze(out: np.ndarray) -> None:
     """Turn the eyes against the head, so that they stay where they look."""
-    up = np.degrees(out[:, PITCH]) / DEGREES_PER_UNIT
-    right = -np.degrees(out[:, YAW]) / DEGREES_PER_UNIT
+    up = np.degrees(out[:, PITCH]) / EYE_TURN_DEGREES
+    right = -np.degrees(out[:, YAW]) / EYE_TURN_DEGREES
     for names, turn in (
         (("eyeLookUpLeft", "eyeLookUpRight"), up),
         (("eyeLookDownLeft", "eyeLookDownRight"), -up),

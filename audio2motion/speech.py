@@ -28,6 +28,7 @@ DYNAMIC_RANGE_DB = 60.0
 LEVEL_FLOOR_DB = -55.0
 MEL_SCALE, MEL_OFFSET = 1.5, -0.45
 """From 0..1 to about the numbers that Whisper makes of log-mel."""
+ANALYSIS_FRAMES = 100
 LEVEL_DECAY_DB = 0.04
 """The level that frames are measured against falls 1 dB a second after its last peak."""
 
@@ -136,7 +137,7 @@ def running_level(loudness: Float[Tensor, "t"], level: Float[Tensor, ""]) -> Flo
     return (torch.maximum(peaks, level) - fall).clamp(min=LEVEL_FLOOR_DB)
 
 
-class _LocalBlock(nn.Module):
+class LocalBlock(nn.Module):
     """Attention to the tokens nearby and a pointwise network, as a stream.
 
     Every token sees `past` tokens before and `ahead` after itself, so what comes out of a call
@@ -205,9 +206,14 @@ class SpeechEncoder(nn.Module):
         self.conv_1 = nn.Conv1d(config.mels, width, 3)
         self.conv_2 = nn.Conv1d(width, width, 3, stride=2)
         self.place = nn.Parameter(torch.zeros(width))
-        self.blocks = nn.ModuleList(_LocalBlock(config, ahead) for ahead in config.ahead)
+        self.blocks = nn.ModuleList(LocalBlock(config, ahead) for ahead in config.ahead)
         self.norm = nn.LayerNorm(width)
         self.leave = nn.Linear(TOKENS_PER_FRAME * width, config.features)
+
+    @property
+    def local_blocks(self) -> list[LocalBlock]:
+        """The blocks, from the first to the last."""
+        return [block for block in self.blocks if isinstance(block, LocalBlock)]
 
     @staticmethod
     def load(device: torch.device | str = "cpu") -> "SpeechEncoder":
@@ -221,7 +227,7 @@ class SpeechEncoder(nn.Module):
         """What there was before the stream began: silence."""
         like = self.leave.weight
         past = [like.new_zeros(batch, MELS_PER_FRAME, self.config.mels)]
-        for block in self.blocks:
+        for block in self.local_blocks:
             past.extend(block.initial(like, batch))
         return tuple(past)
 
@@ -238,7 +244,7 @@ class SpeechEncoder(nn.Module):
         x = F.gelu(self.conv_1((MEL_SCALE * rows + MEL_OFFSET).transpose(1, 2)))
         x = F.gelu(self.conv_2(x)).transpose(1, 2) + self.place
         kept = [rows[:, -MELS_PER_FRAME:]]
-        for i, block in enumerate(self.blocks):
+        for i, block in enumerate(self.local_blocks):
             x, waiting, known = block(x, *past[1 + 2 * i : 3 + 2 * i])
             kept += [waiting, known]
         return x, tuple(kept)
@@ -278,8 +284,18 @@ class SpeechEncoder(nn.Module):
         return after, SpeechFeatures(features[0], energy, activity)
 
     def analyse(self, samples: Float[np.ndarray, "n"]) -> SpeechFeatures:
-        """Features of a whole recording at once (n divides by 640): for training."""
-        return self.step(self.init_state(), samples)[1]
+        """Features of a whole recording (n divides by 640), in pieces of ANALYSIS_FRAMES, since
+        attention costs the square of a piece: for training.
+        """
+        state, parts, step = self.init_state(), [], ANALYSIS_FRAMES * SAMPLES_PER_FRAME
+        for start in range(0, len(samples), step):
+            state, part = self.step(state, samples[start : start + step])
+            parts.append(part)
+        return SpeechFeatures(
+            torch.cat([p.features for p in parts]),
+            torch.cat([p.energy for p in parts]),
+            torch.cat([p.activity for p in parts]),
+        )
 
 
 def load_strictly(module: nn.Module, tensors: dict[str, np.ndarray], name: str) -> None:

@@ -66,6 +66,11 @@ class Transcript:
         """
         return replace(self, words=tuple(_spread(self.text, split_words(self.text), segments)))
 
+    def delayed(self, seconds: float) -> "Transcript":
+        """The same, said `seconds` later."""
+        words = (replace(w, start=w.start + seconds, end=w.end + seconds) for w in self.words)
+        return replace(self, words=tuple(words))
+
     def followed_by(self, other: "Transcript", start: float) -> "Transcript":
         """This one, a space, and another that begins at `start` seconds."""
         text = f"{self.text} " if self.text else ""
@@ -85,7 +90,7 @@ class Transcript:
         ]
         rank = list(GESTURES)
         wanted.sort(key=lambda g: (rank.index(g.source.meaning) if g.source else 0, g.start))
-        return _shortened(_without_collisions(wanted, (), SHORTENED_S))
+        return apart(wanted)
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> "Transcript":
@@ -135,6 +140,14 @@ def timed_words(
         quiet = min((p for p, _ in pauses if start < p < after), default=after)
         words.append(Word(first, last, start, max(start, quiet)))
     return tuple(words)
+
+
+def apart(wanted: Sequence[Gesture]) -> tuple[Gesture, ...]:
+    """Gestures in order of time, without two at once on the same part of the face: one is cut
+    short for the next, or where there is no room for both, the one that comes first in `wanted`
+    stays.
+    """
+    return _shortened(_without_collisions(wanted, (), SHORTENED_S))
 
 
 def merge(found: Sequence[Gesture], placed: Sequence[Gesture]) -> tuple[Gesture, ...]:

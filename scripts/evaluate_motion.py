@@ -249,7 +249,7 @@ def closures(generator: MotionGenerator, seed: int) -> dict:
             "vowels shut throughout": round(1 - share(vowels, ~shut), 3),
             "frames shut": round(float(shut[speech].mean()), 3),
         }
-    mean = {k: round(float(np.mean([r[k] for r in rows.values()])), 3) for k in rows[voice]}
+    mean = {k: round(float(np.mean([r[k] for r in rows.values()])), 3) for k in rows["de+f2"]}
     return {"mean": mean, **rows}
 
 

@@ -7,16 +7,19 @@ Nobody publishes tracked conversations with both voices that could be used here,
 together. CLIPS (index.csv, Motion files, wav) gives speech with its true face; VOICES gives voices
 without faces. One item is a conversation with turns:
 
-turns        lengths log-normal about 4 s; gaps normal about 0.2 s, so that some turns overlap
+turns        lengths and floor transfer offsets as measured (audio2motion/behaviour.py): log-normal
+             about 2.5 s, offsets about 0, so that half of the turns overlap a little
 agent speaks clips of one person after one another: true voice, lips, brows, head; in between rest.
              The head adds beats that follow the voice's energy, and the slow drift of a real head
 agent hears  mouth at rest, drift at 70 %, and reactions to what the other does:
   nods       at cues in the voice (a pause after 0.7 s of speech, a fall of its energy) with a
-             chance, 0.5-0.9 s later; some without a cue. 1 cycle 42 %, at most 5; 1.3-3 Hz; 2-6
+             chance, 0.4-0.9 s later; some without a cue. 1 to 5 cycles, about 1.6 Hz and 3.9
              degrees, first cycle the largest (Mori 2025; Ward & Tsukahara 2000)
   nod back   40 % of the other's nods, 0.6-0.8 s later
-  smiles     follow the other's smiles 0.2-1.0 s later at 40-80 % (Riehle 2017), a few of its own
+  smiles     three of four follow the other's 0.2-1.0 s later at 40-80 % (Riehle 2017), some of its
+             own
   brows      raised with every fifth reaction
+How readily somebody nods and smiles differs from one conversation to the next (draw_person).
 Blinks and gaze are not in it: they are events (audio2motion/events.py) and taken out of the clips.
 
 A mood is drawn for half of the conversations: arousal widens the agent's head motion, beats and
@@ -43,9 +46,23 @@ from scipy.signal import butter, sosfiltfilt
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from audio2motion.audio import SAMPLES_PER_FRAME, Waveform
-from audio2motion.condition import EMOTIONS
+from audio2motion.behaviour import (
+    NOD_BACK_CHANCE,
+    NOD_CYCLES,
+    NOD_DEGREES,
+    NOD_DELAY_S,
+    NOD_HZ,
+    SMILE_LAG_S,
+    SMILE_RETURN,
+    SMILES_PER_MIN,
+    TRANSFER_MEAN_S,
+    TRANSFER_SPREAD_S,
+    TURN_S,
+    draw_person,
+)
 from audio2motion.events import BLINK_CHANNELS, LOOK_CHANNELS
 from audio2motion.gate import SPEECH_CHANNELS
+from audio2motion.nods import CUE_CHANCE, FREE_NODS_PER_S
 from audio2motion.style import measure_style
 from motion2video.motion import (
     EXPRESSION,
@@ -55,6 +72,7 @@ from motion2video.motion import (
     Motion,
     channel_index,
 )
+from scripts.moods import Mood, draw_mood
 
 FPS = 25
 SMILE = [channel_index(f"mouthSmile{s}") for s in ("Left", "Right")]
@@ -87,48 +105,6 @@ class Sources:
     voices: dict[str, list[Talk]]
     drifts: list[np.ndarray]
     recordings: list[tuple[str, Talk]]
-
-
-# Valence and arousal of the emotion classes (Russell 1980; Scherer 2005).
-MOODS = {
-    "happiness": (0.8, 0.5),
-    "sadness": (-0.7, -0.5),
-    "anger": (-0.6, 0.7),
-    "fear": (-0.6, 0.6),
-    "disgust": (-0.6, 0.3),
-    "surprise": (0.2, 0.8),
-    "contempt": (-0.4, 0.1),
-}
-
-
-@dataclass(frozen=True)
-class Mood:
-    """What a conversation's agent feels: valence and arousal -1..1, perhaps a class, intensity."""
-
-    valence: float = 0.0
-    arousal: float = 0.0
-    emotion: str = "neutral"
-    intensity: float = 1.0
-
-    @property
-    def vector(self) -> np.ndarray:
-        """[13] the first part of Controls.vector."""
-        out = np.zeros(13, np.float32)
-        out[EMOTIONS.index(self.emotion)] = self.intensity
-        out[11:13] = self.valence, self.arousal
-        return out
-
-
-def draw_mood(rng: np.random.Generator) -> Mood:
-    """Half neutral, a quarter a class at some intensity, a quarter anywhere on the circumplex."""
-    kind = rng.random()
-    if kind < 0.5:
-        return Mood()
-    if kind < 0.75:
-        name, intensity = sorted(MOODS)[rng.integers(len(MOODS))], float(rng.uniform(0.3, 1.5))
-        valence, arousal = (float(np.clip(x * intensity, -1, 1)) for x in MOODS[name])
-        return Mood(valence, arousal, name, intensity)
-    return Mood(float(rng.uniform(-1, 1)), float(rng.uniform(-1, 1)))
 
 
 @dataclass
@@ -229,9 +205,10 @@ def turns(rng: np.random.Generator, frames: int) -> list[tuple[bool, int, int]]:
     """(agent's, first frame, last frame + 1) of the turns of a conversation."""
     out, at, agent = [], int(rng.integers(5, 30)), bool(rng.random() < 0.55)
     while at < frames - 30:
-        length = int(np.clip(25 * np.exp(rng.normal(1.4, 0.5)), 40, 300))
+        length = int(FPS * TURN_S.draw(rng, 1.6, 12.0))
         out.append((agent, at, min(at + length, frames)))
-        at = max(at + length + int(rng.normal(7, 8)), at + 20)
+        offset = np.clip(rng.normal(TRANSFER_MEAN_S, TRANSFER_SPREAD_S), -1, 2)
+        at = max(at + length + int(FPS * offset), at + 20)
         agent = not agent
     return out
 
@@ -313,12 +290,12 @@ def beats(rng: np.random.Generator, sound: np.ndarray, speaking: np.ndarray) -> 
 
 def nod(rng: np.random.Generator, scale: float = 1.0) -> np.ndarray:
     """[n] pitch in radians (down is positive) of one nod."""
-    cycles = int(rng.choice([1, 2, 3, 4, 5], p=[0.42, 0.28, 0.16, 0.09, 0.05]))
-    frequency = rng.uniform(1.3, 3.0)
+    cycles = int(rng.choice(len(NOD_CYCLES), p=NOD_CYCLES)) + 1
+    frequency = NOD_HZ.draw(rng, 1.0, 3.2)
     count = int(cycles * FPS / frequency) + 1
     t = np.arange(count) / FPS
-    envelope = np.interp(t, [0, 1 / frequency, cycles / frequency + 1e-3], [1, 0.9, 0.35])
-    size = np.radians(rng.uniform(2, 6) * scale)
+    envelope = np.interp(t, [0, 1 / frequency, cycles / frequency + 1e-3], [1, 0.95, 0.6])
+    size = np.radians(NOD_DEGREES.draw(rng, 1.5, 7.5) * scale)
     wave = size * envelope * (0.5 - 0.5 * np.cos(2 * np.pi * frequency * t))
     return gaussian_filter1d(np.pad(wave, 4), 1.0)
 
@@ -356,28 +333,32 @@ def react(rng: np.random.Generator, agent: Side, other: Side, seen: bool, mood: 
     pitch, smile, brow = (np.zeros(frames) for _ in range(3))
     listens = ~agent.speaking
     busy = -100
-    chance = rng.uniform(0.55, 0.85)
+    person = draw_person(int(rng.integers(2**31)))
+    delays = FPS * (NOD_DELAY_S[0] + NOD_DELAY_S[1] * rng.normal(size=frames))
     events = [
-        (t + int(rng.normal(17, 5)), rng.random() < chance)
+        (t + int(delays[t]), rng.random() < CUE_CHANCE * person.nod_rate)
         for t in cues(other.sound, other.speaking)
     ]
-    spontaneous = rng.random(frames) < 0.22 / FPS
+    spontaneous = rng.random(frames) < FREE_NODS_PER_S * person.nod_rate / FPS
     events += [(t, True) for t in np.nonzero(spontaneous & (other.speaking | listens))[0]]
     other_pitch, other_smile = np.zeros(frames), np.zeros(frames)
     if seen:
         for t in np.nonzero(rng.random(frames) < 0.05 / FPS)[0]:
             add_at(other_pitch, int(t), nod(rng))
-            events.append((int(t) + int(rng.uniform(15, 21)), rng.random() < 0.4))
+            events.append((int(t) + int(rng.uniform(15, 21)), rng.random() < NOD_BACK_CHANCE))
         for t in np.nonzero(rng.random(frames) < 0.07 / FPS)[0]:
             wave = smile_curve(rng)
             add_at(other_smile, int(t), wave)
-            add_at(smile, int(t) + int(rng.uniform(5, 25)), wave * rng.uniform(0.4, 0.8))
-    for t in np.nonzero(rng.random(frames) < 0.015 * np.exp(1.5 * mood.valence) / FPS)[0]:
+            lag = int(FPS * SMILE_LAG_S.draw(rng, 0.2, 1.0))
+            returned = rng.random() < SMILE_RETURN * person.smile
+            add_at(smile, int(t) + lag, wave * rng.uniform(0.4, 0.8) * (1 if returned else 0.3))
+    own = SMILES_PER_MIN / 60 * person.smile * np.exp(1.5 * mood.valence)
+    for t in np.nonzero(rng.random(frames) < own / FPS)[0]:
         add_at(smile, int(t), smile_curve(rng) * 0.6)
     smile *= np.exp(0.5 * mood.valence)
     for t, happens in sorted(events):
         if happens and 0 <= t < frames and listens[t] and t - busy > 12:
-            wave = nod(rng, 1.0 if rng.random() < 0.7 else 0.5)
+            wave = nod(rng, person.nod_size)
             add_at(pitch, t, wave)
             busy = t + len(wave)
             if rng.random() < 0.2:

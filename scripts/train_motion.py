@@ -22,11 +22,11 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from audio2motion.audio import SAMPLES_PER_FRAME, Waveform
+from audio2motion.audio import SAMPLES_PER_FRAME, VoiceActivity, Waveform
 from audio2motion.condition import CONTROL_DIM, LOOK_AHEAD, Condition, agent_window
 from audio2motion.gate import SPEECH_CHANNELS
 from audio2motion.model import CHUNK, ModelConfig, MotionNetwork, correlate
-from audio2motion.speech import SpeechConfig, SpeechEncoder, SpeechFeatures
+from audio2motion.speech import ANALYSIS_FRAMES, SpeechConfig, SpeechEncoder, SpeechFeatures
 from motion2video.flow import interpolate
 from motion2video.geometry import FaceBasis
 from motion2video.motion import (
@@ -48,6 +48,7 @@ HISTORY_NOISE = 0.25
 SMOOTHNESS = 0.5
 APERTURE, SHUT = 3.0, 1.0
 VOICE_SECONDS, FACELESS = 20, 0.4
+TOGETHER = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,37 +67,72 @@ class Item:
     shut: Tensor | None = None
 
 
-def features_of(encoder: SpeechEncoder, samples: np.ndarray, frames: int) -> SpeechFeatures:
-    """Features of a recording and LOOK_AHEAD frames of silence after it, in half precision."""
-    padded = np.zeros((frames + LOOK_AHEAD) * SAMPLES_PER_FRAME, np.float32)
-    count = min(len(samples), len(padded))
-    padded[:count] = samples[:count]
-    found = encoder.analyse(padded)
-    return SpeechFeatures(found.features.half(), found.energy.half(), found.activity.half())
+@torch.inference_mode()
+def features_of(
+    encoder: SpeechEncoder, sounds: list[np.ndarray], frames: list[int]
+) -> list[SpeechFeatures]:
+    """Features of recordings and LOOK_AHEAD frames of silence after each, in half precision.
+
+    Many recordings of about the same length go through the encoder at once.
+    """
+    order = sorted(range(len(sounds)), key=lambda i: frames[i])
+    found: dict[int, SpeechFeatures] = {}
+    for at in range(0, len(order), TOGETHER):
+        group = order[at : at + TOGETHER]
+        longest = frames[group[-1]] + LOOK_AHEAD
+        padded = np.zeros((len(group), longest * SAMPLES_PER_FRAME), np.float32)
+        for row, i in enumerate(group):
+            count = min(len(sounds[i]), frames[i] * SAMPLES_PER_FRAME)
+            padded[row, :count] = sounds[i][:count]
+        start = encoder.init_state()
+        heard = [
+            encoder.front(torch.cat([start.overlap, torch.from_numpy(p)]), start.level)
+            for p in padded
+        ]
+        mel, past, parts = (
+            torch.stack([m for m, _, _ in heard]),
+            encoder.initial_past(len(group)),
+            [],
+        )
+        for piece in mel.split(ANALYSIS_FRAMES, 1):
+            part, past = encoder(piece, past)
+            parts.append(part.half())
+        features = torch.cat(parts, 1)
+        for row, i in enumerate(group):
+            cut = slice(0, frames[i] + LOOK_AHEAD)
+            activity = torch.from_numpy(VoiceActivity().push(padded[row])).half()
+            found[i] = SpeechFeatures(
+                features[row, cut].clone(), heard[row][1][cut].half(), activity[cut]
+            )
+    return [found[i] for i in range(len(sounds))]
 
 
 @torch.inference_mode()
 def load_items(data: Path, encoder: SpeechEncoder) -> list[Item]:
     """All conversations of a folder."""
-    items = []
     with (data / "dyads.csv").open() as file:
         rows = list(csv.DictReader(file))
-    for row in rows:
-        name = row["name"]
-        motion = Motion.load(data / f"{name}.agent.npz")
-        other = seen = None
-        sound = Waveform.load(data / f"{name}.agent.wav").samples
-        if row["interlocutor"] == "1":
-            heard = Waveform.load(data / f"{name}.interlocutor.wav").samples
-            other = features_of(encoder, heard, len(motion))
+    motions = [Motion.load(data / f"{row['name']}.agent.npz") for row in rows]
+    named = [(row["name"], "agent", len(m)) for row, m in zip(rows, motions, strict=True)]
+    named += [
+        (row["name"], "interlocutor", len(m))
+        for row, m in zip(rows, motions, strict=True)
+        if row["interlocutor"] == "1"
+    ]
+    sounds = [Waveform.load(data / f"{name}.{side}.wav").samples for name, side, _ in named]
+    found = features_of(encoder, sounds, [n for _, _, n in named])
+    heard = {(name, side): f for (name, side, _), f in zip(named, found, strict=True)}
+    items = []
+    for row, motion in zip(rows, motions, strict=True):
+        name, seen = row["name"], None
         if row["seen"] == "1":
             theirs = Motion.load(data / f"{name}.interlocutor.npz")
             flag = theirs.mask[:, None].astype(np.float32)
             seen = torch.from_numpy(np.concatenate([theirs.values, flag], 1)).half()
         items.append(
             Item(
-                features_of(encoder, sound, len(motion)),
-                other,
+                heard[name, "agent"],
+                heard.get((name, "interlocutor")),
                 torch.from_numpy(motion.values),
                 torch.from_numpy(np.load(data / f"{name}.weight.npy").astype(np.float32)),
                 seen,
@@ -122,27 +158,28 @@ def shut_frames(phones: list, frames: int) -> np.ndarray:
 def load_voices(speech: Path, encoder: SpeechEncoder) -> list[Item]:
     """Voices with phoneme times and no face, each about VOICE_SECONDS of one speaker."""
     phones = json.loads((speech / "phones.json").read_text())
-    items, sounds, shut = [], [], []
-    for name in sorted(phones):
+    sounds, shut = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
+    for name in sorted(n for n in phones if (speech / f"{n}.wav").is_file()):
+        if len(shut[-1]) > VOICE_SECONDS * FPS:
+            sounds.append(np.zeros(0, np.float32))
+            shut.append(np.zeros(0, np.float32))
         sound = Waveform.load(speech / f"{name}.wav").samples
         frames = len(sound) // SAMPLES_PER_FRAME
-        sounds.append(sound[: frames * SAMPLES_PER_FRAME])
-        shut.append(shut_frames(phones[name], frames))
-        total = sum(map(len, shut))
-        if total > VOICE_SECONDS * FPS:
-            items.append(
-                Item(
-                    features_of(encoder, np.concatenate(sounds), total),
-                    None,
-                    torch.zeros(total, MOTION_DIM),
-                    torch.zeros(total, MOTION_DIM),
-                    None,
-                    torch.zeros(CONTROL_DIM),
-                    torch.from_numpy(np.concatenate(shut)),
-                )
-            )
-            sounds, shut = [], []
-    return items
+        sounds[-1] = np.append(sounds[-1], sound[: frames * SAMPLES_PER_FRAME])
+        shut[-1] = np.append(shut[-1], shut_frames(phones[name], frames))
+    heard = features_of(encoder, sounds, [len(s) for s in shut])
+    return [
+        Item(
+            features,
+            None,
+            torch.zeros(len(marks), MOTION_DIM),
+            torch.zeros(len(marks), MOTION_DIM),
+            None,
+            torch.zeros(CONTROL_DIM),
+            torch.from_numpy(marks),
+        )
+        for features, marks in zip(heard, shut, strict=True)
+    ]
 
 
 @torch.inference_mode()
@@ -159,7 +196,7 @@ def tiny_items(encoder: SpeechEncoder) -> list[Item]:
         values = np.zeros((len(on), MOTION_DIM), np.float32)
         values[:, channel_index("jawOpen")] = 0.3 * on
         values[:, channel_index("browInnerUp")] = 0.3 * (1 - on)
-        agent, other = (features_of(encoder, s, len(on)) for s in sounds)
+        agent, other = features_of(encoder, sounds, [len(on)] * 2)
         items.append(
             Item(
                 agent,
@@ -351,6 +388,20 @@ def go_on_from(network: MotionNetwork, path: Path) -> None:
             state[name].copy_(torch.from_numpy(value.astype(np.float32)))
 
 
+def kept_items(options: argparse.Namespace, encoder: SpeechEncoder) -> list[Item]:
+    """All items with their speech features, from OUT when an earlier start left them there."""
+    items: list[Item] = []
+    parts = [("items.pt", options.data, load_items), ("voices.pt", options.speech, load_voices)]
+    for name, folder, load in parts:
+        kept = options.out / name
+        if folder is None:
+            continue
+        if not kept.is_file():
+            torch.save(load(folder, encoder), kept)
+        items += torch.load(kept, weights_only=False)  # written by this very script
+    return items
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -383,9 +434,7 @@ def main() -> None:
             parser.error("--data is needed (or --tiny)")
         encoder = SpeechEncoder.load()
         config = ModelConfig(speech_features=encoder.config.features)
-        items = load_items(options.data, encoder)
-        if options.speech is not None:
-            items += load_voices(options.speech, encoder)
+        items = kept_items(options, encoder)
         aperture = lip_aperture(FaceBasis.load())
     network = MotionNetwork(config)
     set_statistics(network, items)

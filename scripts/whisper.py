@@ -161,7 +161,7 @@ def start_from_whisper(encoder: SpeechEncoder, whisper: Whisper, sounds: list[np
     mels = [whisper.mel(torch.from_numpy(s.astype(np.float32))) for s in sounds]
     theirs = [whisper.placed(m) for m in mels]
     ours = [whisper.front(m) + encoder.place for m in mels]
-    for i, block in enumerate(encoder.blocks):
+    for i, block in enumerate(encoder.local_blocks):
         attention, ffn = f"layer_{i}/self_attention", f"layer_{i}/ffn"
         weight, bias = w[f"{attention}/linear_0/weight"], w[f"{attention}/linear_0/bias"]
         width = len(weight) // 3

@@ -1,5 +1,6 @@
-"""A server on loopback for tests: the real app, uvicorn and networks, the last as small as can be."""
+"""A server on loopback for tests: the real app, uvicorn and networks, as small as can be."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -71,8 +72,6 @@ def running(
     config = ServerConfig(folder, port=0, keys=keys, cors=cors, limits=limits or Limits())
     app = create_app(lambda: avatar, config)
     server = uvicorn.Server(uvicorn_settings(app, config))
-    import socket
-
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -95,9 +95,7 @@ def test_a_video_by_form(http: httpx.Client, photo: bytes, voice: Path, tmp_path
     assert info.frames == done["result"]["frames"]
 
 
-def test_the_same_by_json(
-    http: httpx.Client, photo: bytes, voice: Path, tmp_path: Path
-) -> None:
+def test_the_same_by_json(http: httpx.Client, photo: bytes, voice: Path, tmp_path: Path) -> None:
     body = {
         "portrait": base64.b64encode(photo).decode(),
         "agent_audio": base64.b64encode(voice.read_bytes()).decode(),
@@ -136,9 +134,7 @@ def test_range_requests(http: httpx.Client, photo: bytes, tmp_path: Path) -> Non
     assert httpx.get(f"{http.base_url}{url}?token=0").status_code == 404
 
 
-def test_events_tell_of_progress_and_end(
-    http: httpx.Client, photo: bytes, tmp_path: Path
-) -> None:
+def test_events_tell_of_progress_and_end(http: httpx.Client, photo: bytes, tmp_path: Path) -> None:
     files = {"portrait": photo, "motion": still(4, tmp_path)}
     job = http.post("/v1/videos", files=files, data={"size": "256"}).json()
     seen = []
@@ -192,7 +188,7 @@ def test_idempotency(http: httpx.Client, photo: bytes, tmp_path: Path) -> None:
         headers={**key, "X-Visavis-Session": "somebody else"[:8]},
     )
     assert other.json()["id"] != first.json()["id"]
-    refused(http.post("/v1/videos", files=files, headers={"Idempotency-Key": " "}), 422)
+    refused(http.post("/v1/videos", files=files, headers={"Idempotency-Key": "a b"}), 422)
 
 
 def test_a_motion(http: httpx.Client, voice: Path, speech: Waveform, tmp_path: Path) -> None:
@@ -203,12 +199,10 @@ def test_a_motion(http: httpx.Client, voice: Path, speech: Waveform, tmp_path: P
     assert len(Motion.load(out)) == speech.frames
     refused(http.post("/v1/motion", json={}), 422, "nothing was given")
     silence = Waveform.silence(1.0).save(tmp_path / "s.wav").read_bytes()
-    refused(http.post("/v1/motion", files={"agent_audio": silence}), 422, "agent_audio is silent")
+    refused(http.post("/v1/motion", files={"agent_audio": silence}), 422, "is silent")
 
 
-def test_two_visitors_do_not_see_each_other(
-    served: Served, photo: bytes, tmp_path: Path
-) -> None:
+def test_two_visitors_do_not_see_each_other(served: Served, photo: bytes, tmp_path: Path) -> None:
     files = {"portrait": photo, "motion": still(0.2, tmp_path)}
     with (
         served.http(**{"X-Visavis-Session": "alice-0001"}) as alice,
@@ -222,9 +216,7 @@ def test_two_visitors_do_not_see_each_other(
         assert alice.get(f"/v1/videos/{job}/content").status_code == 200
 
 
-def test_a_fault_in_the_photo_is_told_without_paths(
-    http: httpx.Client, voice: Path
-) -> None:
+def test_a_fault_in_the_photo_is_told_without_paths(http: httpx.Client, voice: Path) -> None:
     out = io.BytesIO()
     Image.fromarray(np.full((200, 200, 3), 128, np.uint8)).save(out, "PNG")
     files = {"portrait": out.getvalue(), "agent_audio": voice.read_bytes()}
@@ -287,7 +279,7 @@ def test_limits(http: httpx.Client, photo: bytes, tmp_path: Path) -> None:
 
     chunked = {"Content-Type": "application/json"}
     refused(http.post("/v1/videos", content=endless(), headers=chunked), 413)
-    long = Waveform.silence(21).save(tmp_path / "long.wav").read_bytes()
+    long = Waveform.silence(21.0).save(tmp_path / "long.wav").read_bytes()
     refused(http.post("/v1/motion", files={"agent_audio": long}), 413, "20 s")
     still_long = still(21, tmp_path)
     refused(http.post("/v1/videos", files={"portrait": photo, "motion": still_long}), 413, "20 s")
@@ -394,7 +386,7 @@ def test_keys_and_cors(small: Avatar, photo: bytes, tmp_path: Path) -> None:
     ):
         for path in ("/v1/videos/" + "a" * 22, "/metrics", "/v1/videos/" + "a" * 22 + "/content"):
             refused(http.get(path), 401)
-        for wrong in ("", "k", "k" * 21, "é" * 20, one.upper()):
+        for wrong in ("k", "k" * 21, "é" * 20, one.upper()):
             headers = {"Authorization": f"Bearer {wrong}".encode()}
             refused(http.get("/metrics", headers=headers), 401)
         assert http.get("/healthz").status_code == 200

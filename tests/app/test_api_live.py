@@ -218,7 +218,9 @@ def test_beginnings_that_are_refused(served: Served, message: str | bytes, statu
             socket.recv(10)
 
 
-@pytest.mark.parametrize("message", [b"\x09abc", b"\x01abc", b"\x02no jpeg", '{"type": "ask", "text": "Hi"}'])
+@pytest.mark.parametrize(
+    "message", [b"\x09abc", b"\x01abc", b"\x02no jpeg", '{"type": "ask", "text": "Hi"}']
+)
 def test_messages_that_end_a_conversation(served: Served, message: str | bytes) -> None:
     with Visitor(served) as visit:
         visit.socket.send(message)

@@ -21,7 +21,7 @@ from audio2motion.controls import (
     regions_of,
 )
 from audio2motion.emotion import EMOTIONS, VALENCE_AROUSAL, affect_offset, class_offset
-from audio2motion.events import BLINK_CHANNELS, DEGREES_PER_UNIT
+from audio2motion.events import BLINK_CHANNELS
 from audio2motion.gate import SPEECH_CHANNELS
 from audio2motion.generator import MotionGenerator
 from audio2motion.gestures import PITCH, Gesture
@@ -29,6 +29,7 @@ from audio2motion.style import STYLES
 from audio2motion.synthesis import synthesize
 from motion2video.motion import (
     EXPRESSION_NAMES,
+    EYE_TURN_DEGREES,
     MOTION_DIM,
     ROTATION,
     TRANSLATION,
@@ -282,9 +283,11 @@ def test_gaze_arrives_and_a_look_away_leaves_it(
         dyad, controls=Controls(gaze=(10.0, -6.0), gestures=gestures, expressivity=expressivity)
     )
     out, into, down = (
-        DEGREES_PER_UNIT * motion.channel(f"eyeLook{n}Left") for n in ("Out", "In", "Down")
+        EYE_TURN_DEGREES * motion.channel(f"eyeLook{n}Left") for n in ("Out", "In", "Down")
     )
-    right = out - into
+    # The eyes make up for the turn of the head.
+    pitch, yaw, _ = np.degrees(motion.rotation).T
+    right, down = out - into + yaw, down + pitch
     away = slice(55, 68)
     assert np.abs(right[15:50] - 10).max() < 2 and np.abs(down[15:50] - 6).max() < 2
     assert np.abs(right[away] + 15).max() < 2

@@ -153,8 +153,8 @@ def live(track: GestureTrack, frames: int = 3000) -> tuple[np.ndarray, list[Even
 
 def test_spontaneous_nods_and_blinks_make_room() -> None:
     free, states = live(GestureTrack())
-    nodding = [i for i, s in enumerate(states) if s.nod_age == 3]
-    blinking = [i for i, s in enumerate(states) if 0 <= s.blink_age < 1]
+    nodding = [i for i, s in enumerate(states) if s.nod.age == 3]
+    blinking = [i for i, s in enumerate(states) if 0 <= s.eyes.blink_age < 1]
     assert len(nodding) > 10 and len(blinking) > 10
     placed = [Gesture.at("nod", i / FPS) for i in nodding[::2]]
     placed += [Gesture.at("blink", i / FPS) for i in blinking[::2]]
@@ -165,12 +165,12 @@ def test_spontaneous_nods_and_blinks_make_room() -> None:
         if gesture.kind == "blink":
             assert not out[frames][:, list(BLINK_CHANNELS)].any()
         assert gesture.kind != "nod" or not any(
-            s.nod_age == 0 and track.nods(i, 1)[0] < 1 for i, s in enumerate(after)
+            s.nod.age == 0 and track.nods(i, 1)[0] < 1 for i, s in enumerate(after)
         )
     assert not track.nods(round(placed[0].start * FPS), 5).any()
     still = after[round(placed[0].start * FPS) + 3]
-    assert still.nod_age < 0 or np.abs(np.diff(out[:, PITCH])).max() < np.radians(3)
-    assert sum(0 <= s.blink_age < 1 for s in after) > 0.4 * len(blinking)
+    assert still.nod.age < 0 or np.abs(np.diff(out[:, PITCH])).max() < np.radians(3)
+    assert sum(0 <= s.eyes.blink_age < 1 for s in after) > 0.4 * len(blinking)
     assert np.abs(np.diff(out[:, PITCH])).max() < 1.5 * np.abs(np.diff(free[:, PITCH])).max()
 
 

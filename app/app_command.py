@@ -42,10 +42,7 @@ Workers = Annotated[int, Option("--workers", help="Jobs done at a time.")]
 MaxLive = Annotated[int, Option("--max-live", help="Live conversations at a time.")]
 Expiry = Annotated[float, Option("--expiry", help="Minutes that results are kept.")]
 LanguageModel = Annotated[
-    bool,
-    Option(
-        "--llm", help="Visitors may ask the language model that VISAVIS_LLM_BASE_URL and so on name."
-    ),
+    bool, Option("--llm", help="Visitors may ask the language model of VISAVIS_LLM_BASE_URL.")
 ]
 NoStudio = Annotated[bool, Option("--no-studio", help="The API alone.")]
 
@@ -64,13 +61,8 @@ def app(
     workers: Workers = Limits.workers,
     max_live: MaxLive = Limits.max_live,
     expiry: Expiry = Limits.expiry_s / 60,
-    no_studio: LanguageModel = Annotated[
-    bool,
-    Option(
-        "--llm", help="Visitors may ask the language model that VISAVIS_LLM_BASE_URL and so on name."
-    ),
-]
-NoStudio = False,
+    llm: LanguageModel = ServerConfig.language_model,
+    no_studio: NoStudio = False,
     steps: o.Steps = None,
     detector: o.Detector = o.DETECTOR,
     device: o.Device = o.DEVICE,

@@ -25,6 +25,8 @@ class Room:
 
     def __init__(self, identity: str, owner: str, session: LiveSession, size: int) -> None:
         self.id, self.owner, self.session, self.size = identity, owner, session, size
+        self.lock = threading.Lock()
+        """Held by whoever works on the session: a connection that broke off may still be at it."""
         self.attached = True
         self.left = self.began = time.monotonic()
         self.look: bytes = b""
@@ -59,7 +61,9 @@ class LiveRooms:
         self._admit()
         try:
             path = self._photo(portrait, owner)
-            session = self._begin(path, size, lambda p: LiveSession(self._avatar, p, config))
+            session = self._begin(
+                path, size, lambda avatar, photo: LiveSession(avatar, photo, config)
+            )
             room = Room(secrets.token_urlsafe(16), owner, session, size)
             self._context.database.rows(
                 "insert into live values (?, ?, ?, ?, null, ?)",
@@ -90,7 +94,9 @@ class LiveRooms:
         try:
             path, data = self._photo(row["portrait"], owner), self._path(identity).read_bytes()
             session = self._begin(
-                path, int(row["options"]), lambda p: LiveSession.restore(self._avatar, p, data)
+                path,
+                int(row["options"]),
+                lambda avatar, photo: LiveSession.restore(avatar, photo, data),
             )
             room = Room(identity, owner, session, int(row["options"]))
             with self._lock:
@@ -115,7 +121,8 @@ class LiveRooms:
         """The conversation is over; nothing of it is kept."""
         with self._lock:
             self._rooms.pop(room.id, None)
-        room.session.close()
+        with room.lock:
+            room.session.close()
         self._context.database.rows("delete from live where id = ?", room.id)
         self._path(room.id).unlink(missing_ok=True)
 
@@ -156,8 +163,9 @@ class LiveRooms:
     def _save(self, room: Room) -> None:
         path = self._path(room.id)
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        path.write_bytes(room.session.save())
-        room.session.close()
+        with room.lock:
+            path.write_bytes(room.session.save())
+            room.session.close()
         self._context.database.rows(
             "update live set state = 'saved', updated = ? where id = ?", time.time(), room.id
         )

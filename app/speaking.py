@@ -9,8 +9,9 @@ from jaxtyping import Float
 
 from audio2motion.agent_voice import AgentVoice
 from audio2motion.audio import SAMPLE_RATE, Sound
-from weights.errors import VisavisError
+from weights.errors import LimitError, VisavisError
 
+_MOST_S = 600.0
 _AHEAD_S = 8.0
 """A speaker that is faster than speech is kept waiting when so much is there."""
 
@@ -29,8 +30,10 @@ class SpeechQueue:
         self._speakers = 0
 
     def say(self, sound: Sound) -> None:
-        """Say a sound (16 kHz) after everything that is waiting."""
+        """Say a sound (16 kHz) after all that waits. Raises LimitError when that is too much."""
         with self._changed:
+            if self._seconds + sound.seconds > _MOST_S:
+                raise LimitError(f"more than {_MOST_S:g} s of speech would be waiting")
             self._parts.append(np.asarray(sound.read(0, len(sound)), np.float32))
 
     def say_from(self, speaker: AgentVoice) -> None:

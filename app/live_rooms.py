@@ -61,9 +61,7 @@ class LiveRooms:
         self._admit()
         try:
             path = self._photo(portrait, owner)
-            session = self._begin(
-                path, size, lambda avatar, photo: LiveSession(avatar, photo, config)
-            )
+            session = self._begin(path, size, lambda a, p: LiveSession(a, p, config))
             room = Room(secrets.token_urlsafe(16), owner, session, size)
             self._context.database.rows(
                 "insert into live values (?, ?, ?, ?, null, ?)",
@@ -96,7 +94,7 @@ class LiveRooms:
             session = self._begin(
                 path,
                 int(row["options"]),
-                lambda avatar, photo: LiveSession.restore(avatar, photo, data),
+                lambda a, p: LiveSession.restore(a, p, data),
             )
             room = Room(identity, owner, session, int(row["options"]))
             with self._lock:
@@ -138,12 +136,11 @@ class LiveRooms:
         """Conversations in memory."""
         return len(self._rooms)
 
-    @property
-    def _avatar(self):
-        return self._context.loader.get()
-
-    def _begin(self, path: Path, size: int, make: Callable[[Portrait], LiveSession]) -> LiveSession:
-        return make(Portrait.load(path, self._avatar.tracker, size=size, crop="head"))
+    def _begin(
+        self, path: Path, size: int, make: Callable[[Avatar, Portrait], LiveSession]
+    ) -> LiveSession:
+        avatar = self._context.loader.get()
+        return make(avatar, Portrait.load(path, avatar.tracker, size=size, crop="head"))
 
     def _photo(self, portrait: str | None, owner: str) -> Path:
         if portrait is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from app.context import ServerContext
 from app.demo import DEFAULT_PORTRAIT
+from app.pipeline import Avatar
 from app.session import LiveConfig, LiveSession
 from audio2motion.agent_voice import AgentVoice
 from motion2video.portrait import Portrait

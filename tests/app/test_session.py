@@ -84,7 +84,7 @@ def test_the_agents_voice_comes_out_a_chunk_later_and_whole(
     session.say_from(FileVoice(story))
     while len(session._speech.waiting) < len(story):
         pass
-    heard = chunks(play(session, np.zeros(len(story) + 2 * CHUNK_SAMPLES, np.float32), 3200))
+    heard = chunks(play(session, np.zeros(len(story) + 3 * CHUNK_SAMPLES, np.float32), 3200))
     voice = np.concatenate([chunk.agent for chunk in heard])[CHUNK_SAMPLES:]
     assert np.array_equal(voice[: len(story)], story.samples)
     assert not voice[len(story) :].any() and not session.agent_speaks

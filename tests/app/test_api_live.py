@@ -10,8 +10,9 @@ import av
 import httpx
 import numpy as np
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from app import framing
 from app.pipeline import Avatar
@@ -40,14 +41,15 @@ def served(small: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 class Visitor:
     """A client that plays in real time what it hears, and obeys `interrupt`."""
 
-    def __init__(self, served: Served, **start: object) -> None:
+    def __init__(self, served: Served, **first: object) -> None:
         headers = {"X-Visavis-Session": "visitor-live-1"}
         url = served.url.replace("http", "ws") + "/v1/live"
-        self.socket: ClientConnection = connect(url, additional_headers=headers, max_size=None)
-        self.tell(**{"type": "start", "size": 128, **start})
-        self.ready = json.loads(self.socket.recv(30))
+        self._connection = connect(url, additional_headers=headers, max_size=None)
+        self.socket: ClientConnection = self._connection.__enter__()
         self.packets: list[framing.Packet] = []
         self.said: list[dict] = []
+        self.tell(**({"type": "start", "size": 128, **first} if "type" not in first else first))
+        self.ready = json.loads(self.socket.recv(30))
 
     def tell(self, **message: object) -> None:
         self.socket.send(json.dumps(message))
@@ -72,7 +74,7 @@ class Visitor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.socket.close()
+        self._connection.__exit__(None, None, None)
 
 
 def silence(seconds: float) -> np.ndarray:
@@ -165,7 +167,7 @@ def test_a_broken_connection_is_resumed(small: Avatar, tmp_path: Path) -> None:
             visit.send(silence(0.45))
             visit.hear("chunk", 2)
         name = visit.ready["session"]
-        with Visitor(served, **{"type": "resume", "session": name, "size": None}) as bad:
+        with Visitor(served, type="resume", session=name, size=1) as bad:
             assert bad.ready["status"] == 422
         with resumed(served, name) as again:
             again.send(silence(0.2))
@@ -186,22 +188,11 @@ def resumed(served: Served, name: str, status: int | None = None) -> Visitor:
     """A visitor who comes back, as soon as it was noticed that they had gone."""
     end = time.monotonic() + 10
     while True:
-        visit = _resumed(served, name)
+        visit = Visitor(served, type="resume", session=name)
         if visit.ready.get("status") == status or time.monotonic() > end:
             return visit
-        visit.socket.close()
+        visit.__exit__()
         time.sleep(0.1)
-
-
-def _resumed(served: Served, name: str) -> Visitor:
-    visit = Visitor.__new__(Visitor)
-    headers = {"X-Visavis-Session": "visitor-live-1"}
-    url = served.url.replace("http", "ws") + "/v1/live"
-    visit.socket = connect(url, additional_headers=headers, max_size=None)
-    visit.packets, visit.said = [], []
-    visit.tell(type="resume", session=name)
-    visit.ready = json.loads(visit.socket.recv(10))
-    return visit
 
 
 @pytest.mark.parametrize(
@@ -236,7 +227,6 @@ def test_messages_that_end_a_conversation(served: Served, message: str | bytes) 
         visit.send(silence(0.2))
         visit.hear("problem")
         assert visit.said[-1]["status"] == 422
-        visit.socket.close()
     wait_empty(served)
 
 
@@ -252,8 +242,11 @@ def wait_empty(served: Served) -> None:
 
 def test_other_origins_may_not_connect_and_rooms_are_few(served: Served) -> None:
     url = served.url.replace("http", "ws") + "/v1/live"
-    with pytest.raises(Exception, match="403"):
-        connect(url, origin="https://evil.example")  # type: ignore[arg-type]
+    with (
+        pytest.raises(InvalidStatus, match="403"),
+        connect(url, origin=Origin("https://evil.example")),
+    ):
+        pass
     wait_empty(served)
     with Visitor(served) as one, Visitor(served) as two:
         assert one.ready["type"] == two.ready["type"] == "ready"

@@ -6,6 +6,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from weights.errors import (
     BusyError,
@@ -118,6 +119,8 @@ def install(app: FastAPI) -> None:
     async def http(request: Request, error: HTTPException) -> Response:
         answer = Problem(error.status_code, str(error.detail)).response(_request_id(request))
         answer.headers.update(error.headers or {})
+        if error.status_code == 405:  # the router names the methods of the first route alone
+            answer.headers["Allow"] = ", ".join(sorted(_methods(app, request)))
         return answer
 
     @app.exception_handler(Exception)
@@ -136,6 +139,15 @@ def in_words(errors: object) -> str:
         for error in (errors if isinstance(errors, list | tuple) else [])
     ]
     return "; ".join(found[:5]) or "the request is not valid"
+
+
+def _methods(app: FastAPI, request: Request) -> set[str]:
+    """The methods that some route at the request's path has."""
+    found: set[str] = set()
+    for route in app.routes:
+        if route.matches(request.scope)[0] != Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return found
 
 
 def _request_id(request: Request) -> str:

@@ -47,6 +47,9 @@ def visavis_app(folder: Path, *more: str) -> Iterator[tuple[subprocess.Popen[str
         if process.poll() is None:
             process.kill()
         process.wait(30)
+        drain.join(30)
+        process.stdout.close()
+        process.stderr.close()
 
 
 def begin(client: httpx.Client, portrait: Path, folder: Path, seconds: float) -> str:

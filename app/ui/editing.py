@@ -42,19 +42,7 @@ def build(workshop: Workshop, first: CreateScreen, tab: "gr.Tab", tabs: "gr.Tabs
     view = [shown, start, end]
     outputs = [curves, told]
     _tools(workshop, view, outputs)
-    with gr.Row():
-        render = gr.Button("Render the changes", variant="primary", elem_id="render-edit")
-        cancel = gr.Button("Cancel", interactive=False, elem_id="edit-cancel")
-    status = gr.HTML(elem_id="edit-status")
-    video = gr.Video(
-        label="Edited video",
-        interactive=False,
-        elem_id="edit-video",
-        buttons=["download"],
-        height=440,
-        visible=False,
-    )
-    motion_file = gr.File(label="Edited motion (.npz)", interactive=False, visible=False)
+    render, cancel, status, video, motion_file = _result()
     names = ("shown", "start", "end")
     redraw = endpoint(_look, workshop, names)
     gr.on(
@@ -90,6 +78,26 @@ def build(workshop: Workshop, first: CreateScreen, tab: "gr.Tab", tabs: "gr.Tabs
         show_progress="hidden",
     )
     cancel.click(endpoint(_cancel, workshop, ()), None, None, api_visibility="private", queue=False)
+
+
+def _result() -> "tuple[gr.Button, gr.Button, gr.HTML, gr.Video, gr.File]":
+    """The buttons that draw and cancel, and where the edited video shows."""
+    import gradio as gr
+
+    with gr.Row():
+        render = gr.Button("Render the changes", variant="primary", elem_id="render-edit")
+        cancel = gr.Button("Cancel", interactive=False, elem_id="edit-cancel")
+    status = gr.HTML(elem_id="edit-status")
+    video = gr.Video(
+        label="Edited video",
+        interactive=False,
+        elem_id="edit-video",
+        buttons=["download"],
+        height=440,
+        visible=False,
+    )
+    motion_file = gr.File(label="Edited motion (.npz)", interactive=False, visible=False)
+    return render, cancel, status, video, motion_file
 
 
 def _tools(workshop: Workshop, view: "list[Any]", outputs: "list[Any]") -> None:

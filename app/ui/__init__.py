@@ -49,6 +49,5 @@ def mount(app: "FastAPI", workshop: Workshop, live: str | None = None) -> None:
         enable_monitoring=False,
         pwa=False,
         theme=blocks.theme(),
-        favicon_path=str(blocks.ICON),
         css_paths=[blocks.STYLE],
     )

@@ -85,7 +85,14 @@ def serve(avatar: Avatar, folder: Path) -> Iterator[Studio]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = uvicorn.Server(
-        uvicorn.Config(app, "127.0.0.1", port, log_level="critical", ws="websockets-sansio")
+        uvicorn.Config(
+            app,
+            "127.0.0.1",
+            port,
+            log_level="critical",
+            ws="websockets-sansio",
+            timeout_graceful_shutdown=1,
+        )
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -93,8 +100,9 @@ def serve(avatar: Avatar, folder: Path) -> Iterator[Studio]:
         assert thread.is_alive(), "the server did not start"
         time.sleep(0.05)
     yield Studio(f"http://127.0.0.1:{port}", workshop)
-    server.should_exit = server.force_exit = True  # pages hold connections open
-    thread.join(timeout=10)
+    server.should_exit = True
+    thread.join(timeout=20)
+    assert not thread.is_alive(), "the server did not stop"
     workshop.close()
 
 

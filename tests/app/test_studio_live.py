@@ -1,8 +1,10 @@
 """The live tab in Chromium, whose fake microphone plays a voice into the portrait's ear."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,6 +13,9 @@ from app.pipeline import Avatar
 from audio2motion.audio import SAMPLE_RATE, Waveform
 from audio2motion.synthesis import synthesize
 from tests.app.studio_server import QUIET, Studio, chromium, serve, window
+
+if TYPE_CHECKING:
+    from playwright.sync_api import FrameLocator
 
 pytestmark = [pytest.mark.browser, *QUIET]
 
@@ -24,11 +29,23 @@ def studio(avatar: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def microphone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six seconds of silence, then somebody who interrupts; Chromium plays it in a circle."""
-    silence = np.zeros(6 * SAMPLE_RATE, np.float32)
+    """Ten seconds of silence, then somebody who interrupts; Chromium plays it in a circle."""
+    silence = np.zeros(10 * SAMPLE_RATE, np.float32)
     spoken = synthesize("Wait a moment, may I say something about that?", "en-gb").samples
     sound = Waveform(np.concatenate([silence, spoken]))
     return sound.save(tmp_path_factory.mktemp("microphone") / "visitor.wav")
+
+
+def say_until_heard(frame: "FrameLocator") -> None:
+    """On a slow machine the visitor's next words may come first and cut the agent's off."""
+    from playwright.sync_api import TimeoutError
+
+    for _ in range(6):
+        frame.locator("#say").click()
+        with contextlib.suppress(TimeoutError):
+            frame.locator("#state", has_text="It speaks").wait_for(timeout=8_000)
+            return
+    pytest.fail(f"the agent never spoke: {frame.locator('#problem').inner_text()}")
 
 
 def test_the_portrait_listens_speaks_and_is_interrupted(studio: Studio, microphone: Path):
@@ -44,8 +61,7 @@ def test_the_portrait_listens_speaks_and_is_interrupted(studio: Studio, micropho
         )
         assert frame.locator("#problem").inner_text() == ""
         frame.locator("#words").fill("I could talk about this for a very long time. " * 12)
-        frame.locator("#say").click()
-        frame.locator("#state", has_text="It speaks").wait_for()
+        say_until_heard(frame)
         visitor.shoot("live-speaks-1280-light")
         delay = frame.locator("#latency").inner_text()
         assert re.fullmatch(r"\d+ ms", delay)

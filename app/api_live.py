@@ -235,6 +235,7 @@ class _Connection:
                 (reader, worker), timeout=limit, return_when=asyncio.FIRST_COMPLETED
             )
             if not done:
+                self._ended = True
                 raise Problem(413, f"a conversation lasts at most {limit:g} s")
             for task in done:
                 task.result()
@@ -314,7 +315,9 @@ class _Connection:
         pictures = [] if picture is None else [_decoded_picture(picture)]
         hurry = len(samples) >= 2 * CHUNK_SAMPLES
         out: list[bytes | dict[str, Any]] = []
-        for event in room.session.push(samples, pictures, hurry):
+        with room.lock:
+            events = room.session.push(samples, pictures, hurry)
+        for event in events:
             if isinstance(event, Interruption):
                 self._metrics.barge_in_seconds.observe(event.seconds)
                 out.append(

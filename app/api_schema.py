@@ -22,7 +22,7 @@ from app.intake import Kind
 from app.jobs import Job
 from app.request import MotionRequest, RenderRequest
 from app.request_record import file_fields, frozen
-from app.server import Limits
+from app.server import ServerConfig
 from app.store import Upload
 
 KINDS: dict[str, tuple[Kind, ...]] = {
@@ -36,6 +36,9 @@ KINDS: dict[str, tuple[Kind, ...]] = {
     "transcript": ("text",),
 }
 """What the content of a file may be. A field that is not here takes sound, picture or video."""
+SERVERS_OWN = frozenset({"llm_url", "llm_model", "llm_key_file", "speech_model"})
+"""Fields that are for whoever runs the server: an address from a visitor would be fetched, a key
+file read."""
 _ANY_MEDIA: tuple[Kind, ...] = ("picture", "sound", "video")
 _PLAIN = (str, int, float, bool, type(None))
 _EXAMPLES = {
@@ -112,7 +115,7 @@ def json_model(kind: str) -> type[BaseModel]:
     encoded = Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})]
     files: dict[str, Any] = {}
     required = {"portrait"}
-    for name in file_fields(kind):
+    for name in upload_fields(kind):
         about = f"Content of a file, in base64: {' or '.join(KINDS.get(name, _ANY_MEDIA))}."
         if name in required:
             files[name] = (encoded, Field(description=about))
@@ -121,12 +124,17 @@ def json_model(kind: str) -> type[BaseModel]:
     return _model(kind, "Request", files)
 
 
+def upload_fields(kind: str) -> tuple[str, ...]:
+    """The fields of a request that take a file from a visitor."""
+    return tuple(name for name in file_fields(kind) if name not in SERVERS_OWN)
+
+
 def _model(kind: str, name: str, more: dict[str, Any]) -> type[BaseModel]:
     cls = RenderRequest if kind == "video" else MotionRequest
     hints = typing.get_type_hints(cls, localns={"Controls": object})
     given: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
-        if field.name not in file_fields(kind):
+        if field.name not in (*file_fields(kind), *SERVERS_OWN):
             hint = _json_type(hints[field.name])
             if hint in (str, str | None):
                 given[field.name] = (hint, Field(field.default, max_length=_LONGEST))
@@ -165,7 +173,7 @@ def _json_type(hint: Any) -> Any:
 def request_body(kind: str) -> dict[str, Any]:
     """OpenAPI's requestBody: multipart with files as parts, or JSON with files in base64."""
     values = values_model(kind).model_json_schema(ref_template="#/components/schemas/{model}")
-    parts = {n: {"type": "string", "format": "binary"} for n in file_fields(kind)}
+    parts = {n: {"type": "string", "format": "binary"} for n in upload_fields(kind)}
     form = {
         "type": "object",
         "properties": {**values["properties"], **parts},
@@ -187,7 +195,7 @@ def request_body(kind: str) -> dict[str, Any]:
 
 
 async def read_request(
-    request: Request, kind: str, limits: Limits
+    request: Request, kind: str, config: ServerConfig
 ) -> tuple[dict[str, Any], list[FileInput]]:
     """The values and the files of a request, from either form. Raises Problem."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -197,20 +205,23 @@ async def read_request(
         values, files = await _read_json(request, kind)
     else:
         raise Problem(422, "wanted multipart/form-data or application/json")
-    for name in ("text",):
+    limits = config.limits
+    for name in ("text", "ask", "persona"):
         if len(values.get(name) or "") > limits.max_text:
             raise Problem(413, f"{name} is longer than {limits.max_text} characters")
+    if values.get("ask") is not None and not config.language_model:
+        raise Problem(422, "ask: this server has no language model for visitors")
     if values.get("size", 0) > limits.max_size:
         raise Problem(413, f"size is larger than {limits.max_size}, the most that is made here")
     return {name: frozen(value) for name, value in values.items()}, files
 
 
 async def _read_form(request: Request, kind: str) -> tuple[dict[str, Any], list[FileInput]]:
-    form = await request.form(max_files=len(file_fields(kind)), max_fields=64)
+    form = await request.form(max_files=len(upload_fields(kind)), max_fields=64)
     texts: dict[str, Any] = {}
     files: list[FileInput] = []
     for name, part in form.multi_items():
-        if name in file_fields(kind):
+        if name in upload_fields(kind):
             if not isinstance(part, UploadFile):
                 raise Problem(422, f"{name}: wanted a file, not a text: no path and no address")
             if any(known == name for known, _ in files):
@@ -244,7 +255,7 @@ async def _read_json(request: Request, kind: str) -> tuple[dict[str, Any], list[
         raise Problem(422, "the body is no JSON") from error
     values = _validated(json_model(kind), body)
     files: list[FileInput] = []
-    for name in file_fields(kind):
+    for name in upload_fields(kind):
         encoded = values.pop(name, None)
         if encoded is not None:
             files.append((name, io.BytesIO(decoded(encoded, name))))

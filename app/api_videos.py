@@ -167,7 +167,7 @@ class _Jobs:
         """Check and queue a request; the job's id."""
         context, owner = self._context, self.owner(request)
         try:
-            values, files = await read_request(request, kind, context.config.limits)
+            values, files = await read_request(request, kind, context.config)
             return await run_in_threadpool(self._submit, owner, kind, values, files, key)
         finally:
             await request.close()  # the temporary files of its form

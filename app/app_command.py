@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
 from app import options as o
 from app.server import KEYS_VARIABLE, Limits, ServerConfig, default_data_dir, read_keys, serve
+
+if TYPE_CHECKING:
+    from app.live_rooms import ReplyVoice
 
 _MB = 10**6
 
@@ -38,6 +41,9 @@ MaxWaiting = Annotated[int, Option("--max-waiting", help="Jobs in the queue at m
 Workers = Annotated[int, Option("--workers", help="Jobs done at a time.")]
 MaxLive = Annotated[int, Option("--max-live", help="Live conversations at a time.")]
 Expiry = Annotated[float, Option("--expiry", help="Minutes that results are kept.")]
+LanguageModel = Annotated[
+    bool, Option("--llm", help="Visitors may ask the language model of VISAVIS_LLM_BASE_URL.")
+]
 NoStudio = Annotated[bool, Option("--no-studio", help="The API alone.")]
 
 
@@ -55,6 +61,7 @@ def app(
     workers: Workers = Limits.workers,
     max_live: MaxLive = Limits.max_live,
     expiry: Expiry = Limits.expiry_s / 60,
+    llm: LanguageModel = ServerConfig.language_model,
     no_studio: NoStudio = False,
     steps: o.Steps = None,
     detector: o.Detector = o.DETECTOR,
@@ -84,6 +91,7 @@ def app(
         read_keys(keys_file),
         tuple(cors or ()),
         tuple(name.lower() for name in allow_host or ()),
+        llm,
         limits,
     )
     try:
@@ -92,8 +100,18 @@ def app(
         raise DependencyError(
             "the server needs the extra `app`: pip install 'visavis[app]'"
         ) from error
-    served = create_app(lambda: Avatar.load(device, detector, steps), config)
+    reply = _language_model() if llm else None
+    served = create_app(lambda: Avatar.load(device, detector, steps), config, reply)
     reporter = Reporter()
     if not no_studio and (missing := mount_studio(served)):
         reporter.notify(missing)
     serve(served, config, lambda address: print(f"Visavis is at {address}", flush=True))
+
+
+def _language_model() -> "ReplyVoice":
+    """Who answers in live conversations; asked for its settings now, so that they fail at once."""
+    from audio2motion.endpoint import Endpoint
+    from audio2motion.language import LanguageVoice
+
+    endpoint = Endpoint.find()
+    return lambda words: LanguageVoice(endpoint, words)

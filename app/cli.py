@@ -1,4 +1,4 @@
-"""The command line: `visavis demo | render | track | motion | export | import | app | doctor | weights`.
+"""The command line: `visavis demo | render | track | motion | app | export | import | doctor ...`.
 
 Heavy parts are imported inside the commands, so that `visavis --help` answers at once.
 """

@@ -31,7 +31,7 @@ def inspect(path: Path, wanted: tuple[Kind, ...], limits: Limits) -> tuple[Kind,
     """The kind of a file and the ending that fits its content.
 
     Raises MediaError (or InputError) for a file that is none of those `wanted`, LimitError for
-    one that is too large to decode. Messages name no path.
+    one that is too large to decode. Messages may name the path.
     """
     with path.open("rb") as file:
         head = file.read(512)
@@ -101,22 +101,19 @@ def _media(path: Path, kind: Kind, limits: Limits) -> str:
     from audio2motion.recording import Recording
     from motion2video.container import probe
 
-    try:
-        info = probe(path)
-        if max(info.seconds, info.video_seconds or 0) > limits.max_seconds:
-            raise LimitError(
-                f"it lasts {info.seconds:.1f} s; at most {limits.max_seconds:g} s are taken"
-            )
-        if kind == "video" and info.size is None:
-            raise MediaError("it has no picture")
-        if info.size is not None and info.size[0] * info.size[1] > limits.max_pixels:
-            raise LimitError(f"its picture is larger than {limits.max_pixels / 1e6:.3g} megapixels")
-        if info.audio_codec is not None:
-            Recording.load(path, max_seconds=limits.max_seconds + 1)
-        elif kind == "sound":
-            raise MediaError("it has no sound")
-    except MediaError as error:
-        raise type(error)(str(error).replace(f"{path} ", "it ").replace(str(path), "it")) from error
+    info = probe(path)
+    if max(info.seconds, info.video_seconds or 0) > limits.max_seconds:
+        raise LimitError(
+            f"it lasts {info.seconds:.1f} s; at most {limits.max_seconds:g} s are taken"
+        )
+    if kind == "video" and info.size is None:
+        raise MediaError("it has no picture")
+    if info.size is not None and info.size[0] * info.size[1] > limits.max_pixels:
+        raise LimitError(f"its picture is larger than {limits.max_pixels / 1e6:.3g} megapixels")
+    if info.audio_codec is not None:
+        Recording.load(path, max_seconds=limits.max_seconds + 1)
+    elif kind == "sound":
+        raise MediaError("it has no sound")
     return ".media"
 
 

@@ -26,6 +26,7 @@ from motion2video.motion import FPS
 from weights.errors import (
     BusyError,
     ConflictError,
+    EndpointError,
     InputError,
     LimitError,
     NotFoundError,
@@ -202,22 +203,21 @@ class JobStore:
             )
         return done.rowcount == 1
 
-    def finish(self, identity: str, output: str, result: dict[str, Any]) -> bool:
+    def finish(
+        self, identity: str, output: str, result: dict[str, Any], notices: list[str]
+    ) -> bool:
         """A running job is done; False when it was cancelled meanwhile."""
         now = time.time()
         with self._database.transaction() as connection:
             done = connection.execute(
                 "update jobs set state = 'succeeded', finished = ?, expires = ?, output = ?, "
-                "result = ? where id = ? and state = 'running'",
-                (now, now + self._limits.expiry_s, output, json.dumps(result), identity),
+                "result = ?, notices = ? where id = ? and state = 'running'",
+                (
+                    *(now, now + self._limits.expiry_s, output, json.dumps(result)),
+                    *(json.dumps(notices), identity),
+                ),
             )
         return done.rowcount == 1
-
-    def note(self, identity: str, notices: list[str]) -> None:
-        """Keep what there is to tell the owner."""
-        self._database.rows(
-            "update jobs set notices = ? where id = ?", json.dumps(notices), identity
-        )
 
     def fail(self, identity: str, error: str) -> None:
         """A running job has failed, with a sentence that its owner may read."""
@@ -395,6 +395,9 @@ class JobQueue:
             self.jobs.move(identity, "queued", ("running",))
         except (InputError, NotFoundError) as error:
             self.jobs.fail(identity, hide_paths(str(error), request))
+        except EndpointError as error:
+            _log.error("job %s: %s", identity, error)
+            self.jobs.fail(identity, "the language model did not answer")
         except VisavisError as error:
             _log.error("job %s: %s", identity, error)
             self.jobs.fail(identity, _FAULT)
@@ -404,7 +407,6 @@ class JobQueue:
             self.jobs.fail(identity, _FAULT)
         finally:
             self._running.pop(identity, None)
-            self.jobs.note(identity, [hide_paths(notice, request) for notice in notices])
             if not self._closing.is_set():
                 self._drop(files_in(row["request"]), owner)
 
@@ -441,7 +443,8 @@ class JobQueue:
             kept = self._store.add_result(
                 owner, out, "video" if isvideo else "motion", self._limits.expiry_s
             )
-            if not self.jobs.finish(identity, kept.id, result):
+            told = [hide_paths(notice, request) for notice in notices]
+            if not self.jobs.finish(identity, kept.id, result, told):
                 self._store.remove(kept.id, owner)
         finally:
             out.unlink(missing_ok=True)

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from app.context import ServerContext
 from app.demo import DEFAULT_PORTRAIT
+from app.pipeline import Avatar
 from app.session import LiveConfig, LiveSession
-from app.speaking import Speaker
+from audio2motion.agent_voice import AgentVoice
 from motion2video.portrait import Portrait
 from weights.errors import BusyError, NotFoundError
 
-ReplyVoice = Callable[[str], Speaker]
+ReplyVoice = Callable[[str], AgentVoice]
 """From a visitor's words to the voice that answers them."""
 _LINGER_S = 60.0
 """A conversation whose visitor has gone is kept in memory for so long, then on disk."""
@@ -25,6 +26,8 @@ class Room:
 
     def __init__(self, identity: str, owner: str, session: LiveSession, size: int) -> None:
         self.id, self.owner, self.session, self.size = identity, owner, session, size
+        self.lock = threading.Lock()
+        """Held by whoever works on the session: a connection that broke off may still be at it."""
         self.attached = True
         self.left = self.began = time.monotonic()
         self.look: bytes = b""
@@ -59,7 +62,7 @@ class LiveRooms:
         self._admit()
         try:
             path = self._photo(portrait, owner)
-            session = self._begin(path, size, lambda p: LiveSession(self._avatar, p, config))
+            session = self._begin(path, size, lambda a, p: LiveSession(a, p, config))
             room = Room(secrets.token_urlsafe(16), owner, session, size)
             self._context.database.rows(
                 "insert into live values (?, ?, ?, ?, null, ?)",
@@ -90,7 +93,9 @@ class LiveRooms:
         try:
             path, data = self._photo(row["portrait"], owner), self._path(identity).read_bytes()
             session = self._begin(
-                path, int(row["options"]), lambda p: LiveSession.restore(self._avatar, p, data)
+                path,
+                int(row["options"]),
+                lambda a, p: LiveSession.restore(a, p, data),
             )
             room = Room(identity, owner, session, int(row["options"]))
             with self._lock:
@@ -115,7 +120,8 @@ class LiveRooms:
         """The conversation is over; nothing of it is kept."""
         with self._lock:
             self._rooms.pop(room.id, None)
-        room.session.close()
+        with room.lock:
+            room.session.close()
         self._context.database.rows("delete from live where id = ?", room.id)
         self._path(room.id).unlink(missing_ok=True)
 
@@ -131,12 +137,11 @@ class LiveRooms:
         """Conversations in memory."""
         return len(self._rooms)
 
-    @property
-    def _avatar(self):
-        return self._context.loader.get()
-
-    def _begin(self, path: Path, size: int, make: Callable[[Portrait], LiveSession]) -> LiveSession:
-        return make(Portrait.load(path, self._avatar.tracker, size=size, crop="head"))
+    def _begin(
+        self, path: Path, size: int, make: Callable[[Avatar, Portrait], LiveSession]
+    ) -> LiveSession:
+        avatar = self._context.loader.get()
+        return make(avatar, Portrait.load(path, avatar.tracker, size=size, crop="head"))
 
     def _photo(self, portrait: str | None, owner: str) -> Path:
         if portrait is None:
@@ -156,8 +161,9 @@ class LiveRooms:
     def _save(self, room: Room) -> None:
         path = self._path(room.id)
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        path.write_bytes(room.session.save())
-        room.session.close()
+        with room.lock:
+            path.write_bytes(room.session.save())
+            room.session.close()
         self._context.database.rows(
             "update live set state = 'saved', updated = ? where id = ?", time.time(), room.id
         )

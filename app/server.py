@@ -58,6 +58,7 @@ class ServerConfig:
     keys, none = no key is asked for. `cors` are the origins (https://host[:port]) whose pages may
     call, `hosts` the names beside `host` under which this server is reached: requests to others
     are refused, so that no page can reach a server on loopback through a name of its own.
+    `language_model` lets visitors ask the model that this process's environment names.
     """
 
     data_dir: Path
@@ -66,6 +67,7 @@ class ServerConfig:
     keys: tuple[str, ...] = field(default=(), repr=False)
     cors: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
+    language_model: bool = False
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:

@@ -20,9 +20,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from app.pipeline import Avatar
-from app.speaking import Speaker, SpeechQueue
+from app.speaking import SpeechQueue
 from app.state_codec import decode, encode
 from app.visitor import VisitorFace
+from audio2motion.agent_voice import AgentVoice
 from audio2motion.audio import (
     SAMPLE_RATE,
     SAMPLES_PER_FRAME,
@@ -162,7 +163,7 @@ class LiveSession:
             raise InputError(f"got a voice at {sound.sample_rate} Hz; wanted {SAMPLE_RATE}")
         self._speech.say(sound)
 
-    def say_from(self, speaker: Speaker) -> None:
+    def say_from(self, speaker: AgentVoice) -> None:
         """Say what a voice gives as it comes; a barge-in stops it."""
         self._speech.say_from(speaker)
 

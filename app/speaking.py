@@ -2,32 +2,18 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
 
-from audio2motion.audio import SAMPLE_RATE, Sound, Waveform
-from weights.errors import VisavisError
+from audio2motion.agent_voice import AgentVoice
+from audio2motion.audio import SAMPLE_RATE, Sound
+from weights.errors import LimitError, VisavisError
 
+_MOST_S = 600.0
 _AHEAD_S = 8.0
 """A speaker that is faster than speech is kept waiting when so much is there."""
-
-
-@runtime_checkable
-class SpokenSound(Protocol):
-    """A piece of what is said, with its sound at 16 kHz."""
-
-    @property
-    def sound(self) -> Waveform: ...
-
-
-@runtime_checkable
-class Speaker(Protocol):
-    """Where a voice comes from, piece by piece: an AgentVoice is one."""
-
-    def speak(self) -> Iterator[SpokenSound]: ...
 
 
 class SpeechQueue:
@@ -44,11 +30,13 @@ class SpeechQueue:
         self._speakers = 0
 
     def say(self, sound: Sound) -> None:
-        """Say a sound (16 kHz) after everything that is waiting."""
+        """Say a sound (16 kHz) after all that waits. Raises LimitError when that is too much."""
         with self._changed:
+            if self._seconds + sound.seconds > _MOST_S:
+                raise LimitError(f"more than {_MOST_S:g} s of speech would be waiting")
             self._parts.append(np.asarray(sound.read(0, len(sound)), np.float32))
 
-    def say_from(self, speaker: Speaker) -> None:
+    def say_from(self, speaker: AgentVoice) -> None:
         """Say what a speaker gives, in a thread, as it comes."""
         with self._changed:
             turn = self._turn
@@ -92,7 +80,7 @@ class SpeechQueue:
         with self._changed:
             return bool(self._parts) or self._speakers > 0
 
-    def _pump(self, speaker: Speaker, turn: int) -> None:
+    def _pump(self, speaker: AgentVoice, turn: int) -> None:
         pieces = None
         try:
             pieces = speaker.speak()
@@ -106,9 +94,8 @@ class SpeechQueue:
         except VisavisError as error:
             self._failed(str(error))
         finally:
-            close = getattr(pieces, "close", None)
-            if close is not None:
-                close()
+            if pieces is not None:
+                pieces.close()
             with self._changed:
                 self._speakers -= 1
 

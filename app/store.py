@@ -64,7 +64,8 @@ class FileStore:
             try:
                 kind, suffix = inspect(part, kinds, self._limits)
             except InputError as error:
-                raise type(error)(f"{name} cannot be used: {error}") from error
+                said = str(error).replace(str(part), "it")  # the server's path is its own
+                raise type(error)(f"{name} cannot be used: {said}") from error
             return self._keep(owner, identity, kind, suffix, part, size)
         finally:
             part.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -159,8 +160,10 @@ def test_cancel_within_a_second(http: httpx.Client, photo: bytes, tmp_path: Path
         assert time.monotonic() < deadline
         time.sleep(0.02)
     started = time.monotonic()
+    assert http.get("/healthz").status_code == 200
+    answer = time.monotonic() - started  # how slow this machine is at the moment
     assert http.delete(url).status_code == 204
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 1 + 5 * answer
     assert http.get(url).json()["state"] == "cancelled"
     refused(http.get(f"{url}/content"), 409, "cancelled")
     # The thread is free again: the next job is done.
@@ -227,10 +230,16 @@ def test_a_fault_in_the_photo_is_told_without_paths(http: httpx.Client, voice: P
 
 
 def zip_bomb() -> bytes:
-    """A motion file whose array claims four billion rows."""
+    """A motion file of a few hundred bytes whose array claims 400 million frames."""
     out = io.BytesIO()
-    np.savez_compressed(out, format="x", values=np.zeros(1), fps=1.0, valid=1.0, names="x")
-    return out.getvalue().replace(b"'shape': (1,)", b"'shape': (9,)")
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in ("format", "fps", "valid", "names", "values"):
+            array = io.BytesIO()
+            shape = (400_000_000, 90) if name == "values" else ()
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(array, header)
+            archive.writestr(f"{name}.npy", array.getvalue() + bytes(4))
+    return out.getvalue()
 
 
 def huge_png() -> bytes:
@@ -249,7 +258,7 @@ BAD_FILES = [
     ("agent_audio", b"\x00\x01\x02" * 1000, "cannot be used"),
     ("interlocutor_video", b"RIFF\x00\x00\x00\x00AVI \x00", "cannot be used"),
     ("motion", b"PK\x03\x04" + b"\x00" * 100, "no motion file"),
-    ("motion", zip_bomb(), "motion"),
+    ("motion", zip_bomb(), "no motion file"),
     ("gesture_file", b"\xff\xfe\x00", "cannot be used"),
 ]
 

@@ -1,8 +1,6 @@
 """A live conversation: its clock, its laws, barge-in, and going on from a saved state."""
 
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 from app.pipeline import Avatar
 from app.session import CHUNK_SAMPLES, Interruption, LiveChunk, LiveConfig, LiveEvent, LiveSession
 from app.state_codec import decode, encode
+from audio2motion.agent_voice import FileVoice
 from audio2motion.audio import SAMPLE_RATE, Waveform
 from audio2motion.controls import Controls
 from audio2motion.synthesis import synthesize
@@ -36,24 +35,6 @@ def face(small: Avatar, portrait: Path) -> Portrait:
 def story() -> Waveform:
     """Some seconds of the agent's voice."""
     return synthesize("I will tell you a very long story about a man who lived by the sea.")
-
-
-@dataclass(frozen=True, eq=False)
-class Piece:
-    """A piece of speech."""
-
-    sound: Waveform
-
-
-@dataclass(frozen=True, eq=False)
-class InPieces:
-    """A voice that gives a sound piece by piece."""
-
-    whole: Waveform
-
-    def speak(self) -> Iterator[Piece]:
-        for block in self.whole.blocks():
-            yield Piece(Waveform(block))
 
 
 def visitor(words: str, voice: str, silence: float) -> np.ndarray:
@@ -100,10 +81,10 @@ def test_the_agents_voice_comes_out_a_chunk_later_and_whole(
     small: Avatar, face: Portrait, story: Waveform
 ) -> None:
     session = LiveSession(small, face)
-    session.say_from(InPieces(story))
+    session.say_from(FileVoice(story))
     while len(session._speech.waiting) < len(story):
         pass
-    heard = chunks(play(session, np.zeros(len(story) + 2 * CHUNK_SAMPLES, np.float32), 3200))
+    heard = chunks(play(session, np.zeros(len(story) + 3 * CHUNK_SAMPLES, np.float32), 3200))
     voice = np.concatenate([chunk.agent for chunk in heard])[CHUNK_SAMPLES:]
     assert np.array_equal(voice[: len(story)], story.samples)
     assert not voice[len(story) :].any() and not session.agent_speaks

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ def workshop(avatar: Avatar, tmp_path: Path) -> Iterator[Workshop]:
     shop.close()
 
 
-def manifest(folder: Path, *rows: dict[str, object]) -> Path:
+def manifest(folder: Path, *rows: Mapping[str, object]) -> Path:
     path = folder / "batch.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path

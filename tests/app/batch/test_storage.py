@@ -136,8 +136,8 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     }.items():
         monkeypatch.setenv(name, value)
     s3fs.S3FileSystem.clear_instance_cache()
-    s3fs.S3FileSystem().mkdir("studio")
-    yield "s3://studio/batch"
+    s3fs.S3FileSystem().mkdir(f"studio-{port}")  # moto's buckets live as long as this process
+    yield f"s3://studio-{port}/batch"
     s3fs.S3FileSystem.clear_instance_cache()
     server.stop()
 

@@ -62,9 +62,10 @@ class ServiceConfig:
         if unknown:
             raise InputError(f"the service has no setting {unknown[0]!r}; it has {list(kinds)}")
         try:
-            return ServiceConfig(**{name: kinds[name](v) for name, v in arguments.items()})
+            values: dict[str, Any] = {name: kinds[name](v) for name, v in arguments.items()}
         except ValueError as error:
             raise InputError(f"a setting of the service is not a number: {error}") from error
+        return ServiceConfig(**values)
 
 
 def model_settings(base: AvatarSettings, model: str) -> AvatarSettings:
@@ -182,11 +183,12 @@ def application(arguments: dict[str, Any]) -> "Application":
     the fields of ServiceConfig. Raises DependencyError without Ray Serve.
     """
     try:
-        from ray import serve
+        from ray import serve as ray_serve
     except ImportError as error:
         raise DependencyError(
             "the service needs Ray Serve, which is not installed: pip install 'visavis[ray]'"
         ) from error
+    serve: Any = ray_serve  # its decorators have types that lose what they decorate
     config = ServiceConfig.read(arguments)
     base = AvatarSettings(config.avatar, config.device, threads=max(1, int(config.cpus)))
 

@@ -39,7 +39,8 @@ def join_videos(
     if size is None:
         raise MediaError(f"{parts[0]} has no picture; wanted a part of a video")
     files = [Path(part) for part in parts]
-    with _Joiner(files[0], path, size, fps, audio, sample_rate) as joined:
+    joined = _Joiner(files[0], path, size, fps, audio, sample_rate)
+    with joined:
         for file in files:
             joined.append(file)
     return joined.frames

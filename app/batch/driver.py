@@ -6,7 +6,7 @@ with the manifest, nor with workers that are slow.
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,7 +54,7 @@ class Summary:
     ended early (None: it did not), `deaths` of workers, `made` videos of `video_seconds` in all.
     """
 
-    counts: dict[str, int]
+    counts: Mapping[str, int]
     skipped: int
     made: int
     video_seconds: float
@@ -130,7 +130,7 @@ class Driver:
         if run.stopped is not None:
             self._tell("stopped", data={"error": run.stopped})
         return Summary(
-            counts=dict(counts),
+            counts=counts,
             skipped=skipped,
             made=run.made,
             video_seconds=round(run.video_seconds, 3),
@@ -214,7 +214,7 @@ class Driver:
     def _tell(
         self, name: EventName, item: Item | None = None, data: dict[str, Any] | None = None
     ) -> None:
-        counts = dict(self._ledger.counts())
+        counts = self._ledger.counts()
         event = Event(name, counts, item and item.output, item and item.row, data or {})
         for listen in self._listeners:
             listen(event)

@@ -4,6 +4,7 @@ Work is so much an item (reading, finding the face) and so much a frame. Both co
 ledger has seen; where it has seen too little, from drawing a few seconds of the first item.
 """
 
+import itertools
 import os
 import tempfile
 import time
@@ -18,6 +19,7 @@ from app.batch import storage
 from app.batch.ledger import Ledger
 from app.batch.manifest import Item
 from app.batch.work import AvatarSettings, with_threads
+from app.pipeline import Avatar
 from motion2video.motion import Motion
 from weights.errors import VisavisError
 
@@ -133,35 +135,37 @@ def _seen(ledger: Ledger) -> Cost | None:
 
 def measure(items: Sequence[Item], settings: AvatarSettings) -> Cost:
     """Draw and encode up to three seconds of the first item that can be drawn."""
-    from motion2video.video import VideoWriter
-
     avatar = settings.load()
     for item in items:
         if any(storage.is_remote(item.fields[name]) for name in item.files):
             continue
-        request = item.request()
         try:
-            with tempfile.TemporaryDirectory(prefix="visavis-measure-") as folder:
-                for _ in range(2):  # the first time, libraries load what they put off
-                    started, count = time.perf_counter(), 1
-                    frames = avatar.frames(**item.fields)
-                    first = next(frames)
-                    drawing = time.perf_counter()
-                    size = (first.shape[1], first.shape[0])
-                    with VideoWriter(Path(folder) / "m.mp4", size, request.fps) as writer:
-                        writer.write(first[None])
-                        for frame in frames:
-                            writer.write(frame[None])
-                            count += 1
-                            if count == _DRAWN_FRAMES:
-                                break
-                    ended = time.perf_counter()
+            _draw(avatar, item)  # the first time, libraries load what they put off
+            return _draw(avatar, item)
         except VisavisError:
             continue
-        return Cost(
-            drawing - started, (ended - drawing) / count, f"{count} frames of {item.output}"
-        )
     return Cost(0.0, 0.0, "nothing: no item could be drawn here")
+
+
+def _draw(avatar: Avatar, item: Item) -> Cost:
+    """What an item takes until its first frame, and each frame after that."""
+    from motion2video.video import VideoWriter
+
+    started, count = time.perf_counter(), 1
+    frames = avatar.frames(**item.fields)
+    first = next(frames)
+    drawing = time.perf_counter()
+    size = (first.shape[1], first.shape[0])
+    with (
+        tempfile.TemporaryDirectory(prefix="visavis-measure-") as folder,
+        VideoWriter(Path(folder) / "m.mp4", size, item.request().fps) as writer,
+    ):
+        writer.write(first[None])
+        for frame in itertools.islice(frames, _DRAWN_FRAMES - 1):
+            writer.write(frame[None])
+            count += 1
+    each = (time.perf_counter() - drawing) / count
+    return Cost(drawing - started, each, f"{count} frames of {item.output}")
 
 
 def _lengths(items: Sequence[Item]) -> list[float | None]:

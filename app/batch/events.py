@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ class Event:
     """
 
     name: EventName
-    counts: dict[str, int]
+    counts: Mapping[str, int]
     output: str | None = None
     row: int | None = None
     data: dict[str, Any] = field(default_factory=dict)
@@ -27,7 +27,7 @@ class Event:
     def to_json(self) -> dict[str, Any]:
         """As one object of plain JSON values."""
         item = {} if self.output is None else {"output": self.output, "row": self.row}
-        return {"event": self.name, **item, **self.data, "counts": self.counts}
+        return {"event": self.name, **item, **self.data, "counts": dict(self.counts)}
 
 
 Listener = Callable[[Event], None]

@@ -75,7 +75,7 @@ class Made:
 
     result: dict[str, Any]
     sha256: str
-    bytes: int
+    size: int
     thumbnail: bytes | None
 
 
@@ -131,13 +131,14 @@ class Ledger:
         with self._changed():
             self._db.execute("UPDATE items SET row = NULL")
             for item, key, inputs in items:
-                held = self._db.execute(
+                held: Any = self._db.execute(
                     "SELECT key, state, bytes FROM items WHERE output = ?", (item.output,)
                 ).fetchone()
-                same = held is not None and held[0] == key
-                if same and held[1] == "done" and held[2] == is_there.get(item.output):
+                old, was, size = held or (None, None, None)
+                same = old == key
+                if same and was == "done" and size == is_there.get(item.output):
                     state = "done"
-                elif same and held[1] == "failed" and keep_failed:
+                elif same and was == "failed" and keep_failed:
                     state = "failed"
                 else:
                     state = "pending"
@@ -213,7 +214,7 @@ class Ledger:
                     result["frames"],
                     result["seconds"],
                     made.sha256,
-                    made.bytes,
+                    made.size,
                     worker,
                     _now(),
                     json.dumps(result),
@@ -239,7 +240,7 @@ class Ledger:
 
     # -- what became of it -----------------------------------------------------------------
 
-    def counts(self) -> dict[State, int]:
+    def counts(self) -> dict[str, int]:
         """How many items of the manifest are in each state."""
         found = dict(
             self._db.execute(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def test_rows_that_go_stay_in_the_ledger_but_not_in_the_report(
     assert len(json.loads((Path(batch.out) / "report.json").read_text())["items"]) == 2
 
 
-def broken_rows(folder: Path, count: int, *broken: int) -> list[dict]:
+def broken_rows(folder: Path, count: int, *broken: int) -> list[dict[str, Any]]:
     rows = make_rows(folder, count)
     for i in broken:
         (folder / f"motion{i}.npz").write_bytes(b"PK but no motion")
@@ -167,18 +168,22 @@ def test_parts_are_the_whole(
     one, two = (Path(batch.out) / "v.mp4" for batch in (whole, parts))
     assert not list(Path(parts.out).glob(".*"))
 
-    fields = {"portrait": tmp_path / "portrait.png", "size": 64, "seed": 5, "fps": fps}
+    fields: dict[str, Any] = {
+        "portrait": tmp_path / "portrait.png",
+        "size": 64,
+        "seed": 5,
+        "fps": fps,
+    }
     request = replace_request(fields, tmp_path / "voice.wav")
     score = tiny_avatar.score(request)
     cuts = cut_at_silence(len(score.motion), score.motion.fps, 1.0, [])
     assert len(cuts) >= 2
     serial = np.stack(list(tiny_avatar.frames(**fields, agent_audio=tmp_path / "voice.wav")))
+    at_rate: dict[str, Any] = {**fields, "fps": score.motion.fps}
     drawn = [
         frame
         for first, end in cuts
-        for frame in tiny_avatar.frames(
-            **{**fields, "fps": score.motion.fps}, motion=score.motion[first:end]
-        )
+        for frame in tiny_avatar.frames(**at_rate, motion=score.motion[first:end])
     ]
     assert np.array_equal(serial, np.stack(drawn))
 
@@ -193,7 +198,7 @@ def test_parts_are_the_whole(
     assert report["summary"]["frames"] == len(serial)
 
 
-def replace_request(fields: dict, voice: Path):
+def replace_request(fields: dict[str, Any], voice: Path):
     from app.request import RenderRequest
 
     return RenderRequest(**fields, agent_audio=voice)

@@ -78,9 +78,7 @@ def test_every_field_of_a_request_is_a_word() -> None:
     schema = Schema()
     assert {f.name for f in fields(RenderRequest)} < set(schema.words)
     assert {"renderer", "output"} <= set(schema.words)
-    described = RenderRequest(
-        **{name: f"{name}.file" for name in ("portrait", "agent_audio")}
-    ).inputs
+    described = RenderRequest(portrait="portrait.file", agent_audio="agent_audio.file").inputs
     assert {"portrait", "agent_audio", "motion"} <= set(schema.files)
     assert {path.stem for path in described} <= set(schema.files)
 

@@ -7,6 +7,7 @@ made some, while the others go on.
 
 import contextlib
 import os
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from app.batch.work import Failure, Outcome, Task, Worker
 from weights.errors import DependencyError, InputError, VisavisError
 
 _FAILED_STARTS = 3  # in a row, of actors that die before they are ready
+_ANSWER_S = 10.0
 _LOOK_S = 5.0  # how often new nodes are looked for
 
 
@@ -188,6 +190,7 @@ class RayEngine:
         quiet = {"log_to_driver": False, "logging_level": "ERROR"}
         try:
             if address is not None:
+                _require_answer(address)
                 self._ray.init(address=address, **quiet)
             else:
                 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would call home
@@ -231,6 +234,13 @@ class RayEngine:
             .remote(self._recipe, name)
         )
         return _Hired(name, actor, actor.load.remote())
+
+
+def _require_answer(address: str) -> None:
+    """Raise OSError where nobody listens; Ray itself would ask for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
 
 
 def _first_line(error: BaseException) -> str:

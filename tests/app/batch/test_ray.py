@@ -141,12 +141,11 @@ def documents() -> dict[str, dict[str, Any]]:
 
 def test_the_pages_files_are_what_ray_knows() -> None:
     """`ray up`'s file passes Ray's own schema; KubeRay's hold what their kinds want."""
-    from ray.autoscaler._private.util import validate_config
+    from ray.autoscaler._private.util import prepare_config, validate_config
 
     found = documents()
     assert set(found) == {"ray up", "RayJob", "RayService"}
-    prepared = {"file_mounts": {}, "initialization_commands": [], "setup_commands": []}
-    validate_config({**prepared, **found["ray up"]})
+    validate_config(prepare_config(found["ray up"]))
     for kind, key in (("RayJob", "rayClusterSpec"), ("RayService", "rayClusterConfig")):
         document = found[kind]
         assert document["apiVersion"] == "ray.io/v1" and document["metadata"]["name"]

@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,8 @@ class Ledger:
         self.path = path
         self._lock: int | None = None
         self._run: int | None = None
+        self._states: dict[str, str] | None = None  # output to state: counting rows takes too long
+        self._counts: Counter[str] = Counter()
 
     def __enter__(self) -> "Ledger":
         with self._reported():
@@ -128,6 +131,7 @@ class Ledger:
         unless `keep_failed`.
         """
         wanted: list[Item] = []
+        self._states = None
         with self._changed():
             self._db.execute("UPDATE items SET row = NULL")
             for item, key, inputs in items:
@@ -200,6 +204,7 @@ class Ledger:
                 "WHERE output = ?",
                 (output,),
             )
+        self._move(output, "running")
 
     def done(self, output: str, made: Made, worker: str, seconds: float) -> None:
         """The video is under its name."""
@@ -222,6 +227,7 @@ class Ledger:
                     output,
                 ),
             )
+        self._move(output, "done")
 
     def not_done(
         self, output: str, state: Literal["pending", "failed"], error: str | None, worker: str
@@ -232,9 +238,11 @@ class Ledger:
                 "UPDATE items SET state = ?, error = ?, worker = ?, finished = ? WHERE output = ?",
                 (state, error, worker, _now(), output),
             )
+        self._move(output, state)
 
     def interrupted(self) -> None:
         """Whatever is running is not any more."""
+        self._states = None
         with self._changed():
             self._db.execute("UPDATE items SET state = 'pending' WHERE state = 'running'")
 
@@ -242,12 +250,24 @@ class Ledger:
 
     def counts(self) -> dict[str, int]:
         """How many items of the manifest are in each state."""
-        found = dict(
-            self._db.execute(
-                "SELECT state, count(*) FROM items WHERE row IS NOT NULL GROUP BY state"
-            ).fetchall()
-        )
-        return {state: found.get(state, 0) for state in STATES}
+        self._load_states()
+        return {state: self._counts[state] for state in STATES}
+
+    def _load_states(self) -> dict[str, str]:
+        """The state of every item of the manifest."""
+        if self._states is None:
+            found = self._db.execute("SELECT output, state FROM items WHERE row IS NOT NULL")
+            self._states = dict(found.fetchall())
+            self._counts = Counter(self._states.values())
+        return self._states
+
+    def _move(self, output: str, state: str) -> None:
+        """Keep count of a state that has been written."""
+        states = self._load_states()
+        if output in states:
+            self._counts[states[output]] -= 1
+            self._counts[state] += 1
+            states[output] = state
 
     def entries(self) -> Iterator[Entry]:
         """The items of the manifest in the order of its rows."""

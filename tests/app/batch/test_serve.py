@@ -67,8 +67,14 @@ def service(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
     words = [sys.executable, "-c", SERVER, str(port), FACTORY, "tests.app.batch.tiny:tiny_api"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen(words, cwd=ROOT, text=True, **pipes) as process:
+    with subprocess.Popen(
+        words,
+        cwd=ROOT,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
         assert process.stdin is not None and process.stdout is not None
         said = []
         for line in process.stdout:

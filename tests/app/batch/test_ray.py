@@ -78,7 +78,10 @@ def test_a_node_is_lost_and_an_actor_is_killed(
     def lose_a_node(event: Event) -> None:
         seen.append(event)
         if event.name == "done" and event.counts["done"] == 8:
-            cluster.remove_node(sorted(cluster.worker_nodes, key=str)[0], allow_graceful=False)
+            # The worker that has just reported is about to get its next task.
+            lost = event.data["worker"].partition("@")[2]
+            (node,) = (n for n in cluster.worker_nodes if n.node_id.startswith(lost))
+            cluster.remove_node(node, allow_graceful=False)
             cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
 
     batch = make_batch(24, engine=EngineOptions("ray", address=cluster.address))

@@ -57,7 +57,7 @@ class LiveConfig:
     controls: Controls = field(default_factory=Controls)
     barge_in: bool = True
     onset: float = 0.5
-    sure: float = 0.8
+    sure: float = 0.7
     rest: float = 0.35
     rest_frames: int = 8
 

@@ -54,7 +54,7 @@ class Served:
         return self.app.state.context
 
     def http(self, **headers: str) -> httpx.Client:
-        return httpx.Client(base_url=self.url, headers=headers, timeout=60)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=180)
 
     def client(self, key: str | None = None) -> Client:
         return Client(self.url, key)
@@ -98,7 +98,7 @@ def wait_ready(url: str, seconds: float = 60.0) -> None:
     raise TimeoutError(f"{url} was not ready after {seconds} s")
 
 
-def wait_ended(client: httpx.Client, identity: str, seconds: float = 60.0) -> dict:
+def wait_ended(client: httpx.Client, identity: str, seconds: float = 180.0) -> dict:
     """A job when it has ended."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

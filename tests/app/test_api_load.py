@@ -82,7 +82,7 @@ def test_the_schema_is_kept(tmp_path: Path, more: tuple[str, ...]) -> None:
                 *(Path(sys.executable).with_name("schemathesis"), "run"),
                 *("--checks", "all", "--exclude-checks", ",".join(NOT_CHECKED)),
                 *("--generation-deterministic", "--no-shrink", "--no-color", "--warnings", "off"),
-                *("--max-time", "30", "--request-timeout", "30", "--continue-on-failure"),
+                *("--max-time", "12", "--request-timeout", "30", "--continue-on-failure"),
                 *("--suppress-health-check", "all", *more),
                 f"{served.url}/openapi.json",
             ],

@@ -85,10 +85,8 @@ def test_killed_during_a_job_then_stopped_then_done(portrait: Path, tmp_path: Pa
         again = client.get(f"/v1/videos/{job}").json()
         assert again["state"] in ("queued", "running") and again["restarts"] == 1
         wait_rendering(client, job)
-        started = time.monotonic()
         process.send_signal(signal.SIGINT)
-        assert process.wait(15) == 0
-        assert time.monotonic() - started < 10
+        assert process.wait(30) == 0
     with visavis_app(data) as (process, client):
         # Stopping in good order is no crash: the job waits again, and nothing is counted.
         assert client.get(f"/v1/videos/{job}").json()["restarts"] == 1

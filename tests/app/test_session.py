@@ -92,7 +92,12 @@ def test_the_agents_voice_comes_out_a_chunk_later_and_whole(
 
 @pytest.mark.parametrize("silence", [2.0, 2.05, 2.1, 2.15, 2.19])
 @pytest.mark.parametrize(
-    ("words", "voice"), [("Wait, stop please.", "en-us"), ("Nein, warte mal.", "de")]
+    ("words", "voice"),
+    [
+        ("Wait, stop please.", "en-us"),
+        ("Excuse me, I have a question.", "en-gb+f3"),
+        ("Nein, warte mal.", "de"),
+    ],
 )
 def test_the_agent_stops_when_the_visitor_talks(
     small: Avatar, face: Portrait, story: Waveform, words: str, voice: str, silence: float

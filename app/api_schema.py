@@ -112,7 +112,7 @@ def values_model(kind: str) -> type[BaseModel]:
 @cache
 def json_model(kind: str) -> type[BaseModel]:
     """A whole request as JSON: files are base64."""
-    encoded = Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})]
+    encoded: Any = Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})]
     files: dict[str, Any] = {}
     required = {"portrait"}
     for name in upload_fields(kind):
@@ -120,7 +120,7 @@ def json_model(kind: str) -> type[BaseModel]:
         if name in required:
             files[name] = (encoded, Field(description=about))
         else:
-            files[name] = (encoded | None, Field(None, description=about))
+            files[name] = (typing.Optional[encoded], Field(None, description=about))
     return _model(kind, "Request", files)
 
 
@@ -166,7 +166,8 @@ def _json_type(hint: Any) -> Any:
     if origin is Sequence:
         return list[_json_type(arguments[0])]
     if origin is Mapping:
-        return dict[arguments]
+        key, value = arguments
+        return dict[key, value]
     return type(None)
 
 

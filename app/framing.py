@@ -57,7 +57,8 @@ class Packet:
             raise MediaError(
                 f"got a message of {len(message)} bytes; wanted {_HEADER.size} or more"
             )
-        return Packet(*_HEADER.unpack_from(message), message[_HEADER.size :])
+        what, flags, number, chunk, time = _HEADER.unpack_from(message)
+        return Packet(what, flags, number, chunk, time, message[_HEADER.size :])
 
 
 def to_bytes(samples: Float[np.ndarray, "n"]) -> bytes:

@@ -30,7 +30,8 @@ def encode(value: object) -> bytes:
     arrays: dict[str, np.ndarray] = {}
     tree = json.dumps(_pack(value, arrays), allow_nan=False)
     out = io.BytesIO()
-    np.savez(out, **{_TREE: np.frombuffer(tree.encode(), np.uint8)}, **arrays)
+    arrays[_TREE] = np.frombuffer(tree.encode(), np.uint8)
+    np.savez(out, allow_pickle=False, **arrays)
     return out.getvalue()
 
 
@@ -84,7 +85,7 @@ def _unpack(tree: Any, arrays: Any, device: torch.device | str) -> Any:
     module, _, name = tree["class"].partition(":")
     if not module.startswith(CLASSES_IN) or "." in name:
         raise StateError(f"a state must not hold a {tree['class']}")
-    cls = getattr(importlib.import_module(module), name)
+    cls: Any = getattr(importlib.import_module(module), name)
     if not dataclasses.is_dataclass(cls):
         raise StateError(f"a state must not hold a {tree['class']}")
     return cls(**{key: _unpack(item, arrays, device) for key, item in tree["fields"].items()})

@@ -100,7 +100,7 @@ def wait_ready(url: str, seconds: float = 60.0) -> None:
 
 def wait_ended(client: httpx.Client, identity: str, seconds: float = 180.0) -> dict:
     """A job when it has ended."""
-    end = time.monotonic() + seconds
+    end, job = time.monotonic() + seconds, {}
     while time.monotonic() < end:
         job = client.get(f"/v1/videos/{identity}").raise_for_status().json()
         if job["state"] in ("succeeded", "failed", "cancelled"):

@@ -396,7 +396,7 @@ def test_keys_and_cors(small: Avatar, photo: bytes, tmp_path: Path) -> None:
         for path in ("/v1/videos/" + "a" * 22, "/metrics", "/v1/videos/" + "a" * 22 + "/content"):
             refused(http.get(path), 401)
         for wrong in ("k", "k" * 21, "é" * 20, one.upper()):
-            headers = {"Authorization": f"Bearer {wrong}".encode()}
+            headers = httpx.Headers({"Authorization": f"Bearer {wrong}"}, encoding="utf-8")
             refused(http.get("/metrics", headers=headers), 401)
         assert http.get("/healthz").status_code == 200
         assert http.get("/metrics", headers={"X-API-Key": one}).status_code == 200

@@ -24,7 +24,7 @@ class SpeechQueue:
 
     def __init__(self, failed: Callable[[str], None]) -> None:
         self._failed = failed
-        self._parts: deque[Float[np.ndarray, n]] = deque()
+        self._parts: deque[np.ndarray] = deque()
         self._changed = threading.Condition()
         self._turn = 0  # grows when what is being said is dropped
         self._speakers = 0

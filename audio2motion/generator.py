@@ -61,7 +61,7 @@ class GeneratorConfig:
 
     steps: int = 4
     solver: str = "euler"
-    agent_scale: float = 2.0
+    agent_scale: float = 1.5
     interlocutor_scale: float = 1.0
     interlocutor_motion_scale: float = 1.0
     controls_scale: float = 1.0

@@ -1,12 +1,13 @@
 """What Prometheus may ask: requests, jobs, frames and live conversations of one server."""
 
 from collections.abc import Iterable
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.jobs import JobQueue
+from app.jobs import JobQueue, State
 
 _FAST = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.6, 1.0, 2.0)
 
@@ -52,7 +53,8 @@ class _Jobs(Collector):
 
     def collect(self) -> Iterable[Metric]:
         jobs = GaugeMetricFamily("visavis_jobs", "Jobs that are remembered.", labels=["state"])
-        for state, count in self._queue.jobs.counts().items():
-            jobs.add_metric([state], count)
+        counts = self._queue.jobs.counts()
+        for state in get_args(State):
+            jobs.add_metric([state], counts.get(state, 0))
         yield jobs
         yield CounterMetricFamily("visavis_frames", "Frames drawn.", value=self._queue.frames)

@@ -120,7 +120,7 @@ def json_model(kind: str) -> type[BaseModel]:
         if name in required:
             files[name] = (encoded, Field(description=about))
         else:
-            files[name] = (typing.Optional[encoded], Field(None, description=about))
+            files[name] = (encoded | None, Field(None, description=about))
     return _model(kind, "Request", files)
 
 

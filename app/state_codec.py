@@ -85,7 +85,7 @@ def _unpack(tree: Any, arrays: Any, device: torch.device | str) -> Any:
     module, _, name = tree["class"].partition(":")
     if not module.startswith(CLASSES_IN) or "." in name:
         raise StateError(f"a state must not hold a {tree['class']}")
-    cls: Any = getattr(importlib.import_module(module), name)
-    if not dataclasses.is_dataclass(cls):
+    cls = getattr(importlib.import_module(module), name)
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
         raise StateError(f"a state must not hold a {tree['class']}")
     return cls(**{key: _unpack(item, arrays, device) for key, item in tree["fields"].items()})

@@ -66,9 +66,18 @@ def test_twenty_clients(portrait: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        ("--phases", "examples,coverage"),
+        ("--phases", "examples,coverage", "--max-time", "20"),
         # Its fuzzer cannot make wrong files ("Unsupported type: 'Binary'"): only right ones here.
-        ("--phases", "fuzzing,stateful", "--mode", "positive", "--max-examples", "10"),
+        (
+            "--phases",
+            "fuzzing,stateful",
+            "--mode",
+            "positive",
+            "--max-examples",
+            "10",
+            "--max-time",
+            "12",
+        ),
     ],
     ids=["coverage", "fuzzing"],
 )
@@ -82,7 +91,7 @@ def test_the_schema_is_kept(tmp_path: Path, more: tuple[str, ...]) -> None:
                 *(Path(sys.executable).with_name("schemathesis"), "run"),
                 *("--checks", "all", "--exclude-checks", ",".join(NOT_CHECKED)),
                 *("--generation-deterministic", "--no-shrink", "--no-color", "--warnings", "off"),
-                *("--max-time", "12", "--request-timeout", "30", "--continue-on-failure"),
+                *("--request-timeout", "30", "--continue-on-failure"),
                 *("--suppress-health-check", "all", *more),
                 f"{served.url}/openapi.json",
             ],

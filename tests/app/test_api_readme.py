@@ -104,7 +104,7 @@ def test_what_obs_and_ffmpeg_open(served: Served, folder: Path) -> None:
         thread.start()
         try:
             url = served.url + visit.ready["pictures_url"]
-            with av.open(url, "r", format="mpjpeg", timeout=20) as live:
+            with av.open(url, mode="r", format="mpjpeg", timeout=20) as live:
                 frames = live.decode(video=0)
                 sizes = [(f.width, f.height) for f, _ in zip(frames, range(10), strict=False)]
             assert sizes == [(128, 128)] * 10
@@ -118,5 +118,5 @@ def test_what_obs_and_ffmpeg_open(served: Served, folder: Path) -> None:
         files["motion"] = motion.read_bytes()
         job = http.post("/v1/videos", files=files, data={"size": "64"}).json()
         address = served.url + wait_ended(http, job["id"])["content_url"]
-    with av.open(address, "r") as finished:
+    with av.open(address, mode="r") as finished:
         assert sum(1 for _ in finished.decode(video=0)) == 5

@@ -44,7 +44,7 @@ class Visitor:
     def __init__(self, served: Served, **first: object) -> None:
         headers = {"X-Visavis-Session": "visitor-live-1"}
         url = served.url.replace("http", "ws") + "/v1/live"
-        self._connection = connect(url, additional_headers=headers, max_size=None)
+        self._connection = connect(url, additional_headers=headers, max_size=None, max_queue=None)
         self.socket: ClientConnection = self._connection.__enter__()
         self.packets: list[framing.Packet] = []
         self.said: list[dict] = []

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import pytest
+from av.container import InputContainer
 
 from app.client import Client, ServerError
 from motion2video.motion import Motion
@@ -105,6 +106,7 @@ def test_what_obs_and_ffmpeg_open(served: Served, folder: Path) -> None:
         try:
             url = served.url + visit.ready["pictures_url"]
             with av.open(url, mode="r", format="mpjpeg", timeout=20) as live:
+                assert isinstance(live, InputContainer)
                 frames = live.decode(video=0)
                 sizes = [(f.width, f.height) for f, _ in zip(frames, range(10), strict=False)]
             assert sizes == [(128, 128)] * 10
@@ -119,4 +121,5 @@ def test_what_obs_and_ffmpeg_open(served: Served, folder: Path) -> None:
         job = http.post("/v1/videos", files=files, data={"size": "64"}).json()
         address = served.url + wait_ended(http, job["id"])["content_url"]
     with av.open(address, mode="r") as finished:
+        assert isinstance(finished, InputContainer)
         assert sum(1 for _ in finished.decode(video=0)) == 5

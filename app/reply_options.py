@@ -51,7 +51,7 @@ _OPTIONS: dict[str, Any] = {
         bool,
         Option(
             "--reply-codes/--no-reply-codes",
-            help="Follow codes in what is said, like [smile]; --emotion wins over them.",
+            help="Follow codes in brackets in what is said, such as nod; --emotion wins over them.",
         ),
     ],
 }

@@ -264,7 +264,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, help="6000; 80 with --tiny")
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--polish", type=Path, help="folder of the weights to go on from")
     parser.add_argument("--pairs", type=Path, help="where the pairs are kept (default: --out)")
@@ -283,7 +283,7 @@ def main() -> None:
         kept = arguments.pairs or out
         pairs = load_pairs(arguments.data, kept / "pairs_train", autoencoder, held_out=False)
         held = load_pairs(arguments.data, kept / "pairs_held_out", autoencoder, held_out=True)
-    steps = 80 if tiny else arguments.steps
+    steps = arguments.steps or (80 if tiny else 6000)
     config = LoopConfig(
         steps,
         1.5e-4 if arguments.polish else 1.2e-3,

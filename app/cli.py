@@ -1,22 +1,29 @@
-"""The command line: `visavis demo | render | track | motion | doctor | weights`.
+"""The command line: `visavis demo | render | track | motion | export | import | doctor | weights`.
 
 Heavy parts are imported inside the commands, so that `visavis --help` answers at once.
 """
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app import options as o
+from app.control_options import with_controls
 from app.output import check_output
-from app.request import ComputeFields, MotionRequest, RenderRequest
+from app.reply_options import with_reply
+from app.request import ComputeFields, ControlFields, MotionRequest, RenderRequest, ReplyFields
 from app.shell import DEBUG, own_process, print_result, run
+from audio2motion.gestures import Gesture
 from motion2video.motion import FPS, Motion
 from weights.errors import WeightsError
+
+if TYPE_CHECKING:
+    from app.result import Reply
 
 commands = typer.Typer(
     help="From a photo and two voices to a video of a person who talks and visibly listens.",
@@ -41,11 +48,11 @@ def visavis(
 
 
 @commands.command()
+@with_controls
 def demo(
+    controls: ControlFields,
     out: o.DemoOut = None,
     portrait: o.DemoPortrait = None,
-    emotion: o.Emotion = RenderRequest.emotion,
-    expressivity: o.Expressivity = RenderRequest.expressivity,
     seed: o.Seed = RenderRequest.seed,
     size: o.Size = RenderRequest.size,
     fps: o.Fps = RenderRequest.fps,
@@ -54,25 +61,30 @@ def demo(
     as_json: o.AsJson = False,
 ) -> None:
     """Make demo.mp4: the embedded photo in a short conversation."""
-    from app.demo import DEFAULT_PORTRAIT, conversation, default_output
+    from app.demo import DEFAULT_PORTRAIT, default_output, play
 
-    agent, interlocutor = conversation()
+    agent, interlocutor, transcript = play()
+    if controls.get("transcript") is None:
+        controls["transcript"] = transcript
     request = RenderRequest(
         portrait=portrait or DEFAULT_PORTRAIT,
         agent_audio=agent,
         interlocutor_audio=interlocutor,
-        emotion=emotion,
-        expressivity=expressivity,
         seed=seed,
         size=size,
         fps=fps,
         mix="both",
+        **controls,
     )
     _render(request, out or default_output(), device, o.DETECTOR, steps, {}, as_json)
 
 
 @commands.command()
+@with_controls
+@with_reply
 def render(
+    controls: ControlFields,
+    answer: ReplyFields,
     portrait: o.Portrait,
     out: o.VideoOut,
     agent_audio: o.AgentAudio = None,
@@ -81,8 +93,6 @@ def render(
     text: o.Text = None,
     voice: o.Voice = RenderRequest.voice,
     motion: o.MotionFile = None,
-    emotion: o.Emotion = RenderRequest.emotion,
-    expressivity: o.Expressivity = RenderRequest.expressivity,
     seed: o.Seed = RenderRequest.seed,
     size: o.Size = RenderRequest.size,
     fps: o.Fps = RenderRequest.fps,
@@ -107,14 +117,14 @@ def render(
         text=text,
         voice=voice,
         motion=motion,
-        emotion=emotion,
-        expressivity=expressivity,
         seed=seed,
         size=size,
         fps=fps,
         face=face,
         crop=crop,
         mix=mix,
+        **answer,
+        **controls,
     )
     compute = ComputeFields(
         backend=backend, precision=precision, threads=threads, attention=attention
@@ -167,23 +177,27 @@ def track(
 
 
 @commands.command()
+@with_controls
+@with_reply
 def motion(
+    controls: ControlFields,
+    answer: ReplyFields,
     out: o.MotionOut,
     agent_audio: o.AgentAudio = None,
     interlocutor_audio: o.InterlocutorAudio = None,
     interlocutor_video: o.InterlocutorVideo = None,
     text: o.Text = None,
     voice: o.Voice = MotionRequest.voice,
-    emotion: o.Emotion = MotionRequest.emotion,
-    expressivity: o.Expressivity = MotionRequest.expressivity,
     seed: o.Seed = MotionRequest.seed,
     detector: o.Detector = o.DETECTOR,
     device: o.Device = o.DEVICE,
     as_json: o.AsJson = False,
 ) -> None:
     """Turn voices into a motion file, for `visavis render --motion` or an editor."""
+    from app.direction import direct
     from app.pipeline import make_motion
     from app.progress import Reporter
+    from app.result import Reply
     from app.tracking import track_video
     from app.voices import hear
     from audio2motion.generator import MotionGenerator
@@ -196,27 +210,74 @@ def motion(
         interlocutor_video=interlocutor_video,
         text=text,
         voice=voice,
-        emotion=emotion,
-        expressivity=expressivity,
         seed=seed,
+        **answer,
+        **controls,
     )
     check_output(out, o.MOTION_SUFFIXES, request.inputs)
     reporter = Reporter()
     with reporter.progress() as progress:
-        voices = hear(
-            request,
-            lambda path: track_video(
-                path, FaceTracker.load(detector), FPS, "largest", reporter.notify, progress
-            ),
-            reporter.notify,
-        )
+
+        def track(path: Path) -> Motion:
+            tracker = FaceTracker.load(detector)
+            return track_video(path, tracker, FPS, "largest", reporter.notify, progress)
+
+        voices = hear(request, track, reporter.notify)
+        directed = direct(request, voices, track, reporter.notify)
         generator = MotionGenerator.load(device=pick_device(device))
-        made = make_motion(request, voices, generator, reporter.notify)
-    _save_motion(made, out, as_json)
+        made = make_motion(request, voices, generator, reporter.notify, directed)
+    _save_motion(made, out, as_json, directed.gestures, Reply.of(voices.reply))
 
 
-def _save_motion(motion: Motion, out: Path, as_json: bool) -> None:
+@commands.command()
+def export(
+    motion: o.MotionIn,
+    out: o.ForeignOut,
+    portrait: o.HeadPortrait = None,
+    fps: o.ExportFps = None,
+    face: o.Face = RenderRequest.face,
+    detector: o.Detector = o.DETECTOR,
+    as_json: o.AsJson = False,
+) -> None:
+    """Write a motion file for 3D programs: Live Link Face CSV, BVH, or a glTF head."""
+    from app.export import export_motion
+    from app.progress import Reporter
+
+    moved = export_motion(motion, out, portrait, fps, face, detector, Reporter().notify)
+    _print_motion(moved, out, as_json)
+
+
+@commands.command("import")
+def import_motion(
+    source: o.ForeignIn, out: o.MotionOut, fps: o.Fps = FPS, as_json: o.AsJson = False
+) -> None:
+    """Turn a motion of another program (CSV, BVH, glTF) into a motion file."""
+    from motion2video.exchange import read_motion
+    from motion2video.video import exact_rate
+
+    rate = float(exact_rate(fps))
+    check_output(out, o.MOTION_SUFFIXES, [source])
+    _save_motion(read_motion(source).resample(rate), out, as_json)
+
+
+def _save_motion(
+    motion: Motion,
+    out: Path,
+    as_json: bool,
+    gestures: tuple[Gesture, ...] = (),
+    reply: "Reply | None" = None,
+) -> None:
     motion.save(out)
+    _print_motion(motion, out, as_json, gestures, reply)
+
+
+def _print_motion(
+    motion: Motion,
+    out: Path,
+    as_json: bool,
+    gestures: tuple[Gesture, ...] = (),
+    reply: "Reply | None" = None,
+) -> None:
     seen = int(motion.mask.sum())
     result = {
         "out": str(out),
@@ -224,7 +285,10 @@ def _save_motion(motion: Motion, out: Path, as_json: bool) -> None:
         "fps": motion.fps,
         "seconds": motion.seconds,
         "valid_frames": seen,
+        "gestures": [asdict(gesture) for gesture in gestures],
     }
+    if reply is not None:
+        result["reply"] = asdict(reply)
     text = f"{out}: {motion.seconds:.2f} s of motion ({len(motion)} frames at {motion.fps:g} fps)"
     print_result(result, text, as_json)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from audio2motion.audio import SAMPLE_RATE, Waveform
+from audio2motion.transcript import Transcript
 
 ASSETS = Path(__file__).with_name("assets")
 DEFAULT_PORTRAIT = ASSETS / "portraits" / "default.jpg"
@@ -30,15 +31,25 @@ def default_output() -> Path:
 
 def conversation(script: Path = _SCRIPT) -> tuple[Waveform, Waveform]:
     """The voices of the agent and the interlocutor, in turns on one clock, equally long."""
-    from audio2motion.synthesis import synthesize
+    agent, interlocutor, _ = play(script)
+    return agent, interlocutor
+
+
+def play(script: Path = _SCRIPT) -> tuple[Waveform, Waveform, Transcript]:
+    """As `conversation`, with what the agent says and when."""
+    from audio2motion.synthesis import synthesize_transcript
 
     data = tomllib.loads(script.read_text(encoding="utf-8"))
     voices: dict[str, list[np.ndarray]] = {"agent": [], "interlocutor": []}
+    said = Transcript("")
     for turn in (Turn(**table) for table in data["turns"]):
         pause = np.zeros(round(turn.pause * SAMPLE_RATE), np.float32)
-        spoken = synthesize(turn.text, **data[turn.who]).samples
+        spoken, words = synthesize_transcript(turn.text, **data[turn.who])
         for who, parts in voices.items():
-            parts += [pause, spoken if who == turn.who else np.zeros_like(spoken)]
+            parts.append(pause)
+            if who == turn.who == "agent":
+                said = said.followed_by(words, sum(map(len, parts)) / SAMPLE_RATE)
+            parts.append(spoken.samples if who == turn.who else np.zeros_like(spoken.samples))
     end = np.zeros(round(data["end"]["pause"] * SAMPLE_RATE), np.float32)
     agent, interlocutor = (Waveform(np.concatenate([*parts, end])) for parts in voices.values())
-    return agent, interlocutor
+    return agent, interlocutor, said

@@ -6,10 +6,12 @@ from typing import Annotated
 from typer import Argument, Option
 
 from app import request
+from motion2video import exchange
 
 DEVICE = "auto"
 DETECTOR = "mediapipe"
 MOTION_SUFFIXES = (".npz",)
+EXPORTS = " or ".join(exchange.EXPORTS)
 
 Portrait = Annotated[Path, Option("--portrait", help="Photo of the agent (jpg, png, webp, ...).")]
 AgentAudio = Annotated[
@@ -31,22 +33,15 @@ Text = Annotated[
     str | None, Option("--text", help="Words for the agent to say, instead of --agent-audio.")
 ]
 Voice = Annotated[
-    str, Option("--voice", help="espeak-ng voice for --text, e.g. en-us, de, en-gb+f3.")
+    str, Option("--voice", help="espeak-ng voice for --text and --ask, e.g. en-us, de, en-gb+f3.")
 ]
 MotionFile = Annotated[
     Path | None,
-    Option("--motion", help="Motion file (.npz) that drives the face; audio is then only heard."),
-]
-Emotion = Annotated[
-    str,
     Option(
-        "--emotion",
-        help="neutral, happiness, sadness, anger, fear, disgust, surprise or contempt.",
+        "--motion",
+        help=f"Motion file (.npz, or {EXPORTS} of another program) that drives the face; audio is "
+        "then only heard.",
     ),
-]
-Expressivity = Annotated[
-    float,
-    Option("--expressivity", help="How much the face moves: 0 (blinks, lips in sync) to 2."),
 ]
 Seed = Annotated[int, Option("--seed", help="Another seed, another take; the same, the same.")]
 Size = Annotated[int, Option("--size", help="Longer side of the video in pixels, at most.")]
@@ -97,6 +92,21 @@ DemoPortrait = Annotated[
     Path | None, Option("--portrait", help="Another photo.", show_default="the embedded one")
 ]
 MotionOut = Annotated[Path, Option("--out", help="The motion file (.npz).")]
+MotionIn = Annotated[Path, Argument(help="A motion file (.npz).")]
+ForeignIn = Annotated[Path, Argument(help=f"A motion file of another program ({EXPORTS}).")]
+ForeignOut = Annotated[
+    Path,
+    Option(
+        "--out",
+        help=".csv (Live Link Face), .bvh (head and gaze) or .glb (glTF: a head that is animated).",
+    ),
+]
+HeadPortrait = Annotated[
+    Path | None, Option("--portrait", help="For .glb: the photo whose face and texture it has.")
+]
+ExportFps = Annotated[
+    float | None, Option("--fps", help="Frames a second.", show_default="the motion's own")
+]
 AsJson = Annotated[bool, Option("--json", help="One JSON object on stdout and nothing else there.")]
 Video = Annotated[Path, Argument(help="A video of one person.")]
 Roles = Annotated[list[str] | None, Argument(help="Names of weights; all needed ones if none.")]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 from jaxtyping import UInt8
 
+from app.direction import direct
 from app.output import check_output
 from app.rate import resampled
 from app.request import (
@@ -22,14 +23,17 @@ from app.request import (
     RenderRequest,
     Source,
 )
-from app.result import RenderResult, peak_memory_mb, used_weights, versions
+from app.result import RenderResult, Reply, peak_memory_mb, used_weights, versions
 from app.tracking import track_video
 from app.voices import Track, Voices, hear, load_sound
 from audio2motion.audio import SAMPLE_RATE, Sound, Waveform
+from audio2motion.gestures import Gesture
+from motion2video.exchange import read_motion
 from motion2video.motion import FPS, Motion
 from weights.errors import MotionError
 
 if TYPE_CHECKING:
+    from audio2motion.controls import Controls
     from audio2motion.generator import MotionGenerator
     from motion2video.face import FaceTracker
     from motion2video.portrait import Portrait
@@ -42,12 +46,14 @@ _MOTION_CHUNK = 5
 
 @dataclass(frozen=True, eq=False)
 class _Shot:
-    """What a request comes to: `frames` frames of `portrait`, moved by `motions` at `fps`."""
+    """What a request comes to: `frames` frames of `portrait`, moved by `motions`."""
 
     portrait: "Portrait"
     motions: Iterator[Motion]
     frames: int
     sound: Sound | None
+    gestures: tuple[Gesture, ...] = ()
+    reply: Reply | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,10 +146,12 @@ class Avatar:
             size=(width, height),
             seed=request.seed,
             face_box=shot.portrait.face.box,
+            gestures=shot.gestures,
             notices=tuple(notices),
             settings={**request.describe(), **self._settings},
             weights=used_weights(),
             versions=versions(),
+            reply=shot.reply,
         )
 
     def frames(self, *, notify: Notify | None = None, **fields: Unpack[RenderFields]) -> Frames:
@@ -158,8 +166,10 @@ class Avatar:
     def motion(self, *, notify: Notify | None = None, **fields: Unpack[MotionFields]) -> Motion:
         """The agent's motion at 25 fps; the keywords are the fields of MotionRequest."""
         request, notify = MotionRequest(**fields), _both(notify)
-        voices = hear(request, self._tracked(notify, None), notify)
-        return make_motion(request, voices, self.generator, notify)
+        track = self._tracked(notify, None)
+        voices = hear(request, track, notify)
+        controls = direct(request, voices, track, notify)
+        return make_motion(request, voices, self.generator, notify, controls)
 
     @property
     def _settings(self) -> dict[str, Any]:
@@ -185,7 +195,7 @@ class Avatar:
         )
         for notice in portrait.notices:
             notify(notice)
-        both = request.mix == "both"
+        both, reply = request.mix == "both", None
         if request.motion is not None:
             motion = _load_motion(request.motion)
             sound = load_sound(request).mixed(both)
@@ -195,9 +205,10 @@ class Avatar:
                     f"the sound lasts {sound.seconds:.2f} s and the motion {motion.seconds:.2f} s:"
                     f" the sound is {done}"
                 )
-            parts, seconds = iter([motion]), motion.seconds
+            parts, seconds, gestures = iter([motion]), motion.seconds, ()
         else:
-            voices = hear(request, self._tracked(notify, progress), notify)
+            track = self._tracked(notify, progress)
+            voices = hear(request, track, notify)
             for notice in voices.notices:
                 notify(notice)
             sound = voices.mixed(both) or Waveform.silence(0.0)
@@ -205,9 +216,13 @@ class Avatar:
                 notify(
                     "the agent says nothing, so the video is silent (mix both to hear the other)"
                 )
-            parts, seconds = stream_motion(request, voices, self.generator), voices.frames / FPS
+            controls = direct(request, voices, track, notify)
+            parts = stream_motion(request, voices, self.generator, controls)
+            seconds, gestures = voices.frames / FPS, controls.gestures
+            reply = Reply.of(voices.reply)
         rate = float(exact_rate(request.fps))
-        return _Shot(portrait, resampled(parts, rate), max(1, round(seconds * rate)), sound)
+        frames = max(1, round(seconds * rate))
+        return _Shot(portrait, resampled(parts, rate), frames, sound, gestures, reply)
 
     def _draw(self, shot: _Shot, seed: int) -> Frames:
         small = (part for motion in shot.motions for part in _cut(motion))
@@ -218,28 +233,38 @@ class Avatar:
 
 
 def stream_motion(
-    request: MotionRequest, voices: Voices, generator: "MotionGenerator"
+    request: MotionRequest,
+    voices: Voices,
+    generator: "MotionGenerator",
+    controls: "Controls",
 ) -> Iterator[Motion]:
-    """The agent's motion at 25 fps, piece by piece, exactly `voices.frames` frames in all."""
+    """The agent's motion at 25 fps, piece by piece, exactly `voices.frames` frames in all.
+
+    `controls` are what app.direction.direct makes of the request.
+    """
     return generator.stream(
         voices.dyads(generator.frame_size),
         seed=request.seed,
-        controls=request.controls,
+        controls=controls,
         interlocutor_motion=voices.seen(voices.frames),
     )
 
 
 def make_motion(
-    request: MotionRequest, voices: Voices, generator: "MotionGenerator", notify: Notify
+    request: MotionRequest,
+    voices: Voices,
+    generator: "MotionGenerator",
+    notify: Notify,
+    controls: "Controls",
 ) -> Motion:
     """The agent's whole motion at 25 fps."""
     for notice in voices.notices:
         notify(notice)
-    return Motion.concat(list(stream_motion(request, voices, generator)))
+    return Motion.concat(list(stream_motion(request, voices, generator, controls)))
 
 
 def _load_motion(source: Source | Motion) -> Motion:
-    motion = source if isinstance(source, Motion) else Motion.load(source)
+    motion = source if isinstance(source, Motion) else read_motion(source)
     if not len(motion):
         raise MotionError("got a motion without frames; wanted at least one")
     return motion

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+from audio2motion.agent_voice import SpokenReply
+from audio2motion.gestures import Gesture
+from audio2motion.reply_codes import ReplyCode
 from weights import load_manifest
 
 PATH_ROLES = (
@@ -23,12 +26,30 @@ _PACKAGES = ("visavis", "torch", "numpy", "mediapipe", "av", "onnxruntime")
 
 
 @dataclass(frozen=True)
+class Reply:
+    """What the agent said, where its words are known: a text, or a language model's reply.
+
+    `text` is without its codes; `codes` are those that were followed, with times in seconds of the
+    video and characters of `text`.
+    """
+
+    text: str
+    codes: tuple[ReplyCode, ...]
+
+    @staticmethod
+    def of(spoken: SpokenReply | None) -> "Reply | None":
+        """The words of what was spoken, without its sound."""
+        return None if spoken is None else Reply(spoken.text, spoken.codes)
+
+
+@dataclass(frozen=True)
 class RenderResult:
     """A finished video. `size` is (width, height) in pixels, `seconds` the length of the video,
     `wall_seconds` how long the call took, `render_fps` frames a second of drawing and encoding,
     `peak_memory_mb` the most memory that the process has held so far (resident, 10^6 bytes),
     `face_box` where the face is, (x0, y0, x1, y1) in pixels of the video's first frame,
-    `weights` role to SHA-256.
+    `gestures` all that were placed or found in the agent's words, each of the latter with its
+    `source` there, `weights` role to SHA-256.
     """
 
     out: str
@@ -41,10 +62,12 @@ class RenderResult:
     size: tuple[int, int]
     seed: int
     face_box: tuple[float, float, float, float]
+    gestures: tuple[Gesture, ...]
     notices: tuple[str, ...]
     settings: dict[str, Any]
     weights: dict[str, str]
     versions: dict[str, str]
+    reply: Reply | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The result as an object of plain JSON values."""

@@ -2,28 +2,42 @@
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from app.request import MotionRequest, Notify, Source
+from audio2motion.agent_voice import SpokenReply, TextVoice, listen
 from audio2motion.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Sound, Waveform
 from audio2motion.recording import Recording
+from audio2motion.transcript import Transcript
 from motion2video.motion import Motion
 
+REPLY_GAP = 0.2
+"""Seconds between the interlocutor's last word and a reply: the usual gap between turns (Stivers et
+al. 2009, PNAS 106, 10587).
+"""
 Track = Callable[[Path], Motion]
 """Turns a video into the motion of the face in it, at 25 fps."""
 
 
 @dataclass(frozen=True, eq=False)
 class Voices:
-    """Who is heard and seen: `agent` None when nobody speaks for the agent."""
+    """Who is heard and seen: `agent` None when nobody speaks for the agent; `reply` is what the
+    agent says, where it was spoken here from words.
+    """
 
     agent: Sound | None
     interlocutor: Sound | None
     interlocutor_motion: Motion | None = None
+    reply: SpokenReply | None = None
+
+    @property
+    def transcript(self) -> Transcript | None:
+        """What the agent says, where it was spoken here from words."""
+        return None if self.reply is None else self.reply.transcript
 
     @property
     def _lengths(self) -> dict[str, int]:
@@ -46,6 +60,11 @@ class Voices:
     def frames(self) -> int:
         """Motion frames that the longest part reaches into."""
         return -(-self.samples // SAMPLES_PER_FRAME)
+
+    @property
+    def seconds(self) -> float:
+        """Length of the longest part."""
+        return self.samples / SAMPLE_RATE
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -111,7 +130,7 @@ def _read(voice: Sound | None, start: int, count: int) -> Waveform:
 
 def load_sound(request: MotionRequest) -> Voices:
     """The voices of a request as sound that is only heard: nobody needs to speak in it."""
-    return Voices(_agent(request), _load(request.interlocutor_audio))
+    return Voices(_agent(request)[0], _load(request.interlocutor_audio))
 
 
 def hear(request: MotionRequest, track: Track, notify: Notify) -> Voices:
@@ -122,7 +141,7 @@ def hear(request: MotionRequest, track: Track, notify: Notify) -> Voices:
     else.
     """
     request.require_voice()
-    agent = _agent(request)
+    agent, reply = _agent(request)
     if agent is not None:
         hint = " (for an agent that only listens, give the interlocutor's audio alone)"
         agent.require_speech(_name(request.agent_audio, "the agent's audio") + hint)
@@ -139,16 +158,54 @@ def hear(request: MotionRequest, track: Track, notify: Notify) -> Voices:
         if agent is None and motion is None:
             interlocutor.require_speech(name)
         notify(f"nobody speaks in {name}: there is nothing to listen to")
-    return Voices(agent, interlocutor, motion)
+    if request.ask is not None:
+        reply = _ask(request, interlocutor, notify)
+        reply.sound.require_speech("the speech of the language model's reply")
+        agent = reply.sound
+    return Voices(agent, interlocutor, motion, reply)
 
 
-def _agent(request: MotionRequest) -> Sound | None:
-    """The agent's voice: read or spoken."""
-    if request.text is not None:
-        from audio2motion.synthesis import synthesize
+def _agent(request: MotionRequest) -> tuple[Sound | None, SpokenReply | None]:
+    """The agent's voice, read or spoken, and its words where they are known."""
+    if request.text is None:
+        return _load(request.agent_audio), None
+    said = _followed(listen(TextVoice(request.text, request.voice)), request)
+    return said.sound, said
 
-        return synthesize(request.text, request.voice)
-    return _load(request.agent_audio)
+
+def _ask(request: MotionRequest, interlocutor: Sound | None, notify: Notify) -> SpokenReply:
+    """A language model's reply; it begins when the interlocutor has finished."""
+    from audio2motion.endpoint import Endpoint
+    from audio2motion.language import LanguageVoice
+
+    endpoint = Endpoint.find(
+        request.llm_url,
+        request.llm_model,
+        request.llm_key_file,
+        request.speech_model,
+        request.speech_voice,
+    )
+    voice = LanguageVoice(
+        endpoint,
+        request.ask or "",
+        persona=request.persona,
+        espeak_voice=request.voice,
+        codes=request.reply_codes,
+        notify=notify,
+    )
+    said = _followed(listen(voice), request)
+    ended = 0.0 if interlocutor is None else interlocutor.speech_end
+    return said.delayed(ended + REPLY_GAP) if ended else said
+
+
+def _followed(said: SpokenReply, request: MotionRequest) -> SpokenReply:
+    """With those codes alone that the user has not overridden."""
+    codes = tuple(
+        code
+        for code in said.codes
+        if request.reply_codes and not (code.kind == "emotion" and request.emotion_given)
+    )
+    return replace(said, codes=codes)
 
 
 def _load(source: Source | Waveform | None) -> Sound | None:

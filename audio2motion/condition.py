@@ -1,115 +1,20 @@
 """What a motion is conditioned on: two voices, the interlocutor's motion, and controls."""
 
-import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from audio2motion.style import STYLE_DIM, Style
-from motion2video.motion import (
-    EXPRESSION,
-    EXPRESSION_NAMES,
-    MOTION_DIM,
-    ROTATION,
-    TRANSLATION,
-    channel_index,
-)
-from weights.errors import InputError
+from audio2motion.style import STYLE_DIM
+from motion2video.motion import MOTION_DIM
 
 LOOK_AHEAD = 5
 """Frames of the agent's own voice after frame t that frame t may use (200 ms)."""
 FEATURE_OFFSETS = (1, 3, 5)
 INPUTS = ("agent", "interlocutor", "interlocutor_motion", "controls")
 CONTROL_DIM = 13 + STYLE_DIM + 1
-
-EMOTIONS = (
-    *("neutral", "happiness", "sadness", "anger", "fear", "disgust", "surprise", "contempt"),
-)
-# Offsets from the neutral face at intensity 1, after the action units of Ekman & Friesen's
-# Facial Action Coding System, kept small enough that lips can still close.
-_EMOTION_OFFSETS: dict[str, dict[str, float]] = {
-    "neutral": {},
-    "happiness": {"mouthSmile": 0.5, "cheekSquint": 0.3, "eyeSquint": 0.2, "mouthDimple": 0.1},
-    "sadness": {"browInnerUp": 0.5, "mouthFrown": 0.4, "browDown": 0.1, "mouthShrugLower": 0.15},
-    "anger": {"browDown": 0.6, "eyeSquint": 0.25, "mouthPress": 0.25, "noseSneer": 0.2},
-    "fear": {"browInnerUp": 0.5, "browOuterUp": 0.3, "eyeWide": 0.45, "mouthStretch": 0.25},
-    "disgust": {"noseSneer": 0.5, "mouthUpperUp": 0.15, "browDown": 0.3, "cheekSquint": 0.2},
-    "surprise": {"browInnerUp": 0.5, "browOuterUp": 0.5, "eyeWide": 0.4, "jawOpen": 0.04},
-    "contempt": {"mouthSmileLeft": 0.35, "mouthDimpleLeft": 0.3, "eyeSquint": 0.1},
-}
-# What `expressivity` scales: not the lips, not the blinks.
-EXPRESSIVE = (
-    *(
-        i
-        for i, name in enumerate(EXPRESSION_NAMES)
-        if name.startswith(("brow", "cheekSquint", "eyeLook", "eyeSquint", "eyeWide"))
-        or name.startswith(("noseSneer", "mouthSmile", "mouthFrown", "mouthDimple"))
-    ),
-    *range(ROTATION.start, ROTATION.stop),
-    *range(TRANSLATION.start, TRANSLATION.stop),
-)
-
-
-@dataclass(frozen=True)
-class Controls:
-    """What a user asks of the agent.
-
-    `emotion` is one of EMOTIONS, at `intensity` 0..2. `expressivity` 0..2 scales all that goes
-    beyond lips and blinks: 0 leaves those alone, 1 is the plain model. `gaze` is where to look,
-    (degrees to the picture's right, degrees up) from the camera; None leaves it to the model.
-    `style` is how the agent moves on average (see style.py).
-    Raises InputError for values outside.
-    """
-
-    emotion: str = "neutral"
-    intensity: float = 1.0
-    expressivity: float = 1.0
-    gaze: tuple[float, float] | None = None
-    style: Style | None = None
-
-    def __post_init__(self) -> None:
-        if self.emotion not in EMOTIONS:
-            raise InputError(
-                f"there is no emotion {self.emotion!r}; wanted one of {', '.join(EMOTIONS)}"
-            )
-        for name, value in (("intensity", self.intensity), ("expressivity", self.expressivity)):
-            if not (math.isfinite(value) and 0 <= value <= 2):
-                raise InputError(f"got {name} {value}; wanted 0 to 2")
-        if self.gaze is not None and not all(math.isfinite(g) and abs(g) <= 40 for g in self.gaze):
-            raise InputError(f"got gaze {self.gaze}; wanted two angles within 40 degrees")
-
-    @property
-    def vector(self) -> Float[Tensor, "c"]:
-        """[21]: emotion (8, scaled by intensity), gaze (2, in units of 20 degrees), whether
-        there is a gaze target, two places kept for valence and arousal, style (7), and whether
-        there is one.
-        """
-        out = torch.zeros(CONTROL_DIM)
-        out[EMOTIONS.index(self.emotion)] = self.intensity
-        if self.gaze is not None:
-            out[8], out[9], out[10] = self.gaze[0] / 20, self.gaze[1] / 20, 1.0
-        if self.style is not None:
-            out[13:-1], out[-1] = torch.tensor(self.style), 1.0
-        return out
-
-    def apply(self, values: Float[np.ndarray, "T 90"]) -> Float[np.ndarray, "T 90"]:
-        """Add the emotion's offset and scale the expressive channels; linear in both."""
-        out = values.copy()
-        for name, amount in _EMOTION_OFFSETS[self.emotion].items():
-            for channel in _sides(name):
-                out[:, channel] += amount * self.intensity
-        out[:, EXPRESSIVE] *= self.expressivity
-        return out
-
-
-def _sides(name: str) -> tuple[int, ...]:
-    """The columns of a channel; those of both sides when the name leaves the side open."""
-    if name in EXPRESSION_NAMES[EXPRESSION]:
-        return (channel_index(name),)
-    return (channel_index(f"{name}Left"), channel_index(f"{name}Right"))
+"""See `Controls.vector` for what each place means."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +36,16 @@ class Condition:
         present[..., INPUTS.index(name)] = 0
         return Condition(
             self.agent, self.interlocutor, self.interlocutor_motion, self.controls, present
+        )
+
+    def to(self, device: torch.device) -> "Condition":
+        """The same on a device."""
+        return Condition(
+            self.agent.to(device),
+            self.interlocutor.to(device),
+            self.interlocutor_motion.to(device),
+            self.controls.to(device),
+            self.present.to(device),
         )
 
     @staticmethod

@@ -1,29 +1,44 @@
-"""Blinks, shifts of gaze, nods, mirrored smiles and sway: what happens in moments.
+"""What happens in moments: blinks, shifts of gaze, nods, smiles, brow raises, postures and beats.
 
-Their moments come from point processes with published statistics and depend on who speaks and on
-cues in the other's voice and face; their shapes are measured ones. Every draw is keyed by (seed,
-frame), so nothing depends on how a stream was cut. They are added to what the network makes.
+Their moments come from marked point processes with measured and published statistics
+(behaviour.py) and depend on who speaks, on cues in the other's voice and face, and on stresses of
+one's own voice; their shapes are measured ones. A seed has a person: how often and how far it
+nods, blinks, smiles and looks at the other differs from one seed to the next. Every draw is keyed
+by (seed, frame), so nothing depends on how a stream was cut. Events are added to what the network
+makes.
 
-blinks  Bentivoglio 1997, Chidi-Egboka 2023 (rates in conversation, log-normal); listeners blink
-        0.25-0.5 s after the speaker's pauses (Nakano & Kitazawa 2010)
-gaze    by role; averted when a turn begins, direct when it ends (Rogers 2018, Ho 2015)
-nods    after a pause or a fall of energy in the other's voice that follows speech, with a chance,
-        about 0.6 s later; some without a cue (a nod at every pause is 3 times chance and looks
-        false); 1 cycle 42 %, at most 5 (Mori 2025; Ward & Tsukahara 2000); 40 % of the other's
-        nods are returned after 0.6-0.8 s
-smiles  follow the other's at 60 %, about half a second later (Riehle 2017)
-sway    slow wandering of the head, at the size measured on listeners of video calls
+eyes.py    blinks and gaze          nods.py    nods
+head.py    sway, posture, beats     here       smiles and brows, and how all of it adds up
+smiles     returned at 40-80 % of the other's, about half a second later (Riehle 2017), by chance;
+           a few of one's own, some with a nod
+brows      raised with every fourth nod and every fifth stress
 """
 
 import math
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float
 
+from audio2motion.behaviour import (
+    SMILE_LAG_S,
+    SMILE_RETURN,
+    SMILES_PER_MIN,
+    Person,
+    draw_person,
+)
+from audio2motion.eyes import (
+    BLINK_CHANNELS,
+    LOOK_CHANNELS,
+    EyeState,
+    blink_curve,
+    lid,
+    point_eyes,
+    step_eyes,
+)
+from audio2motion.head import HeadState, pose, step_head
+from audio2motion.nods import LOST_FRAMES, NodState, nod_curve, step_nod
 from motion2video.motion import (
-    EXPRESSION_NAMES,
     FPS,
     MOTION_DIM,
     ROTATION,
@@ -31,99 +46,97 @@ from motion2video.motion import (
     channel_index,
 )
 
-FRAME_MS = 40.0
-BLINK_CHANNELS = (channel_index("eyeBlinkLeft"), channel_index("eyeBlinkRight"))
-LOOK_CHANNELS = tuple(i for i, n in enumerate(EXPRESSION_NAMES) if n.startswith("eyeLook"))
-LISTENING_INTERVAL_S = 4.6
-"""Mean time between a listener's blinks that have no other cause; a speaker's clock runs
-SPEAKING_BLINK_SPEED times faster."""
-SPEAKING_BLINK_SPEED = 1.45
-BLINK_SPREAD = 0.6
-BLINK_DEPTH = 0.93
-"""The eyeBlink coefficient at which the lids of the face basis meet."""
-DEGREES_PER_UNIT = 32.0
-"""Turn of the eyeball at an eyeLook coefficient of 1."""
-HEAD_SHARE = 0.15
-"""Part of a gaze shift that the head makes, slowly."""
+__all__ = [
+    "BLINK_CHANNELS",
+    "LOOK_CHANNELS",
+    "SMILE_CHANNELS",
+    "EventState",
+    "Scene",
+    "Seen",
+    "blink_curve",
+    "step_events",
+]
 
 SMILE_CHANNELS = tuple(channel_index(f"mouthSmile{side}") for side in ("Left", "Right"))
 CHEEK_CHANNELS = tuple(channel_index(f"cheekSquint{side}") for side in ("Left", "Right"))
 BROW_CHANNEL = channel_index("browInnerUp")
-BROW_FRAMES = 24
-CUE_CHANCE = 0.6
-"""Share of the cues in the other's voice that are answered by a nod."""
-FREE_NODS_PER_S = 0.2
-LOUD = -0.35
-"""Energy (-1..0) that the other's voice must fall below for a cue."""
-RETURN_CHANCE = 0.4
-PARTNER_NOD = math.radians(2.5)
-SMILE_SHARE, SMILE_SPEED = 0.6, 0.12
-# Sway: (period in seconds, degrees of pitch, yaw, roll, interocular distances right, up, near).
-_SWAY = (
-    (0.9, 0.30, 0.40, 0.25, 0.004, 0.003, 0.003),
-    (2.1, 0.60, 0.80, 0.50, 0.010, 0.008, 0.010),
-    (5.3, 1.00, 1.50, 0.90, 0.030, 0.015, 0.030),
-)
-SPEAKING_SWAY = 1.3
-"""Factor while the agent speaks. In the first second the sway grows from the portrait's pose."""
+OUTER_BROW_CHANNELS = tuple(channel_index(f"browOuterUp{side}") for side in ("Left", "Right"))
+SMILE_ONSET = 0.08
+"""Rise of the other's smile above its mean of two seconds that counts as one."""
+UNRETURNED = 0.25
+"""Share of a smile that shows on a face that does not return it."""
+LARGEST_SMILE = 0.8
+NOD_SMILE, NOD_BROWS = 0.12, 0.25
+FREE_BROWS_PER_S = 1 / 60
+LISTENING_HEAD = 0.45
+"""Share of the network's head rotation that is left while the agent listens: it learned from people
+who talk, whose heads move in 90 % of speech and 13 % of pauses (Hadar)."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The other's face at a frame: smile and lid (0..1), pitch of the head (radians, down)."""
+
+    smile: float
+    pitch: float
+    lid: float
+
+    @staticmethod
+    def of(values: Float[np.ndarray, "90"]) -> "Seen":
+        """Out of a frame of motion."""
+        smile = float(values[list(SMILE_CHANNELS)].mean())
+        shut = float(values[list(BLINK_CHANNELS)].mean())
+        return Seen(smile, float(values[ROTATION.start]), shut)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One frame of what is going on around the agent: who speaks, the other's `energy` (-1..0),
-    their `smile` (0..1) and head `pitch` (radians) when they are seen, and a wanted gaze.
+    """One frame of what is going on around the agent: who speaks and how loud (-1..0), the other's
+    face when it is seen, the `head` rotation that the network makes (pitch, yaw, roll in radians),
+    a wanted gaze (degrees right, up), how far spontaneous `nods` may show (0..1), and whether a
+    spontaneous blink may start.
     """
 
     agent_speaks: bool
     interlocutor_speaks: bool
     energy: float = -1.0
-    smile: float | None = None
-    pitch: float | None = None
+    agent_energy: float = -1.0
+    seen: Seen | None = None
+    head: tuple[float, float, float] = (0.0, 0.0, 0.0)
     gaze: tuple[float, float] | None = None
+    nods: float = 1.0
+    blinks: bool = True
+
+
+@dataclass(frozen=True)
+class SmileState:
+    """The other's smile, fast and slow; the share of it that is returned, now and wanted, and how
+    fast; the answer, in two low-pass steps; a smile of one's own: age and lengths in frames.
+    """
+
+    seen: tuple[float, float] = (0.0, 0.0)
+    share: float = UNRETURNED
+    goal: float = UNRETURNED
+    speed: float = 0.12
+    answer: tuple[float, float] = (0.0, 0.0)
+    age: float = -1.0
+    rise: float = 10.0
+    hold: float = 30.0
+    fall: float = 30.0
+    size: float = 0.0
 
 
 @dataclass(frozen=True)
 class EventState:
-    """Where blinks and gaze stand. Times in frames; gaze in degrees, right and up."""
+    """Where all the events of a stream stand."""
 
-    next_blink: float = 30.0
-    blink_age: float = -1.0
-    blink_close: float = 90.0
-    blink_hold: float = 40.0
-    blink_open: float = 170.0
-    blink_depth: float = BLINK_DEPTH
-    target: tuple[float, float] = (0.0, 0.0)
-    eyes: tuple[float, float] = (0.0, 0.0)
-    head: tuple[float, float] = (0.0, 0.0)
-    dwell: float = 25.0
-    agent_spoke: bool = False
-    quiet: int = 0
-    voice: float = -1.0
-    voice_run: int = 0
-    nod_wait: float = -1.0
-    nod_age: float = -1.0
-    nod_cycles: float = 1.0
-    nod_rate: float = 2.0
-    nod_size: float = 0.0
+    eyes: EyeState = field(default_factory=EyeState)
+    nod: NodState = field(default_factory=NodState)
+    head: HeadState = field(default_factory=HeadState)
+    smile: SmileState = field(default_factory=SmileState)
     brow: float = 0.0
     brow_age: float = -1.0
-    smile: tuple[float, float] = (0.0, 0.0)
-    partner_pitch: tuple[float, float] = (0.0, 0.0)
-    sway: float = 1.0
-
-
-def blink_curve(ms: float, close: float, hold: float, open_again: float) -> float:
-    """How far the lid is down, 0..1, `ms` after the blink began: down in a raised cosine, held,
-    and up again more slowly.
-    """
-    if ms <= 0 or ms >= close + hold + open_again:
-        return 0.0
-    if ms < close:
-        return 0.5 - 0.5 * math.cos(math.pi * ms / close)
-    if ms < close + hold:
-        return 1.0
-    rest = (ms - close - hold) / open_again
-    return (0.5 + 0.5 * math.cos(math.pi * rest)) ** 1.3
+    brow_frames: float = 24.0
 
 
 def step_events(
@@ -131,201 +144,128 @@ def step_events(
 ) -> tuple[EventState, Float[np.ndarray, "90"]]:
     """One frame on: the new state, and what the events add to the motion."""
     draw = np.random.Generator(np.random.Philox(key=[seed & (2**63 - 1), frame]))
-    speaks = scene.agent_speaks
-    state = replace(state, quiet=0 if scene.interlocutor_speaks else state.quiet + 1)
-    state = _step_gaze(state, draw, speaks, scene.gaze)
-    state = _step_blink(state, draw, speaks)
-    state = _step_nod(state, draw, scene)
-    state = _step_smile(state, scene.smile or 0.0)
-    goal = SPEAKING_SWAY if speaks else 1.0
-    state = replace(state, agent_spoke=speaks, sway=state.sway + 0.05 * (goal - state.sway))
-    return state, _render(state, seed, frame)
+    person, speaks, seen = draw_person(seed), scene.agent_speaks, scene.seen
+    heard = scene.energy if scene.interlocutor_speaks else -1.0
+    found = seen is not None and state.nod.unseen >= LOST_FRAMES
+    nod = step_nod(
+        state.nod,
+        draw,
+        person,
+        speaks=speaks,
+        level=heard,
+        pitch=seen.pitch if seen else None,
+        free=scene.nods >= 1,
+    )
+    head = step_head(
+        state.head,
+        draw,
+        person,
+        speaks=speaks,
+        own_level=scene.agent_energy,
+        other_speaks=scene.interlocutor_speaks,
+        other_level=heard,
+        other_pitch=seen.pitch if seen else None,
+        found=found,
+    )
+    eyes = step_eyes(
+        state.eyes,
+        draw,
+        person,
+        speaks=speaks,
+        other_speaks=scene.interlocutor_speaks,
+        seen_lid=seen.lid if seen else None,
+        nods=nod.begins,
+        wanted=scene.gaze,
+        free=scene.blinks,
+    )
+    smile = _step_smile(state.smile, draw, person, seen.smile if seen else 0.0, nod.begins)
+    state = replace(state, nod=nod, head=head, eyes=eyes, smile=smile)
+    state = _step_brow(state, draw)
+    return state, _render(state, seed, frame, person, scene)
 
 
-def _render(state: EventState, seed: int, frame: int) -> Float[np.ndarray, "90"]:
-    out = np.zeros(MOTION_DIM, np.float32)
-    ms = state.blink_age * FRAME_MS
-    down = blink_curve(ms, state.blink_close, state.blink_hold, state.blink_open)
-    out[list(BLINK_CHANNELS)] = state.blink_depth * down
-    _look(out, *state.eyes)
-    out[list(SMILE_CHANNELS)] = state.smile[1]
-    out[list(CHEEK_CHANNELS)] = 0.6 * state.smile[1]
-    nod = nod_curve(state)
-    if 0 <= state.brow_age < BROW_FRAMES:
-        out[BROW_CHANNEL] = state.brow * math.sin(math.pi * state.brow_age / BROW_FRAMES) ** 2
-    pose = sway(seed, frame) * (state.sway * min(1.0, frame / FPS))
-    out[ROTATION] = pose[:3]
-    out[TRANSLATION] = pose[3:]
-    out[ROTATION.start] += nod - math.radians(state.head[1])
-    out[ROTATION.start + 1] += math.radians(state.head[0])
+def _render(
+    state: EventState, seed: int, frame: int, person: Person, scene: Scene
+) -> Float[np.ndarray, "90"]:
+    out, network = np.zeros(MOTION_DIM, np.float32), scene.head
+    out[list(BLINK_CHANNELS)] = lid(state.eyes)
+    smile = min(state.smile.answer[1] + _own_smile(state.smile), LARGEST_SMILE)
+    out[list(SMILE_CHANNELS)] = smile
+    out[list(CHEEK_CHANNELS)] = 0.6 * smile
+    if 0 <= state.brow_age < state.brow_frames:
+        lift = state.brow * math.sin(math.pi * state.brow_age / state.brow_frames) ** 2
+        out[BROW_CHANNEL] = lift
+        out[list(OUTER_BROW_CHANNELS)] = 0.7 * lift
+    held = pose(state.head, seed, frame, person)
+    nod = scene.nods * nod_curve(state.nod)
+    held[0] += nod - math.radians(state.eyes.head[1])
+    held[1] += math.radians(state.eyes.head[0])
     # A nodding head moves down with the chin.
-    out[TRANSLATION.start + 1] -= 0.3 * nod
+    held[4] -= 0.3 * nod
+    held[:3] -= (1 - LISTENING_HEAD) * (1 - state.head.speaking) * np.array(network)
+    out[ROTATION] = held[:3]
+    out[TRANSLATION] = held[3:]
+    # The eyes make up for the turn of the head, wherever it comes from.
+    right = state.eyes.gaze[0] - math.degrees(held[1] + network[1])
+    up = state.eyes.gaze[1] + math.degrees(held[0] + network[0])
+    point_eyes(out, right, up)
     return out
 
 
-def nod_curve(state: EventState) -> float:
-    """Pitch of the nod going on, in radians, down positive; the first cycle is the largest."""
-    if state.nod_age < 0:
+def _own_smile(state: SmileState) -> float:
+    if state.age < 0:
         return 0.0
-    phase = state.nod_age / FPS * state.nod_rate
-    if phase >= state.nod_cycles:
-        return 0.0
-    fade = 1.0 if phase < 1 else 1.0 - 0.65 * (phase - 1) / max(state.nod_cycles - 1, 1)
-    return state.nod_size * fade * (0.5 - 0.5 * math.cos(2 * math.pi * phase))
+    left = state.rise + state.hold + state.fall - state.age
+    part = min(1.0, state.age / state.rise, left / state.fall)
+    # A smile fades while it is held.
+    part *= 1 - 0.25 * min(1.0, max(0.0, state.age - state.rise) / state.hold)
+    return state.size * (0.5 - 0.5 * math.cos(math.pi * max(part, 0.0)))
 
 
-def _step_nod(state: EventState, draw: np.random.Generator, scene: Scene) -> EventState:
-    """Find cues in the other's voice and head, and start, go on with or end a nod."""
-    level = scene.energy if scene.interlocutor_speaks else -1.0
-    voice = state.voice + 0.3 * (level - state.voice)
-    fell = state.voice >= LOUD > voice
-    cue = fell and state.voice_run > 14
-    run = state.voice_run + 1 if voice > LOUD else max(0, state.voice_run - 3)
-    fast, slow = state.partner_pitch
-    if scene.pitch is not None:
-        fast, slow = fast + 0.5 * (scene.pitch - fast), slow + 0.04 * (scene.pitch - slow)
-    nodded = fast - slow > PARTNER_NOD
-    was = state.partner_pitch[0] - state.partner_pitch[1] > PARTNER_NOD
-    # Always the same draws in a frame, whatever happens.
-    chance, later, free, back = draw.random(4)
-    delay = max(6.0, 14.0 + 5.0 * float(draw.normal()))
-    wait, age = state.nod_wait, state.nod_age
-    heard = voice > -0.95 or state.quiet < 50
-    if wait < 0 and age < 0 and not scene.agent_speaks:
-        if cue and chance < CUE_CHANCE:
-            wait = delay
-        elif nodded and not was and back < RETURN_CHANCE:
-            wait = 15.0 + 5.0 * float(later)
-        elif heard and free < FREE_NODS_PER_S / FPS:
-            wait = 0.0
-    brow_age = state.brow_age + 1 if 0 <= state.brow_age < BROW_FRAMES else -1.0
-    state = replace(
-        state, voice=voice, voice_run=run, partner_pitch=(fast, slow), brow_age=brow_age
-    )
-    if age >= 0:
-        done = (age + 1) / FPS * state.nod_rate >= state.nod_cycles + 0.3
-        return replace(state, nod_age=-1.0 if done else age + 1, nod_wait=-1.0)
-    if wait < 0 or wait >= 1:
-        return replace(state, nod_wait=wait - 1 if wait >= 1 else wait)
-    if scene.agent_speaks:
-        return replace(state, nod_wait=-1.0)
-    raises = draw.random() < 0.25
+def _step_smile(
+    state: SmileState, draw: np.random.Generator, person: Person, seen: float, nods: bool
+) -> SmileState:
+    """The other's smile comes back through two low-pass steps in a row, whose lag is drawn anew
+    for every smile.
+    """
+    fast, slow = state.seen
+    before = fast - slow
+    fast, slow = fast + 0.5 * (seen - fast), slow + 0.02 * (seen - slow)
+    chance, free = draw.random(2)
+    goal, speed = state.goal, state.speed
+    if fast - slow > SMILE_ONSET >= before:
+        returned = chance < SMILE_RETURN * person.smile
+        goal = draw.uniform(0.4, 0.8) if returned else UNRETURNED
+        # Two steps of pace a lag by 2 (1 - a) / a frames.
+        speed = 2 / (FPS * SMILE_LAG_S.draw(draw, 0.2, 1.0) + 2)
+    share = state.share + 0.15 * (goal - state.share)
+    first, second = state.answer
+    first += speed * (share * seen - first)
+    answer = (first, second + speed * (first - second))
+    state = replace(state, seen=(fast, slow), share=share, goal=goal, speed=speed, answer=answer)
+    if state.age >= 0:
+        done = state.age + 1 >= state.rise + state.hold + state.fall
+        return replace(state, age=-1.0 if done else state.age + 1)
+    starts = free < SMILES_PER_MIN / 60 / FPS * person.smile
+    if not starts and not (nods and chance < NOD_SMILE * person.smile):
+        return state
     return replace(
         state,
-        nod_wait=-1.0,
-        nod_age=0.0,
-        nod_cycles=float(draw.choice([1, 2, 3, 4, 5], p=[0.42, 0.28, 0.16, 0.09, 0.05])),
-        nod_rate=float(draw.uniform(1.3, 2.6)),
-        nod_size=math.radians(draw.uniform(2.0, 5.5)),
-        brow=float(draw.uniform(0.15, 0.35)) if raises else state.brow,
-        brow_age=0.0 if raises else state.brow_age,
+        age=0.0,
+        rise=draw.uniform(8, 16),
+        hold=draw.uniform(15, 60),
+        fall=draw.uniform(20, 45),
+        size=min(draw.uniform(0.12, 0.4) * math.sqrt(person.smile), 0.5),
     )
 
 
-def _step_smile(state: EventState, seen: float) -> EventState:
-    """Two low-pass steps in a row: a lag of about half a second."""
-    first, second = state.smile
-    first += SMILE_SPEED * (SMILE_SHARE * seen - first)
-    return replace(state, smile=(first, second + SMILE_SPEED * (first - second)))
-
-
-def sway(seed: int, frame: int) -> Float[np.ndarray, "6"]:
-    """Slow wandering of the head (radians, interocular distances): smooth noise at three paces."""
-    total = np.zeros(6)
-    for pace, (period, *size) in enumerate(_SWAY):
-        at = frame / (period * FPS)
-        low = math.floor(at)
-        part = 0.5 - 0.5 * math.cos(math.pi * (at - low))
-        here, there = _knot(seed, pace, low), _knot(seed, pace, low + 1)
-        total += np.array(size) * (here * (1 - part) + there * part)
-    total[:3] = np.radians(total[:3])
-    return total
-
-
-@lru_cache(maxsize=256)
-def _knot(seed: int, pace: int, index: int) -> Float[np.ndarray, "6"]:
-    key = [(seed ^ 0x5EED) & (2**63 - 1), index * len(_SWAY) + pace]
-    return np.random.Generator(np.random.Philox(key=key)).normal(size=6)
-
-
-def _step_blink(state: EventState, draw: np.random.Generator, speaks: bool) -> EventState:
-    clock = state.next_blink - (SPEAKING_BLINK_SPEED if speaks else 1.0)
-    # A listener's blink follows the speaker's pause, a quarter to half a second later.
-    if not speaks and state.quiet == 4 and draw.random() < 0.25:
-        clock = min(clock, draw.uniform(4, 9))
-    if state.blink_age >= 0:
-        age = state.blink_age + 1
-        total = state.blink_close + state.blink_hold + state.blink_open
-        return replace(state, blink_age=-1.0 if age * FRAME_MS >= total else age, next_blink=clock)
-    if clock > 0:
-        return replace(state, next_blink=clock)
-    mean = LISTENING_INTERVAL_S * 1000 / FRAME_MS
-    interval = mean * math.exp(draw.normal(-(BLINK_SPREAD**2) / 2, BLINK_SPREAD))
+def _step_brow(state: EventState, draw: np.random.Generator) -> EventState:
+    chance, free = draw.random(2)
+    if 0 <= state.brow_age < state.brow_frames:
+        return replace(state, brow_age=state.brow_age + 1)
+    nods = state.nod.begins and chance < NOD_BROWS
+    if not nods and not state.head.stressed and free >= FREE_BROWS_PER_S / FPS:
+        return state
     return replace(
-        state,
-        next_blink=max(interval, 12.0),
-        blink_age=draw.uniform(0.3, 1.0),
-        blink_close=draw.uniform(80, 100),
-        blink_hold=draw.uniform(20, 60),
-        blink_open=draw.uniform(150, 210),
-        blink_depth=BLINK_DEPTH * draw.uniform(0.92, 1.05),
+        state, brow=draw.uniform(0.15, 0.4), brow_age=0.0, brow_frames=draw.uniform(12, 28)
     )
-
-
-def _step_gaze(
-    state: EventState,
-    draw: np.random.Generator,
-    speaks: bool,
-    gaze: tuple[float, float] | None,
-) -> EventState:
-    """Fixations at the partner (0, 0) and beside them, with saccades of one or two frames."""
-    target, dwell = state.target, state.dwell - 1
-    starts = speaks and not state.agent_spoke
-    ends = state.agent_spoke and not speaks
-    if gaze is not None:
-        target, dwell = gaze, 10.0
-    elif starts and draw.random() < 0.6:
-        target, dwell = _aside(draw), draw.uniform(12, 30)
-    elif ends:
-        target, dwell = (0.0, 0.0), draw.uniform(25, 80)
-    elif dwell <= 0:
-        if target == (0.0, 0.0):
-            target, dwell = _aside(draw), draw.uniform(12, 32)
-        else:
-            target = (0.0, 0.0)
-            dwell = 25 * math.exp(draw.normal(0.25 if speaks else 1.0, 0.5))
-    jump = math.dist(target, state.target)
-    clock = state.next_blink
-    if jump > 6 and draw.random() < 0.3:
-        clock = min(clock, 1.0)
-    eyes = tuple(e + 0.7 * (t - e) for e, t in zip(state.eyes, target, strict=True))
-    drift = draw.normal(0, 0.12, 2)
-    eyes = (eyes[0] + float(drift[0]), eyes[1] + float(drift[1]))
-    head = tuple(h + 0.12 * (HEAD_SHARE * t - h) for h, t in zip(state.head, target, strict=True))
-    return replace(
-        state,
-        target=target,
-        dwell=dwell,
-        next_blink=clock,
-        eyes=eyes,
-        head=(head[0], head[1]),
-    )
-
-
-def _aside(draw: np.random.Generator) -> tuple[float, float]:
-    """A direction away from the partner's face: mostly sideways, some down, few up."""
-    side = draw.choice([-1.0, 1.0]) * draw.uniform(5, 13)
-    return float(side), float(draw.normal(-2.5, 4.0))
-
-
-def _look(out: Float[np.ndarray, "90"], right: float, up: float) -> None:
-    """eyeLook coefficients of both eyes for a direction in degrees (picture's right, up)."""
-    side, lift = right / DEGREES_PER_UNIT, up / DEGREES_PER_UNIT
-    # The picture's right is the person's left: their left eye looks out, the right one in.
-    out[channel_index("eyeLookOutLeft")] = max(side, 0)
-    out[channel_index("eyeLookInRight")] = max(side, 0)
-    out[channel_index("eyeLookInLeft")] = max(-side, 0)
-    out[channel_index("eyeLookOutRight")] = max(-side, 0)
-    for eye in ("Left", "Right"):
-        out[channel_index(f"eyeLookUp{eye}")] = max(lift, 0)
-        out[channel_index(f"eyeLookDown{eye}")] = max(-lift, 0)

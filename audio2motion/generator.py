@@ -19,10 +19,10 @@ from audio2motion.condition import (
     INPUTS,
     LOOK_AHEAD,
     Condition,
-    Controls,
     agent_window,
 )
-from audio2motion.events import BLINK_CHANNELS, SMILE_CHANNELS, EventState, Scene, step_events
+from audio2motion.controls import Controls
+from audio2motion.events import BLINK_CHANNELS, EventState, Scene, Seen, step_events
 from audio2motion.gate import GATE_ATTACK, GATE_HIGH, SPEECH_CHANNELS, mouth_gate
 from audio2motion.model import CHUNK, Cache, ModelConfig, MotionNetwork, correlate
 from audio2motion.speech import SpeechEncoder, SpeechFeatures, VoiceState, load_strictly
@@ -55,12 +55,13 @@ class GeneratorConfig:
     everything but speech, `lip_temperature` that of the speech channels; `head_scale` scales the
     head rotation that the network makes with the voice (its translation by half of that).
     What the network remembers of its own motion is drawn to the mean by the factor `leash`, so
-    that no style feeds on itself. Raises InputError.
+    that no style feeds on itself. Without `events` there is the network's motion alone: no blinks,
+    nods or shifts of gaze. Raises InputError.
     """
 
     steps: int = 4
     solver: str = "euler"
-    agent_scale: float = 2.0
+    agent_scale: float = 1.5
     interlocutor_scale: float = 1.0
     interlocutor_motion_scale: float = 1.0
     controls_scale: float = 1.0
@@ -68,6 +69,7 @@ class GeneratorConfig:
     lip_temperature: float = 0.1
     head_scale: float = 0.8
     leash: float = 0.95
+    events: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 64:
@@ -346,8 +348,10 @@ class MotionGenerator:
         values = self.network.denormalise(x_1[0]).cpu().numpy()
         activity = torch.cat([now.agent.activity, ahead.agent.activity]).cpu().numpy()
         values, gate, smooth = self._rest(values, activity, state)
-        events, added = _happen(state, activity, now)
-        values = _finish(values, added, state.controls)
+        events, added = state.events, np.zeros_like(values)
+        if self.config.events:
+            events, added = _happen(state, values, now, ahead)
+        values = _finish(values, added, state.controls, state.frame)
         state = replace(state, cache=cache, gate=gate, smooth=smooth, events=events)
         state = replace(state, frame=state.frame + CHUNK)
         return state, Motion(values)
@@ -446,23 +450,31 @@ def _at_own_rate(motion: Motion | None) -> Motion | None:
 
 
 def _happen(
-    state: GeneratorState, activity: Float[np.ndarray, "10"], now: Chunk
+    state: GeneratorState, values: Float[np.ndarray, "5 90"], now: Chunk, ahead: Chunk
 ) -> tuple[EventState, Float[np.ndarray, "5 90"]]:
-    """Go on with blinks, gaze, nods, smiles and sway for a chunk; what they add."""
-    heard = (now.interlocutor.activity * now.interlocutor_present).tolist()
-    energy = now.interlocutor.energy.tolist()
-    present = now.motion_present.tolist()
-    smile = now.motion[:, list(SMILE_CHANNELS)].mean(1).tolist()
-    pitch = now.motion[:, ROTATION.start].tolist()
+    """Go on with blinks, gaze, nods, smiles and sway for a chunk; what they add to `values`."""
+    mine, other = now.agent, now.interlocutor
+    activity = [*mine.activity.tolist(), *ahead.agent.activity.tolist()]
+    stress = [*mine.energy.tolist(), *ahead.agent.energy.tolist()]
+    heard = (other.activity * now.interlocutor_present).tolist()
+    energy = other.energy.tolist()
+    seen = [Seen.of(row) for row in now.motion.cpu().numpy()]
+    controls = state.controls
+    aims = controls.aims(state.frame, CHUNK)
+    nods = controls.track.nods(state.frame, CHUNK).tolist()
+    blinks = controls.track.blinks(state.frame, CHUNK).tolist()
     events, added = state.events, []
     for i in range(CHUNK):
         scene = Scene(
-            agent_speaks=bool(activity[i + GATE_ATTACK] > GATE_HIGH),
+            agent_speaks=activity[i + GATE_ATTACK] > GATE_HIGH,
+            agent_energy=stress[i + GATE_ATTACK],
             interlocutor_speaks=heard[i] > GATE_HIGH,
             energy=energy[i],
-            smile=smile[i] if present[i] else None,
-            pitch=pitch[i] if present[i] else None,
-            gaze=state.controls.gaze,
+            seen=seen[i] if now.motion_present[i] > 0 else None,
+            head=tuple(values[i, ROTATION].tolist()),
+            gaze=aims[i],
+            nods=nods[i],
+            blinks=blinks[i],
         )
         events, event = step_events(events, state.seed, state.frame + i, scene)
         added.append(event)
@@ -470,14 +482,20 @@ def _happen(
 
 
 def _finish(
-    values: Float[np.ndarray, "5 90"], added: Float[np.ndarray, "5 90"], controls: Controls
+    values: Float[np.ndarray, "5 90"],
+    added: Float[np.ndarray, "5 90"],
+    controls: Controls,
+    frame: int,
 ) -> Float[np.ndarray, "5 90"]:
-    """The network's motion and the events as the controls want them, within bounds."""
+    """The network's motion, the events and the gestures as the controls want them, within bounds;
+    `frame` is the first of them.
+    """
     lids = list(BLINK_CHANNELS)
-    blink = added[:, lids]
+    gestures = controls.gesture_offsets(frame, len(values))
+    blink = np.maximum(added[:, lids], gestures[:, lids])
     added = added.copy()
-    added[:, lids] = 0
-    values = controls.apply(values + added)
+    added[:, lids] = gestures[:, lids] = 0
+    values = controls.apply(values + added) + gestures
     # A lid that is half down already has less far to go.
     values[:, lids] = values[:, lids] + blink * (1 - np.clip(values[:, lids], 0, 1))
     values[:, EXPRESSION] = np.clip(values[:, EXPRESSION], 0, 1)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -19,11 +20,15 @@ from weights.errors import WeightsError
 from weights.tensors import load_safetensors
 
 SPEECH_DELAY = 5
+TOKENS_PER_FRAME = 2
 MEL_WINDOW, MEL_HOP = 400, 160
 MEL_OVERLAP = MEL_WINDOW - MEL_HOP
 MELS_PER_FRAME = SAMPLES_PER_FRAME // MEL_HOP
 DYNAMIC_RANGE_DB = 60.0
 LEVEL_FLOOR_DB = -55.0
+MEL_SCALE, MEL_OFFSET = 1.5, -0.45
+"""From 0..1 to about the numbers that Whisper makes of log-mel."""
+ANALYSIS_FRAMES = 100
 LEVEL_DECAY_DB = 0.04
 """The level that frames are measured against falls 1 dB a second after its last peak."""
 
@@ -33,17 +38,25 @@ class SpeechConfig:
     """Sizes of the encoder; stored in the header of its weights."""
 
     mels: int = 80
-    width: int = 192
-    hidden: int = 512
-    dilations: tuple[int, ...] = (1, 2, 4, 1, 2)
-    kernel: int = 5
+    width: int = 384
+    heads: int = 6
+    hidden: int = 1536
+    past: int = 50
+    ahead: tuple[int, ...] = (5, 4)
     features: int = 128
+
+    def __post_init__(self) -> None:
+        if sum(self.ahead) + 1 != TOKENS_PER_FRAME * SPEECH_DELAY:
+            raise WeightsError(
+                f"got a speech encoder that looks {self.ahead} tokens ahead; with that of its "
+                f"convolutions it must be {TOKENS_PER_FRAME * SPEECH_DELAY}"
+            )
 
     @staticmethod
     def from_header(config: dict) -> "SpeechConfig":
         """From a weights header. Raises WeightsError for keys that do not fit."""
         try:
-            return SpeechConfig(**{**config, "dilations": tuple(config["dilations"])})
+            return SpeechConfig(**{**config, "ahead": tuple(config["ahead"])})
         except (TypeError, KeyError) as error:
             raise WeightsError(f"the speech encoder's header does not fit: {error}") from error
 
@@ -51,7 +64,7 @@ class SpeechConfig:
 @dataclass(frozen=True, eq=False)
 class VoiceState:
     """Where the feature stream of one voice stands: the last samples, the running level in dB,
-    the encoder's past inputs (one [1, n, width] per block) and the voice activity network.
+    what the encoder keeps of its past and the voice activity network.
     """
 
     overlap: Float[Tensor, "overlap"]
@@ -124,45 +137,83 @@ def running_level(loudness: Float[Tensor, "t"], level: Float[Tensor, ""]) -> Flo
     return (torch.maximum(peaks, level) - fall).clamp(min=LEVEL_FLOOR_DB)
 
 
-class _CausalBlock(nn.Module):
-    """Depthwise dilated convolution over the past, then a pointwise network (ConvNeXt's)."""
+class LocalBlock(nn.Module):
+    """Attention to the tokens nearby and a pointwise network, as a stream.
 
-    def __init__(self, width: int, hidden: int, kernel: int, dilation: int) -> None:
+    Every token sees `past` tokens before and `ahead` after itself, so what comes out of a call
+    are the tokens that are `ahead` older than those that went in. Distances count through a bias
+    of their own (Raffel et al. 2020), so a stream may be of any length.
+    """
+
+    def __init__(self, config: SpeechConfig, ahead: int) -> None:
         super().__init__()
-        self.taps = nn.Parameter(torch.randn(kernel, width) * kernel**-0.5)
-        self.norm = nn.LayerNorm(width)
-        self.up = nn.Linear(width, hidden)
-        self.down = nn.Linear(hidden, width)
-        self.dilation = dilation
-        self.reach = (kernel - 1) * dilation
+        width = config.width
+        self.heads, self.past, self.ahead = config.heads, config.past, ahead
+        self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.queries = nn.Linear(width, width)
+        self.keys_values = nn.Linear(width, 2 * width)
+        self.mix = nn.Linear(width, width)
+        self.up = nn.Linear(width, config.hidden)
+        self.down = nn.Linear(config.hidden, width)
+        self.distance = nn.Parameter(torch.zeros(config.heads, self.past + ahead + 1))
+
+    def initial(self, like: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+        """Before the stream: no tokens wait, and keys and values are zero."""
+        width = self.mix.in_features
+        waiting = like.new_zeros(batch, self.ahead, width)
+        return waiting, like.new_zeros(batch, self.past + self.ahead, 2 * width)
 
     def forward(
-        self, x: Float[Tensor, "b t w"], past: Float[Tensor, "b r w"]
-    ) -> tuple[Float[Tensor, "b t w"], Float[Tensor, "b r w"]]:
-        joined = torch.cat([past, x], 1)
+        self, x: Float[Tensor, "b n w"], waiting: Tensor, known: Tensor
+    ) -> tuple[Float[Tensor, "b n w"], Tensor, Tensor]:
+        """The next n tokens that are ready, and what waits and is known after them."""
         count = x.shape[1]
-        mixed = sum(
-            joined[:, i * self.dilation : i * self.dilation + count] * tap
-            for i, tap in enumerate(self.taps)
+        known = torch.cat([known, self.keys_values(self.norm_1(x))], 1)
+        joined = torch.cat([waiting, x], 1)
+        now = joined[:, :count]
+        query = self.queries(self.norm_1(now))
+        key, value = known.chunk(2, -1)
+        seen = F.scaled_dot_product_attention(
+            *(rearrange(z, "b n (h d) -> b h n d", h=self.heads) for z in (query, key, value)),
+            attn_mask=self._bias(count),
         )
-        out = x + self.down(F.gelu(self.up(self.norm(mixed))))
-        return out, joined[:, joined.shape[1] - self.reach :]
+        now = now + self.mix(rearrange(seen, "b h n d -> b n (h d)"))
+        now = now + self.down(F.gelu(self.up(self.norm_2(now))))
+        return now, joined[:, count:], known[:, count:]
+
+    def _bias(self, count: int) -> Float[Tensor, "h n m"]:
+        """What the distance adds: column i + k is the k-th token that row i may see."""
+        reach = self.distance.shape[1]
+        at = torch.arange(count + reach - 1, device=self.distance.device)
+        index = at[None] - torch.arange(count, device=at.device)[:, None]
+        bias = self.distance[:, index.clamp(0, reach - 1)]
+        return bias.masked_fill((index < 0) | (index >= reach), -torch.inf)
 
 
 class SpeechEncoder(nn.Module):
-    """Stacked log-mel to features, causal, one vector per motion frame."""
+    """Stacked log-mel to features, one vector per motion frame, `SPEECH_DELAY` frames late.
+
+    The layout of Whisper's encoder (Radford et al. 2022), cut down to its first layers and made
+    local: two convolutions to 50 tokens a second, then attention that looks ahead by 180 ms in
+    all, which with the convolutions fills the delay.
+    """
 
     def __init__(self, config: SpeechConfig) -> None:
         super().__init__()
         self.config = config
+        width = config.width
         self.front = MelFrontEnd(config.mels)
-        self.enter = nn.Linear(MELS_PER_FRAME * config.mels, config.width)
-        self.blocks = nn.ModuleList(
-            _CausalBlock(config.width, config.hidden, config.kernel, d) for d in config.dilations
-        )
-        self.reaches = tuple((config.kernel - 1) * d for d in config.dilations)
-        self.norm = nn.LayerNorm(config.width)
-        self.leave = nn.Linear(config.width, config.features)
+        self.conv_1 = nn.Conv1d(config.mels, width, 3)
+        self.conv_2 = nn.Conv1d(width, width, 3, stride=2)
+        self.place = nn.Parameter(torch.zeros(width))
+        self.blocks = nn.ModuleList(LocalBlock(config, ahead) for ahead in config.ahead)
+        self.norm = nn.LayerNorm(width)
+        self.leave = nn.Linear(TOKENS_PER_FRAME * width, config.features)
+
+    @property
+    def local_blocks(self) -> list[LocalBlock]:
+        """The blocks, from the first to the last."""
+        return [block for block in self.blocks if isinstance(block, LocalBlock)]
 
     @staticmethod
     def load(device: torch.device | str = "cpu") -> "SpeechEncoder":
@@ -173,24 +224,42 @@ class SpeechEncoder(nn.Module):
         return encoder.to(device).eval().requires_grad_(False)
 
     def initial_past(self, batch: int = 1) -> tuple[Tensor, ...]:
-        """What the blocks saw before the stream began: nothing."""
-        like = self.enter.weight
-        return tuple(like.new_zeros(batch, reach, self.config.width) for reach in self.reaches)
+        """What there was before the stream began: silence."""
+        like = self.leave.weight
+        past = [like.new_zeros(batch, MELS_PER_FRAME, self.config.mels)]
+        for block in self.local_blocks:
+            past.extend(block.initial(like, batch))
+        return tuple(past)
+
+    def tokens(
+        self, mel: Float[Tensor, "b t k"], past: tuple[Tensor, ...]
+    ) -> tuple[Float[Tensor, "b n w"], tuple[Tensor, ...]]:
+        """The blocks' tokens, 2 a frame and `SPEECH_DELAY` frames late, and what the next call
+        needs.
+        """
+        # A token's convolutions see 3 rows before its own and 2 after: the tokens of a frame lag by
+        # one, and the blocks by the rest of the delay.
+        rows = rearrange(mel, "b t (r m) -> b (t r) m", m=self.config.mels)
+        rows = torch.cat([past[0], rows], 1)
+        x = F.gelu(self.conv_1((MEL_SCALE * rows + MEL_OFFSET).transpose(1, 2)))
+        x = F.gelu(self.conv_2(x)).transpose(1, 2) + self.place
+        kept = [rows[:, -MELS_PER_FRAME:]]
+        for i, block in enumerate(self.local_blocks):
+            x, waiting, known = block(x, *past[1 + 2 * i : 3 + 2 * i])
+            kept += [waiting, known]
+        return x, tuple(kept)
 
     def forward(
         self, mel: Float[Tensor, "b t k"], past: tuple[Tensor, ...]
     ) -> tuple[Float[Tensor, "b t f"], tuple[Tensor, ...]]:
         """Features of the frames and the inputs that the next call needs."""
-        x = self.enter(mel)
-        kept = []
-        for block, before in zip(self.blocks, past, strict=True):
-            x, after = block(x, before)
-            kept.append(after)
-        return self.leave(self.norm(x)), tuple(kept)
+        x, kept = self.tokens(mel, past)
+        x = rearrange(self.norm(x), "b (t n) w -> b t (n w)", n=TOKENS_PER_FRAME)
+        return self.leave(x), kept
 
     def init_state(self) -> VoiceState:
         """A voice that has been silent so far."""
-        like = self.enter.weight
+        like = self.leave.weight
         return VoiceState(
             overlap=like.new_zeros(MEL_OVERLAP),
             level=like.new_tensor(LEVEL_FLOOR_DB),
@@ -215,8 +284,18 @@ class SpeechEncoder(nn.Module):
         return after, SpeechFeatures(features[0], energy, activity)
 
     def analyse(self, samples: Float[np.ndarray, "n"]) -> SpeechFeatures:
-        """Features of a whole recording at once (n divides by 640): for training."""
-        return self.step(self.init_state(), samples)[1]
+        """Features of a whole recording (n divides by 640), in pieces of ANALYSIS_FRAMES, since
+        attention costs the square of a piece: for training.
+        """
+        state, parts, step = self.init_state(), [], ANALYSIS_FRAMES * SAMPLES_PER_FRAME
+        for start in range(0, len(samples), step):
+            state, part = self.step(state, samples[start : start + step])
+            parts.append(part)
+        return SpeechFeatures(
+            torch.cat([p.features for p in parts]),
+            torch.cat([p.energy for p in parts]),
+            torch.cat([p.activity for p in parts]),
+        )
 
 
 def load_strictly(module: nn.Module, tensors: dict[str, np.ndarray], name: str) -> None:

@@ -1,4 +1,4 @@
-"""Speech from text by espeak-ng, with the time of every phoneme.
+"""Speech from text by espeak-ng, with the time of every phoneme and word.
 
 The library comes with the package `espeakng-loader` and is called through ctypes, so nothing
 needs root. It keeps global state and cannot be entered twice: every call here loads it, speaks
@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from audio2motion.audio import SAMPLE_RATE, Waveform
+from audio2motion.transcript import Transcript, timed_words
 from weights.errors import DependencyError, InputError
 
 MAX_CHARACTERS = 20_000
@@ -33,7 +34,7 @@ _PHONEME_EVENTS, _PHONEME_IPA, _DO_NOT_EXIT = 0x0001, 0x0002, 0x8000
 _UTF_8 = 1
 _BY_CHARACTER = 1
 _RATE, _PITCH = 1, 3
-_EVENT_LIST_END, _EVENT_PHONEME = 0, 7
+_EVENT_LIST_END, _EVENT_WORD, _EVENT_PHONEME = 0, 1, 7
 
 
 class Phoneme(NamedTuple):
@@ -42,6 +43,15 @@ class Phoneme(NamedTuple):
     ipa: str
     start: float
     end: float
+
+
+class _Spoken(NamedTuple):
+    """What espeak-ng made of a text: 16-bit samples at its own rate, and where things are."""
+
+    samples: np.ndarray
+    rate: int
+    phonemes: list[tuple[str, int]]  # IPA symbol or "" for a pause, first sample
+    words: list[tuple[int, int]]  # first character, first sample
 
 
 @dataclass(frozen=True)
@@ -111,24 +121,58 @@ def synthesize_phonemes(
     text: str, voice: str = "en-us", words_per_minute: int = 160, pitch: int = 50
 ) -> tuple[Waveform, list[Phoneme]]:
     """As `synthesize`, with the phonemes in order; where there is none, there is a pause."""
+    spoken = _synthesize(text, voice, words_per_minute, pitch)
+    return _resampled(spoken), _phonemes(spoken)
+
+
+def synthesize_transcript(
+    text: str, voice: str = "en-us", words_per_minute: int = 160, pitch: int = 50
+) -> tuple[Waveform, Transcript]:
+    """As `synthesize`, with the time of every word."""
+    spoken = _synthesize(text, voice, words_per_minute, pitch)
+    sound, phonemes = _resampled(spoken), _phonemes(spoken)
+    starts = [phoneme.start for phoneme in phonemes[1:]] + [sound.seconds]
+    pauses = [(p.end, start) for p, start in zip(phonemes, starts, strict=True) if start > p.end]
+    marks = [(position, sample / spoken.rate) for position, sample in spoken.words]
+    words = timed_words(text, marks, [*pauses, (phonemes[-1].end, sound.seconds)])
+    return sound, Transcript(text, words, language_of(voice))
+
+
+def language_of(voice: str) -> str | None:
+    """The language of a voice that is named by one, such as "de+f3"; else None."""
+    language = voice.partition("+")[0].replace("_", "-").lower()
+    return language if len(language.partition("-")[0]) == 2 else None
+
+
+def _synthesize(text: str, voice: str, words_per_minute: int, pitch: int) -> _Spoken:
     _check(text, words_per_minute, pitch)
     with _LOCK, _loaded() as (library, rate):
         _choose_voice(library, voice)
         library.espeak_SetParameter(_RATE, words_per_minute, 0)
         library.espeak_SetParameter(_PITCH, pitch, 0)
-        samples, events = _speak(library, text)
-    ends = [start for _, start in events[1:]] + [len(samples)]
-    phonemes = [
+        spoken = _speak(library, text, rate)
+    if not _phonemes(spoken):
+        raise InputError(f"there is nothing to say in the text {text[:40]!r}; give some words")
+    return spoken
+
+
+def _phonemes(spoken: _Spoken) -> list[Phoneme]:
+    events, rate = spoken.phonemes, spoken.rate
+    ends = [start for _, start in events[1:]] + [len(spoken.samples)]
+    return [
         Phoneme(ipa, start / rate, end / rate)
         for (ipa, start), end in zip(events, ends, strict=True)
         if ipa and end > start
     ]
-    if not phonemes:
-        raise InputError(f"there is nothing to say in the text {text[:40]!r}; give some words")
+
+
+def _resampled(spoken: _Spoken) -> Waveform:
     import soxr
 
-    sound = soxr.resample(samples.astype(np.float32) / 32768.0, rate, SAMPLE_RATE, quality="HQ")
-    return Waveform(np.clip(sound, -1.0, 1.0)), phonemes
+    samples = spoken.samples.astype(np.float32) / 32768.0
+    return Waveform(
+        np.clip(soxr.resample(samples, spoken.rate, SAMPLE_RATE, quality="HQ"), -1.0, 1.0)
+    )
 
 
 def list_voices() -> tuple[Voice, ...]:
@@ -246,10 +290,10 @@ def _choose_voice(library: ctypes.CDLL, wanted: str) -> None:
         raise InputError(f"espeak-ng cannot load its voice {identifier!r}; choose another")
 
 
-def _speak(library: ctypes.CDLL, text: str) -> tuple[np.ndarray, list[tuple[str, int]]]:
-    """int16 samples [N], and (IPA symbol or "" for a pause, first sample) in order."""
+def _speak(library: ctypes.CDLL, text: str, rate: int) -> _Spoken:
     pieces: list[np.ndarray] = []
-    events: list[tuple[str, int]] = []
+    phonemes: list[tuple[str, int]] = []
+    words: list[tuple[int, int]] = []
     interrupts: list[KeyboardInterrupt] = []
 
     def collect(samples, count, event) -> int:
@@ -261,7 +305,10 @@ def _speak(library: ctypes.CDLL, text: str) -> tuple[np.ndarray, list[tuple[str,
                 if event[index].type == _EVENT_PHONEME:
                     # Eight bytes, not always ended by a zero: read the field, not a pointer.
                     symbol = event[index].id.string.decode("utf-8", errors="ignore")
-                    events.append((symbol, event[index].sample))
+                    phonemes.append((symbol, event[index].sample))
+                elif event[index].type == _EVENT_WORD:
+                    # Positions are counted in characters from 1.
+                    words.append((event[index].text_position - 1, event[index].sample))
                 index += 1
         except KeyboardInterrupt as interrupt:
             # ctypes would print and forget it; 1 makes the library stop.
@@ -277,4 +324,4 @@ def _speak(library: ctypes.CDLL, text: str) -> tuple[np.ndarray, list[tuple[str,
         raise interrupts[0]
     if status != 0:
         raise InputError(f"espeak-ng could not speak the text {text[:40]!r} (error {status})")
-    return np.concatenate([np.empty(0, np.int16), *pieces]), events
+    return _Spoken(np.concatenate([np.empty(0, np.int16), *pieces]), rate, phonemes, words)

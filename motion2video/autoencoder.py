@@ -6,11 +6,14 @@ inside: `encode` gives latents of about zero mean and unit variance, `decode` ta
 """
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from weights.tensors import load_safetensors, read_safetensors
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,14 @@ class Autoencoder(nn.Module):
 
     latent_shift: Tensor
     latent_scale: Tensor
+
+    @staticmethod
+    def load(file: Path | None = None) -> "Autoencoder":
+        """In fp32, for use: the embedded weights (role `autoencoder`), or those of a file."""
+        tensors, values = read_safetensors(file) if file else load_safetensors("autoencoder")
+        model = Autoencoder(AutoencoderConfig(**values)).eval()
+        model.load_state_dict({k: torch.from_numpy(v).float() for k, v in tensors.items()})
+        return model
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()

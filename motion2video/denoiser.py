@@ -10,6 +10,7 @@ where the warp cannot know the answer.
 
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from einops import rearrange
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from motion2video.attention import AttentionKind, attend
+from weights.tensors import load_safetensors, read_safetensors
 
 CONDITION_CHANNELS = 8  # warped RGB, known, open mouth, lips, eyes, irises
 FACTOR = 8  # picture pixels a latent position
@@ -162,6 +164,14 @@ class ReferenceAttention(nn.Module):
 
 class Denoiser(nn.Module):
     """velocity(x_t, t | condition features, reference latent, portrait, sharpness)."""
+
+    @staticmethod
+    def load(file: Path | None = None, attention: AttentionKind = "sdpa") -> "Denoiser":
+        """In fp32, for use: the embedded weights (role `denoiser`), or those of a file."""
+        tensors, values = read_safetensors(file) if file else load_safetensors("denoiser")
+        model = Denoiser(DenoiserConfig.from_dict(values), attention).eval()
+        model.load_state_dict({k: torch.from_numpy(v).float() for k, v in tensors.items()})
+        return model
 
     def __init__(self, config: DenoiserConfig, attention: AttentionKind = "sdpa") -> None:
         super().__init__()

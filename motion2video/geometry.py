@@ -25,6 +25,7 @@ from weights.errors import MotionError
 from weights.tensors import load_safetensors
 
 CLOSED_LIPS = 0.05  # of the frames of a talking person, the share taken for a closed mouth
+INTEROCULAR_M = 0.063  # metres between the eye centres of an adult, on average
 CAMERA_DISTANCE = 10.0  # interocular distances from the camera to the head: about 63 cm
 FLIP = np.array([1.0, -1.0, -1.0], np.float32)  # picture axes <-> head axes
 EYE_CORNERS = ((33, 133), (263, 362))

@@ -8,8 +8,8 @@ Axes: x to the right of the picture, y up, z towards the camera. All zeros is th
 is: its neutral face in its own pose. Expression is relative to the person's neutral face.
 """
 
+import io
 import os
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from weights.errors import InputError, MotionError, OutputError
+from motion2video.saving import save_whole
+from weights.errors import InputError, MotionError
 
 FPS = 25.0
 EXPRESSION_NAMES: tuple[str, ...] = (
@@ -79,6 +80,8 @@ ROTATION = slice(52, 55)
 TRANSLATION = slice(55, 58)
 DETAIL = slice(58, 90)
 MOTION_DIM = 90
+EYE_TURN_DEGREES = 32.0
+"""Turn of the eyeball at an eyeLook coefficient of 1."""
 _INDEX = {name: i for i, name in enumerate(EXPRESSION_NAMES)}
 _FORMAT = "visavis-motion-1"
 
@@ -204,31 +207,16 @@ class Motion:
 
         Raises OutputError when the place cannot be written.
         """
-        path = Path(path)
-        if path.is_dir():
-            raise OutputError(f"{path} is a folder; give a file name for the motion")
-        temporary = None
-        try:
-            with tempfile.NamedTemporaryFile(
-                dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
-            ) as file:
-                temporary = Path(file.name)
-                np.savez_compressed(
-                    file,
-                    format=np.array(_FORMAT),
-                    values=self.values,
-                    fps=np.array(self.fps),
-                    valid=self.mask,
-                    names=np.array(EXPRESSION_NAMES),
-                )
-            temporary.chmod(0o644)
-            os.replace(temporary, path)
-        except OSError as error:
-            raise OutputError(f"cannot write the motion to {path}: {error.strerror}") from error
-        finally:
-            if temporary is not None:
-                temporary.unlink(missing_ok=True)
-        return path
+        file = io.BytesIO()
+        np.savez_compressed(
+            file,
+            format=np.array(_FORMAT),
+            values=self.values,
+            fps=np.array(self.fps),
+            valid=self.mask,
+            names=np.array(EXPRESSION_NAMES),
+        )
+        return save_whole(path, file.getvalue(), "the motion")
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> "Motion":

@@ -24,10 +24,10 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from motion2video.autoencoder import Autoencoder, AutoencoderConfig
+from motion2video.autoencoder import Autoencoder
 from motion2video.canvas import Canvas
 from motion2video.compute import ComputeConfig, pick_device
-from motion2video.denoiser import FACTOR, Denoiser, DenoiserConfig
+from motion2video.denoiser import FACTOR, Denoiser
 from motion2video.flow import frame_noise
 from motion2video.geometry import FaceBasis, interocular
 from motion2video.motion import Motion
@@ -47,7 +47,6 @@ from motion2video.warp import (
     lid_closure,
 )
 from weights.errors import InputError, StateError
-from weights.tensors import load_safetensors
 
 T = TypeVar("T")
 Frames = list[UInt8[np.ndarray, "h w 3"]]
@@ -175,13 +174,8 @@ class Renderer:
         package that is not there, InputError for settings that do not go together.
         """
         compute = compute or ComputeConfig()
-        tensors, values = load_safetensors("autoencoder")
-        autoencoder = Autoencoder(AutoencoderConfig(**values))
-        autoencoder.load_state_dict(_as_float(tensors))
-        tensors, values = load_safetensors("denoiser")
-        denoiser = Denoiser(DenoiserConfig.from_dict(values), compute.attention)
-        denoiser.load_state_dict(_as_float(tensors))
-        return Renderer(config or RenderConfig(), compute, FaceBasis.load(), autoencoder, denoiser)
+        networks = Autoencoder.load(), Denoiser.load(attention=compute.attention)
+        return Renderer(config or RenderConfig(), compute, FaceBasis.load(), *networks)
 
     # -- the stream ------------------------------------------------------------------------
 
@@ -439,10 +433,6 @@ def _corner(centre: Float[np.ndarray, "2"], width: int, height: int) -> tuple[in
 def _pixels(corner: tuple[int, int], width: int, height: int) -> tuple[slice, slice]:
     x, y = corner
     return np.s_[y * FACTOR : (y + height) * FACTOR, x * FACTOR : (x + width) * FACTOR]
-
-
-def _as_float(tensors: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(value).float() for name, value in tensors.items()}
 
 
 def _freeze(module: torch.nn.Module, device: torch.device) -> None:

@@ -65,7 +65,7 @@ class PortraitFace:
         keep = [channel_index(n) for n in ("jawOpen", "mouthSmileLeft", "mouthSmileRight")]
         at_rest = np.zeros_like(relative)
         at_rest[keep] = relative[keep]
-        neutral = _lips_meet(points - np.tensordot(at_rest, basis.expression, 1))
+        neutral = lips_meet(points - np.tensordot(at_rest, basis.expression, 1))
         return PortraitFace(neutral.astype(np.float32), pose, basis)
 
     def keypoints(
@@ -111,7 +111,7 @@ class PortraitFace:
         open_eyes[:, upper + lower] = self.neutral[upper + lower]
 
 
-def _lips_meet(neutral: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "478 3"]:
+def lips_meet(neutral: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "478 3"]:
     """Close what is left of an open mouth: most of the way is the lower lip's, chin and cheeks
     follow the lips the less the farther they are.
     """

@@ -176,7 +176,7 @@ def _processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def _table(rows: list[Row]) -> str:
+def table(rows: list[Row]) -> str:
     cells = [[title for _, title, _ in _COLUMNS]]
     cells += [[format(row[key], form) for key, _, form in _COLUMNS] for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(_COLUMNS))]
@@ -254,7 +254,7 @@ def main() -> None:
         print(json.dumps(rows))
         return
     print(f"{rows[0]['device_name']}; stages in ms a frame, one thread; {rows[0]['frames']} frames")
-    print(_table(rows))
+    print(table(rows))
 
 
 if __name__ == "__main__":

@@ -1,37 +1,43 @@
 #!/usr/bin/env python3
-"""Measure the motion generator: lips on people it never saw, and how it listens.
+"""Measure the motion generator: lips on people it never saw, closures, and long streams.
 
-    scripts/evaluate_motion.py --data CLIPS [--split test] [--teacher DIR] [--json]
-    scripts/evaluate_motion.py --conversation [--minutes 5] [--json]
+    scripts/evaluate_motion.py --data CLIPS [--split test] [--teacher VOICES/judge] [--json]
+    scripts/evaluate_motion.py --closures [--json]
+    scripts/evaluate_motion.py --data CLIPS --drift 10
+
+How it listens is measured by scripts/evaluate_listening.py.
 
 Lips: clips of one person are played one after another as one stream; figures are means over clips
 of Pearson's r between generated and tracked curves within the clip, beside ridge regressions fitted
 on the split `train` (window of 5 frames to both sides). `offset` is the shift of the generated
 curve, in frames, with the highest mean r (positive: the lips are late). `std` is the ratio of
 standard deviations to the tracked curve's. `--teacher` has NAME.npy features of a large speech
-encoder. Conversation: espeak-ng voices take turns; events are counted in the agent's motion.
+encoder (prepare_speech.py --judge). The targets are the lip aperture and every channel of jaw and
+mouth. `--closures`: do lips touch on p, b and m of espeak-ng's speech in six languages. `--drift`:
+does a long stream stay what it is.
 """
 
 import argparse
 import csv
 import json
 import sys
-import time
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import butter, find_peaks, sosfiltfilt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from audio2motion.audio import SAMPLES_PER_FRAME, Dyad, Waveform, speech_probability
+from audio2motion.audio import SAMPLES_PER_FRAME, Dyad, Waveform
 from audio2motion.generator import GeneratorConfig, MotionGenerator
+from audio2motion.speech import SPEECH_DELAY
+from audio2motion.synthesis import synthesize_phonemes
 from motion2video.geometry import FaceBasis
-from motion2video.motion import Motion
+from motion2video.motion import EXPRESSION_NAMES, FPS, ROTATION, Motion, channel_index
 
 REACH = 5
 SHIFTS = range(-5, 6)
+MOUTH = [n for n in EXPRESSION_NAMES if n.startswith(("jaw", "mouth"))]
 LEVEL_FLOOR = 1e-9
 
 
@@ -142,7 +148,7 @@ def score(clips: list[dict], predictions: list[np.ndarray], targets: list[str]) 
 def generated(
     clips: list[dict], generator: MotionGenerator, basis: FaceBasis, seed: int
 ) -> list[np.ndarray]:
-    """[T, 2] jawOpen and aperture made for every clip, persons as streams."""
+    """[T, k] the targets made for every clip, persons as streams."""
     people = defaultdict(list)
     for clip in clips:
         people[clip["person"]].append(clip)
@@ -153,25 +159,42 @@ def generated(
         for clip in group:
             count = len(clip["motion"])
             part = motion[at : at + count]
-            clip["made"] = np.stack([part.channel("jawOpen"), aperture(part.values, basis)], 1)
+            made = [part.channel(name) for name in MOUTH]
+            clip["made"] = np.stack([aperture(part.values, basis), *made], 1)
             at += count
     return [c["made"] for c in clips]
+
+
+def heard(clips: list[dict], generator: MotionGenerator) -> list[np.ndarray]:
+    """[T, f] what the speech encoder says of every clip, its delay taken back."""
+    import torch
+
+    with torch.inference_mode():
+        ahead = np.zeros(SPEECH_DELAY * SAMPLES_PER_FRAME, np.float32)
+        return [
+            generator.encoder.analyse(np.concatenate([c["samples"], ahead]))
+            .features[SPEECH_DELAY:]
+            .numpy()
+            for c in clips
+        ]
 
 
 def lips(options: argparse.Namespace, generator: MotionGenerator) -> dict:
     """The table of held-out people."""
     basis = FaceBasis.load()
     clips = read(options.data, {"train", options.split}, set(options.groups))
-    targets = ["jawOpen", "aperture"]
+    targets = ["aperture", *MOUTH]
     for clip in clips:
-        clip["jawOpen"] = clip["motion"].channel("jawOpen")
+        clip |= {name: clip["motion"].channel(name) for name in MOUTH}
         clip["aperture"] = aperture(clip["motion"].values, basis)
         clip["mel"] = log_mel(clip["samples"])
         clip["energy"] = energy(clip["samples"])
     train = [c for c in clips if c["split"] == "train"]
     test = [c for c in clips if c["split"] == options.split][: options.limit]
     table = {"generator": score(test, generated(test, generator, basis, options.seed), targets)}
-    for name in ("energy", "mel"):
+    for clip, features in zip(clips, heard(clips, generator), strict=True):
+        clip["speech encoder"] = features
+    for name in ("energy", "mel", "speech encoder"):
         found = ridge(train, test, lambda c, n=name: c[n], targets)
         table[f"ridge on {name}"] = score(test, found, targets)
     if options.teacher:
@@ -184,87 +207,77 @@ def lips(options: argparse.Namespace, generator: MotionGenerator) -> dict:
     return {"split": options.split, "clips": len(test), "rows": table}
 
 
-_LINES = (
-    "So I went to the market yesterday morning, and you would not believe what happened there.",
-    "Really? That sounds like a wonderful story, please tell me more about it.",
-    "A man with a big blue umbrella bought up all of the bread before anybody else came by.",
-    "We could meet at the bridge on Monday, if that works for you and your brother.",
-    "I think that is a good plan. Maybe we should also bring some food and a map.",
-    "Every evening the birds come back to the same tree, and we watch them from the window.",
+CLOSURE_TEXTS = (
+    ("en-us", "Bob put a map upon my cup. Maybe a big problem, but people jump up and come home."),
+    ("en-gb+f3", "My mum bought a pumpkin pie. Pam prepared a broom, a lamp and a brown umbrella."),
+    ("de+f2", "Mama packt Papa eine Pumpe ein. Bitte komm am Abend mit dem Boot um halb sieben."),
+    ("fr-fr+m3", "Papa a mis la pomme sur la table. Un bon ami m'emporte beaucoup de bois."),
+    ("es+f4", "Mi amigo pide un poco de pan. La bomba rompe el puente, pero el hombre escapa."),
+    ("pl+m5", "Mama kupuje pomidory. Pan pije piwo i bardzo lubi moje bomby na parapecie."),
 )
+CLOSURE_REACH = 2
+"""Frames (80 ms) before and after a phoneme in which its closure may be."""
+CLOSURE_SHARE = 0.2
+"""Lips are shut below this share of the utterance's wide openings (90th percentile)."""
+_VOWELS = "aeiouyæɑɐɒʌəɚɛɜɪɔʊøœ"
 
 
-def conversation(minutes: float) -> tuple[Dyad, np.ndarray]:
-    """Two espeak-ng voices in turn, and [T] whether the agent holds the turn."""
-    from audio2motion.synthesis import synthesize
+def closures(generator: MotionGenerator, seed: int) -> dict:
+    """Whether lips shut on p, b and m of espeak-ng's speech, whose phoneme times are known, and how
+    often the same finds a closure at a vowel or at any moment. An opening is one that is shut at
+    none of its frames.
+    """
+    basis = FaceBasis.load()
+    rows = {}
+    for voice, text in CLOSURE_TEXTS:
+        sound, phones = synthesize_phonemes(text, voice)
+        gap = aperture(generator.generate(Dyad(sound), seed=seed).values, basis)
+        shut = gap < CLOSURE_SHARE * np.quantile(gap, 0.9)
+        near = np.convolve(shut, np.ones(2 * CLOSURE_REACH + 1), "same") > 0
 
-    rng = np.random.default_rng(0)
-    sides: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    seconds, turn = 0.0, 0
-    while seconds < 60 * minutes:
-        text = " ".join(_LINES[i] for i in rng.choice(len(_LINES), 2, replace=False))
-        voice = ("en-us", "en-gb+f3")[turn % 2]
-        said = synthesize(text, voice, int(rng.integers(140, 180))).samples
-        pause = np.zeros(int(rng.uniform(0.2, 0.9) * 16000), np.float32)
-        sides[turn % 2].extend([said, pause])
-        sides[1 - turn % 2].extend([np.zeros_like(said), pause])
-        seconds += (len(said) + len(pause)) / 16000
-        turn += 1
-    agent, other = (Waveform(np.concatenate(s)) for s in sides)
-    dyad = Dyad(agent, other)
-    return dyad, speech_probability(agent)[: dyad.frames] > 0.4
+        def share(phonemes, seen) -> float:
+            spans = [
+                seen[int(p.start * FPS) : max(int(p.start * FPS) + 1, round(p.end * FPS))]
+                for p in phonemes
+            ]
+            return round(float(np.mean([s.any() for s in spans if len(s)])), 3)
+
+        speech = slice(int(phones[0].start * FPS), int(phones[-1].end * FPS))
+        vowels = [p for p in phones if p.ipa[:1] in _VOWELS and p.ipa]
+        rows[voice] = {
+            "p, b, m": share([p for p in phones if p.ipa[:1] in ("p", "b", "m")], near),
+            "vowels shut throughout": round(1 - share(vowels, ~shut), 3),
+            "frames shut": round(float(shut[speech].mean()), 3),
+        }
+    mean = {k: round(float(np.mean([r[k] for r in rows.values()])), 3) for k in rows["de+f2"]}
+    return {"mean": mean, **rows}
 
 
-def nods(pitch: np.ndarray) -> np.ndarray:
-    """Frames of nods: peaks of the pitch above 0.3 Hz with a prominence of 1.5 degrees."""
-    fast = sosfiltfilt(butter(2, 0.3, "high", fs=25, output="sos"), np.degrees(pitch))
-    return find_peaks(fast, prominence=1.5)[0]
-
-
-def listening(options: argparse.Namespace, generator: MotionGenerator) -> dict:
-    """Events in a made-up conversation, and the speed of making it."""
-    dyad, speaking = conversation(options.minutes)
-    start = time.perf_counter()
-    motion = generator.generate(dyad, seed=options.seed)
-    seconds = time.perf_counter() - start
-    assert dyad.interlocutor is not None
-    hears = speech_probability(dyad.interlocutor)[: len(motion)] > 0.4
-    gap = aperture(motion.values, FaceBasis.load())
-    quiet = ~np.convolve(speaking, np.ones(21), "same").astype(bool)
-    found = nods(motion.rotation[:, 0])
-    lids = motion.channel("eyeBlinkLeft")
-    blinks = find_peaks(lids, height=0.5, distance=4)[0]
-    pauses = np.nonzero(hears[:-1] & ~hears[1:])[0]
-    listens = hears & ~speaking
-    close = np.zeros(len(motion), bool)
-    for t in pauses:
-        close[t : t + 25] = True
-    heard = [t for t in found if not speaking[t]]
-    share = np.mean([close[t] for t in heard]) if heard else 0.0
-    step = np.abs(np.diff(motion.rotation, axis=0)).sum(1)
-    degrees = np.degrees(motion.rotation)
-    return {
-        "minutes": round(motion.seconds / 60, 2),
-        "times real time": round(motion.seconds / seconds, 2),
-        "nods/min listening": round(float(len(heard) / max(1, (~speaking).sum()) * 1500), 1),
-        "nods/min speaking": round(
-            float((len(found) - len(heard)) / max(1, speaking.sum()) * 1500), 1
-        ),
-        "P(nod < 1 s after a pause) / chance": round(
-            float(share / max(1e-6, close[~speaking].mean())), 2
-        ),
-        "blinks/min listening": round(
-            float((~speaking[blinks]).sum() / (~speaking).sum() * 1500), 1
-        ),
-        "blinks/min speaking": round(float(speaking[blinks].sum() / speaking.sum() * 1500), 1),
-        "aperture std silent": round(float(gap[quiet].std()), 4),
-        "aperture std speaking": round(float(gap[speaking].std()), 4),
-        "rotation std listening, degrees": degrees[listens].std(0).round(2).tolist(),
-        "rotation std speaking, degrees": degrees[speaking].std(0).round(2).tolist(),
-        "head speed speaking / listening": round(
-            float(step[speaking[1:]].mean() / step[listens[1:]].mean()), 2
-        ),
-    }
+def drift(generator: MotionGenerator, clips: list[dict], minutes: int, seed: int) -> list[dict]:
+    """The motion minute by minute through a long monologue of real speech: what feeds on itself
+    would show in the means and deviations.
+    """
+    sound, count = [], 0
+    while count < minutes * 60 * 16000:
+        sound += [c["samples"] for c in clips]
+        count = sum(map(len, sound))
+    samples = np.concatenate(sound)[: minutes * 60 * 16000]
+    values = generator.generate(Dyad(Waveform(samples)), seed=seed).values
+    basis, rows = FaceBasis.load(), []
+    for minute in range(minutes):
+        part = values[minute * 60 * FPS : (minute + 1) * 60 * FPS]
+        turned, gap = np.degrees(part[:, ROTATION]), aperture(part, basis)
+        rows.append(
+            {
+                "minute": minute + 1,
+                "aperture mean": round(float(gap.mean()), 4),
+                "aperture std": round(float(gap.std()), 4),
+                "rotation mean": turned.mean(0).round(2).tolist(),
+                "rotation std": turned.std(0).round(2).tolist(),
+                "smile mean": round(float(part[:, channel_index("mouthSmileLeft")].mean()), 3),
+            }
+        )
+    return rows
 
 
 def main() -> None:
@@ -275,8 +288,8 @@ def main() -> None:
     parser.add_argument("--groups", nargs="+", default=["lrc"])
     parser.add_argument("--limit", type=int, default=10_000, help="clips at most")
     parser.add_argument("--teacher", type=Path)
-    parser.add_argument("--conversation", action="store_true")
-    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--closures", action="store_true")
+    parser.add_argument("--drift", type=int, metavar="MINUTES")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--agent-scale", type=float, default=GeneratorConfig.agent_scale)
@@ -289,21 +302,26 @@ def main() -> None:
         lip_temperature=options.lip_temperature,
     )
     generator = MotionGenerator.load(config)
-    if options.conversation:
-        result = listening(options, generator)
-        print(json.dumps(result, indent=None if options.json else 2))
+    if options.closures:
+        print(json.dumps(closures(generator, options.seed), indent=None if options.json else 2))
         return
     if options.data is None:
-        parser.error("--data is needed (or --conversation)")
+        parser.error("--data is needed (or --closures)")
+    if options.drift:
+        clips = read(options.data, {options.split}, set(options.groups))
+        for row in drift(generator, clips, options.drift, options.seed):
+            print(json.dumps(row))
+        return
     result = lips(options, generator)
     if options.json:
         print(json.dumps(result))
         return
     print(f"{result['clips']} clips of the split {result['split']}")
-    for row, values in result["rows"].items():
-        for target, v in values.items():
+    for target in ("aperture", *MOUTH):
+        for row, values in result["rows"].items():
+            v = values[target]
             print(
-                f"{row:18} {target:9} r {v['r']:6.3f}  std {v['std']:5.2f}  "
+                f"{target:20} {row:16} r {v['r']:6.3f}  std {v['std']:5.2f}  "
                 f"offset {v['offset']:+d}  mse {v['mse']:.5f}"
             )
 

@@ -26,7 +26,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 from motion2video.compute import ComputeConfig
-from motion2video.denoiser import Denoiser, DenoiserConfig
+from motion2video.denoiser import Denoiser
 from motion2video.face import Face, FaceTracker
 from motion2video.geometry import FaceBasis, fit_pose, interocular
 from motion2video.motion import Motion, channel_index
@@ -38,7 +38,6 @@ from scripts.identity import Identity
 from scripts.perceptual import Lpips
 from scripts.renderer_pairs import calm_frame, eyes_at_rest, lively_frames
 from weights.errors import DependencyError
-from weights.tensors import read_safetensors
 
 FEATURES = {"mouth": OUTER_LIPS, "eyes": RIGHT_EYE + LEFT_EYE}
 ROWS = ["warp", "1", "2", "4", "8", "default"]
@@ -182,9 +181,7 @@ def renderer_of(row: str, regression: Path | None = None) -> Renderer:
         raise ValueError("the row `regression` needs the file of a network trained without noise")
     config = RenderConfig(steps=1, temperature=0.0)
     embedded = Renderer.load(config, compute)
-    tensors, values = read_safetensors(regression)
-    denoiser = Denoiser(DenoiserConfig.from_dict(values))
-    denoiser.load_state_dict({k: torch.from_numpy(v).float() for k, v in tensors.items()})
+    denoiser = Denoiser.load(regression)
     return Renderer(config, compute, embedded.basis, embedded.autoencoder, denoiser)
 
 

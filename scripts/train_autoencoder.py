@@ -6,7 +6,8 @@
 Random patches of face crops (talking clips and stills of the train split), mirrored and with
 changed contrast and colour balance; L1 on the pixels and on two levels of a Laplacian pyramid,
 with a little noise on the latent so that near latents decode alike. Resumes from DIR. Prints
-the PSNR on the pictures of the held-out identities, and leaves a sheet of them in DIR.
+the PSNR on the pictures of the held-out identities, and leaves a sheet of some of them in
+DIR/samples (above: as they are; below: as they come back) at every save.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from torch.nn import functional as F
 from motion2video.autoencoder import Autoencoder, AutoencoderConfig
 from motion2video.warp import CROP_SIZE, Crop
 from scripts.dataset import clips, stills
-from scripts.training import LoopConfig, run
+from scripts.training import Held, LoopConfig, run
 from weights.tensors import save_safetensors
 
 PATCH = 96
@@ -88,6 +89,7 @@ def laplacian(x: Tensor) -> Tensor:
 
 def loss_of(model: Autoencoder, image: Tensor) -> tuple[Tensor, dict[str, float]]:
     """Reconstruction of a batch, and its PSNR in dB."""
+    image = image.to(model.latent_scale.device)
     latent = model.encode(image)
     tame = 1e-4 * latent.pow(2).mean() + 1e-3 * latent.mean((0, 2, 3)).pow(2).mean()
     out = model.decode(latent + LATENT_NOISE * torch.randn_like(latent))
@@ -97,8 +99,8 @@ def loss_of(model: Autoencoder, image: Tensor) -> tuple[Tensor, dict[str, float]
     return loss, {"psnr": -10 * float((out.detach() - image).pow(2).mean().log10())}
 
 
-def export(values: dict[str, Tensor], pictures: np.ndarray, out: Path, sheet: np.ndarray) -> float:
-    """Write the weights with normalised latents; returns the PSNR on `sheet` in dB."""
+def export(values: dict[str, Tensor], pictures: np.ndarray, out: Path, sheet: np.ndarray) -> Held:
+    """Write the weights with normalised latents; PSNR in dB on `sheet` and some of it to see."""
     model = Autoencoder(AutoencoderConfig())
     model.load_state_dict(values)
     model.eval()
@@ -112,9 +114,9 @@ def export(values: dict[str, Tensor], pictures: np.ndarray, out: Path, sheet: np
     state = {k: v.half().numpy() for k, v in model.state_dict().items()}
     save_safetensors(out / "autoencoder.safetensors", state, model.config.to_dict())
     rows = torch.cat([torch.cat(list(truth[:6]), 2), torch.cat(list(seen[:6]), 2)], 1)
-    picture = (rows.permute(1, 2, 0).numpy()[..., ::-1] * 255).round().astype(np.uint8)
-    cv2.imwrite(str(out / "autoencoder.png"), picture)
-    return -10 * float((truth - seen).pow(2).mean((1, 2, 3)).log10().mean())
+    picture = (rows.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    psnr = -10 * float((truth - seen).pow(2).mean((1, 2, 3)).log10().mean())
+    return Held({"psnr": psnr}, picture)
 
 
 def main() -> None:
@@ -124,21 +126,31 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=9000)
     parser.add_argument("--minutes", type=float, default=1e9)
+    parser.add_argument("--save-minutes", type=float, default=LoopConfig.save_minutes)
     parser.add_argument("--tiny", action="store_true")
     arguments = parser.parse_args()
     if not arguments.tiny and arguments.data is None:
         parser.error("give --data DATA, or --tiny for made-up pictures")
     arguments.out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
     pictures = made_up() if arguments.tiny else crops(arguments.data, held_out=False)
     held = made_up(6, seed=1) if arguments.tiny else crops(arguments.data, held_out=True)
     sheet = held[:: max(1, len(held) // 24)][:24]
     model = Autoencoder(AutoencoderConfig()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = 60 if arguments.tiny else arguments.steps
-    config = LoopConfig(steps, 1.5e-3, arguments.minutes, warmup=min(200, steps // 3))
+    config = LoopConfig(
+        steps,
+        1.5e-3,
+        arguments.minutes,
+        warmup=min(200, steps // 3),
+        save_minutes=arguments.save_minutes,
+    )
 
-    def save(values: dict[str, Tensor], step: int, minutes: float) -> None:
-        psnr = export(values, pictures, arguments.out, sheet)
+    def save(values: dict[str, Tensor], step: int, minutes: float) -> Held:
+        held = export(values, pictures, arguments.out, sheet)
+        psnr = held.figures["psnr"]
         print(f"step {step}, {minutes:.1f} min: PSNR on held-out people {psnr:.2f} dB", flush=True)
+        return held
 
     run(model, lambda step: loss_of(model, batch(pictures, step)), save, config, arguments.out)
 

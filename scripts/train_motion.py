@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """Train the motion generator by flow matching on conversations.
 
-    scripts/train_motion.py --data DYADS --out DIR [--minutes 30] [--tiny]
+    scripts/train_motion.py --data DYADS --out DIR [--speech VOICES] [--minutes 60] [--tiny]
 
-DYADS is a folder as scripts/make_dyads.py writes it. Speech features come from the embedded
-speech encoder and are kept in DIR. A run that was stopped goes on from DIR/checkpoint.pt.
+DYADS is a folder as scripts/make_dyads.py writes it. VOICES (scripts/prepare_speech.py) has voices
+without a face but with phoneme times: of these the network learns when lips are shut. Speech
+features come from the embedded speech encoder. A stopped run goes on from DIR/checkpoint.pt.
 `--tiny` makes its own data and small networks and takes half a minute: a check of the machinery.
 """
 
 import argparse
 import csv
+import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,73 +22,164 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from audio2motion.audio import SAMPLES_PER_FRAME, Waveform
+from audio2motion.audio import SAMPLES_PER_FRAME, VoiceActivity, Waveform
 from audio2motion.condition import CONTROL_DIM, LOOK_AHEAD, Condition, agent_window
 from audio2motion.gate import SPEECH_CHANNELS
 from audio2motion.model import CHUNK, ModelConfig, MotionNetwork, correlate
-from audio2motion.speech import SpeechConfig, SpeechEncoder, SpeechFeatures
+from audio2motion.speech import ANALYSIS_FRAMES, SpeechConfig, SpeechEncoder, SpeechFeatures
 from motion2video.flow import interpolate
 from motion2video.geometry import FaceBasis
-from motion2video.motion import DETAIL, EXPRESSION, MOTION_DIM, ROTATION, Motion, channel_index
+from motion2video.motion import (
+    DETAIL,
+    EXPRESSION,
+    FPS,
+    MOTION_DIM,
+    ROTATION,
+    Motion,
+    channel_index,
+)
 from scripts.training import LoopConfig, lip_aperture, run
-from weights.tensors import save_safetensors
+from weights.tensors import read_safetensors, save_safetensors
 
 FRAMES = 100
 DROP = {"agent": 0.1, "interlocutor": 0.15, "interlocutor_motion": 0.3, "controls": 0.3}
 BLIND = 0.12
 HISTORY_NOISE = 0.25
 SMOOTHNESS = 0.5
-APERTURE = 3.0
+APERTURE, SHUT = 3.0, 1.0
+VOICE_SECONDS, FACELESS = 20, 0.4
+TOGETHER = 12
 
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """One conversation as tensors; `seen` is the interlocutor's motion with validity, or None."""
+    """One conversation as tensors; `seen` is the interlocutor's motion with validity, or None;
+    `controls` [21] as in Controls.vector. An item without a face has weight 0 and `shut` [T], 1
+    where the lips must touch.
+    """
 
     agent: SpeechFeatures
     interlocutor: SpeechFeatures | None
     values: Tensor
     weight: Tensor
     seen: Tensor | None
+    controls: Tensor
+    shut: Tensor | None = None
 
 
-def features_of(encoder: SpeechEncoder, samples: np.ndarray, frames: int) -> SpeechFeatures:
-    """Features of a recording and LOOK_AHEAD frames of silence after it, in half precision."""
-    padded = np.zeros((frames + LOOK_AHEAD) * SAMPLES_PER_FRAME, np.float32)
-    count = min(len(samples), len(padded))
-    padded[:count] = samples[:count]
-    found = encoder.analyse(padded)
-    return SpeechFeatures(found.features.half(), found.energy.half(), found.activity.half())
+@torch.inference_mode()
+def features_of(
+    encoder: SpeechEncoder, sounds: list[np.ndarray], frames: list[int]
+) -> list[SpeechFeatures]:
+    """Features of recordings and LOOK_AHEAD frames of silence after each, in half precision.
+
+    Many recordings of about the same length go through the encoder at once.
+    """
+    order = sorted(range(len(sounds)), key=lambda i: frames[i])
+    found: dict[int, SpeechFeatures] = {}
+    for at in range(0, len(order), TOGETHER):
+        group = order[at : at + TOGETHER]
+        longest = frames[group[-1]] + LOOK_AHEAD
+        padded = np.zeros((len(group), longest * SAMPLES_PER_FRAME), np.float32)
+        for row, i in enumerate(group):
+            count = min(len(sounds[i]), frames[i] * SAMPLES_PER_FRAME)
+            padded[row, :count] = sounds[i][:count]
+        start = encoder.init_state()
+        heard = [
+            encoder.front(torch.cat([start.overlap, torch.from_numpy(p)]), start.level)
+            for p in padded
+        ]
+        mel, past, parts = (
+            torch.stack([m for m, _, _ in heard]),
+            encoder.initial_past(len(group)),
+            [],
+        )
+        for piece in mel.split(ANALYSIS_FRAMES, 1):
+            part, past = encoder(piece, past)
+            parts.append(part.half())
+        features = torch.cat(parts, 1)
+        for row, i in enumerate(group):
+            cut = slice(0, frames[i] + LOOK_AHEAD)
+            activity = torch.from_numpy(VoiceActivity().push(padded[row])).half()
+            found[i] = SpeechFeatures(
+                features[row, cut].clone(), heard[row][1][cut].half(), activity[cut]
+            )
+    return [found[i] for i in range(len(sounds))]
 
 
 @torch.inference_mode()
 def load_items(data: Path, encoder: SpeechEncoder) -> list[Item]:
     """All conversations of a folder."""
-    items = []
     with (data / "dyads.csv").open() as file:
         rows = list(csv.DictReader(file))
-    for row in rows:
-        name = row["name"]
-        motion = Motion.load(data / f"{name}.agent.npz")
-        other = seen = None
-        sound = Waveform.load(data / f"{name}.agent.wav").samples
-        if row["interlocutor"] == "1":
-            heard = Waveform.load(data / f"{name}.interlocutor.wav").samples
-            other = features_of(encoder, heard, len(motion))
+    motions = [Motion.load(data / f"{row['name']}.agent.npz") for row in rows]
+    named = [(row["name"], "agent", len(m)) for row, m in zip(rows, motions, strict=True)]
+    named += [
+        (row["name"], "interlocutor", len(m))
+        for row, m in zip(rows, motions, strict=True)
+        if row["interlocutor"] == "1"
+    ]
+    sounds = [Waveform.load(data / f"{name}.{side}.wav").samples for name, side, _ in named]
+    found = features_of(encoder, sounds, [n for _, _, n in named])
+    heard = {(name, side): f for (name, side, _), f in zip(named, found, strict=True)}
+    items = []
+    for row, motion in zip(rows, motions, strict=True):
+        name, seen = row["name"], None
         if row["seen"] == "1":
             theirs = Motion.load(data / f"{name}.interlocutor.npz")
             flag = theirs.mask[:, None].astype(np.float32)
             seen = torch.from_numpy(np.concatenate([theirs.values, flag], 1)).half()
         items.append(
             Item(
-                features_of(encoder, sound, len(motion)),
-                other,
+                heard[name, "agent"],
+                heard.get((name, "interlocutor")),
                 torch.from_numpy(motion.values),
                 torch.from_numpy(np.load(data / f"{name}.weight.npy").astype(np.float32)),
                 seen,
+                torch.from_numpy(np.load(data / f"{name}.controls.npy")),
             )
         )
     return items
+
+
+def shut_frames(phones: list, frames: int) -> np.ndarray:
+    """[frames] 1 where p, b or m keep the lips together: to the end for m, else until the burst."""
+    out = np.zeros(frames, np.float32)
+    for symbol, start, end in phones:
+        if symbol[:1] in ("p", "b", "m"):
+            last = end if symbol[0] == "m" else start + 0.65 * (end - start)
+            middles = np.nonzero((np.arange(frames) + 0.5) / FPS > start)[0]
+            held = middles[(middles + 0.5) / FPS < last]
+            out[held if len(held) else middles[:1]] = 1
+    return out
+
+
+@torch.inference_mode()
+def load_voices(speech: Path, encoder: SpeechEncoder) -> list[Item]:
+    """Voices with phoneme times and no face, each about VOICE_SECONDS of one speaker."""
+    phones = json.loads((speech / "phones.json").read_text())
+    sounds, shut = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
+    for name in sorted(n for n in phones if (speech / f"{n}.wav").is_file()):
+        if len(shut[-1]) > VOICE_SECONDS * FPS:
+            sounds.append(np.zeros(0, np.float32))
+            shut.append(np.zeros(0, np.float32))
+        sound = Waveform.load(speech / f"{name}.wav").samples
+        frames = len(sound) // SAMPLES_PER_FRAME
+        sounds[-1] = np.append(sounds[-1], sound[: frames * SAMPLES_PER_FRAME])
+        shut[-1] = np.append(shut[-1], shut_frames(phones[name], frames))
+    heard = features_of(encoder, sounds, [len(s) for s in shut])
+    return [
+        Item(
+            features,
+            None,
+            torch.zeros(len(marks), MOTION_DIM),
+            torch.zeros(len(marks), MOTION_DIM),
+            None,
+            torch.zeros(CONTROL_DIM),
+            torch.from_numpy(marks),
+        )
+        for features, marks in zip(heard, shut, strict=True)
+    ]
 
 
 @torch.inference_mode()
@@ -103,20 +196,41 @@ def tiny_items(encoder: SpeechEncoder) -> list[Item]:
         values = np.zeros((len(on), MOTION_DIM), np.float32)
         values[:, channel_index("jawOpen")] = 0.3 * on
         values[:, channel_index("browInnerUp")] = 0.3 * (1 - on)
-        agent, other = (features_of(encoder, s, len(on)) for s in sounds)
+        agent, other = features_of(encoder, sounds, [len(on)] * 2)
         items.append(
-            Item(agent, other, torch.from_numpy(values), torch.ones(len(on), MOTION_DIM), None)
+            Item(
+                agent,
+                other,
+                torch.from_numpy(values),
+                torch.ones(len(on), MOTION_DIM),
+                None,
+                torch.zeros(CONTROL_DIM),
+            )
         )
     return items
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """FRAMES frames each of several conversations; motion is z-scored."""
+    """FRAMES frames each of several conversations; motion is z-scored. `shut` [b, t] is 1 where
+    lips must touch in items without a face (`faceless` [b]).
+    """
 
     values: Tensor
     weight: Tensor
     condition: Condition
+    shut: Tensor
+    faceless: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+        return Batch(
+            self.values.to(device),
+            self.weight.to(device),
+            self.condition.to(device),
+            self.shut.to(device),
+            self.faceless.to(device),
+        )
 
 
 def cut(item: Item, start: int, count: int, network: MotionNetwork) -> Batch:
@@ -139,20 +253,29 @@ def cut(item: Item, start: int, count: int, network: MotionNetwork) -> Batch:
         present[:, 2] = 0
     else:
         seen = item.seen[here].float()
-        motion = torch.cat([network.normalise(seen[:, :-1]) * seen[:, -1:], seen[:, -1:]], 1)
+        theirs = (seen[:, :-1] - network.mean.cpu()) / network.std.cpu()
+        motion = torch.cat([theirs * seen[:, -1:], seen[:, -1:]], 1)
         present[:, 2] = seen[:, -1]
     condition = Condition(
-        agent[None], sound[None], motion[None], torch.zeros(1, count, CONTROL_DIM), present[None]
+        agent[None], sound[None], motion[None], item.controls.expand(1, count, -1), present[None]
     )
-    values = network.normalise(item.values[here])
-    return Batch(values[None], item.weight[None, here], condition)
+    faceless = item.shut is not None
+    values = (item.values[here] - network.mean.cpu()) / network.std.cpu()
+    shut = item.shut[here] if item.shut is not None else torch.zeros(count)
+    return Batch(
+        values[None] * (not faceless),
+        item.weight[None, here],
+        condition,
+        shut[None],
+        torch.tensor([faceless]),
+    )
 
 
 def draw(items: list[Item], network: MotionNetwork, step: int, size: int, seed: int) -> Batch:
     """The batch of a step: a function of (seed, step)."""
     rng = np.random.default_rng((seed, step))
     long = [i for i in items if len(i.values) > FRAMES]
-    share = np.array([len(i.values) for i in long], float)
+    share = np.array([len(i.values) * (1 if i.shut is None else FACELESS) for i in long], float)
     parts = []
     for index in rng.choice(len(long), size, p=share / share.sum()):
         item = long[index]
@@ -162,14 +285,17 @@ def draw(items: list[Item], network: MotionNetwork, step: int, size: int, seed: 
         torch.cat([p.values for p in parts]),
         torch.cat([p.weight for p in parts]),
         Condition.stack([p.condition for p in parts]),
+        torch.cat([p.shut for p in parts]),
+        torch.cat([p.faceless for p in parts]),
     )
 
 
-def drop_inputs(condition: Condition) -> Condition:
-    """Take away inputs at random, each for a whole sequence."""
-    present = condition.present
+def drop_inputs(batch: Batch) -> Condition:
+    """Take away inputs at random, each for a whole sequence; never the voice without a face."""
+    condition, present = batch.condition, batch.condition.present
     keep = torch.rand(len(present), 1, 4, device=present.device)
     keep = (keep > torch.tensor(list(DROP.values()), device=present.device)).float()
+    keep[:, :, 0] = torch.maximum(keep[:, :, 0], batch.faceless[:, None].float())
     return Condition(
         condition.agent,
         condition.interlocutor,
@@ -183,6 +309,7 @@ class Objective:
     """The flow-matching loss of a batch, as an error of the clean estimate."""
 
     def __init__(self, network: MotionNetwork, aperture: Tensor) -> None:
+        """`aperture` [90] is how the gap of the lips grows with every channel."""
         self.network = network
         self.channels = torch.ones(MOTION_DIM)
         self.channels[list(SPEECH_CHANNELS)] = 1.5
@@ -190,37 +317,51 @@ class Objective:
         self.channels[DETAIL] = 0.7
         self.channels[ROTATION] = 3.0
         self.channels[0] = 0.0
-        self.aperture = aperture
+        self.opening = network.std * aperture
+        scale = self.opening.norm()
+        self.opening, self.rest = self.opening / scale, (network.mean @ aperture) / scale
 
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        """Loss and its parts. Each chunk has its own flow time."""
+        """Loss and its parts. Each chunk has its own flow time; an item without a face is asked
+        at t = 0 and without a past, where all there is comes from the voice.
+        """
         network, x_1 = self.network, batch.values
         size, count = x_1.shape[:2]
-        noise = torch.randn(size, count // CHUNK, CHUNK, MOTION_DIM)
+        device = x_1.device
+        self.channels, self.opening = self.channels.to(device), self.opening.to(device)
+        noise = torch.randn(size, count // CHUNK, CHUNK, MOTION_DIM, device=device)
         noise = correlate(noise, network.config.noise_correlation).flatten(1, 2)
-        t = torch.sigmoid(torch.randn(size, count // CHUNK) * 1.2 - 0.3)
+        t = torch.sigmoid(torch.randn(size, count // CHUNK, device=device) * 1.2 - 0.3)
         t = torch.where(torch.rand_like(t) < 0.15, torch.zeros_like(t), t)
-        t = t.repeat_interleave(CHUNK, 1)
+        t = t.repeat_interleave(CHUNK, 1) * ~batch.faceless[:, None]
         x_t = interpolate(noise.flatten(0, 1), x_1.flatten(0, 1), t.flatten()).unflatten(
             0, (size, -1)
         )
-        level = torch.rand(size, 1, 1) * HISTORY_NOISE
+        level = torch.rand(size, 1, 1, device=device) * HISTORY_NOISE
         past = x_1 + level * torch.randn_like(x_1)
-        blind = torch.rand(size) < BLIND
-        embedded = network.embed(drop_inputs(batch.condition))
-        embedded_past = network.embed(drop_inputs(batch.condition))
+        blind = (torch.rand(size, device=device) < BLIND) | batch.faceless
+        embedded = network.embed(drop_inputs(batch))
+        embedded_past = network.embed(drop_inputs(batch))
         guess = network.clean_estimate(x_t, t, past, embedded, embedded_past, blind)
-        error = guess - x_1
-        importance = 1 / (1 - t).clamp(min=0.3)
+        parts = self._parts(guess, batch, 1 / (1 - t).clamp(min=0.3))
+        total = parts["flow"] + SMOOTHNESS * parts["smooth"] + APERTURE * parts["aperture"]
+        total = total + SHUT * parts["shut"]
+        return total, {name: value.item() for name, value in parts.items()}
+
+    def _parts(self, guess: Tensor, batch: Batch, importance: Tensor) -> dict[str, Tensor]:
+        """The terms of the loss, each a mean over what is known."""
+        error = guess - batch.values
         weight = batch.weight * self.channels * importance[..., None]
-        plain = (error.square() * weight).sum() / weight.sum()
         change = error.diff(dim=1).square() * weight[:, 1:]
-        smooth = change.sum() / weight[:, 1:].sum()
         known = batch.weight[..., DETAIL].amin(-1) * importance
-        gap = ((error * network.std) @ self.aperture).square()
-        gap = (gap * known).sum() / known.sum().clamp(min=1)
-        total = plain + SMOOTHNESS * smooth + APERTURE * gap
-        return total, {"flow": plain.item(), "smooth": smooth.item(), "aperture": gap.item()}
+        gap = (error @ self.opening).square()
+        open_lips = (guess @ self.opening + self.rest.to(guess.device)).clamp(min=0).square()
+        return {
+            "flow": (error.square() * weight).sum() / weight.sum().clamp(min=1),
+            "smooth": change.sum() / weight[:, 1:].sum().clamp(min=1),
+            "aperture": (gap * known).sum() / known.sum().clamp(min=1),
+            "shut": (open_lips * batch.shut).sum() / batch.shut.sum().clamp(min=1),
+        }
 
 
 def set_statistics(network: MotionNetwork, items: list[Item]) -> None:
@@ -235,11 +376,39 @@ def set_statistics(network: MotionNetwork, items: list[Item]) -> None:
     network.std.copy_(torch.maximum(std.sqrt(), floor))
 
 
+def go_on_from(network: MotionNetwork, path: Path) -> None:
+    """Take over what fits from a weights file, its statistics too: all but what hears the voices,
+    whose features may be others.
+    """
+    tensors, _ = read_safetensors(path)
+    state = network.state_dict()
+    heard = [f"condition.project.{i}.weight" for i in (0, 1, 3)]
+    for name, value in tensors.items():
+        if name not in heard and state[name].shape == value.shape:
+            state[name].copy_(torch.from_numpy(value.astype(np.float32)))
+
+
+def kept_items(options: argparse.Namespace, encoder: SpeechEncoder) -> list[Item]:
+    """All items with their speech features, from OUT when an earlier start left them there."""
+    items: list[Item] = []
+    parts = [("items.pt", options.data, load_items), ("voices.pt", options.speech, load_voices)]
+    for name, folder, load in parts:
+        kept = options.out / name
+        if folder is None:
+            continue
+        if not kept.is_file():
+            torch.save(load(folder, encoder), kept)
+        items += torch.load(kept, weights_only=False)  # written by this very script
+    return items
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--speech", type=Path, help="voices with phoneme times")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="weights file of a generator to go on from")
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--batch", type=int, default=16)
@@ -251,7 +420,7 @@ def main() -> None:
     torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     if options.tiny:
-        sizes = SpeechConfig(mels=20, width=32, hidden=48, dilations=(1, 2), features=16)
+        sizes = SpeechConfig(mels=20, width=32, heads=2, hidden=48, past=10, features=16)
         encoder = SpeechEncoder(sizes).eval()
         state = {k: v.numpy() for k, v in encoder.state_dict().items()}
         header = {"speech": asdict(sizes)}
@@ -265,23 +434,25 @@ def main() -> None:
             parser.error("--data is needed (or --tiny)")
         encoder = SpeechEncoder.load()
         config = ModelConfig(speech_features=encoder.config.features)
-        items = load_items(options.data, encoder)
+        items = kept_items(options, encoder)
         aperture = lip_aperture(FaceBasis.load())
     network = MotionNetwork(config)
     set_statistics(network, items)
-    aperture = aperture / (network.std * aperture).norm()
+    if options.start:
+        go_on_from(network, options.start)
     print(f"{len(items)} conversations, {sum(len(i.values) for i in items) / 1500:.1f} minutes")
     objective = Objective(network, aperture)
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        return objective(draw(items, network, step, options.batch, options.seed))
+        batch = draw(items, network, step, options.batch, options.seed)
+        return objective(batch.to(network.mean.device))
 
     def export(state: dict[str, Tensor], steps: int, minutes: float) -> None:
         tensors = {k: v.half().numpy() for k, v in state.items()}
         header = {
             "model": asdict(config),
             "trained": {"steps": steps, "minutes": minutes},
-            "controls_trained": False,  # no conversation here was made under a control
+            "controls_trained": True,
         }
         save_safetensors(options.out / "motion_generator.safetensors", tensors, header)
 

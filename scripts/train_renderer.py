@@ -10,28 +10,29 @@ sampler of one or two steps spends its time. Plain flow matching gives a grey, a
 two steps; `--polish` goes on from such weights through the unrolled two-step sampler, with LPIPS,
 L1 and a small latent discriminator, so that the two steps end at one sharp mouth; with
 `--regression` through one pass without noise, to compare. Resumes from
-DIR; prints the PSNR of the painted mouth on held-out identities at 1, 2 and 4 steps beside the
-warp's, and leaves a sheet in DIR.
+DIR, the discriminator too; prints the PSNR of the painted mouth on held-out identities at 1, 2 and
+4 steps beside the warp's, and leaves a sheet in DIR/samples (rows: the warp, the truth, 1, 2 and 4
+steps) at every save.
 """
 
 import argparse
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from motion2video.autoencoder import Autoencoder, AutoencoderConfig
+from motion2video.autoencoder import Autoencoder
 from motion2video.denoiser import FACTOR, Denoiser, DenoiserConfig
 from motion2video.flow import euler, interpolate, time_grid
 from scripts.perceptual import Lpips
 from scripts.renderer_pairs import Pairs, load_pairs, made_up
-from scripts.training import LoopConfig, run
-from weights.tensors import load_safetensors, read_safetensors, save_safetensors
+from scripts.training import Held, LoopConfig, Stateful, run, training_device
+from weights.tensors import save_safetensors
 
 WINDOW = 16
 BATCH = 24
@@ -54,6 +55,10 @@ class Batch:
     portrait: Tensor
     sharpness: Tensor
     mouth: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 def window_at(centre: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
@@ -115,13 +120,13 @@ def importance(condition: Tensor) -> Tensor:
 def loss_of(
     model: Denoiser, pairs: Pairs, step: int, size: int = BATCH
 ) -> tuple[Tensor, dict[str, float]]:
-    """Weighted flow-matching loss of the batch of step `step`."""
-    rng = np.random.default_rng((1, step))
-    given = batch(pairs, rng.integers(0, len(pairs), size), rng, False)
+    """Weighted flow-matching loss of the batch of step `step`, on the model's device."""
+    rng, device = np.random.default_rng((1, step)), next(model.parameters()).device
+    given = batch(pairs, rng.integers(0, len(pairs), size), rng, False).to(device)
     x_1 = given.target
     t = torch.rand(size) ** 1.2
     t[torch.rand(size) < FROM_NOISE] = 0
-    x_0 = torch.randn_like(x_1)
+    t, x_0 = t.to(device), torch.randn(x_1.shape).to(device)
     features = model.embed_condition(given.condition, given.reference)
     portrait = model.embed_portrait(given.portrait)
     velocity = model(interpolate(x_0, x_1, t), t, features, portrait, given.sharpness)
@@ -147,30 +152,45 @@ class Discriminator(nn.Module):
 
 
 class Polish:
-    """The loss of the second stage; trains its discriminator on the side.
+    """The loss of the second stage, on `device`; trains its discriminator on the side, which
+    belongs to the run's checkpoint (`state_dict`).
 
     `regression` trains the one-pass network to compare with instead: the same picture losses, no
     noise, no flow and no discriminator, whose sharp guesses need noise to choose between them.
     """
 
     def __init__(
-        self, model: Denoiser, autoencoder: Autoencoder, pairs: Pairs, regression: bool = False
+        self,
+        model: Denoiser,
+        autoencoder: Autoencoder,
+        pairs: Pairs,
+        regression: bool,
+        device: torch.device,
     ) -> None:
-        self.model, self.pairs, self.regression = model, pairs, regression
-        self.autoencoder = autoencoder.requires_grad_(False)
-        self.lpips = Lpips()
+        self.model, self.pairs, self.regression, self.device = model, pairs, regression, device
+        self.autoencoder = copy.deepcopy(autoencoder).to(device).requires_grad_(False)
+        self.lpips = Lpips(device)
         config = model.config
-        self.judge = Discriminator(config.latent_channels + config.widths[0])
+        self.judge = Discriminator(config.latent_channels + config.widths[0]).to(device)
         self.optimizer = torch.optim.AdamW(self.judge.parameters(), 2e-4, (0.5, 0.99))
+
+    def state_dict(self) -> dict[str, dict]:
+        """The discriminator's part of a checkpoint."""
+        return {"judge": self.judge.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, dict]) -> None:
+        """The inverse of `state_dict`."""
+        self.judge.load_state_dict(state_dict["judge"])
+        self.optimizer.load_state_dict(state_dict["optimizer"])
 
     def __call__(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Flow matching on the batch, and the picture that one or two steps from noise end at."""
         rng = np.random.default_rng((2, step))
         picks = rng.integers(0, len(self.pairs), POLISH_BATCH)
-        given = batch(self.pairs, picks, rng, False)
+        given = batch(self.pairs, picks, rng, False).to(self.device)
         steps = 1 if self.regression or rng.random() < 0.25 else 2
-        x_0 = torch.randn_like(given.target) * (0.0 if self.regression else TEMPERATURE)
-        latent, features = sample(self.model, given, x_0, steps)
+        x_0 = torch.randn(given.target.shape) * (0.0 if self.regression else TEMPERATURE)
+        latent, features = sample(self.model, given, x_0.to(self.device), steps)
         image, truth = self.autoencoder.decode(latent), self.autoencoder.decode(given.target)
         near = F.interpolate(importance(given.condition), scale_factor=FACTOR)
         pixels, seen = ((image - truth).abs() * near).mean(), self.lpips(image, truth)
@@ -210,12 +230,11 @@ def measure(
     model: Denoiser,
     autoencoder: Autoencoder,
     pairs: Pairs,
-    sheet: Path | None = None,
     lpips: Lpips | None = None,
     temperature: float = TEMPERATURE,
-) -> dict[str, float]:
-    """PSNR in dB of the open mouth and its rim, and LPIPS of the mouth enlarged (less is nearer):
-    the warp alone, and 1, 2 and 4 steps.
+) -> Held:
+    """PSNR in dB of the open mouth and its rim, and LPIPS of the window (less is nearer): the warp
+    alone, and 1, 2 and 4 steps; every eighth window to see.
     """
     picks = np.linspace(0, len(pairs) - 1, min(96, len(pairs))).astype(int)
     given = batch(pairs, picks, np.random.default_rng(0), True)
@@ -231,10 +250,8 @@ def measure(
             if lpips is not None:
                 out[f"{steps} steps LPIPS"] = float(lpips(columns[-1], truth))
     out["warp"] = _psnr(columns[0], truth, near)
-    if sheet is not None:
-        rows = torch.cat([torch.cat(list(c[::8]), 2) for c in columns], 1)
-        cv2.imwrite(str(sheet), (rows.permute(1, 2, 0).numpy()[..., ::-1] * 255).astype(np.uint8))
-    return out
+    rows = torch.cat([torch.cat(list(c[::8]), 2) for c in columns], 1)
+    return Held(out, (rows.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8))
 
 
 def _psnr(a: Tensor, b: Tensor, where: Tensor) -> float:
@@ -247,50 +264,57 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, help="6000; 80 with --tiny")
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--polish", type=Path, help="folder of the weights to go on from")
     parser.add_argument("--pairs", type=Path, help="where the pairs are kept (default: --out)")
     parser.add_argument("--regression", action="store_true", help="--polish without noise")
+    parser.add_argument("--save-minutes", type=float, default=LoopConfig.save_minutes)
     parser.add_argument("--tiny", action="store_true")
     arguments = parser.parse_args()
     if not arguments.tiny and arguments.data is None:
         parser.error("give --data DATA, or --tiny for made-up pairs")
     out, tiny = arguments.out, arguments.tiny
-    tensors, values = load_safetensors("autoencoder")
-    autoencoder = Autoencoder(AutoencoderConfig(**values)).eval()
-    autoencoder.load_state_dict({k: torch.from_numpy(v).float() for k, v in tensors.items()})
+    torch.manual_seed(0)
+    autoencoder = Autoencoder.load()
     if tiny:
         pairs, held = made_up(out, autoencoder), made_up(out, autoencoder, 6, seed=1)
     else:
         kept = arguments.pairs or out
         pairs = load_pairs(arguments.data, kept / "pairs_train", autoencoder, held_out=False)
         held = load_pairs(arguments.data, kept / "pairs_held_out", autoencoder, held_out=True)
-    widths = DenoiserConfig(widths=(16, 24, 32), blocks=1) if tiny else DenoiserConfig()
-    model = Denoiser(widths).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    steps = 80 if tiny else arguments.steps
-    rate = 1.5e-4 if arguments.polish else 1.2e-3
-    config = LoopConfig(steps, rate, arguments.minutes, warmup=min(150, steps // 4))
-    objective = partial(loss_of, model, pairs)
+    steps = arguments.steps or (80 if tiny else 6000)
+    config = LoopConfig(
+        steps,
+        1.5e-4 if arguments.polish else 1.2e-3,
+        arguments.minutes,
+        warmup=min(150, steps // 4),
+        save_minutes=arguments.save_minutes,
+    )
+    sizes = DenoiserConfig(widths=(16, 24, 32), blocks=1) if tiny else DenoiserConfig()
+    lpips, also = None, dict[str, Stateful]()
     if arguments.polish:
-        tensors, _ = read_safetensors(arguments.polish / "denoiser.safetensors")
-        model.load_state_dict({k: torch.from_numpy(v).float() for k, v in tensors.items()})
-        objective = Polish(model, autoencoder, pairs, arguments.regression)
-    lpips = Lpips() if arguments.polish else None
+        model = Denoiser.load(arguments.polish / "denoiser.safetensors").train()
+        where = training_device()
+        objective = Polish(model, autoencoder, pairs, arguments.regression, where)
+        lpips, also["polish"] = Lpips(), objective
+    else:
+        model = Denoiser(sizes)
+        objective = partial(loss_of, model, pairs)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     temperature = 0.0 if arguments.regression else TEMPERATURE
 
-    def save(values: dict[str, Tensor], step: int, minutes: float) -> None:
-        averaged = Denoiser(widths)
+    def save(values: dict[str, Tensor], step: int, minutes: float) -> Held:
+        averaged = Denoiser(model.config)
         averaged.load_state_dict(values)
         state = {k: v.half().numpy() for k, v in values.items()}
-        save_safetensors(out / "denoiser.safetensors", state, widths.to_dict())
-        figures = measure(
-            averaged.eval(), autoencoder, held, out / "denoiser.png", lpips, temperature
-        )
-        text = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
+        save_safetensors(out / "denoiser.safetensors", state, model.config.to_dict())
+        found = measure(averaged.eval(), autoencoder, held, lpips, temperature)
+        text = ", ".join(f"{name} {value:.3f}" for name, value in found.figures.items())
         print(f"step {step}, {minutes:.1f} min, mouth: {text}", flush=True)
+        return found
 
-    run(model, objective, save, config, out)
+    run(model, objective, save, config, out, also=also)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Train the speech encoder: to follow a large speech encoder, the lips, and the kinds of sounds.
 
-    scripts/train_speech.py --data CLIPS --speech VOICES --out DIR [--minutes 15] [--tiny]
+    scripts/train_speech.py --data CLIPS --speech VOICES --out DIR [--minutes 30] [--whisper]
 
 CLIPS has an `index.csv` (clip, split, motion, audio, ...), Motion files and 16 kHz wav files;
 VOICES has wav files without faces, `phones.json` ({name: [[IPA, start s, end s], ...]}) and, for
-any sound of both folders, `teacher/<name>.npy` [T, 384] at 25 fps. Whatever is missing is left
-out. Only clips of the split `train` are used.
+any sound of both folders, `teacher/<name>.npy` [T, 384] at 25 fps (scripts/prepare_speech.py).
+Whatever is missing is left out. Only clips of the split `train` are used. With `--whisper` the
+encoder starts from Whisper's first layers (scripts/whisper.py).
 """
 
 import argparse
@@ -39,10 +40,12 @@ from audio2motion.speech import (
 from motion2video.geometry import FaceBasis
 from motion2video.motion import DETAIL, EXPRESSION_NAMES, Motion
 from scripts.training import LoopConfig, lip_aperture, run
+from scripts.whisper import Whisper, model_file, start_from_whisper
 from weights.tensors import read_safetensors, save_safetensors
 
 FRAMES = 100
 TEACHER_PARTS = 64
+TEACHER_WIDTH, TEACHER_REACH = 384, 3
 MOUTH = [i for i, n in enumerate(EXPRESSION_NAMES) if n.startswith(("jaw", "mouth"))]
 LIPS = [*MOUTH, *range(DETAIL.start, DETAIL.stop)]
 LIP_DIM = len(LIPS) + 1  # and the aperture
@@ -70,6 +73,17 @@ class Clip:
     lips: Tensor | None
     lips_known: Tensor | None
     kinds: Tensor | None
+
+    @property
+    def surroundings(self) -> Tensor:
+        """[T, (2 TEACHER_REACH + 1) * 384] the teacher's features of every frame and those near."""
+        assert self.teacher is not None
+        ends = (
+            self.teacher[:1].expand(TEACHER_REACH, -1),
+            self.teacher[-1:].expand(TEACHER_REACH, -1),
+        )
+        padded = torch.cat([ends[0], self.teacher, ends[1]])
+        return padded.unfold(0, 2 * TEACHER_REACH + 1, 1).transpose(1, 2).flatten(1).float()
 
     @property
     def fully_known(self) -> bool:
@@ -108,7 +122,7 @@ def make_clip(
         kinds = torch.zeros(frames, dtype=torch.long)
         for symbol, start, end in phones:
             kinds[round(start * 25) : max(round(end * 25), round(start * 25) + 1)] = kind_of(symbol)
-    soft = None if teacher is None else torch.from_numpy(teacher[:frames].astype(np.float32))
+    soft = None if teacher is None else torch.from_numpy(teacher[:frames])
     return Clip(mel.half(), soft, lips, known, kinds)
 
 
@@ -198,32 +212,41 @@ class Batches:
         faces = [c.lips for c in clips if c.lips is not None and c.fully_known]
         joined = torch.cat(faces)
         self.lip_mean, self.lip_std = joined.mean(0), joined.std(0).clamp(min=0.02)
-        self.project = self._teacher_view() if any(c.teacher is not None for c in clips) else None
+        self.views = self._teacher_views()
         talking = [c.lips is not None for c in clips]
         weight = np.array(
             [c.frames**0.5 * (2.0 if t else 1.0) for c, t in zip(clips, talking, strict=True)]
         )
         self.weight = weight / weight.sum()
 
-    def _teacher_view(self) -> tuple[Tensor, Tensor]:
-        """Mean and matrix of what is asked of the teacher's features: what they say about the
-        lips (a ridge regression, so known for voices without a face as well), and their largest
-        components.
+    def _teacher_views(self) -> list[Tensor | None]:
+        """For every clip what is asked of the teacher's features: what they and those around
+        them say about the lips (a ridge regression, so known for voices without a face as well),
+        and their largest components.
         """
-        pairs = [
-            (c.teacher, c.lips)
-            for c in self.clips
-            if c.teacher is not None and c.lips is not None and c.fully_known
-        ]
-        x, y = torch.cat([t for t, _ in pairs]), torch.cat([lips for _, lips in pairs])
+        taught = [c for c in self.clips if c.teacher is not None]
+        faces = [c for c in taught if c.lips is not None and c.fully_known]
+        if not faces:
+            return [None] * len(self.clips)
+        x = torch.cat([c.surroundings for c in faces])
+        y = torch.cat([c.lips for c in faces if c.lips is not None])
         mean = x.mean(0)
         x, y = x - mean, (y - self.lip_mean) / self.lip_std
         gram = x.T @ x
         gram += 0.02 * gram.diagonal().mean() * torch.eye(len(gram))
         lips = torch.linalg.solve(gram, x.T @ y)
-        values, vectors = torch.linalg.eigh(x.T @ x / len(x))
+        own = x[:, TEACHER_REACH * TEACHER_WIDTH :][:, :TEACHER_WIDTH]
+        values, vectors = torch.linalg.eigh(own.T @ own / len(own))
         parts = vectors[:, -TEACHER_PARTS:] / values[-TEACHER_PARTS:].clamp(min=1e-6).sqrt()
-        return mean, torch.cat([2 * lips, 0.4 * parts], 1)
+        views: list[Tensor | None] = []
+        for clip in self.clips:
+            if clip.teacher is None:
+                views.append(None)
+                continue
+            near = clip.surroundings - mean
+            own = near[:, TEACHER_REACH * TEACHER_WIDTH :][:, :TEACHER_WIDTH]
+            views.append(torch.cat([2 * near @ lips, 0.4 * own @ parts], 1).half())
+        return views
 
     def row(self, rng: np.random.Generator) -> Row:
         """One sequence."""
@@ -239,10 +262,11 @@ class Batches:
         )
         at = int(rng.integers(0, 10))
         while at < FRAMES - 10:
-            clip = self.clips[rng.choice(len(self.clips), p=self.weight)]
+            index = int(rng.choice(len(self.clips), p=self.weight))
+            clip = self.clips[index]
             count = min(FRAMES - at, clip.frames)
             start = int(rng.integers(0, clip.frames - count + 1))
-            self._place(row, at, clip, start, count, rng)
+            self._place(row, at, index, start, count, rng)
             at += count + int(rng.integers(3, 12))
         level = torch.tensor(LEVEL_FLOOR_DB)
         stacked = row.mel.reshape(FRAMES, MELS_PER_FRAME, self.mels)
@@ -251,7 +275,8 @@ class Batches:
         row.mel = ((stacked - levels[:, None, None]) / DYNAMIC_RANGE_DB + 1).clamp(min=0).flatten(1)
         return row
 
-    def _place(self, row, at, clip, start, count, rng) -> None:
+    def _place(self, row, at, index, start, count, rng) -> None:
+        clip, view = self.clips[index], self.views[index]
         part = slice(start * MELS_PER_FRAME, (start + count) * MELS_PER_FRAME)
         mel = clip.mel[part].float()
         here = slice(at, at + count)
@@ -259,9 +284,8 @@ class Batches:
             augment(mel, rng) if self.augmented else mel
         )
         source = slice(start, start + count)
-        if clip.teacher is not None and self.project is not None:
-            mean, matrix = self.project
-            row.teacher[here] = (clip.teacher[source] - mean) @ matrix
+        if view is not None:
+            row.teacher[here] = view[source].float()
             row.has_teacher[here] = 1
         if clip.lips is not None:
             row.lips[here] = (clip.lips[source] - self.lip_mean) / self.lip_std
@@ -322,12 +346,13 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--start", type=Path, help="weights file of an encoder to go on from")
+    parser.add_argument("--whisper", action="store_true", help="start from Whisper's first layers")
     parser.add_argument("--stop", type=int, help="leave after this step, to be resumed")
     parser.add_argument("--tiny", action="store_true", help="made-up data, a small network")
     options = parser.parse_args()
     torch.manual_seed(0)
     if options.tiny:
-        config = SpeechConfig(mels=20, width=32, hidden=48, dilations=(1, 2), features=16)
+        config = SpeechConfig(mels=20, width=32, heads=2, hidden=48, past=10, features=16)
         clips = tiny_clips(MelFrontEnd(config.mels))
     else:
         if options.data is None or options.speech is None:
@@ -339,6 +364,13 @@ def main() -> None:
     student = Student(config)
     if options.start:
         load_strictly(student.encoder, read_safetensors(options.start)[0], "speech encoder")
+
+    if options.whisper:
+        files = (
+            sorted(options.speech.glob("en_*.wav"))[:24]
+            or sorted(options.speech.glob("*.wav"))[:24]
+        )
+        start_from_whisper(student.encoder, Whisper(model_file()), [read_wave(f) for f in files])
 
     def export(state: dict[str, Tensor], steps: int, minutes: float) -> None:
         tensors = {

@@ -28,6 +28,17 @@ class MotionError(InputError):
     """A motion file or array has the wrong shape, rate or values."""
 
 
+class EndpointError(VisavisError):
+    """A language model's endpoint cannot be reached, refuses, breaks off or answers nonsense.
+
+    `status` is the HTTP status code of a refusal, else None. No message holds a key.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class WeightsError(VisavisError):
     """Weights are missing, do not match their hash, or do not fit the network."""
 

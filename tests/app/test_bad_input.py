@@ -239,6 +239,16 @@ def test_a_wrong_rate(refused: Run, fps: str) -> None:
         ("mix", "none"),
         ("emotion", "hungry"),
         ("expressivity", "nan"),
+        ("intensity", "3"),
+        ("valence", "-2"),
+        ("arousal", "high"),
+        ("region", "nose=1"),
+        ("region", "head"),
+        ("gaze", "50,0"),
+        ("gaze", "there"),
+        ("style", "punk"),
+        ("gesture", "bow@1"),
+        ("gesture", "nod@soon"),
         ("seed", "-5"),
         ("face", "prettiest"),
         ("no_such_option", "1"),
@@ -247,6 +257,19 @@ def test_a_wrong_rate(refused: Run, fps: str) -> None:
 def test_a_wrong_value(refused: Run, option: str, value: str) -> None:
     said = refused(**{option: value})
     assert option.replace("_", "-") in said, "the sentence names the option that is wrong"
+
+
+def test_files_of_controls(refused: Run, tmp_path: Path) -> None:
+    none = tmp_path / "none.json"
+    assert "there is no timeline of gestures" in refused(gestures=none)
+    assert "there is no transcript" in refused(transcript=none)
+    assert "there is no motion file" in refused(style_clip=tmp_path / "none.npz")
+    (tmp_path / "g.json").write_text('[{"kind": "nod"}]')
+    assert "gesture 1 of" in refused(gestures=tmp_path / "g.json")
+    (tmp_path / "t.srt").write_text("no times")
+    assert "there are no times such as" in refused(transcript=tmp_path / "t.srt")
+    short = Motion.neutral(5).save(tmp_path / "short.npz")
+    assert "a style needs at least 25" in refused(style_clip=short)
 
 
 # -- the output ------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import json
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -18,6 +19,10 @@ from app.request import (
     require_choice,
 )
 from audio2motion.audio import Waveform
+from audio2motion.controls import Controls, Regions
+from audio2motion.gestures import Gesture
+from audio2motion.style import STYLES
+from audio2motion.transcript import Transcript
 from motion2video.compute import ComputeConfig
 from motion2video.motion import Motion
 from weights.errors import InputError
@@ -75,6 +80,18 @@ def test_a_wrong_rate_is_refused(fps: float) -> None:
         ({"agent_audio": None}, "nothing was given to move the face"),
         ({"agent_audio": None, "text": " \n"}, "empty text"),
         ({"voice": "de"}, "without a text"),
+        ({"intensity": 3.0}, "got intensity 3.0"),
+        ({"arousal": 2.0}, "got arousal 2.0; wanted -1 to 1"),
+        ({"regions": {"ears": 1.0}}, "there is no region 'ears'"),
+        ({"gaze": "away"}, "got gaze 'away'; wanted camera"),
+        ({"gaze": (50.0, 0.0)}, "got gaze 50,0"),
+        ({"style": "punk"}, "there is no style 'punk'; wanted one of neutral, calm"),
+        ({"style": "calm", "style_clip": "m.npz"}, "both a style and a style clip"),
+        ({"gestures": ["nod"]}, "got the gesture 'nod'; wanted KIND"),
+        ({"agent_audio": None, "text": "Hi", "transcript": "t.srt"}, "without a recording"),
+        ({"motion": "m.npz", "gestures": ["nod@1"]}, "gestures together with a motion file"),
+        ({"motion": "m.npz", "gaze": "camera", "style": "calm"}, "a gaze and a style together"),
+        ({"motion": "m.npz", "transcript": "t.srt"}, "a transcript together"),
         ({"motion": "m.npz", "emotion": "anger"}, "an emotion together with a motion file"),
         ({"motion": "m.npz", "interlocutor_video": "c.mp4"}, "an interlocutor's video together"),
         ({"motion": "m.npz", "interlocutor_audio": "b.wav"}, "neither heard nor reacted to"),
@@ -108,6 +125,22 @@ def test_the_description_is_plain() -> None:
     assert described["agent_audio"] == "sound of 2.000 s"
     assert described["motion"] == "motion of 5 frames at 25 fps"
     assert described["fps"] == 25.0 and described["emotion"] == "neutral"
+
+
+def test_controls_in_every_form() -> None:
+    nod = Gesture.at("nod", 1.0)
+    one = request(gaze="10,-5", style="calm", gestures=["nod@1"], regions={"head": 0.5}).controls
+    two = request(gaze=(10.0, -5.0), style=STYLES["calm"], gestures=(nod,)).controls
+    assert one.gaze == two.gaze == (10, -5) and one.style == two.style == STYLES["calm"]
+    assert one.gestures == two.gestures == (nod,) and one.regions == Regions(head=0.5)
+    assert request(gaze="camera").controls.gaze == (0, 0)
+    assert request().controls == Controls()
+    described = request(
+        gestures=("wink@2", nod), regions={"head": 0.5}, transcript=Transcript("Hi.")
+    ).describe()
+    assert json.loads(json.dumps(described)) | {"gestures": None} == described | {"gestures": None}
+    assert described["gestures"][0] == "wink@2" and described["gestures"][1]["kind"] == "nod"
+    assert described["transcript"] == "transcript of 3 characters"
 
 
 def test_inputs_are_the_files() -> None:

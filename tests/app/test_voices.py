@@ -10,6 +10,7 @@ from app.pipeline import Avatar, stream_motion
 from app.request import MotionRequest
 from app.voices import Voices, hear
 from audio2motion.audio import Dyad, Waveform
+from audio2motion.controls import Controls
 from audio2motion.recording import Recording
 from motion2video.motion import Motion
 from motion2video.portrait import Portrait
@@ -156,7 +157,7 @@ class Counted(Waveform):
 def test_the_first_frame_comes_before_the_last_sound(avatar: Avatar, speech: Waveform) -> None:
     voices = Voices(Counted(np.resize(speech.samples, 20 * 16_000)), None)
     portrait = Portrait.load(DEFAULT_PORTRAIT, tracker=avatar.tracker, size=128)
-    motions = stream_motion(MotionRequest(), voices, avatar.generator)
+    motions = stream_motion(MotionRequest(), voices, avatar.generator, Controls())
     frames = avatar.renderer.stream(portrait, motions)
     assert next(frames).shape == (*portrait.image.shape[:2], 3)
     assert 0 < Counted.reached < 2 * 16_000, "two seconds of sound at most for the first frame"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from audio2motion.audio import SAMPLES_PER_FRAME, Dyad, Waveform
-from audio2motion.condition import Controls
+from audio2motion.controls import Controls
 from audio2motion.events import BLINK_CHANNELS
 from audio2motion.gate import SPEECH_CHANNELS, mouth_gate
 from audio2motion.generator import GeneratorConfig, GeneratorState, MotionGenerator
@@ -23,7 +23,7 @@ from weights.errors import InputError, MotionError, StateError
 def generator() -> MotionGenerator:
     torch.manual_seed(0)
     encoder = SpeechEncoder(
-        SpeechConfig(mels=20, width=16, hidden=24, dilations=(1, 2), features=8)
+        SpeechConfig(mels=20, width=16, heads=2, hidden=24, past=10, features=8)
     )
     network = MotionNetwork(
         ModelConfig(width=32, layers=2, heads=2, hidden=48, history=20, speech_features=8)

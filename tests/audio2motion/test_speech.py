@@ -17,7 +17,7 @@ from audio2motion.speech import (
 from audio2motion.synthesis import synthesize
 from weights.errors import WeightsError
 
-SMALL = SpeechConfig(mels=20, width=16, hidden=24, dilations=(1, 2), features=8)
+SMALL = SpeechConfig(mels=20, width=16, heads=2, hidden=24, past=10, features=8)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_stored_weights_must_fit(encoder: SpeechEncoder) -> None:
     with pytest.raises(WeightsError, match="do not fit"):
         load_strictly(SpeechEncoder(SMALL), tensors, "speech encoder")
     with pytest.raises(WeightsError, match="header"):
-        SpeechConfig.from_header({"dilations": [1], "colour": 3})
+        SpeechConfig.from_header({"ahead": [5, 4], "colour": 3})
 
 
 @pytest.mark.weights("speech_encoder")

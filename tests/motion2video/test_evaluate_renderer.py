@@ -12,7 +12,16 @@ from motion2video.face import FaceTracker
 from motion2video.motion import Motion, channel_index
 from motion2video.portrait import Portrait
 from motion2video.renderer import RenderConfig, Renderer
-from scripts.evaluate_renderer import Case, Judge, control, draw_worst, evaluate, mouth_box, summary
+from scripts.evaluate_renderer import (
+    Case,
+    Judge,
+    control,
+    draw_worst,
+    evaluate,
+    laws,
+    mouth_box,
+    summary,
+)
 from scripts.identity import Identity
 from weights.errors import DependencyError, WeightsError
 
@@ -65,3 +74,40 @@ def test_the_mouth_box_stays_inside_the_square() -> None:
 def test_identity_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises((DependencyError, WeightsError), match=r"ai-edge-litert|there is no file"):
         Identity(tmp_path / "none.tflite")
+
+
+def album(folder: Path, tracker: FaceTracker) -> Path:
+    """The dataset layout with two embedded portraits and one clip's motion."""
+    names, marks = ["default.jpg", "man_1.jpg"], []
+    for name in names:
+        picture = cv2.imread(str(DEFAULT_PORTRAIT.with_name(name)))
+        assert picture is not None
+        cv2.imwrite(str(folder / name), picture)
+        marks.append(tracker.detect(np.ascontiguousarray(picture[..., ::-1]))[0].landmarks)
+    np.savez(folder / "stills.npz", names=np.array(names), landmarks=np.stack(marks))
+    rows = [f"{name},{name},test,{name}" for name in names]
+    (folder / "stills.csv").write_text("\n".join(["name,identity,split,image", *rows]) + "\n")
+    motion = Motion.neutral(17)
+    motion.values[:, channel_index("jawOpen")] = np.linspace(0, 0.5, 17)
+    motion.values[:, 53] = np.linspace(-0.1, 0.2, 17)
+    (folder / "motion").mkdir()
+    motion.save(folder / "motion" / "clip.npz")
+    head = "clip,group,identity,split,frames,motion,audio,video,native_fps,partner"
+    line = "clip,made up,driver,test,17,motion/clip.npz,,video/clip.mp4,25,"
+    (folder / "index.csv").write_text(f"{head}\n{line}\n")
+    return folder
+
+
+@pytest.mark.slow
+def test_the_laws_of_any_photo_hold(tmp_path: Path, judge: Judge) -> None:
+    """Closed mouths and eyes are closed, a held pose is still, and cuts of the motion leave no
+    trace; a tracker sees in the frames what the motion asked for.
+    """
+    found = laws(album(tmp_path, judge.tracker), "test", judge, photos=4)
+    assert found["shut"]["frames"] == found["seams"]["frames"] == 2
+    assert found["shut"]["lips"] < 2.0
+    assert found["shut"]["shut lids"] < 0.6 * found["shut"]["open lids"]
+    assert found["held"]["still"] == 0 and found["held"]["noisy"] < 1
+    assert found["seams"]["difference"] == 0
+    driven = found["other people's motion"]
+    assert driven["found"] == 1 and driven["mouth"] < 3 and driven["eyes"] < 3

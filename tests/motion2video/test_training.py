@@ -1,24 +1,41 @@
 """The renderer's training scripts on made-up data: they learn, resume, and leave usable weights."""
 
 import json
+import os
 import subprocess
 import sys
+import time
+from importlib.util import find_spec
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
-from motion2video.autoencoder import Autoencoder, AutoencoderConfig
+from motion2video.autoencoder import Autoencoder
 from motion2video.denoiser import Denoiser, DenoiserConfig, time_embedding
+from scripts.training import Held, LoopConfig, run
 from weights.tensors import read_safetensors
 
 ROOT = Path(__file__).parents[2]
+ON_CPU = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+
+
+def command(script: str, out: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", f"scripts.{script}", "--tiny", "--out", str(out), *options]
 
 
 def train(script: str, out: Path, *options: str) -> str:
-    command = [sys.executable, "-m", f"scripts.{script}", "--tiny", "--out", str(out), *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(
+        command(script, out, *options),
+        cwd=ROOT,
+        env=ON_CPU,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 
@@ -33,13 +50,14 @@ def test_tiny_autoencoder_learns_and_loads(tmp_path: Path) -> None:
     log = losses(tmp_path)
     assert log[-1] < 0.6 * log[0]
     assert "PSNR on held-out people" in text
-    tensors, config = read_safetensors(tmp_path / "autoencoder.safetensors")
-    model = Autoencoder(AutoencoderConfig(**config)).eval()
-    model.load_state_dict({k: torch.from_numpy(v).float() for k, v in tensors.items()})
+    sheet = cv2.imread(str(tmp_path / "samples" / "000060.png"))
+    assert sheet is not None and sheet.shape == (512, 6 * 256, 3), "true and seen, six pictures"
+    model = Autoencoder.load(tmp_path / "autoencoder.safetensors")
     with torch.inference_mode():
         latent = model.encode(torch.rand(1, 3, 64, 96))
-        assert latent.shape == (1, 16, 8, 12)
-        assert model.decode(latent).shape == (1, 3, 64, 96)
+        picture = model.decode(latent)
+    assert latent.shape == (1, 16, 8, 12) and picture.shape == (1, 3, 64, 96)
+    assert float(picture.min()) > -0.5 and float(picture.max()) < 1.5
 
 
 @pytest.mark.slow
@@ -47,11 +65,137 @@ def test_tiny_denoiser_learns_and_loads(tmp_path: Path) -> None:
     train("train_renderer", tmp_path)
     log = losses(tmp_path)
     assert log[-1] < 0.9 * log[0]
-    tensors, config = read_safetensors(tmp_path / "denoiser.safetensors")
-    model = Denoiser(DenoiserConfig.from_dict(config)).eval()
-    model.load_state_dict({k: torch.from_numpy(v).float() for k, v in tensors.items()})
+    model = Denoiser.load(tmp_path / "denoiser.safetensors")
+    assert model.config.widths == (16, 24, 32)
+    sheet = cv2.imread(str(tmp_path / "samples" / "000080.png"))
+    assert sheet is not None and sheet.shape == (5 * 128, 128, 3), "warp, truth, 1, 2, 4 steps"
+    assert sheet.std() > 10
     again = train("train_renderer", tmp_path)
     assert "step 80" in again and losses(tmp_path) == log, "a finished run has nothing to do"
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    """Killed for good (SIGKILL), at whatever it was doing, twice."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    train("train_renderer", whole, "--steps", "20")
+    seen = -1
+    for _ in range(2):
+        words = command("train_renderer", killed, "--steps", "20", "--save-minutes", "0")
+        with subprocess.Popen(words, cwd=ROOT, env=ON_CPU, stdout=subprocess.DEVNULL) as process:
+            seen = _wait_for_more(killed / "checkpoint.pt", seen, process)
+            process.kill()
+        assert 0 < seen < 20, "killed midway"
+    train("train_renderer", killed, "--steps", "20")
+    wanted, _ = read_safetensors(whole / "denoiser.safetensors")
+    found, _ = read_safetensors(killed / "denoiser.safetensors")
+    assert all(np.array_equal(wanted[name], found[name]) for name in wanted)
+    assert losses(killed) == losses(whole)
+
+
+def _wait_for_more(checkpoint: Path, steps: int, process: subprocess.Popen) -> int:
+    """Until a checkpoint of a few steps more is there; how many it has."""
+    for _ in range(2000):
+        assert process.poll() is None, "it ended before it could be killed"
+        if checkpoint.is_file():
+            found = torch.load(checkpoint, weights_only=True)["step"]
+            if found >= steps + 4:
+                return found
+        time.sleep(0.05)
+    raise AssertionError("no checkpoint came")
+
+
+class Rival:
+    """Something that a loss trains on the side."""
+
+    def __init__(self) -> None:
+        self.net = nn.Linear(2, 1)
+        nn.init.ones_(self.net.weight)
+        nn.init.zeros_(self.net.bias)
+        self.optimizer = torch.optim.SGD(self.net.parameters(), 0.1, momentum=0.9)
+
+    def state_dict(self) -> dict[str, dict]:
+        return {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, dict]) -> None:
+        self.net.load_state_dict(state_dict["net"])
+        self.optimizer.load_state_dict(state_dict["optimizer"])
+
+
+def toy(out: Path, stop: int | None = None) -> dict[str, Tensor]:
+    """A line that runs after its rival for eight steps; its weights at the end."""
+    module, rival = nn.Linear(2, 1), Rival()
+    nn.init.zeros_(module.weight)
+    nn.init.zeros_(module.bias)
+    kept: dict[str, Tensor] = {}
+
+    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
+        x = torch.randn(4, 2)
+        away = rival.net(x).square().mean()
+        rival.optimizer.zero_grad()
+        away.backward()
+        rival.optimizer.step()
+        return (module(x) - rival.net(x).detach()).square().mean(), {"away": away.item()}
+
+    def export(values: dict[str, Tensor], step: int, minutes: float) -> Held:
+        kept.update(values)
+        return Held({"weight": float(values["weight"].sum())}, np.full((4, 6, 3), step, np.uint8))
+
+    config = LoopConfig(8, 0.1, warmup=1, log_every=2, stop=stop)
+    run(module, loss, export, config, out, also={"rival": rival})
+    return kept
+
+
+@pytest.fixture
+def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+
+
+@pytest.mark.usefixtures("on_cpu")
+def test_what_trains_on_the_side_resumes_too(tmp_path: Path) -> None:
+    whole = toy(tmp_path / "whole")
+    toy(tmp_path / "parts", stop=3)
+    parts = toy(tmp_path / "parts")
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("on_cpu")
+def test_tensorboard_has_losses_figures_and_samples(tmp_path: Path, capsys) -> None:
+    if find_spec("tensorboard") is None:
+        toy(tmp_path)
+        assert "pip install tensorboard" in capsys.readouterr().out
+        return
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    toy(tmp_path)
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    tags = events.Tags()
+    assert {"train/loss", "train/away", "train/rate", "held out/weight"} <= set(tags["scalars"])
+    assert [e.step for e in events.Scalars("train/loss")] == [0, 2, 4, 6, 7]
+    assert tags["images"] == ["samples"]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "no"])
+def test_the_loss_runs_in_the_precision_that_accelerate_is_told(
+    tmp_path: Path, precision: str
+) -> None:
+    """In a process of its own: accelerate's choice holds for the whole process."""
+    program = (
+        "import torch; from pathlib import Path; from scripts.training import *\n"
+        "net = torch.nn.Linear(2, 2)\n"
+        "def loss(step):\n"
+        "    y = net(torch.ones(1, 2)); print('dtype', y.dtype); return y.square().mean(), {}\n"
+        "def export(values, *_): print('kept', {v.dtype for v in values.values()})\n"
+        f"run(net, loss, export, LoopConfig(1, 0.1), Path({str(tmp_path)!r}))"
+    )
+    environment = {**ON_CPU, "ACCELERATE_MIXED_PRECISION": precision}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    wanted = "torch.bfloat16" if precision == "bf16" else "torch.float32"
+    assert f"dtype {wanted}" in done.stdout and "kept {torch.float32}" in done.stdout
 
 
 def test_a_window_sees_what_the_whole_crop_sees() -> None:
@@ -89,11 +233,7 @@ def test_unknown_config_keys_are_an_error() -> None:
 
 def test_autoencoder_keeps_a_face_crop() -> None:
     """The embedded weights: a smooth picture comes back within a few grey levels."""
-    from weights.tensors import load_safetensors
-
-    tensors, config = load_safetensors("autoencoder")
-    model = Autoencoder(AutoencoderConfig(**config)).eval()
-    model.load_state_dict({k: torch.from_numpy(v).float() for k, v in tensors.items()})
+    model = Autoencoder.load()
     y, x = torch.meshgrid(torch.linspace(0, 1, 64), torch.linspace(0, 1, 64), indexing="ij")
     image = torch.stack([0.3 + 0.4 * x, 0.2 + 0.5 * y, 0.5 - 0.3 * x * y])[None]
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""The command line: `visavis demo | render | track | motion | export | import | doctor | weights`.
+"""The command line: `visavis demo | render | batch | track | motion | export | import | doctor | weights`.
 
 Heavy parts are imported inside the commands, so that `visavis --help` answers at once.
 """
@@ -14,6 +14,7 @@ import typer
 
 from app import options as o
 from app.control_options import with_controls
+from app.batch.command import batch, with_defaults_of
 from app.output import check_output
 from app.reply_options import with_reply
 from app.request import ComputeFields, ControlFields, MotionRequest, RenderRequest, ReplyFields
@@ -306,6 +307,8 @@ def doctor(
     if not report.healthy:
         raise typer.Exit(1)
 
+
+commands.command("batch")(with_defaults_of(render)(batch))
 
 weights_commands = typer.Typer(help="List, verify and fetch weights.", no_args_is_help=True)
 commands.add_typer(weights_commands, name="weights")

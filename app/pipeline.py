@@ -1,5 +1,6 @@
 """Avatar: a photo and two voices to a video; the one place where both packages meet."""
 
+import itertools
 import os
 import time
 from collections.abc import Iterator
@@ -57,6 +58,17 @@ class _Shot:
 
 
 @dataclass(frozen=True, eq=False)
+class Score:
+    """All that a video is drawn and played from: the whole `motion`, at the video's rate, and the
+    `sound` (None: it has none); `notices` are sentences for the user.
+    """
+
+    motion: Motion
+    sound: Sound | None
+    notices: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Avatar:
     """The loaded parts: load once, render many."""
 
@@ -110,8 +122,11 @@ class Avatar:
         out: Source,
         progress: Progress | None = None,
         notify: Notify | None = None,
+        skip: int = 0,
     ) -> RenderResult:
-        """As `animate`, for a request that is there already."""
+        """As `animate`, for a request that is there already; `skip` frames are drawn first and
+        not written.
+        """
         from motion2video.video import VideoWriter
 
         started = time.perf_counter()
@@ -130,7 +145,7 @@ class Avatar:
             audio=sound,
             sample_rate=SAMPLE_RATE if sound is None else sound.sample_rate,
         ) as writer:
-            for frame in self._draw(shot, request.seed):
+            for frame in itertools.islice(self._draw(shot, request.seed), skip, None):
                 writer.write(frame[None])
                 if progress is not None:
                     progress("rendering", writer.frames, shot.frames)
@@ -170,6 +185,12 @@ class Avatar:
         voices = hear(request, track, notify)
         controls = direct(request, voices, track, notify)
         return make_motion(request, voices, self.generator, notify, controls)
+
+    def score(self, request: RenderRequest, notify: Notify | None = None) -> Score:
+        """What `render` would draw and play; a request with this motion draws the same frames."""
+        notices: list[str] = []
+        shot = self._prepare(request, _both(notices.append, notify), None)
+        return Score(Motion.concat(list(shot.motions)), shot.sound, tuple(notices))
 
     @property
     def _settings(self) -> dict[str, Any]:

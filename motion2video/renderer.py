@@ -135,6 +135,7 @@ class Renderer:
 
     frame_size = 1
     delay_frames = 0
+    memory_frames = 0  # frames before one that it depends on
 
     def __init__(
         self,

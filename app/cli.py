@@ -1,4 +1,4 @@
-"""The command line: `visavis demo | render | batch | track | motion | export | import | doctor | weights`.
+"""The command line: `visavis demo | render | batch | track | motion | app | export | import | doctor ...`.
 
 Heavy parts are imported inside the commands, so that `visavis --help` answers at once.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app import app_command
 from app import options as o
 from app.control_options import with_controls
 from app.batch.command import batch, with_defaults_of
@@ -309,6 +310,7 @@ def doctor(
 
 
 commands.command("batch")(with_defaults_of(render)(batch))
+commands.command()(app_command.app)
 
 weights_commands = typer.Typer(help="List, verify and fetch weights.", no_args_is_help=True)
 commands.add_typer(weights_commands, name="weights")

@@ -180,11 +180,20 @@ class Avatar:
 
     def motion(self, *, notify: Notify | None = None, **fields: Unpack[MotionFields]) -> Motion:
         """The agent's motion at 25 fps; the keywords are the fields of MotionRequest."""
-        request, notify = MotionRequest(**fields), _both(notify)
-        track = self._tracked(notify, None)
+        return self.make(MotionRequest(**fields), None, notify)
+
+    def make(
+        self,
+        request: MotionRequest,
+        progress: Progress | None = None,
+        notify: Notify | None = None,
+    ) -> Motion:
+        """As `motion`, for a request that is there already. What `progress` raises ends it."""
+        notify = _both(notify)
+        track = self._tracked(notify, progress)
         voices = hear(request, track, notify)
         controls = direct(request, voices, track, notify)
-        return make_motion(request, voices, self.generator, notify, controls)
+        return make_motion(request, voices, self.generator, notify, controls, progress)
 
     def score(self, request: RenderRequest, notify: Notify | None = None) -> Score:
         """What `render` would draw and play; a request with this motion draws the same frames."""
@@ -277,11 +286,18 @@ def make_motion(
     generator: "MotionGenerator",
     notify: Notify,
     controls: "Controls",
+    progress: Progress | None = None,
 ) -> Motion:
     """The agent's whole motion at 25 fps."""
     for notice in voices.notices:
         notify(notice)
-    return Motion.concat(list(stream_motion(request, voices, generator, controls)))
+    parts, done = [], 0
+    for part in stream_motion(request, voices, generator, controls):
+        parts.append(part)
+        done += len(part)
+        if progress is not None:
+            progress("moving", done, voices.frames)
+    return Motion.concat(parts)
 
 
 def _load_motion(source: Source | Motion) -> Motion:

@@ -88,7 +88,7 @@ class GeneratorConfig:
         )
 
 
-class _Ticket:
+class Ticket:
     """Shared by the states of one stream: which of them is the latest."""
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class GeneratorState:
     of the chunk that is still to be made.
     """
 
-    ticket: _Ticket
+    ticket: Ticket
     serial: int
     seed: int
     controls: Controls
@@ -186,7 +186,7 @@ class MotionGenerator:
         """The beginning of a stream: both silent, the agent at rest."""
         empty = np.empty(0, np.float32)
         return GeneratorState(
-            ticket=_Ticket(),
+            ticket=Ticket(),
             serial=0,
             seed=seed,
             controls=controls or Controls(),

@@ -1,15 +1,15 @@
 """Avatar: a photo and two voices to a video; the one place where both packages meet."""
 
-import itertools
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from app.direction import direct
 from app.output import check_output
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from motion2video.renderer import Renderer
 
 Frames = Iterator[UInt8[np.ndarray, "H W 3"]]
+Watch = Callable[[Float[np.ndarray, "90"], UInt8[np.ndarray, "H W 3"]], None]
+"""Called with each frame as it is made, and the row of motion, at the video's rate, it shows."""
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
 _MOTION_CHUNK = 5
 
@@ -123,9 +125,12 @@ class Avatar:
         progress: Progress | None = None,
         notify: Notify | None = None,
         skip: int = 0,
+        watch: Watch | None = None,
     ) -> RenderResult:
         """As `animate`, for a request that is there already; `skip` frames are drawn first and
         not written.
+
+        What `progress` or `watch` raise ends the work, and nothing is written.
         """
         from motion2video.video import VideoWriter
 
@@ -137,7 +142,9 @@ class Avatar:
         height, width = shot.portrait.image.shape[:2]
         if out.exists():
             _both(notices.append, notify)(f"{out} was there already and is replaced")
-        sound, drawing = shot.sound, time.perf_counter()
+        sound, drawing, rows = shot.sound, time.perf_counter(), deque[np.ndarray]()
+        if watch is not None:
+            shot = replace(shot, motions=_noted(shot.motions, rows))
         with VideoWriter(
             out,
             size=(width, height),
@@ -145,8 +152,13 @@ class Avatar:
             audio=sound,
             sample_rate=SAMPLE_RATE if sound is None else sound.sample_rate,
         ) as writer:
-            for frame in itertools.islice(self._draw(shot, request.seed), skip, None):
+            for index, frame in enumerate(self._draw(shot, request.seed)):
+                row = rows.popleft() if watch is not None else None
+                if index < skip:
+                    continue
                 writer.write(frame[None])
+                if watch is not None and row is not None:
+                    watch(row, frame)
                 if progress is not None:
                     progress("rendering", writer.frames, shot.frames)
         ended, done, rate = time.perf_counter(), writer.frames, float(writer.rate)
@@ -174,7 +186,10 @@ class Avatar:
 
         Input that cannot be used raises here, not at the first frame.
         """
-        request = RenderRequest(**fields)
+        return self.draw(RenderRequest(**fields), notify)
+
+    def draw(self, request: RenderRequest, notify: Notify | None = None) -> Frames:
+        """As `frames`, for a request that is there already."""
         shot = self._prepare(request, _both(notify), None)
         return self._draw(shot, request.seed)
 
@@ -305,6 +320,13 @@ def _load_motion(source: Source | Motion) -> Motion:
     if not len(motion):
         raise MotionError("got a motion without frames; wanted at least one")
     return motion
+
+
+def _noted(motions: Iterable[Motion], rows: deque[np.ndarray]) -> Iterator[Motion]:
+    """The same motions; their rows wait in `rows` until their frames are there."""
+    for motion in motions:
+        rows.extend(motion.values)
+        yield motion
 
 
 def _cut(motion: Motion) -> Iterator[Motion]:

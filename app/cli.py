@@ -1,4 +1,4 @@
-"""The command line: `visavis demo | render | batch | track | motion | app | export | import | doctor ...`.
+"""The command line: `visavis demo | render | batch | track | motion | app | export | doctor ...`.
 
 Heavy parts are imported inside the commands, so that `visavis --help` answers at once.
 """
@@ -14,8 +14,8 @@ import typer
 
 from app import app_command
 from app import options as o
-from app.control_options import with_controls
 from app.batch.command import batch, with_defaults_of
+from app.control_options import with_controls
 from app.output import check_output
 from app.reply_options import with_reply
 from app.request import ComputeFields, ControlFields, MotionRequest, RenderRequest, ReplyFields

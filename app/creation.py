@@ -59,7 +59,7 @@ def create(
 
     out = folder / "visavis.mp4"
     try:
-        result = avatar.render(request, out, run.progress, run.notices.append, watch)
+        result = avatar.render(request, out, run.progress, run.notices.append, watch=watch)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -124,6 +124,7 @@ class Avatar:
         out: Source,
         progress: Progress | None = None,
         notify: Notify | None = None,
+        *,
         skip: int = 0,
         watch: Watch | None = None,
     ) -> RenderResult:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from app.batch.manifest import Schema
 from app.batch.work import DEFAULT_AVATAR, AvatarSettings
-from app.pipeline import Avatar
+from app.pipeline import Avatar, Watch
 from app.request import Attention, Backend, Notify, Precision, Progress, RenderRequest, Source
 from app.result import RenderResult
 from weights.errors import DependencyError, InputError, OutputError, VisavisError
@@ -138,11 +138,13 @@ class RemoteAvatar(Avatar):
         out: Source,
         progress: Progress | None = None,
         notify: Notify | None = None,
+        *,
         skip: int = 0,
+        watch: Watch | None = None,
     ) -> RenderResult:
         """As Avatar.render; `progress` hears the end only."""
-        if skip:
-            raise InputError("got frames to skip; replicas draw whole videos")
+        if skip or watch is not None:
+            raise InputError("frames were to be skipped or watched; replicas draw whole videos")
         out, files = Path(out), {}
         for name in Schema().files:
             value = getattr(request, name)

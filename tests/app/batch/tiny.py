@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from app.batch.work import AvatarSettings
-from app.pipeline import Avatar
+from app.pipeline import Avatar, Watch
 from app.request import Notify, Progress, RenderRequest, Source
 from app.result import RenderResult
 from audio2motion.generator import GeneratorConfig, MotionGenerator
@@ -90,7 +90,9 @@ class TinyAvatar(Avatar):
         out: Source,
         progress: Progress | None = None,
         notify: Notify | None = None,
+        *,
         skip: int = 0,
+        watch: Watch | None = None,
     ) -> RenderResult:
         """Draw, and die in the middle of it where that is asked for."""
 
@@ -98,7 +100,7 @@ class TinyAvatar(Avatar):
             if done == 2:
                 _faults(request.seed)
 
-        made = super().render(request, out, happens, notify, skip)
+        made = super().render(request, out, happens, notify, skip=skip, watch=watch)
         return replace(made, versions={**made.versions, "process": str(os.getpid())})
 
 

@@ -21,7 +21,6 @@ from jaxtyping import Float, UInt8
 
 from app.pipeline import Avatar
 from app.speaking import SpeechQueue
-from app.state_codec import decode, encode
 from app.visitor import VisitorFace
 from audio2motion.agent_voice import AgentVoice
 from audio2motion.audio import (
@@ -36,6 +35,7 @@ from audio2motion.audio import (
 from audio2motion.controls import Controls
 from audio2motion.gate import SPEECH_CHANNELS
 from audio2motion.generator import GeneratorState
+from audio2motion.state_codec import decode, encode
 from motion2video.motion import Motion
 from motion2video.portrait import Portrait
 from weights.errors import InputError, StateError

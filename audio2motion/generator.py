@@ -3,7 +3,7 @@
 Everything happens in chunks of 5 frames. The agent's voice is heard 5 frames ahead, so the first
 chunk of motion comes when two chunks of sound are there. Whatever the sizes of the pieces that are
 given to `step`, the computation is the same, chunk by chunk: same bits. `generate` is the fold of
-`step`.
+`step`. A state can be saved and goes on in another process.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,7 +25,14 @@ from audio2motion.controls import Controls
 from audio2motion.events import BLINK_CHANNELS, EventState, Scene, Seen, step_events
 from audio2motion.gate import GATE_ATTACK, GATE_HIGH, SPEECH_CHANNELS, mouth_gate
 from audio2motion.model import CHUNK, Cache, ModelConfig, MotionNetwork, correlate
-from audio2motion.speech import SpeechEncoder, SpeechFeatures, VoiceState, load_strictly
+from audio2motion.speech import (
+    SpeechConfig,
+    SpeechEncoder,
+    SpeechFeatures,
+    VoiceState,
+    load_strictly,
+)
+from audio2motion.state_codec import Ticket, decode, encode
 from motion2video.flow import euler, frame_noise, heun, time_grid
 from motion2video.motion import (
     EXPRESSION,
@@ -86,13 +93,6 @@ class GeneratorConfig:
             self.interlocutor_motion_scale,
             self.controls_scale,
         )
-
-
-class Ticket:
-    """Shared by the states of one stream: which of them is the latest."""
-
-    def __init__(self) -> None:
-        self.latest = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,6 +206,29 @@ class MotionGenerator:
             smooth=np.zeros((3, MOTION_DIM), np.float32),
             events=EventState(),
         )
+
+    def save(self, state: GeneratorState) -> bytes:
+        """Where a stream stands, as a safetensors file: `restore`, in this process or another, goes
+        on from there with the same bits. Raises StateError for a state that was used already.
+        """
+        if state.ticket.latest != state.serial:
+            raise StateError("this stream state was used already, or its stream has ended")
+        return encode((self._networks, state))
+
+    def restore(self, data: bytes) -> GeneratorState:
+        """The state that was saved. Raises StateError for other bytes, and for a state of networks
+        of other sizes.
+        """
+        saved = decode(data, self.device)
+        if not (isinstance(saved, tuple) and len(saved) == 2 and saved[0] == self._networks):
+            raise StateError("this is no state of a stream of this generator")
+        if not isinstance(saved[1], GeneratorState):
+            raise StateError("this is no state of a stream")
+        return replace(saved[1], serial=saved[1].ticket.latest)
+
+    @property
+    def _networks(self) -> tuple[ModelConfig, SpeechConfig]:
+        return self.network.config, self.encoder.config
 
     @torch.inference_mode()
     def step(

@@ -1,38 +1,42 @@
 """The state of a stream as bytes and back: frozen dataclasses of arrays, tensors and plain values.
 
-No pickle: the bytes are a `.npz` with one JSON member for the structure, and the classes in it must
-lie in CLASSES_IN, so reading foreign bytes can make nothing else.
+No pickle: the bytes are a safetensors file, whose tensor `tree` is JSON and names the others. The
+classes in it must be dataclasses of CLASSES_IN, so foreign bytes can make nothing else.
 """
 
 import dataclasses
 import importlib
-import io
 import json
-import zipfile
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
-from audio2motion.generator import Ticket
 from weights.errors import StateError
 
 CLASSES_IN = ("audio2motion.", "app.session")
 _TREE = "tree"
 _BROKEN = (
-    *(ValueError, KeyError, OSError, EOFError, TypeError, ImportError, AttributeError),
-    zipfile.BadZipFile,
+    *(ValueError, KeyError, TypeError, ImportError, AttributeError, RecursionError),
+    SafetensorError,
 )
+
+
+class Ticket:
+    """Shared by the states of one stream: which of them is the latest."""
+
+    def __init__(self) -> None:
+        self.latest = 0
 
 
 def encode(value: object) -> bytes:
     """Raises StateError for a value of another kind."""
     arrays: dict[str, np.ndarray] = {}
     tree = json.dumps(_pack(value, arrays), allow_nan=False)
-    out = io.BytesIO()
     arrays[_TREE] = np.frombuffer(tree.encode(), np.uint8)
-    np.savez(out, allow_pickle=False, **arrays)
-    return out.getvalue()
+    return save({name: np.array(array, order="C") for name, array in arrays.items()})
 
 
 def decode(data: bytes, device: torch.device | str = "cpu") -> Any:
@@ -40,9 +44,8 @@ def decode(data: bytes, device: torch.device | str = "cpu") -> Any:
     made.
     """
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            tree = json.loads(arrays[_TREE].tobytes())
-            return _unpack(tree, arrays, device)
+        arrays = load(data)
+        return _unpack(json.loads(arrays[_TREE].tobytes()), arrays, device)
     except _BROKEN as error:
         raise StateError("this is no state of a stream that this version has saved") from error
 

@@ -24,7 +24,7 @@ from audio2motion.condition import (
 from audio2motion.controls import Controls
 from audio2motion.events import BLINK_CHANNELS, EventState, Scene, Seen, step_events
 from audio2motion.gate import GATE_ATTACK, GATE_HIGH, SPEECH_CHANNELS, mouth_gate
-from audio2motion.model import CHUNK, Cache, ModelConfig, MotionNetwork, correlate
+from audio2motion.model import CHUNK, Cache, ModelConfig, MotionNetwork, Past, correlate
 from audio2motion.speech import (
     SpeechConfig,
     SpeechEncoder,
@@ -159,6 +159,7 @@ class MotionGenerator:
         temperature = torch.full((MOTION_DIM,), config.temperature)
         temperature[list(SPEECH_CHANNELS)] = config.lip_temperature
         self._temperature = temperature.to(self.device)
+        self._modulations: dict[float, tuple[Tensor, ...]] = {}
         self._pace = np.full(MOTION_DIM, SLOW_PACE, np.float32)
         self._pace[list(SPEECH_CHANNELS)] = 1.0
         self._mean_pace = np.full(MOTION_DIM, FACE_MEAN_PACE, np.float32)
@@ -297,6 +298,12 @@ class MotionGenerator:
         parts = list(self.stream([dyad], seed, controls, interlocutor_motion))
         return Motion.concat([Motion.neutral(0), *parts])
 
+    def _modulation(self, t: float) -> tuple[Tensor, ...]:
+        """The network's, kept: the solver asks for the same few times in every chunk."""
+        if t not in self._modulations:
+            self._modulations[t] = self.network.modulation(t)
+        return self._modulations[t]
+
     def _take(self, state: GeneratorState) -> GeneratorState:
         """The state to work on; marks the one given as used."""
         if state.ticket.latest != state.serial:
@@ -366,8 +373,11 @@ class MotionGenerator:
         """The motion of chunk `now`, with the agent's voice of the chunk `ahead` known."""
         condition = self._condition(state.controls, now, ahead)
         embedded = self.network.embed(condition)
-        x_1 = self._sample(state, condition, embedded)
-        cache = self.network.commit(x_1 * self.config.leash, embedded, state.cache)
+        past = self.network.past(state.cache)
+        x_1 = self._sample(state, condition, embedded, past)
+        cache = self.network.commit(
+            x_1 * self.config.leash, embedded, state.cache, past, self._modulation(1.0)
+        )
         values = self.network.denormalise(x_1[0]).cpu().numpy()
         activity = torch.cat([now.agent.activity, ahead.agent.activity]).cpu().numpy()
         values, gate, smooth = self._rest(values, activity, state)
@@ -421,7 +431,7 @@ class MotionGenerator:
         return Condition(agent[None], sound[None], motion[None], vector[None], present[None])
 
     def _sample(
-        self, state: GeneratorState, condition: Condition, embedded: Tensor
+        self, state: GeneratorState, condition: Condition, embedded: Tensor, past: Past
     ) -> Float[Tensor, "1 5 90"]:
         """Solve the ODE from this chunk's noise to its motion."""
         noise = frame_noise(state.seed, state.frame, CHUNK, (MOTION_DIM,)).to(self.device)
@@ -433,8 +443,9 @@ class MotionGenerator:
         )
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
+            at = float(t)
             found = self.network.velocity(
-                x.expand(len(every), -1, -1), float(t), every, state.cache
+                x.expand(len(every), -1, -1), at, every, past, self._modulation(at)
             )
             total = found[:1]
             for row, (_, scale) in enumerate(guided, 1):

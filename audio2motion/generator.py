@@ -337,8 +337,10 @@ class MotionGenerator:
 
     def _hear(self, state: GeneratorState, piece: slice) -> tuple[GeneratorState, Chunk]:
         """Features of one more chunk of sound and of the motion seen with it."""
-        agent, heard = self.encoder.step(state.agent, state.rest_agent[piece])
-        other, other_heard = self.encoder.step(state.interlocutor, state.rest_interlocutor[piece])
+        (agent, heard), (other, other_heard) = self.encoder.steps(
+            [state.agent, state.interlocutor],
+            [state.rest_agent[piece], state.rest_interlocutor[piece]],
+        )
         present = state.rest_present[piece].reshape(CHUNK, -1).min(1)
         start = state.frame + (CHUNK if state.waiting is not None else 0)
         at = np.arange(start, start + CHUNK) - state.motion_start

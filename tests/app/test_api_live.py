@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -224,7 +225,8 @@ def test_beginnings_that_are_refused(served: Served, message: str | bytes, statu
 def test_messages_that_end_a_conversation(served: Served, message: str | bytes) -> None:
     with Visitor(served) as visit:
         visit.socket.send(message)
-        visit.send(silence(0.2))
+        with suppress(ConnectionClosed):  # the server may be faster than the sound
+            visit.send(silence(0.2))
         visit.hear("problem")
         assert visit.said[-1]["status"] == 422
     wait_empty(served)

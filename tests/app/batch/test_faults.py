@@ -118,7 +118,7 @@ def workers_alive() -> list[int]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
 def test_all_faults_at_once(tiny: Path, tmp_path: Path, tiny_avatar: TinyAvatar, disk: Disk):
@@ -192,6 +192,7 @@ def wait_until(true: Callable[[], bool], seconds: float = 20.0) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.endurance
 def test_a_worker_that_hangs_is_replaced(make_batch: Callable[..., Batch], tiny: Path) -> None:
     """`--timeout` ends it; the item is tried again and the batch goes on."""
     from app.batch.batch import EngineOptions
@@ -205,6 +206,7 @@ def test_a_worker_that_hangs_is_replaced(make_batch: Callable[..., Batch], tiny:
     assert "took more than 4 s" in report["items"][1]["error"]
 
 
+@pytest.mark.endurance
 def test_no_worker_can_start(make_batch: Callable[..., Batch], tiny: Path) -> None:
     """The batch says so instead of starting workers for ever."""
     from app.batch.engine import LoadError

@@ -24,7 +24,7 @@ ray = pytest.importorskip("ray")
 
 # Ray's own threads and sockets are its own business.
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.endurance,
     pytest.mark.timeout(600),
     pytest.mark.filterwarnings("ignore"),
     pytest.mark.xdist_group("ray"),

@@ -88,7 +88,7 @@ def service(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         process.wait(120)
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore")
 def test_a_small_load(service: str, tiny: Path, tmp_path: Path) -> None:

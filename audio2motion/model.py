@@ -200,6 +200,10 @@ class MotionNetwork(nn.Module):
     def _clean(self, x: Tensor, embedded: Tensor) -> Float[Tensor, "b t 90"]:
         return self.leave(self.norm(x)) + self.direct(embedded)
 
+    @property
+    def _steps(self) -> list[_Block]:
+        return [block for block in self.blocks if isinstance(block, _Block)]
+
     def past(self, cache: Cache, count: int = CHUNK) -> Past:
         """What every evaluation of the next `count` frames needs of the frames before them."""
         history, device = self.config.history, self.mean.device
@@ -215,7 +219,7 @@ class MotionNetwork(nn.Module):
         """
         time = self._time(torch.full((), t, device=self.mean.device))
         one = torch.tensor([1.0, 0, 0, 1, 0, 0], device=self.mean.device)[:, None]
-        return tuple(time + block.shift + one for block in self.blocks)
+        return tuple(time + block.shift + one for block in self._steps)
 
     def _run(
         self,
@@ -227,7 +231,7 @@ class MotionNetwork(nn.Module):
         """One chunk against the cached past: last hidden state, keys and values per layer."""
         x = self.enter(tokens) + embedded
         keys, values = [], []
-        for layer, (block, time) in enumerate(zip(self.blocks, modulation, strict=True)):
+        for layer, (block, time) in enumerate(zip(self._steps, modulation, strict=True)):
             x, key, value = block.step(x, time, past, layer)
             keys.append(key)
             values.append(value)

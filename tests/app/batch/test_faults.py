@@ -198,7 +198,9 @@ def test_a_worker_that_hangs_is_replaced(make_batch: Callable[..., Batch], tiny:
     from app.batch.batch import EngineOptions
     from app.batch.driver import BatchConfig
 
-    batch = make_batch(2, engine=EngineOptions(workers=1, timeout=4.0), config=BatchConfig(retry=0))
+    batch = make_batch(
+        2, engine=EngineOptions(workers=1, timeout=20.0), config=BatchConfig(retry=0)
+    )
     (tiny / "slow-1").write_text("60")
     summary = batch.run()
     assert (summary.counts["done"], summary.counts["failed"], summary.deaths) == (1, 1, 1)

@@ -1,4 +1,4 @@
-"""The command line: `visavis demo | render | track | motion | export | import | doctor | weights`.
+"""The command line: `visavis demo | render | batch | track | motion | app | export | doctor ...`.
 
 Heavy parts are imported inside the commands, so that `visavis --help` answers at once.
 """
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app import app_command
 from app import options as o
+from app.batch.command import batch, with_defaults_of
 from app.control_options import with_controls
 from app.output import check_output
 from app.reply_options import with_reply
@@ -306,6 +308,9 @@ def doctor(
     if not report.healthy:
         raise typer.Exit(1)
 
+
+commands.command("batch")(with_defaults_of(render)(batch))
+commands.command()(app_command.app)
 
 weights_commands = typer.Typer(help="List, verify and fetch weights.", no_args_is_help=True)
 commands.add_typer(weights_commands, name="weights")

@@ -2,13 +2,14 @@
 
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from app.direction import direct
 from app.output import check_output
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from motion2video.renderer import Renderer
 
 Frames = Iterator[UInt8[np.ndarray, "H W 3"]]
+Watch = Callable[[Float[np.ndarray, "90"], UInt8[np.ndarray, "H W 3"]], None]
+"""Called with each frame as it is made, and the row of motion, at the video's rate, it shows."""
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
 _MOTION_CHUNK = 5
 
@@ -54,6 +57,17 @@ class _Shot:
     sound: Sound | None
     gestures: tuple[Gesture, ...] = ()
     reply: Reply | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """All that a video is drawn and played from: the whole `motion`, at the video's rate, and the
+    `sound` (None: it has none); `notices` are sentences for the user.
+    """
+
+    motion: Motion
+    sound: Sound | None
+    notices: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +124,15 @@ class Avatar:
         out: Source,
         progress: Progress | None = None,
         notify: Notify | None = None,
+        *,
+        skip: int = 0,
+        watch: Watch | None = None,
     ) -> RenderResult:
-        """As `animate`, for a request that is there already."""
+        """As `animate`, for a request that is there already; `skip` frames are drawn first and
+        not written.
+
+        What `progress` or `watch` raise ends the work, and nothing is written.
+        """
         from motion2video.video import VideoWriter
 
         started = time.perf_counter()
@@ -122,7 +143,9 @@ class Avatar:
         height, width = shot.portrait.image.shape[:2]
         if out.exists():
             _both(notices.append, notify)(f"{out} was there already and is replaced")
-        sound, drawing = shot.sound, time.perf_counter()
+        sound, drawing, rows = shot.sound, time.perf_counter(), deque[np.ndarray]()
+        if watch is not None:
+            shot = replace(shot, motions=_noted(shot.motions, rows))
         with VideoWriter(
             out,
             size=(width, height),
@@ -130,8 +153,13 @@ class Avatar:
             audio=sound,
             sample_rate=SAMPLE_RATE if sound is None else sound.sample_rate,
         ) as writer:
-            for frame in self._draw(shot, request.seed):
+            for index, frame in enumerate(self._draw(shot, request.seed)):
+                row = rows.popleft() if watch is not None else None
+                if index < skip:
+                    continue
                 writer.write(frame[None])
+                if watch is not None and row is not None:
+                    watch(row, frame)
                 if progress is not None:
                     progress("rendering", writer.frames, shot.frames)
         ended, done, rate = time.perf_counter(), writer.frames, float(writer.rate)
@@ -159,17 +187,35 @@ class Avatar:
 
         Input that cannot be used raises here, not at the first frame.
         """
-        request = RenderRequest(**fields)
+        return self.draw(RenderRequest(**fields), notify)
+
+    def draw(self, request: RenderRequest, notify: Notify | None = None) -> Frames:
+        """As `frames`, for a request that is there already."""
         shot = self._prepare(request, _both(notify), None)
         return self._draw(shot, request.seed)
 
     def motion(self, *, notify: Notify | None = None, **fields: Unpack[MotionFields]) -> Motion:
         """The agent's motion at 25 fps; the keywords are the fields of MotionRequest."""
-        request, notify = MotionRequest(**fields), _both(notify)
-        track = self._tracked(notify, None)
+        return self.make(MotionRequest(**fields), None, notify)
+
+    def make(
+        self,
+        request: MotionRequest,
+        progress: Progress | None = None,
+        notify: Notify | None = None,
+    ) -> Motion:
+        """As `motion`, for a request that is there already. What `progress` raises ends it."""
+        notify = _both(notify)
+        track = self._tracked(notify, progress)
         voices = hear(request, track, notify)
         controls = direct(request, voices, track, notify)
-        return make_motion(request, voices, self.generator, notify, controls)
+        return make_motion(request, voices, self.generator, notify, controls, progress)
+
+    def score(self, request: RenderRequest, notify: Notify | None = None) -> Score:
+        """What `render` would draw and play; a request with this motion draws the same frames."""
+        notices: list[str] = []
+        shot = self._prepare(request, _both(notices.append, notify), None)
+        return Score(Motion.concat(list(shot.motions)), shot.sound, tuple(notices))
 
     @property
     def _settings(self) -> dict[str, Any]:
@@ -256,11 +302,18 @@ def make_motion(
     generator: "MotionGenerator",
     notify: Notify,
     controls: "Controls",
+    progress: Progress | None = None,
 ) -> Motion:
     """The agent's whole motion at 25 fps."""
     for notice in voices.notices:
         notify(notice)
-    return Motion.concat(list(stream_motion(request, voices, generator, controls)))
+    parts, done = [], 0
+    for part in stream_motion(request, voices, generator, controls):
+        parts.append(part)
+        done += len(part)
+        if progress is not None:
+            progress("moving", done, voices.frames)
+    return Motion.concat(parts)
 
 
 def _load_motion(source: Source | Motion) -> Motion:
@@ -268,6 +321,13 @@ def _load_motion(source: Source | Motion) -> Motion:
     if not len(motion):
         raise MotionError("got a motion without frames; wanted at least one")
     return motion
+
+
+def _noted(motions: Iterable[Motion], rows: deque[np.ndarray]) -> Iterator[Motion]:
+    """The same motions; their rows wait in `rows` until their frames are there."""
+    for motion in motions:
+        rows.extend(motion.values)
+        yield motion
 
 
 def _cut(motion: Motion) -> Iterator[Motion]:

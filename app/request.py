@@ -27,6 +27,8 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done, frames done and frames in all."""
 Crop = Literal["full", "head"]
 Mix = Literal["agent", "both"]
+Renderer = Literal["diffusion", "warp"]
+"""The embedded renderer, or its first half alone: a draft, with dark mouths and no lids."""
 
 Backend = Literal["auto", "torch", "onnxruntime", "openvino"]
 Precision = Literal["auto", "fp32", "fp16", "bf16", "int8"]

@@ -3,7 +3,7 @@
 Everything happens in chunks of 5 frames. The agent's voice is heard 5 frames ahead, so the first
 chunk of motion comes when two chunks of sound are there. Whatever the sizes of the pieces that are
 given to `step`, the computation is the same, chunk by chunk: same bits. `generate` is the fold of
-`step`.
+`step`. A state can be saved and goes on in another process.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,8 +24,15 @@ from audio2motion.condition import (
 from audio2motion.controls import Controls
 from audio2motion.events import BLINK_CHANNELS, EventState, Scene, Seen, step_events
 from audio2motion.gate import GATE_ATTACK, GATE_HIGH, SPEECH_CHANNELS, mouth_gate
-from audio2motion.model import CHUNK, Cache, ModelConfig, MotionNetwork, correlate
-from audio2motion.speech import SpeechEncoder, SpeechFeatures, VoiceState, load_strictly
+from audio2motion.model import CHUNK, Cache, ModelConfig, MotionNetwork, Past, correlate
+from audio2motion.speech import (
+    SpeechConfig,
+    SpeechEncoder,
+    SpeechFeatures,
+    VoiceState,
+    load_strictly,
+)
+from audio2motion.state_codec import Ticket, decode, encode
 from motion2video.flow import euler, frame_noise, heun, time_grid
 from motion2video.motion import (
     EXPRESSION,
@@ -88,13 +95,6 @@ class GeneratorConfig:
         )
 
 
-class _Ticket:
-    """Shared by the states of one stream: which of them is the latest."""
-
-    def __init__(self) -> None:
-        self.latest = 0
-
-
 @dataclass(frozen=True, eq=False)
 class GeneratorState:
     """Where a stream stands. Values only; use each once and go on with the one returned.
@@ -104,7 +104,7 @@ class GeneratorState:
     of the chunk that is still to be made.
     """
 
-    ticket: _Ticket
+    ticket: Ticket
     serial: int
     seed: int
     controls: Controls
@@ -159,6 +159,7 @@ class MotionGenerator:
         temperature = torch.full((MOTION_DIM,), config.temperature)
         temperature[list(SPEECH_CHANNELS)] = config.lip_temperature
         self._temperature = temperature.to(self.device)
+        self._modulations: dict[float, tuple[Tensor, ...]] = {}
         self._pace = np.full(MOTION_DIM, SLOW_PACE, np.float32)
         self._pace[list(SPEECH_CHANNELS)] = 1.0
         self._mean_pace = np.full(MOTION_DIM, FACE_MEAN_PACE, np.float32)
@@ -186,7 +187,7 @@ class MotionGenerator:
         """The beginning of a stream: both silent, the agent at rest."""
         empty = np.empty(0, np.float32)
         return GeneratorState(
-            ticket=_Ticket(),
+            ticket=Ticket(),
             serial=0,
             seed=seed,
             controls=controls or Controls(),
@@ -206,6 +207,29 @@ class MotionGenerator:
             smooth=np.zeros((3, MOTION_DIM), np.float32),
             events=EventState(),
         )
+
+    def save(self, state: GeneratorState) -> bytes:
+        """Where a stream stands, as a safetensors file: `restore`, in this process or another, goes
+        on from there with the same bits. Raises StateError for a state that was used already.
+        """
+        if state.ticket.latest != state.serial:
+            raise StateError("this stream state was used already, or its stream has ended")
+        return encode((self._networks, state))
+
+    def restore(self, data: bytes) -> GeneratorState:
+        """The state that was saved. Raises StateError for other bytes, and for a state of networks
+        of other sizes.
+        """
+        saved = decode(data, self.device)
+        if not (isinstance(saved, tuple) and len(saved) == 2 and saved[0] == self._networks):
+            raise StateError("this is no state of a stream of this generator")
+        if not isinstance(saved[1], GeneratorState):
+            raise StateError("this is no state of a stream")
+        return replace(saved[1], serial=saved[1].ticket.latest)
+
+    @property
+    def _networks(self) -> tuple[ModelConfig, SpeechConfig]:
+        return self.network.config, self.encoder.config
 
     @torch.inference_mode()
     def step(
@@ -274,6 +298,12 @@ class MotionGenerator:
         parts = list(self.stream([dyad], seed, controls, interlocutor_motion))
         return Motion.concat([Motion.neutral(0), *parts])
 
+    def _modulation(self, t: float) -> tuple[Tensor, ...]:
+        """The network's, kept: the solver asks for the same few times in every chunk."""
+        if t not in self._modulations:
+            self._modulations[t] = self.network.modulation(t)
+        return self._modulations[t]
+
     def _take(self, state: GeneratorState) -> GeneratorState:
         """The state to work on; marks the one given as used."""
         if state.ticket.latest != state.serial:
@@ -307,8 +337,10 @@ class MotionGenerator:
 
     def _hear(self, state: GeneratorState, piece: slice) -> tuple[GeneratorState, Chunk]:
         """Features of one more chunk of sound and of the motion seen with it."""
-        agent, heard = self.encoder.step(state.agent, state.rest_agent[piece])
-        other, other_heard = self.encoder.step(state.interlocutor, state.rest_interlocutor[piece])
+        (agent, heard), (other, other_heard) = self.encoder.steps(
+            [state.agent, state.interlocutor],
+            [state.rest_agent[piece], state.rest_interlocutor[piece]],
+        )
         present = state.rest_present[piece].reshape(CHUNK, -1).min(1)
         start = state.frame + (CHUNK if state.waiting is not None else 0)
         at = np.arange(start, start + CHUNK) - state.motion_start
@@ -343,8 +375,11 @@ class MotionGenerator:
         """The motion of chunk `now`, with the agent's voice of the chunk `ahead` known."""
         condition = self._condition(state.controls, now, ahead)
         embedded = self.network.embed(condition)
-        x_1 = self._sample(state, condition, embedded)
-        cache = self.network.commit(x_1 * self.config.leash, embedded, state.cache)
+        past = self.network.past(state.cache)
+        x_1 = self._sample(state, condition, embedded, past)
+        cache = self.network.commit(
+            x_1 * self.config.leash, embedded, state.cache, past, self._modulation(1.0)
+        )
         values = self.network.denormalise(x_1[0]).cpu().numpy()
         activity = torch.cat([now.agent.activity, ahead.agent.activity]).cpu().numpy()
         values, gate, smooth = self._rest(values, activity, state)
@@ -398,7 +433,7 @@ class MotionGenerator:
         return Condition(agent[None], sound[None], motion[None], vector[None], present[None])
 
     def _sample(
-        self, state: GeneratorState, condition: Condition, embedded: Tensor
+        self, state: GeneratorState, condition: Condition, embedded: Tensor, past: Past
     ) -> Float[Tensor, "1 5 90"]:
         """Solve the ODE from this chunk's noise to its motion."""
         noise = frame_noise(state.seed, state.frame, CHUNK, (MOTION_DIM,)).to(self.device)
@@ -410,8 +445,9 @@ class MotionGenerator:
         )
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
+            at = float(t)
             found = self.network.velocity(
-                x.expand(len(every), -1, -1), float(t), every, state.cache
+                x.expand(len(every), -1, -1), at, every, past, self._modulation(at)
             )
             total = found[:1]
             for row, (_, scale) in enumerate(guided, 1):

@@ -55,15 +55,40 @@ class Cache:
     filled: int
 
 
-def rotate(x: Float[Tensor, "b h t d"], start: int) -> Float[Tensor, "b h t d"]:
-    """Rotary position embedding (Su et al. 2021) for positions start, start + 1, ..."""
-    half = x.shape[-1] // 2
-    rate = torch.exp(torch.arange(half, device=x.device) * (-math.log(1000.0) / half))
-    at = torch.arange(start, start + x.shape[-2], device=x.device)
-    angle = at[:, None] * rate
+@dataclass(frozen=True, eq=False)
+class Past:
+    """What all evaluations of one chunk share: the rotated keys and the values of the frames
+    before it, who may see whom, and the turns of the chunk's own positions.
+    """
+
+    keys: Float[Tensor, "l b h n d"]
+    values: Float[Tensor, "l b h n d"]
+    mask: Bool[Tensor, "t m"]
+    turns: tuple[Float[Tensor, "t d"], Float[Tensor, "t d"]]
+
+
+def angles(
+    start: int, count: int, size: int, device: torch.device
+) -> tuple[Float[Tensor, "t d"], Float[Tensor, "t d"]]:
+    """Cosines and sines of rotary positions start, start + 1, ... for heads of `size`."""
+    half = size // 2
+    rate = torch.exp(torch.arange(half, device=device) * (-math.log(1000.0) / half))
+    angle = torch.arange(start, start + count, device=device)[:, None] * rate
     cos, sin = angle.cos(), angle.sin()
-    a, b = x[..., :half], x[..., half:]
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
+    return torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
+
+
+def turn(
+    x: Float[Tensor, "*b t d"], turns: tuple[Float[Tensor, "t d"], Float[Tensor, "t d"]]
+) -> Float[Tensor, "*b t d"]:
+    """Rotary position embedding (Su et al. 2021) by `angles`."""
+    cos, sin = turns
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
+
+
+def rotate(x: Float[Tensor, "*b t d"], start: int) -> Float[Tensor, "*b t d"]:
+    """Rotary position embedding for positions start, start + 1, ..."""
+    return turn(x, angles(start, x.shape[-2], x.shape[-1], x.device))
 
 
 class _Block(nn.Module):
@@ -89,31 +114,42 @@ class _Block(nn.Module):
         self,
         x: Float[Tensor, "b t w"],
         time: Float[Tensor, "b t 6 w"],
-        past: tuple[Tensor, Tensor] | None,
         mask: Bool[Tensor, "*mask t n"],
         wrap: int,
-    ) -> tuple[Float[Tensor, "b t w"], Tensor, Tensor]:
-        """The tokens after this block, and their keys and values. With `wrap` > 0 the positions
-        start again after that many tokens (the second copy of a sequence in training).
+    ) -> Float[Tensor, "b t w"]:
+        """The tokens after this block, of whole sequences (training). The positions start again
+        after `wrap` tokens: that is the second copy of a sequence.
         """
         scale_1, move_1, gate_1, scale_2, move_2, gate_2 = (time + self.shift).unbind(-2)
         y = self.norm_1(x) * (1 + scale_1) + move_1
         query = self._split(self.queries(y))
         key, value = (self._split(z) for z in self.keys_values(y).chunk(2, -1))
-        keys, values = key, value
-        start = 0
-        if past is not None:
-            keys, values = torch.cat([past[0], key], 2), torch.cat([past[1], value], 2)
-            start = past[0].shape[2]
-        if wrap:
-            query = torch.cat([rotate(q, 0) for q in query.split(wrap, 2)], 2)
-            keys = torch.cat([rotate(k, 0) for k in keys.split(wrap, 2)], 2)
-        else:
-            query, keys = rotate(query, start), rotate(keys, 0)
-        seen = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+        query = torch.cat([rotate(q, 0) for q in query.split(wrap, 2)], 2)
+        key = torch.cat([rotate(k, 0) for k in key.split(wrap, 2)], 2)
+        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         x = x + gate_1 * self.mix(seen.transpose(1, 2).flatten(2))
         y = self.norm_2(x) * (1 + scale_2) + move_2
-        return x + gate_2 * self.down(F.gelu(self.up(y))), key, value
+        return x + gate_2 * self.down(F.gelu(self.up(y)))
+
+    def step(
+        self, x: Float[Tensor, "b t w"], time: Float[Tensor, "6 w"], past: Past, layer: int
+    ) -> tuple[Float[Tensor, "b t w"], Tensor, Tensor]:
+        """The same for one chunk after its past: the tokens, and their keys (before their
+        rotation) and values. The arithmetic of `forward` in fewer, larger operations, as a chunk
+        is too small to keep a processor busy.
+        """
+        batch, split = len(x), (len(x), x.shape[1], self.heads, -1)
+        scale_1, move_1, gate_1, scale_2, move_2, gate_2 = time.unbind(0)
+        y = torch.addcmul(move_1, self.norm_1(x), scale_1)
+        query = self.queries(y).view(split).transpose(1, 2)
+        key, value = (z.view(split).transpose(1, 2) for z in self.keys_values(y).chunk(2, -1))
+        query, turned = turn(torch.stack([query, key]), past.turns).unbind(0)
+        keys = torch.cat([past.keys[layer].expand(batch, -1, -1, -1), turned], 2)
+        values = torch.cat([past.values[layer].expand(batch, -1, -1, -1), value], 2)
+        seen = F.scaled_dot_product_attention(query, keys, values, attn_mask=past.mask)
+        x = torch.addcmul(x, gate_1, self.mix(seen.transpose(1, 2).flatten(2)))
+        y = torch.addcmul(move_2, self.norm_2(x), scale_2)
+        return torch.addcmul(x, gate_2, self.down(F.gelu(self.up(y)))), key, value
 
 
 class MotionNetwork(nn.Module):
@@ -164,41 +200,67 @@ class MotionNetwork(nn.Module):
     def _clean(self, x: Tensor, embedded: Tensor) -> Float[Tensor, "b t 90"]:
         return self.leave(self.norm(x)) + self.direct(embedded)
 
+    @property
+    def _steps(self) -> list[_Block]:
+        return [block for block in self.blocks if isinstance(block, _Block)]
+
+    def past(self, cache: Cache, count: int = CHUNK) -> Past:
+        """What every evaluation of the next `count` frames needs of the frames before them."""
+        history, device = self.config.history, self.mean.device
+        slots = torch.arange(history, device=device) >= history - cache.filled
+        inside = torch.ones(count, count, dtype=torch.bool, device=device).tril()
+        mask = torch.cat([slots.expand(count, -1), inside], 1)
+        own = angles(history, count, cache.keys.shape[-1], device)
+        return Past(rotate(cache.keys, 0), cache.values, mask, own)
+
+    def modulation(self, t: float) -> tuple[Float[Tensor, "6 w"], ...]:
+        """What flow time `t` does to each block: scales (with their 1), moves and gates. The same
+        for every chunk, so whoever makes many keeps it.
+        """
+        time = self._time(torch.full((), t, device=self.mean.device))
+        one = torch.tensor([1.0, 0, 0, 1, 0, 0], device=self.mean.device)[:, None]
+        return tuple(time + block.shift + one for block in self._steps)
+
     def _run(
-        self, tokens: Tensor, embedded: Tensor, t: float, cache: Cache
+        self,
+        tokens: Tensor,
+        embedded: Tensor,
+        modulation: tuple[Float[Tensor, "6 w"], ...],
+        past: Past,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """One chunk against the cached past: last hidden state, keys and values per layer."""
-        count, history = tokens.shape[1], self.config.history
-        slots = torch.arange(history, device=tokens.device) >= history - cache.filled
-        inside = torch.ones(count, count, dtype=torch.bool, device=tokens.device).tril()
-        mask = torch.cat([slots.expand(count, -1), inside], 1)
-        time = self._time(torch.full((), t, device=tokens.device))
-        time = time.expand(len(tokens), count, -1, -1)
         x = self.enter(tokens) + embedded
         keys, values = [], []
-        for i, block in enumerate(self.blocks):
-            past = (
-                cache.keys[i].expand(len(x), -1, -1, -1),
-                cache.values[i].expand(len(x), -1, -1, -1),
-            )
-            x, key, value = block(x, time, past, mask, 0)
+        for layer, (block, time) in enumerate(zip(self._steps, modulation, strict=True)):
+            x, key, value = block.step(x, time, past, layer)
             keys.append(key)
             values.append(value)
         return x, keys, values
 
     def velocity(
-        self, x_t: Float[Tensor, "b t 90"], t: float, embedded: Float[Tensor, "b t w"], cache: Cache
+        self,
+        x_t: Float[Tensor, "b t 90"],
+        t: float,
+        embedded: Float[Tensor, "b t w"],
+        past: Past,
+        modulation: tuple[Float[Tensor, "6 w"], ...] | None = None,
     ) -> Float[Tensor, "b t 90"]:
-        """dx/dt of a chunk at flow time `t`; the cache may have batch 1 for a larger batch."""
-        hidden, _, _ = self._run(x_t, embedded, t, cache)
+        """dx/dt of a chunk at flow time `t`; the past may have batch 1 for a larger batch."""
+        hidden, _, _ = self._run(x_t, embedded, modulation or self.modulation(t), past)
         return (self._clean(hidden, embedded) - x_t) / (1 - min(t, LATEST_TIME))
 
     def commit(
-        self, x_1: Float[Tensor, "1 t 90"], embedded: Float[Tensor, "1 t w"], cache: Cache
+        self,
+        x_1: Float[Tensor, "1 t 90"],
+        embedded: Float[Tensor, "1 t w"],
+        cache: Cache,
+        past: Past | None = None,
+        modulation: tuple[Float[Tensor, "6 w"], ...] | None = None,
     ) -> Cache:
         """The cache after a finished chunk; the oldest frames leave it."""
-        _, keys, values = self._run(x_1, embedded, 1.0, cache)
         count = x_1.shape[1]
+        past = past or self.past(cache, count)
+        _, keys, values = self._run(x_1, embedded, modulation or self.modulation(1.0), past)
         return Cache(
             torch.cat([cache.keys[..., count:, :], torch.stack(keys)], 3),
             torch.cat([cache.values[..., count:, :], torch.stack(values)], 3),
@@ -225,7 +287,7 @@ class MotionNetwork(nn.Module):
         x = torch.cat([self.enter(past) + embedded_past, self.enter(x_t) + embedded], 1)
         time = torch.cat([self._time(torch.ones_like(t)), self._time(t)], 1)
         for block in self.blocks:
-            x, _, _ = block(x, time, None, mask[:, None], count)
+            x = block(x, time, mask[:, None], count)
         return self._clean(x[:, count:], embedded)
 
 

@@ -6,6 +6,7 @@ frame t + 5 describes frame t with 200 ms of what follows. Levels do not matter:
 measured against the loudest of the recent past.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -274,14 +275,28 @@ class SpeechEncoder(nn.Module):
 
         Always call it with the same n within a stream where equal bits matter.
         """
-        new = torch.from_numpy(np.ascontiguousarray(samples)).to(state.overlap.device)
-        joined = torch.cat([state.overlap, new])
-        mel, energy, level = self.front(joined, state.level)
-        features, past = self(mel[None], state.past)
-        voice = VoiceActivity(state.activity)
-        activity = torch.from_numpy(voice.push(samples)).to(new.device)
-        after = VoiceState(joined[len(joined) - MEL_OVERLAP :], level, past, voice.state)
-        return after, SpeechFeatures(features[0], energy, activity)
+        return self.steps([state], [samples])[0]
+
+    def steps(
+        self, states: Sequence[VoiceState], pieces: Sequence[Float[np.ndarray, "n"]]
+    ) -> list[tuple[VoiceState, SpeechFeatures]]:
+        """`step` of several voices at once, which costs little more than one."""
+        device = states[0].overlap.device
+        heard = []
+        for state, samples in zip(states, pieces, strict=True):
+            new = torch.from_numpy(np.ascontiguousarray(samples)).to(device)
+            joined = torch.cat([state.overlap, new])
+            voice = VoiceActivity(state.activity)
+            activity = torch.from_numpy(voice.push(samples)).to(device)
+            heard.append((joined, *self.front(joined, state.level), voice.state, activity))
+        before = tuple(torch.cat(part) for part in zip(*(s.past for s in states), strict=True))
+        features, past = self(torch.stack([h[1] for h in heard]), before)
+        out = []
+        for i, (joined, _, energy, level, voice_state, activity) in enumerate(heard):
+            own = tuple(part[i : i + 1] for part in past)
+            after = VoiceState(joined[len(joined) - MEL_OVERLAP :], level, own, voice_state)
+            out.append((after, SpeechFeatures(features[i], energy, activity)))
+        return out
 
     def analyse(self, samples: Float[np.ndarray, "n"]) -> SpeechFeatures:
         """Features of a whole recording (n divides by 640), in pieces of ANALYSIS_FRAMES, since

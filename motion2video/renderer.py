@@ -9,6 +9,7 @@ noise is fixed for a clip and every frame is computed by itself, so any cut of t
 the same frames, bit for bit on one device.
 """
 
+import copy
 import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -135,6 +136,7 @@ class Renderer:
 
     frame_size = 1
     delay_frames = 0
+    memory_frames = 0  # frames before one that it depends on
 
     def __init__(
         self,
@@ -176,6 +178,12 @@ class Renderer:
         compute = compute or ComputeConfig()
         networks = Autoencoder.load(), Denoiser.load(attention=compute.attention)
         return Renderer(config or RenderConfig(), compute, FaceBasis.load(), *networks)
+
+    def draft(self) -> "Renderer":
+        """The same networks and threads, but only the warp is drawn (`steps` 0)."""
+        other = copy.copy(self)
+        other.config = dataclasses.replace(self.config, steps=0)
+        return other
 
     # -- the stream ------------------------------------------------------------------------
 

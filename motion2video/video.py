@@ -367,6 +367,11 @@ class VideoWriter:
                     self._container.mux(self._sound.until(self.frames / self.rate))
 
     def _begin(self) -> None:
+        self._add_picture(self._open())
+        if self._sound is not None and self._container is not None:
+            self._sound.open(self._container, self._config.audio_bit_rate)
+
+    def _open(self) -> "OutputContainer":
         import av
 
         # Made here, so that the file has the permissions that the user's umask gives.
@@ -378,8 +383,11 @@ class VideoWriter:
             format=_MUXERS[suffix],
             container_options={} if suffix == ".mkv" else {"movflags": "+faststart"},
         )
+        return self._container
+
+    def _add_picture(self, container: "OutputContainer") -> None:
         options = {"preset": self._config.preset, "crf": str(self._config.crf), "bf": "0"}
-        self._video = self._container.add_stream("libx264", rate=self.rate, options=options)
+        self._video = container.add_stream("libx264", rate=self.rate, options=options)
         self._video.width, self._video.height = self.size
         self._video.pix_fmt = "yuv420p"
         self._video.time_base = 1 / self.rate
@@ -388,15 +396,17 @@ class VideoWriter:
         context.thread_count = self._config.threads
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED_RANGE
-        if self._sound is not None:
-            self._sound.open(self._container, self._config.audio_bit_rate)
+
+    def _last_packets(self) -> "list[Packet]":
+        """What the encoder of the picture still holds."""
+        return self._video.encode(None)
 
     def _finish(self) -> None:
         if self._container is None:
             raise StateError(f"{self.path} is not open for writing; use `with VideoWriter(...)`")
         if self.frames == 0:
             raise OutputError(f"no frame was given for {self.path}, so nothing was written")
-        self._container.mux(self._video.encode(None))
+        self._container.mux(self._last_packets())
         if self._sound is not None:
             self._container.mux(self._sound.finish(self.frames / self.rate))
         container, self._container = self._container, None

@@ -98,6 +98,18 @@ prepare_system() { # Python and the system's libraries: install them as root, el
     fi
 }
 
+prepare_browser() { # Chromium for the extra `browser`, where it can be had; nothing else needs it
+    local name
+    [[ ,$EXTRAS, == *,browser,* ]] || return 0
+    for name in chromium chromium-browser google-chrome; do
+        if command -v "$name" >/dev/null; then return 0; fi
+    done
+    if command -v apt-get >/dev/null && [[ $(id -u) == 0 ]]; then
+        phase "system packages: chromium" apt_install chromium && return 0
+    fi
+    say "  There is no Chromium here, so browser tests will be SKIPPED (apt-get install chromium)."
+}
+
 make_venv() { # a venv cannot be moved and may outlive its Python: then it is made anew
     if [[ -f $VENV/.visavis-root && $(<"$VENV/.visavis-root") != "$ROOT" ]] ||
         ! suits "$VENV/bin/python"; then
@@ -232,6 +244,7 @@ setup_environment() {
         say "set-up in $VENV${EXTRAS:+ with $EXTRAS}"
         : >"$SETUP_LOG"
         prepare_system || return
+        prepare_browser
         phase "virtual environment" make_venv || return
         phase "uv" install_uv || return
         import_pip_settings || return

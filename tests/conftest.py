@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import importlib.util
+import shutil
 
 import pytest
 from jaxtyping import install_import_hook
@@ -21,6 +22,27 @@ PACKAGES = ["app", "audio2motion", "motion2video", "weights"]
 install_import_hook(PACKAGES, "beartype.beartype")
 
 
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+
+def missing_browser() -> str | None:
+    """Why no browser test can run here, or None."""
+    for module, extra in (("playwright", "browser"), ("gradio", "app"), ("uvicorn", "app")):
+        if importlib.util.find_spec(module) is None:
+            return f"{module} is not installed (extra `{extra}`)"
+    if not any(shutil.which(name) for name in CHROMIUM):
+        return "there is no Chromium (as root: apt-get install chromium)"
+    return None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say it loudly when the browser tests were left out."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if any("test_studio_" in report.nodeid for report in skipped) and missing_browser():
+        line = f"NO BROWSER TEST WAS RUN: {missing_browser()}"
+        terminalreporter.write_sep("!", line, red=True, bold=True)
+
+
 def _missing_for(item: pytest.Item) -> str | None:
     """Why a marked test cannot run here, or None."""
     if item.get_closest_marker("gpu"):
@@ -28,8 +50,8 @@ def _missing_for(item: pytest.Item) -> str | None:
 
         if not torch.cuda.is_available():
             return "no CUDA device"
-    if item.get_closest_marker("browser") and importlib.util.find_spec("playwright") is None:
-        return "playwright is not installed (extra `browser`)"
+    if item.get_closest_marker("browser") and os.environ.get("CI") != "true":
+        return missing_browser()  # in CI the test runs, and fails with this reason
     for mark in item.iter_markers("weights"):
         from weights import locate
 

@@ -39,6 +39,10 @@ class EndpointError(VisavisError):
         self.status = status
 
 
+class LimitError(InputError):
+    """More than this place takes: too many bytes, pixels, seconds or files."""
+
+
 class WeightsError(VisavisError):
     """Weights are missing, do not match their hash, or do not fit the network."""
 
@@ -53,3 +57,19 @@ class StateError(VisavisError):
 
 class DependencyError(VisavisError):
     """An optional package or device is missing; the message says how to get it."""
+
+
+class BusyError(VisavisError):
+    """A server has no room for more work now; `retry_after` is seconds after which it may."""
+
+    def __init__(self, message: str, retry_after: int = 10) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class NotFoundError(VisavisError):
+    """There is no such thing, or it belongs to somebody else: both look the same."""
+
+
+class ConflictError(VisavisError):
+    """The request contradicts an earlier one."""

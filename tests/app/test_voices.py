@@ -164,7 +164,7 @@ def test_the_first_frame_comes_before_the_last_sound(avatar: Avatar, speech: Wav
     del frames
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
     short, long = (measure(minutes, 128, 0, tmp_path) for minutes in (0.1, 1.0))
     assert long["peak_memory_mb"] < 1.03 * short["peak_memory_mb"]

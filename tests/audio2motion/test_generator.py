@@ -1,6 +1,9 @@
 """The generator's laws, on a small untrained network; and the embedded one on real speech."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from audio2motion.gate import SPEECH_CHANNELS, mouth_gate
 from audio2motion.generator import GeneratorConfig, GeneratorState, MotionGenerator
 from audio2motion.model import ModelConfig, MotionNetwork
 from audio2motion.speech import SpeechConfig, SpeechEncoder
+from audio2motion.state_codec import encode
 from audio2motion.synthesis import synthesize, synthesize_phonemes
 from motion2video.geometry import FaceBasis
 from motion2video.motion import MOTION_DIM, ROTATION, Motion
@@ -42,6 +46,11 @@ def dyad() -> Dyad:
     agent = np.concatenate([said, np.zeros(len(answer), np.float32)])
     other = np.concatenate([np.zeros(len(said), np.float32), answer])
     return Dyad(Waveform(agent), Waveform(other))
+
+
+def cut(dyad: Dyad, piece: slice) -> Dyad:
+    assert dyad.interlocutor is not None
+    return Dyad(Waveform(dyad.agent.samples[piece]), Waveform(dyad.interlocutor.samples[piece]))
 
 
 def seen(frames: int, seed: int = 0) -> Motion:
@@ -118,6 +127,47 @@ def test_used_state_raises(generator: MotionGenerator, dyad: Dyad) -> None:
             generator.flush(state)
     other, _ = generator.step(generator.init_state(), piece)
     assert other.serial == 1
+
+
+def test_a_saved_state_goes_on_with_the_same_bits(generator: MotionGenerator, dyad: Dyad) -> None:
+    state, _ = generator.step(
+        generator.init_state(3, Controls(gaze=(4.0, 0.0))), cut(dyad, slice(17_777))
+    )
+    data = generator.save(state)
+    _, ahead = generator.step(state, cut(dyad, slice(17_777, None)))
+    for _ in range(2):  # the bytes can be used again, the state cannot
+        _, again = generator.step(generator.restore(data), cut(dyad, slice(17_777, None)))
+        assert np.array_equal(again.values, ahead.values)
+    with pytest.raises(StateError, match="used already"):
+        generator.save(state)
+    for foreign in (b"", data[:-5], encode(generator.init_state()), encode((1, 2))):
+        with pytest.raises(StateError):
+            generator.restore(foreign)
+
+
+@pytest.mark.weights("motion_generator", "speech_encoder")
+def test_a_state_goes_on_in_another_process(
+    embedded: MotionGenerator, dyad: Dyad, tmp_path: Path
+) -> None:
+    assert dyad.interlocutor is not None
+    voices = [dyad.agent.samples, dyad.interlocutor.samples]
+    np.save(tmp_path / "voices.npy", np.stack(voices)[:, 21_000:])
+    state, _ = embedded.step(embedded.init_state(5), cut(dyad, slice(21_000)))
+    (tmp_path / "state.safetensors").write_bytes(embedded.save(state))
+    _, ahead = embedded.step(state, cut(dyad, slice(21_000, None)))
+    code = (
+        "import sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "from audio2motion.audio import Dyad, Waveform\n"
+        "from audio2motion.generator import MotionGenerator\n"
+        "folder, generator = Path(sys.argv[1]), MotionGenerator.load()\n"
+        "state = generator.restore((folder / 'state.safetensors').read_bytes())\n"
+        "voices = [Waveform(v) for v in np.load(folder / 'voices.npy')]\n"
+        "_, motion = generator.step(state, Dyad(*voices))\n"
+        "np.save(folder / 'motion.npy', motion.values)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    assert np.abs(np.load(tmp_path / "motion.npy") - ahead.values).max() < 1e-5
 
 
 def test_streams_do_not_disturb_each_other(generator: MotionGenerator, dyad: Dyad) -> None:

@@ -52,7 +52,7 @@ def test_cache_gives_what_the_whole_sequence_gives(network: MotionNetwork) -> No
     cache = network.empty_cache()
     for start in range(0, FRAMES, CHUNK):
         here = slice(start, start + CHUNK)
-        v = network.velocity(x_t[:, here], 0.25, embedded[:, here], cache)
+        v = network.velocity(x_t[:, here], 0.25, embedded[:, here], network.past(cache))
         clean = x_t[:, here] + 0.75 * v
         assert torch.allclose(clean, whole[:, here], atol=1e-4), start
         cache = network.commit(past[:, here], embedded[:, here], cache)
@@ -73,9 +73,9 @@ def test_frames_of_a_chunk_do_not_see_later_ones(network: MotionNetwork) -> None
     x = torch.randn(1, CHUNK, MOTION_DIM)
     embedded = network.embed(conditions(CHUNK))
     cache = network.empty_cache()
-    before = network.velocity(x, 0.0, embedded, cache)
+    before = network.velocity(x, 0.0, embedded, network.past(cache))
     x[:, 3:] += 1
-    after = network.velocity(x, 0.0, embedded, cache)
+    after = network.velocity(x, 0.0, embedded, network.past(cache))
     assert torch.equal(before[:, :3], after[:, :3])
     assert not torch.equal(before[:, 3], after[:, 3])
 

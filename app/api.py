@@ -1,0 +1,138 @@
+"""The API: one FastAPI app under /v1, for programs; the studio is mounted beside it."""
+
+import secrets
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.middleware.cors import CORSMiddleware
+
+from app import api_problems, api_videos
+from app.api_guard import SESSION_HEADER, Guard
+from app.api_live import make_live_router
+from app.api_metrics import Metrics
+from app.api_problems import Problem
+from app.context import ServerContext
+from app.database import Database
+from app.jobs import JobQueue
+from app.live_rooms import LiveRooms, ReplyVoice
+from app.loader import Loader
+from app.server import AvatarFactory, ServerConfig
+from app.store import FileStore
+
+_ABOUT = """From one portrait photo and two voices: a video of the person in the photo, who talks
+when their own voice talks and visibly listens when the other person does.
+
+Where API keys are set, send `Authorization: Bearer KEY`. Where none are, `X-Visavis-Session` (8 to
+128 characters of your choice, kept to yourself) makes what you create yours alone. Errors are
+`application/problem+json` (RFC 9457)."""
+
+
+def create_app(
+    load_avatar: AvatarFactory, config: ServerConfig, reply: ReplyVoice | None = None
+) -> FastAPI:
+    """The app of one server; its data folder is locked until the app has shut down.
+
+    `load_avatar` is called once, in a thread. `reply` is who answers a visitor's words in a live
+    conversation. The parts are in `app.state.context` (ServerContext). Raises OutputError or
+    StateError for the data folder.
+    """
+    database = Database(config.data_dir)
+    store = FileStore(database, config.limits)
+    loader = Loader(load_avatar)
+    queue = JobQueue(database, store, loader.get, config.limits)
+    secret = bytes.fromhex(database.secret("urls", secrets.token_hex(32)))
+    context = ServerContext(config, database, store, loader, queue, secret)
+    metrics = Metrics(queue)
+    rooms = LiveRooms(context, reply)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        queue.start()
+        rooms.start()
+        threading.Thread(target=_load, args=(loader,), name="visavis-load", daemon=True).start()
+        try:
+            yield
+        finally:
+            context.closing.set()
+            await run_in_threadpool(rooms.close)
+            await run_in_threadpool(queue.close)
+            database.close()
+
+    app = FastAPI(
+        title="Visavis",
+        version="1",
+        description=_ABOUT,
+        lifespan=lifespan,
+        docs_url=None,  # its pages load scripts from other hosts
+        redoc_url=None,
+    )
+    app.state.context, app.state.rooms = context, rooms
+    app.add_middleware(Guard, config=config, metrics=metrics)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=config.cors,
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=[
+            *("Authorization", "Content-Type", "Idempotency-Key", "X-API-Key"),
+            *("X-Request-ID", SESSION_HEADER),
+        ],
+        expose_headers=["Location", "X-Request-ID", "Retry-After"],
+    )
+    api_problems.install(app)
+    app.include_router(api_videos.make_router(context))
+    app.include_router(make_live_router(context, rooms, metrics))
+    _add_operations(app, loader, metrics)
+    _describe(app, bool(config.keys))
+    return app
+
+
+def _load(loader: Loader) -> None:
+    """Load ahead of the first job, which would report what goes wrong."""
+    with suppress(Exception):
+        loader.get()
+
+
+def _add_operations(app: FastAPI, loader: Loader, metrics: Metrics) -> None:
+    """What whoever runs the server asks."""
+
+    @app.get("/healthz", tags=["operation"], summary="Whether the process answers")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get(
+        "/readyz",
+        tags=["operation"],
+        summary="Whether the networks are loaded",
+        responses=api_problems.responses(503),
+    )
+    async def readyz() -> dict[str, str]:
+        if not loader.ready:
+            raise Problem(503, "the networks are being loaded", retry_after=2)
+        return {"status": "ready"}
+
+    @app.get("/metrics", include_in_schema=False)
+    async def show_metrics() -> Response:
+        data = await run_in_threadpool(generate_latest, metrics.registry)
+        return Response(data, media_type=CONTENT_TYPE_LATEST)
+
+
+def _describe(app: FastAPI, keys: bool) -> None:
+    """OpenAPI: the problem's schema, and how to send a key."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        schema = made()
+        components = schema.setdefault("components", {})
+        components.setdefault("schemas", {})["Problem"] = api_problems.SCHEMA
+        if keys:
+            components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+            schema["security"] = [{"key": []}]
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,117 @@
+"""`visavis app`: the API and the studio, in one process."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Option
+
+from app import options as o
+from app.server import KEYS_VARIABLE, Limits, ServerConfig, default_data_dir, read_keys, serve
+
+if TYPE_CHECKING:
+    from app.live_rooms import ReplyVoice
+
+_MB = 10**6
+
+Host = Annotated[str, Option("--host", help="Address to listen on; 0.0.0.0 opens it to others.")]
+Port = Annotated[int, Option("--port", help="Port to listen on; 0 takes a free one.")]
+KeysFile = Annotated[
+    Path | None,
+    Option(
+        "--keys-file", help=f"API keys, one a line; else those in {KEYS_VARIABLE}. None: no key."
+    ),
+]
+Cors = Annotated[
+    list[str] | None,
+    Option("--cors", help="Origin whose pages may call, e.g. https://example.org; repeatable."),
+]
+AllowHost = Annotated[
+    list[str] | None,
+    Option("--allow-host", help="Another name under which this server is reached; repeatable."),
+]
+DataDir = Annotated[
+    Path | None,
+    Option("--data-dir", help="Where jobs and files are.", show_default="of this user"),
+]
+MaxUpload = Annotated[float, Option("--max-upload", help="Largest file taken, in MB.")]
+MaxSeconds = Annotated[float, Option("--max-seconds", help="Longest sound, video or result.")]
+MaxSize = Annotated[int, Option("--max-size", help="Largest video, longer side in pixels.")]
+MaxWaiting = Annotated[int, Option("--max-waiting", help="Jobs in the queue at most.")]
+Workers = Annotated[int, Option("--workers", help="Jobs done at a time.")]
+MaxLive = Annotated[int, Option("--max-live", help="Live conversations at a time.")]
+Expiry = Annotated[float, Option("--expiry", help="Minutes that results are kept.")]
+LanguageModel = Annotated[
+    bool, Option("--llm", help="Visitors may ask the language model of VISAVIS_LLM_BASE_URL.")
+]
+NoStudio = Annotated[bool, Option("--no-studio", help="The API alone.")]
+
+
+def app(
+    host: Host = ServerConfig.host,
+    port: Port = ServerConfig.port,
+    keys_file: KeysFile = None,
+    cors: Cors = None,
+    allow_host: AllowHost = None,
+    data_dir: DataDir = None,
+    max_upload: MaxUpload = Limits.max_upload_bytes / _MB,
+    max_seconds: MaxSeconds = Limits.max_seconds,
+    max_size: MaxSize = Limits.max_size,
+    max_waiting: MaxWaiting = Limits.max_waiting,
+    workers: Workers = Limits.workers,
+    max_live: MaxLive = Limits.max_live,
+    expiry: Expiry = Limits.expiry_s / 60,
+    llm: LanguageModel = ServerConfig.language_model,
+    no_studio: NoStudio = False,
+    steps: o.Steps = None,
+    detector: o.Detector = o.DETECTOR,
+    device: o.Device = o.DEVICE,
+) -> None:
+    """Serve the API under /v1, and the studio, until Ctrl-C."""
+    from app.pipeline import Avatar
+    from app.progress import Reporter
+    from app.studio import mount_studio
+    from weights.errors import DependencyError
+
+    limits = replace(
+        Limits(),
+        max_upload_bytes=round(max_upload * _MB),
+        max_request_bytes=max(Limits.max_request_bytes, round(2 * max_upload * _MB)),
+        max_seconds=max_seconds,
+        max_size=max_size,
+        max_waiting=max_waiting,
+        workers=workers,
+        max_live=max_live,
+        expiry_s=expiry * 60,
+    )
+    config = ServerConfig(
+        data_dir or default_data_dir(),
+        host,
+        port,
+        read_keys(keys_file),
+        tuple(cors or ()),
+        tuple(name.lower() for name in allow_host or ()),
+        llm,
+        limits,
+    )
+    try:
+        from app.api import create_app
+    except ImportError as error:
+        raise DependencyError(
+            "the server needs the extra `app`: pip install 'visavis[app]'"
+        ) from error
+    reply = _language_model() if llm else None
+    served = create_app(lambda: Avatar.load(device, detector, steps), config, reply)
+    reporter = Reporter()
+    if not no_studio and (missing := mount_studio(served)):
+        reporter.notify(missing)
+    serve(served, config, lambda address: print(f"Visavis is at {address}", flush=True))
+
+
+def _language_model() -> "ReplyVoice":
+    """Who answers in live conversations; asked for its settings now, so that they fail at once."""
+    from audio2motion.endpoint import Endpoint
+    from audio2motion.language import LanguageVoice
+
+    endpoint = Endpoint.find()
+    return lambda words: LanguageVoice(endpoint, words)

@@ -1,0 +1,45 @@
+"""What an item's result depends on, as one hash: change any of it and the item is made anew."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import PurePosixPath
+from typing import Any
+
+from app.batch.manifest import Item
+from app.batch.work import AvatarSettings
+from app.result import used_weights
+
+KEY_VERSION = 1
+"""Goes up when the same key would no longer mean the same video."""
+
+
+def key_of(item: Item, settings: AvatarSettings, hash_of: Callable[[str], str]) -> str:
+    """SHA-256 over the inputs' content (`hash_of` an address), every other word of the row, what
+    the networks are told, the weights and the version of visavis.
+
+    Where files lie, what the output is called, and the device and threads that work on it do not
+    count.
+    """
+    words = {name: value for name, value in item.fields.items() if name not in item.files}
+    return hashlib.sha256(
+        json.dumps(
+            {
+                "key": KEY_VERSION,
+                "visavis": metadata.version("visavis"),
+                "weights": used_weights(),
+                "networks": settings.identity,
+                "inputs": {name: hash_of(item.fields[name]) for name in item.files},
+                "words": _with_defaults(item, words),
+                "container": PurePosixPath(item.output).suffix.lower(),
+            },
+            sort_keys=True,
+        ).encode()
+    ).hexdigest()
+
+
+def _with_defaults(item: Item, words: dict[str, Any]) -> dict[str, Any]:
+    """Every field, so that a changed default is a changed video."""
+    described = item.request().describe()
+    return {name: value for name, value in described.items() if name not in item.files} | words

@@ -1,0 +1,324 @@
+"""The manifest of a batch: one row a video, in the words of RenderRequest plus `output`.
+
+JSON Lines, CSV or Parquet. What a word may hold comes from the type of the field of RenderRequest,
+so a new field is a new word. Every problem is found before any work starts, and told by the number
+of its row, counted from 1.
+"""
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import types
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from app.batch import storage
+from app.pipeline import VIDEO_SUFFIXES
+from app.request import RenderRequest, require_choice
+from weights.errors import DependencyError, InputError, VisavisError
+
+RENDERERS = ("embedded",)
+"""What the word `renderer` may be where RenderRequest has no field for it."""
+_SHOWN = 20  # problems in one message
+_YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One video to make: `row` of the manifest, `output` relative to the batch's folder with
+    forward slashes, `fields` of RenderRequest as plain values, those that are files as absolute
+    addresses, whose names are in `files`.
+    """
+
+    row: int
+    output: str
+    fields: dict[str, Any]
+    files: tuple[str, ...]
+
+    def request(self, **places: str) -> RenderRequest:
+        """What is to be rendered; `places` says where copies of files are on this machine."""
+        return RenderRequest(**{**self.fields, **places})
+
+
+class ManifestError(InputError):
+    """Rows of a manifest that cannot be used; `problems` has all of them, (row, sentence)."""
+
+    def __init__(self, name: str, problems: Sequence[tuple[int, str]]) -> None:
+        self.problems = tuple(problems)
+        told = [f"  row {row}: {what}" for row, what in self.problems[:_SHOWN]]
+        if len(self.problems) > _SHOWN:
+            told.append(f"  ... and {len(self.problems) - _SHOWN} more")
+        rows = "row" if len({row for row, _ in self.problems}) == 1 else "rows"
+        super().__init__(
+            f"nothing was started, because {name} has {rows} that cannot be used:\n"
+            + "\n".join(told)
+        )
+
+
+def read_manifest(address: str, defaults: Mapping[str, Any]) -> list[Item]:
+    """The items of a manifest; `defaults` are fields for rows that do not say.
+
+    Raises ManifestError (an InputError) for rows that cannot be used, MediaError for a manifest
+    that is not there, DependencyError for Parquet without pyarrow.
+    """
+    address = storage.resolve(address, os.getcwd())
+    folder, name = storage.parent(address), os.path.basename(address)
+    schema = Schema()
+    items: list[Item] = []
+    problems: list[tuple[int, str]] = []
+    seen: dict[str, int] = {}
+    for row, values in _rows(address):
+        try:
+            if isinstance(values, InputError):
+                raise values
+            item = _item(row, values, folder, schema, defaults)
+            if item.output in seen:
+                raise InputError(
+                    f"its output {item.output} is also that of row {seen[item.output]}"
+                )
+            seen[item.output] = row
+            items.append(item)
+        except VisavisError as error:
+            problems.append((row, str(error)))
+    problems += _missing_files(items)
+    if problems:
+        raise ManifestError(name, sorted(problems))
+    if not items:
+        raise InputError(f"the manifest {name} has no rows")
+    return items
+
+
+def _item(
+    row: int, values: Mapping[str, Any], folder: str, schema: "Schema", defaults: Mapping[str, Any]
+) -> Item:
+    """One row, checked as far as it can be without opening what it names."""
+    unknown = sorted(set(values) - set(schema.words))
+    if unknown:
+        raise InputError(
+            f"there is no word {unknown[0]!r}; the words are {', '.join(schema.words)}"
+        )
+    given = {name: value for name, value in values.items() if value is not None}
+    output = _output(given.pop("output", None), row)
+    if "renderer" not in schema.fields:
+        wanted = given.pop("renderer", RENDERERS[0])
+        if wanted not in RENDERERS:
+            raise InputError(f"there is no renderer {wanted!r}; wanted {' or '.join(RENDERERS)}")
+    read = {name: schema.read(name, value) for name, value in given.items()}
+    fields = {**_without_rivals(defaults, read), **read}
+    if "portrait" not in fields:
+        raise InputError("it has no portrait")
+    files = tuple(name for name in schema.files if isinstance(fields.get(name), str))
+    for name in files:
+        # A default comes from the command line, whose folder is not the manifest's.
+        fields[name] = storage.resolve(fields[name], folder if name in read else os.getcwd())
+    item = Item(row, output, fields, files)
+    item.request()
+    return item
+
+
+def _without_rivals(defaults: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, Any]:
+    """Defaults, less a voice for rows that bring another kind of one."""
+    kept = dict(defaults)
+    if "agent_audio" in read or "text" in read:
+        kept.pop("agent_audio", None)
+        kept.pop("text", None)
+    return kept
+
+
+def _output(value: object, row: int) -> str:
+    """The name of a video below the batch's folder."""
+    if value is None:
+        return f"{row:06d}.mp4"
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"got the output {value!r}; wanted the name of a video")
+    path = PurePosixPath(value)
+    hidden = any(part.startswith(".") for part in path.parts)
+    if storage.is_remote(value) or path.is_absolute() or ".." in path.parts or hidden:
+        raise InputError(
+            f"got the output {value}; wanted a name below the folder --out, not hidden"
+        )
+    if path.suffix.lower() not in VIDEO_SUFFIXES:
+        raise InputError(f"the output {value} must end in {' or '.join(VIDEO_SUFFIXES)}")
+    return str(path)
+
+
+def _missing_files(items: Iterable[Item]) -> Iterator[tuple[int, str]]:
+    """Files that rows name and that are not there; each is looked for once."""
+    known: dict[str, str | None] = {}
+    for item in items:
+        for name in item.files:
+            address = item.fields[name]
+            if address not in known:
+                try:
+                    known[address] = None if storage.exists(address) else "there is no file"
+                except VisavisError as error:
+                    known[address] = str(error)
+            problem = known[address]
+            if problem is not None:
+                yield item.row, f"{name}: {problem} ({address})"
+
+
+# -- words and their values --------------------------------------------------------------------
+
+
+class Schema:
+    """Which words a row may have and what they hold, from the fields of RenderRequest."""
+
+    def __init__(self) -> None:
+        hints = get_type_hints(RenderRequest)
+        names = [field.name for field in dataclasses.fields(RenderRequest)]
+        self.fields = {name: _members(hints[name]) for name in names}
+        self.files = tuple(n for n, kinds in self.fields.items() if os.PathLike in _origins(kinds))
+        extra = () if "renderer" in self.fields else ("renderer",)
+        self.words = (*sorted(names), *extra, "output")
+
+    def read(self, name: str, value: Any) -> Any:
+        """A value of a row as RenderRequest wants it. Raises InputError for another type.
+
+        Text (all that CSV has) is read as what the field is: a number, yes or no, JSON, or
+        name=number for a mapping.
+        """
+        kinds = self.fields[name]
+        origins = _origins(kinds)
+        if isinstance(value, str):
+            return self._from_text(name, value, kinds, origins)
+        if isinstance(value, bool):
+            if bool in origins:
+                return value
+        elif isinstance(value, int | float):
+            if float in origins:
+                return float(value)
+            if int in origins and float(value).is_integer():
+                return int(value)
+        elif isinstance(value, list | tuple):
+            if Mapping in origins and all(isinstance(v, str) and "=" in v for v in value):
+                return {k: _number(name, v) for k, _, v in (v.partition("=") for v in value)}
+            if tuple in origins:
+                return tuple(value)
+            if Sequence in origins:
+                return list(value)
+        elif isinstance(value, Mapping):
+            if Mapping in origins:
+                return dict(value)
+        elif isinstance(value, os.PathLike) and name in self.files:
+            return os.fspath(value)
+        raise InputError(f"got {value!r} for {name}; wanted {_wanted(kinds)}")
+
+    def _from_text(self, name: str, value: str, kinds: tuple, origins: set) -> Any:
+        structured = {tuple, Sequence, Mapping} & origins
+        if structured and value.lstrip().startswith(("[", "{")):
+            try:
+                return self.read(name, json.loads(value))
+            except ValueError as error:
+                raise InputError(f"got {value!r} for {name}, which is not JSON") from error
+        if Literal in origins:
+            choices = [get_args(kind) for kind in kinds if get_origin(kind) is Literal]
+            require_choice(name, value, sum(choices, ()))
+            return value
+        if str in origins:
+            return value
+        if structured:
+            return self.read(name, [part.strip() for part in value.split(";")])
+        if bool in origins:
+            if value.strip().lower() in _YES + _NO:
+                return value.strip().lower() in _YES
+        elif {int, float} & origins:
+            number = _number(name, value)
+            if float in origins or number.is_integer():
+                return number if float in origins else int(number)
+        raise InputError(f"got {value!r} for {name}; wanted {_wanted(kinds)}")
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InputError(f"got {text!r} for {name}; wanted a number") from error
+
+
+def _members(hint: Any) -> tuple:
+    """The kinds that a type is made of: those of a union, or itself."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return tuple(kind for part in get_args(hint) for kind in _members(part))
+    return (hint,)
+
+
+def _origins(kinds: tuple) -> set:
+    return {get_origin(kind) or kind for kind in kinds}
+
+
+def _wanted(kinds: tuple) -> str:
+    """The kinds in words."""
+    names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    names |= {os.PathLike: "a file", Mapping: "names with numbers", Sequence: "a list"}
+    names |= {tuple: "a list", Literal: "a word"}
+    told = [names[kind] for kind in names if kind in _origins(kinds)]
+    return " or ".join(dict.fromkeys(told)) or "something else"
+
+
+# -- the three formats -------------------------------------------------------------------------
+
+_Row = tuple[int, "Mapping[str, Any] | InputError"]
+
+
+def _rows(address: str) -> Iterator[_Row]:
+    """(row, values) of every row, or what is wrong with it; rows count from 1."""
+    suffix = os.path.splitext(address)[1].lower()
+    readers = {".jsonl": _json_lines, ".ndjson": _json_lines, ".csv": _csv, ".parquet": _parquet}
+    if suffix not in readers:
+        raise InputError(f"got the manifest {address}; wanted .jsonl, .csv or .parquet")
+    return readers[suffix](storage.read_bytes(address), address)
+
+
+def _text(data: bytes, address: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"the manifest {address} is not UTF-8 text: {error}") from error
+
+
+def _json_lines(data: bytes, address: str) -> Iterator[_Row]:
+    row = 0
+    for line in _text(data, address).splitlines():
+        if not line.strip():
+            continue
+        row += 1
+        try:
+            values = json.loads(line)
+        except ValueError as error:
+            yield row, InputError(f"it is not JSON ({error})")
+            continue
+        wrong = InputError(f"got {type(values).__name__}; wanted an object of words and values")
+        yield row, values if isinstance(values, dict) else wrong
+
+
+def _csv(data: bytes, address: str) -> Iterator[_Row]:
+    reader = csv.DictReader(io.StringIO(_text(data, address), newline=""), strict=True)
+    row = 0
+    try:
+        for row, values in enumerate(reader, 1):
+            if None in values:
+                yield row, InputError("it has more values than the first line has words")
+                continue
+            yield row, {name: value for name, value in values.items() if value not in (None, "")}
+    except csv.Error as error:
+        yield row + 1, InputError(f"it is not CSV ({error})")
+
+
+def _parquet(data: bytes, address: str) -> Iterator[_Row]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise DependencyError(
+            "a Parquet manifest needs pyarrow: pip install 'visavis[parquet]', or use .jsonl"
+        ) from error
+    try:
+        table = parquet.read_table(pyarrow.BufferReader(data))
+    except pyarrow.ArrowInvalid as error:
+        raise InputError(f"the manifest {address} is not Parquet: {error}") from error
+    yield from enumerate(table.to_pylist(), 1)

@@ -1,0 +1,118 @@
+"""A small client of the API, on httpx: a video, a motion, a live conversation.
+
+with Client("http://127.0.0.1:8000") as client:
+    job = client.create(portrait="me.jpg", text="Hello there.", size=256)
+    for job in client.follow(job["id"]):
+        print(job["state"], job["progress"])
+    client.download(job["id"], "hello.mp4")
+"""
+
+import json
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from weights.errors import VisavisError
+
+_FILES = (
+    *("portrait", "agent_audio", "interlocutor_audio", "interlocutor_video", "motion"),
+    *("style_clip", "gesture_file", "transcript"),
+)
+
+
+class ServerError(VisavisError):
+    """The server refused a request; `status` is its HTTP status, the message its own."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Client:
+    """Talks to one server. `key` is an API key; without one, `session` makes what is created ours
+    alone (a random one unless it is given). Raises ServerError, and httpx's errors of the network.
+    """
+
+    def __init__(
+        self, url: str, key: str | None = None, session: str | None = None, timeout: float = 60.0
+    ) -> None:
+        self.session = session or secrets.token_urlsafe(24)
+        headers = {"X-Visavis-Session": self.session}
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key}"
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._http.close()
+
+    def create(self, *, idempotency_key: str | None = None, **fields: Any) -> dict[str, Any]:
+        """Ask for a video: the fields of RenderRequest, files by their paths. The job."""
+        headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+        return self._post("/v1/videos", fields, headers).json()
+
+    def motion(self, out: str | Path, **fields: Any) -> Path:
+        """Make a motion file: the fields of MotionRequest. Waits for it."""
+        out = Path(out)
+        out.write_bytes(self._post("/v1/motion", fields, {}).content)
+        return out
+
+    def job(self, identity: str) -> dict[str, Any]:
+        """How far a job is."""
+        return _checked(self._http.get(f"/v1/videos/{identity}")).json()
+
+    def follow(self, identity: str) -> Iterator[dict[str, Any]]:
+        """The job each time that it has changed, until it has ended."""
+        with self._http.stream("GET", f"/v1/videos/{identity}/events") as answer:
+            if answer.is_error:
+                answer.read()
+            for line in _checked(answer).iter_lines():
+                if line.startswith("data: "):
+                    yield json.loads(line.removeprefix("data: "))
+
+    def download(self, identity: str, out: str | Path) -> Path:
+        """Write the finished video to a file."""
+        out = Path(out)
+        with self._http.stream("GET", f"/v1/videos/{identity}/content") as answer:
+            if answer.is_error:
+                answer.read()
+            with out.open("wb") as file:
+                for data in _checked(answer).iter_bytes():
+                    file.write(data)
+        return out
+
+    def cancel(self, identity: str) -> None:
+        """Stop a job, or forget one that has ended."""
+        _checked(self._http.delete(f"/v1/videos/{identity}"))
+
+    def _post(self, path: str, fields: dict[str, Any], headers: dict[str, str]) -> httpx.Response:
+        files = {n: ("file", Path(fields[n]).read_bytes()) for n in _FILES if n in fields}
+        values = {
+            name: value if isinstance(value, str) else json.dumps(value)
+            for name, value in fields.items()
+            if name not in files
+        }
+        # A form without files would not be multipart: every value travels as a part.
+        parts = [(name, (None, value)) for name, value in values.items()]
+        return _checked(self._http.post(path, files=[*parts, *files.items()], headers=headers))
+
+
+def _checked(answer: httpx.Response) -> httpx.Response:
+    if answer.is_error:
+        try:
+            detail = str(answer.json()["detail"])
+        except (ValueError, KeyError, TypeError):
+            detail = answer.reason_phrase
+        raise ServerError(f"{answer.status_code}: {detail}", answer.status_code)
+    return answer

@@ -1,0 +1,189 @@
+"""Live conversations of a server: found again by their visitors, saved when they are left alone."""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from app.context import ServerContext
+from app.demo import DEFAULT_PORTRAIT
+from app.pipeline import Avatar
+from app.session import LiveConfig, LiveSession
+from audio2motion.agent_voice import AgentVoice
+from motion2video.portrait import Portrait
+from weights.errors import BusyError, NotFoundError
+
+ReplyVoice = Callable[[str], AgentVoice]
+"""From a visitor's words to the voice that answers them."""
+_LINGER_S = 60.0
+"""A conversation whose visitor has gone is kept in memory for so long, then on disk."""
+_LOOK_S = 5.0
+
+
+class Room:
+    """One conversation: its session, who it belongs to, and its latest picture for onlookers."""
+
+    def __init__(self, identity: str, owner: str, session: LiveSession, size: int) -> None:
+        self.id, self.owner, self.session, self.size = identity, owner, session, size
+        self.lock = threading.Lock()
+        """Held by whoever works on the session: a connection that broke off may still be at it."""
+        self.attached = True
+        self.left = self.began = time.monotonic()
+        self.look: bytes = b""
+        self.looked = 0
+        """Grows with every picture."""
+
+    def show(self, jpeg: bytes) -> None:
+        """The latest picture, for onlookers."""
+        self.look, self.looked = jpeg, self.looked + 1
+
+
+class LiveRooms:
+    """At most `limits.max_live` conversations at a time. Safe for many threads."""
+
+    def __init__(self, context: ServerContext, reply: ReplyVoice | None) -> None:
+        self._context, self.reply = context, reply
+        self._rooms: dict[str, Room] = {}
+        self._opening = 0
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._watch, name="visavis-rooms", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look after conversations that were left alone."""
+        self._thread.start()
+
+    def open(self, owner: str, portrait: str | None, size: int, config: LiveConfig) -> Room:
+        """A new conversation with the photo of that id in the store; the embedded one for None.
+
+        Raises BusyError when there are too many, NotFoundError for a photo that is not theirs, and
+        what loading and the photo raise.
+        """
+        self._admit()
+        try:
+            path = self._photo(portrait, owner)
+            session = self._begin(path, size, lambda a, p: LiveSession(a, p, config))
+            room = Room(secrets.token_urlsafe(16), owner, session, size)
+            self._context.database.rows(
+                "insert into live values (?, ?, ?, ?, null, ?)",
+                *(room.id, owner, str(size), portrait, time.time()),
+            )
+            with self._lock:
+                self._rooms[room.id] = room
+            return room
+        finally:
+            with self._lock:
+                self._opening -= 1
+
+    def resume(self, identity: str, owner: str) -> Room:
+        """A conversation that its visitor had left, also before a restart. Raises NotFoundError."""
+        with self._lock:
+            room = self._rooms.get(identity)
+            if room is not None and room.owner == owner:
+                if room.attached:
+                    raise BusyError("this conversation is going on in another connection", 1)
+                room.attached = True
+                return room
+        row = self._context.database.row(
+            "select * from live where id = ? and owner = ? and state is not null", identity, owner
+        )
+        if row is None:
+            raise NotFoundError("there is no such conversation")
+        self._admit()
+        try:
+            path, data = self._photo(row["portrait"], owner), self._path(identity).read_bytes()
+            session = self._begin(
+                path,
+                int(row["options"]),
+                lambda a, p: LiveSession.restore(a, p, data),
+            )
+            room = Room(identity, owner, session, int(row["options"]))
+            with self._lock:
+                self._rooms[identity] = room
+            return room
+        except FileNotFoundError as error:
+            raise NotFoundError("there is no such conversation") from error
+        finally:
+            with self._lock:
+                self._opening -= 1
+
+    def look_up(self, identity: str) -> Room | None:
+        """A conversation in memory, by its id alone: who calls has checked who asks."""
+        return self._rooms.get(identity)
+
+    def leave(self, room: Room) -> None:
+        """The visitor has gone, maybe to come back."""
+        room.left = time.monotonic()
+        room.attached = False
+
+    def end(self, room: Room) -> None:
+        """The conversation is over; nothing of it is kept."""
+        with self._lock:
+            self._rooms.pop(room.id, None)
+        with room.lock:
+            room.session.close()
+        self._context.database.rows("delete from live where id = ?", room.id)
+        self._path(room.id).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Save every conversation; `resume` finds it after the next start."""
+        with self._lock:
+            rooms, self._rooms = list(self._rooms.values()), {}
+        for room in rooms:
+            self._save(room)
+
+    @property
+    def count(self) -> int:
+        """Conversations in memory."""
+        return len(self._rooms)
+
+    def _begin(
+        self, path: Path, size: int, make: Callable[[Avatar, Portrait], LiveSession]
+    ) -> LiveSession:
+        avatar = self._context.loader.get()
+        return make(avatar, Portrait.load(path, avatar.tracker, size=size, crop="head"))
+
+    def _photo(self, portrait: str | None, owner: str) -> Path:
+        if portrait is None:
+            return DEFAULT_PORTRAIT
+        self._context.store.hold([portrait], self._context.config.limits.max_live_seconds)
+        return self._context.store.get(portrait, owner).path
+
+    def _path(self, identity: str) -> Path:
+        return self._context.database.folder / "live" / f"{identity}.npz"
+
+    def _admit(self) -> None:
+        with self._lock:
+            if len(self._rooms) + self._opening >= self._context.config.limits.max_live:
+                raise BusyError("too many conversations are going on; try again later", 30)
+            self._opening += 1
+
+    def _save(self, room: Room) -> None:
+        path = self._path(room.id)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        with room.lock:
+            path.write_bytes(room.session.save())
+            room.session.close()
+        self._context.database.rows(
+            "update live set state = 'saved', updated = ? where id = ?", time.time(), room.id
+        )
+
+    def _watch(self) -> None:
+        expiry = self._context.config.limits.expiry_s
+        while not self._context.closing.wait(_LOOK_S):
+            now = time.monotonic()
+            with self._lock:
+                alone = [
+                    room
+                    for room in self._rooms.values()
+                    if not room.attached and now - room.left > _LINGER_S
+                ]
+                for room in alone:
+                    del self._rooms[room.id]
+            for room in alone:
+                self._save(room)
+            database = self._context.database
+            for row in database.rows("select id from live where updated < ?", time.time() - expiry):
+                if row["id"] not in self._rooms:
+                    self._path(row["id"]).unlink(missing_ok=True)
+                    database.rows("delete from live where id = ?", row["id"])

@@ -1,0 +1,29 @@
+"""The studio beside the API, where it is there: app/ui and gradio are optional."""
+
+import importlib
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from app.context import ServerContext
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+
+def mount_studio(app: "FastAPI") -> str | None:
+    """Mount the studio on an app made by create_app; None, or why it is not there.
+
+    With API keys it is left out: its pages send none, and would be a way around them.
+    """
+    context: ServerContext = app.state.context
+    if context.config.keys:
+        return "the studio is off, because API keys are set"
+    if find_spec("gradio") is None:
+        return "the studio is off: it needs the extra `app` (pip install 'visavis[app]')"
+    if find_spec("app.ui") is None:
+        return "the studio is off: this installation has none"
+    workshop = importlib.import_module("app.workshop").Workshop(
+        context.database.folder / "studio", context.loader.get
+    )
+    importlib.import_module("app.ui").mount(app, workshop, live="/v1/live")
+    return None

@@ -1,0 +1,110 @@
+"""The batch tab: a manifest with its files in, a table of states, and all videos as one file."""
+
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from app.ui import markup
+from app.ui.endpoints import endpoint
+from app.ui.follow import fail, follow, outcome, submit
+from app.visitor_batch import VisitorBatch, make_all, read_upload
+from app.workshop import Workshop
+from weights.errors import InputError, VisavisError
+
+_HEADERS = ["row", "video", "state", "notes"]
+_HELP = (
+    "Upload a manifest (.jsonl or .csv: one row a video, in the words of `visavis render`, such as "
+    "portrait, text, agent_audio, emotion, output) together with the files that it names."
+)
+
+
+def build(workshop: Workshop) -> None:
+    """Lay the screen out and connect it."""
+    import gradio as gr
+
+    gr.HTML(markup.note(_HELP))
+    files = gr.File(
+        label="Manifest and files",
+        file_count="multiple",
+        type="filepath",
+        height=170,
+        elem_id="batch-files",
+    )
+    with gr.Row():
+        start = gr.Button("Make all", variant="primary", elem_id="batch-start")
+        retry = gr.Button("Retry what failed", interactive=False, elem_id="batch-retry")
+        cancel = gr.Button("Cancel", interactive=False, elem_id="batch-cancel")
+    status = gr.HTML(elem_id="batch-status")
+    table = gr.HTML(elem_id="batch-table")
+    packed = gr.File(label="All videos (.zip)", interactive=False, visible=False, elem_id="batch")
+    outputs = [status, table, packed, start, retry, cancel]
+    start.click(
+        endpoint(_start, workshop, ("files",)),
+        files,
+        outputs,
+        api_name="batch",
+        api_description="Make every video of a manifest; the last answer has them as a zip file.",
+        concurrency_limit=None,
+        show_progress="hidden",
+    )
+    retry.click(
+        endpoint(_retry, workshop, ()),
+        None,
+        outputs,
+        api_name="batch_retry",
+        concurrency_limit=None,
+        show_progress="hidden",
+    )
+    cancel.click(endpoint(_cancel, workshop, ()), None, None, api_visibility="private", queue=False)
+
+
+async def _start(
+    workshop: Workshop, key: str, files: Sequence[str] | None
+) -> AsyncIterator[list[Any]]:
+    session = workshop.session(key)
+    try:
+        if not files:
+            raise InputError("there are no files yet: upload a manifest and the files it names")
+        batch = read_upload([Path(file) for file in files], session.new_folder())
+    except VisavisError as error:
+        fail(error, files or ())
+    session.batch = batch
+    async for shown in _follow(workshop, key, batch):
+        yield shown
+
+
+async def _retry(workshop: Workshop, key: str) -> AsyncIterator[list[Any]]:
+    batch = workshop.session(key).batch
+    if batch is None:
+        fail("there is no batch to try again")
+    async for shown in _follow(workshop, key, batch):
+        yield shown
+
+
+async def _follow(workshop: Workshop, key: str, batch: VisitorBatch) -> AsyncIterator[list[Any]]:
+    import gradio as gr
+
+    on, off, keep = gr.update(interactive=True), gr.update(interactive=False), gr.update()
+    run = submit(workshop, key, partial(make_all, workshop, batch))
+    async for html in follow(run, workshop):
+        yield [html, _table(batch), keep, off, off, on]
+    failed = any(entry.state != "done" for entry in batch.entries)
+    again = on if failed else off
+    if run.state == "failed":
+        yield [markup.alert(run.error), _table(batch), keep, on, again, off]
+        outcome(run)
+    packed = batch.pack()
+    shown = keep if packed is None else gr.update(value=str(packed), visible=True)
+    done = sum(entry.state == "done" for entry in batch.entries)
+    said = markup.note(f"{done} of {len(batch.entries)} videos are made.")
+    yield [said, _table(batch), shown, on, again, off]
+
+
+def _table(batch: VisitorBatch) -> str:
+    return markup.grid(_HEADERS, batch.rows())
+
+
+def _cancel(workshop: Workshop, key: str) -> None:
+    for run in workshop.session(key).runs:
+        run.cancel()

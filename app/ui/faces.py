@@ -1,0 +1,90 @@
+"""The faces of a photo, drawn on it, and which of them is meant."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from motion2video.face import Face, FaceTracker, require_usable
+from motion2video.portrait import load_image
+from weights.errors import FaceError, VisavisError
+
+SHOWN = 720
+"""Long side of the picture with the boxes, in pixels."""
+_CHOSEN, _OTHER = (255, 122, 89), (255, 255, 255)
+
+
+class Faces:
+    """What was found in one photo: `faces` from left to right in the pixels of `image`."""
+
+    def __init__(self, image: UInt8[np.ndarray, "H W 3"], faces: Sequence[Face]) -> None:
+        self.image = image
+        self.faces = sorted(faces, key=lambda face: face.centre[0])
+
+    @property
+    def choices(self) -> list[tuple[str, str]]:
+        """(shown, value) for a picker; values are what `face` of a request takes."""
+        count = len(self.faces)
+        return [(f"face {i + 1} of {count}, from the left", str(i)) for i in range(count)]
+
+    @property
+    def largest(self) -> int:
+        """Number of the largest one."""
+        return max(range(len(self.faces)), key=lambda i: self.faces[i].area)
+
+    def at(self, x: float, y: float) -> int:
+        """Number of the face nearest to a place in the drawn picture."""
+        scale = self._scale
+        return min(
+            range(len(self.faces)),
+            key=lambda i: np.hypot(
+                self.faces[i].centre[0] * scale - x, self.faces[i].centre[1] * scale - y
+            ),
+        )
+
+    @property
+    def _scale(self) -> float:
+        return min(1.0, SHOWN / max(self.image.shape[:2]))
+
+    def drawn(self, chosen: int) -> UInt8[np.ndarray, "h w 3"]:
+        """The photo with a numbered box around every face, the chosen one in colour."""
+        scale = self._scale
+        height, width = self.image.shape[:2]
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        picture = cv2.resize(self.image, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+        for number, face in enumerate(self.faces):
+            x0, y0, x1, y1 = (round(v * scale) for v in face.box)
+            colour = _CHOSEN if number == chosen else _OTHER
+            for line, shade in ((4, (30, 30, 30)), (2, colour)):
+                cv2.rectangle(picture, (x0, y0), (x1, y1), shade, line, cv2.LINE_AA)
+            if len(self.faces) > 1:
+                place = (x0 + 4, max(y0 - 8, 20))
+                for line, shade in ((5, (30, 30, 30)), (2, colour)):
+                    cv2.putText(
+                        picture, str(number + 1), place, cv2.FONT_HERSHEY_SIMPLEX, 0.8, shade, line
+                    )
+        return picture
+
+    def trouble(self, chosen: int) -> str:
+        """Why the chosen face cannot be used; empty when it can."""
+        try:
+            require_usable(self.faces[chosen])
+        except FaceError as error:
+            return str(error)
+        return ""
+
+
+def find_faces(path: str, tracker: FaceTracker) -> Faces:
+    """The faces of an uploaded photo. Raises MediaError for what is no picture, FaceError for one
+    without a face.
+    """
+    try:
+        image, _ = load_image(path)
+    except VisavisError as error:
+        raise type(error)(str(error).replace(path, Path(path).name)) from error
+    faces = tracker.detect(image)
+    if not faces:
+        raise FaceError("no face found; use a picture with a face that looks towards the camera")
+    return Faces(image, faces)

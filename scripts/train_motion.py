@@ -398,7 +398,8 @@ def kept_items(options: argparse.Namespace, encoder: SpeechEncoder) -> list[Item
             continue
         if not kept.is_file():
             torch.save(load(folder, encoder), kept)
-        items += torch.load(kept, weights_only=False)  # written by this very script
+        with torch.serialization.safe_globals([Item, SpeechFeatures]):
+            items += torch.load(kept)
     return items
 
 

@@ -1,10 +1,11 @@
 """What runs the tasks of a batch: here, in processes beside this one, or on a cluster."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from app.batch.work import AvatarSettings, Outcome, Place, Task, Worker, with_threads
+from app.batch.work import AvatarSettings, Failure, Outcome, Place, Task, Worker, with_threads
 from weights.errors import VisavisError
 
 
@@ -53,6 +54,18 @@ class Recipe:
     def make(self, name: str) -> Worker:
         """Load the networks. Raises a VisavisError where that cannot be done."""
         return Worker(name, self.settings.load(), self.place, self.split)
+
+
+def lost_outcome(
+    task: Task | None, name: str, since: float, timeout: float | None, how: str
+) -> Outcome | None:
+    """What comes of the task of a worker that died, `how` it did; None where it had none."""
+    if task is None:
+        return None
+    seconds = time.monotonic() - since
+    if timeout is not None and seconds >= timeout:
+        how = f"it took more than {timeout:g} s"
+    return Outcome(task, name, seconds, failure=Failure("lost", f"the worker died on it: {how}"))
 
 
 class HereEngine:

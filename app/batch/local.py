@@ -16,8 +16,8 @@ from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
-from app.batch.engine import LoadError, Recipe
-from app.batch.work import Failure, Outcome, Task, with_threads
+from app.batch.engine import LoadError, Recipe, lost_outcome
+from app.batch.work import Outcome, Task, with_threads
 from weights.errors import VisavisError
 
 _FAILED_STARTS = 3  # in a row, of workers that die before they are ready
@@ -129,13 +129,7 @@ class LocalEngine:
                 )
         one.pipe.close()
         self._processes[self._processes.index(one)] = self._start()
-        if one.task is None:
-            return None
-        seconds = time.monotonic() - one.since
-        if self._timeout is not None and seconds >= self._timeout:
-            how = f"it took more than {self._timeout:g} s"
-        failure = Failure("lost", f"the worker died on it: {how}")
-        return Outcome(one.task, one.name, seconds, failure=failure)
+        return lost_outcome(one.task, one.name, one.since, self._timeout, how)
 
     def _end_overdue(self) -> None:
         """Kill what takes longer than it may; `wait` sees it as a death."""

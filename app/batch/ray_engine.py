@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.batch.engine import LoadError, Recipe
-from app.batch.work import Failure, Outcome, Task, Worker
+from app.batch.engine import LoadError, Recipe, lost_outcome
+from app.batch.work import Outcome, Task, Worker
 from weights.errors import DependencyError, InputError, VisavisError
 
 _FAILED_STARTS = 3  # in a row, of actors that die before they are ready
@@ -170,13 +170,7 @@ class RayEngine:
         with contextlib.suppress(Exception):  # it may only have been out of reach: end it for good
             self._ray.kill(one.actor)
         self._hired[self._hired.index(one)] = self._hire()
-        if one.task is None:
-            return None
-        seconds = time.monotonic() - one.since
-        if self._timeout is not None and seconds >= self._timeout:
-            why = f"it took more than {self._timeout:g} s"
-        failure = Failure("lost", f"the worker died on it: {why}")
-        return Outcome(one.task, one.name, seconds, failure=failure)
+        return lost_outcome(one.task, one.name, one.since, self._timeout, why)
 
     def _end_overdue(self) -> None:
         for one in self._hired:

@@ -205,7 +205,7 @@ def test_a_worker_that_hangs_is_replaced(make_batch: Callable[..., Batch], tiny:
     summary = batch.run()
     assert (summary.counts["done"], summary.counts["failed"], summary.deaths) == (1, 1, 1)
     report = json.loads((Path(batch.out) / "report.json").read_text())
-    assert "took more than 4 s" in report["items"][1]["error"]
+    assert "took more than 20 s" in report["items"][1]["error"]
 
 
 @pytest.mark.endurance

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from audio2motion.style import STYLE_DIM
 from motion2video.motion import MOTION_DIM
 
+CHUNK = 5
+"""Frames that are made together."""
 LOOK_AHEAD = 5
 """Frames of the agent's own voice after frame t that frame t may use (200 ms)."""
 FEATURE_OFFSETS = (1, 3, 5)

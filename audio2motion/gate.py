@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from audio2motion.model import CHUNK
+from audio2motion.condition import CHUNK
 from motion2video.motion import DETAIL, EXPRESSION_NAMES
 
 GATE_LOW, GATE_HIGH = 0.15, 0.5

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from audio2motion.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad
 from audio2motion.condition import (
+    CHUNK,
     INPUTS,
     LOOK_AHEAD,
     Condition,
@@ -24,7 +25,7 @@ from audio2motion.condition import (
 from audio2motion.controls import Controls
 from audio2motion.events import BLINK_CHANNELS, EventState, Scene, Seen, step_events
 from audio2motion.gate import GATE_ATTACK, GATE_HIGH, SPEECH_CHANNELS, mouth_gate
-from audio2motion.model import CHUNK, Cache, ModelConfig, MotionNetwork, Past, correlate
+from audio2motion.model import Cache, ModelConfig, MotionNetwork, Past, correlate
 from audio2motion.speech import (
     SpeechConfig,
     SpeechEncoder,

@@ -3,6 +3,9 @@
 A causal transformer. A chunk of frames is denoised together while it attends to itself and, through
 cached keys and values, to the clean frames before it. The network says what the clean frame is and
 the velocity follows from that: v = (x_1 - x_t) / (1 - t).
+
+Of the frames before it a chunk sees the voice but not what the lips did: they follow the voice, and
+a network that may look at its last lips learns to go on with them, its own mistakes included.
 """
 
 import math
@@ -14,11 +17,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from audio2motion.condition import Condition, ConditionEmbedding
+from audio2motion.condition import CHUNK, Condition, ConditionEmbedding
+from audio2motion.gate import SPEECH_CHANNELS
 from motion2video.motion import MOTION_DIM
 from weights.errors import WeightsError
 
-CHUNK = 5
 LATEST_TIME = 0.95
 """The velocity is not asked for any nearer to the data: it divides by 1 - t."""
 
@@ -157,6 +160,7 @@ class MotionNetwork(nn.Module):
 
     mean: Tensor
     std: Tensor
+    remembered: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -164,6 +168,9 @@ class MotionNetwork(nn.Module):
         width = config.width
         self.register_buffer("mean", torch.zeros(MOTION_DIM))
         self.register_buffer("std", torch.ones(MOTION_DIM))
+        remembered = torch.ones(MOTION_DIM)
+        remembered[list(SPEECH_CHANNELS)] = 0
+        self.register_buffer("remembered", remembered, persistent=False)
         self.enter = nn.Linear(MOTION_DIM, width)
         self.condition = ConditionEmbedding(config.speech_features, width)
         self.time = nn.Sequential(nn.Linear(64, width), nn.SiLU(), nn.Linear(width, 6 * width))
@@ -260,7 +267,9 @@ class MotionNetwork(nn.Module):
         """The cache after a finished chunk; the oldest frames leave it."""
         count = x_1.shape[1]
         past = past or self.past(cache, count)
-        _, keys, values = self._run(x_1, embedded, modulation or self.modulation(1.0), past)
+        _, keys, values = self._run(
+            x_1 * self.remembered, embedded, modulation or self.modulation(1.0), past
+        )
         return Cache(
             torch.cat([cache.keys[..., count:, :], torch.stack(keys)], 3),
             torch.cat([cache.values[..., count:, :], torch.stack(values)], 3),
@@ -284,7 +293,9 @@ class MotionNetwork(nn.Module):
         mask = training_mask(count, self.config.history, x_t.device).expand(len(x_t), -1, -1)
         mask = mask.clone()
         mask[:, count:, :count] &= ~blind[:, None, None]
-        x = torch.cat([self.enter(past) + embedded_past, self.enter(x_t) + embedded], 1)
+        x = torch.cat(
+            [self.enter(past * self.remembered) + embedded_past, self.enter(x_t) + embedded], 1
+        )
         time = torch.cat([self._time(torch.ones_like(t)), self._time(t)], 1)
         for block in self.blocks:
             x = block(x, time, mask[:, None], count)

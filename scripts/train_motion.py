@@ -18,14 +18,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from audio2motion.audio import SAMPLES_PER_FRAME, VoiceActivity, Waveform
-from audio2motion.condition import CONTROL_DIM, LOOK_AHEAD, Condition, agent_window
+from audio2motion.condition import CHUNK, CONTROL_DIM, LOOK_AHEAD, Condition, agent_window
 from audio2motion.gate import SPEECH_CHANNELS
-from audio2motion.model import CHUNK, ModelConfig, MotionNetwork, correlate
+from audio2motion.model import ModelConfig, MotionNetwork, correlate
 from audio2motion.speech import ANALYSIS_FRAMES, SpeechConfig, SpeechEncoder, SpeechFeatures
 from motion2video.flow import interpolate
 from motion2video.geometry import FaceBasis
@@ -45,6 +46,7 @@ FRAMES = 100
 DROP = {"agent": 0.1, "interlocutor": 0.15, "interlocutor_motion": 0.3, "controls": 0.3}
 BLIND = 0.12
 HISTORY_NOISE = 0.25
+HEARD_DROPOUT = 0.15
 SMOOTHNESS = 0.5
 APERTURE, SHUT = 3.0, 1.0
 VOICE_SECONDS, FACELESS = 20, 0.4
@@ -291,13 +293,15 @@ def draw(items: list[Item], network: MotionNetwork, step: int, size: int, seed: 
 
 
 def drop_inputs(batch: Batch) -> Condition:
-    """Take away inputs at random, each for a whole sequence; never the voice without a face."""
+    """Take away inputs at random, each for a whole sequence; never the voice without a face. Of
+    what describes the agent's voice, single numbers go as well: the voices are few.
+    """
     condition, present = batch.condition, batch.condition.present
     keep = torch.rand(len(present), 1, 4, device=present.device)
     keep = (keep > torch.tensor(list(DROP.values()), device=present.device)).float()
     keep[:, :, 0] = torch.maximum(keep[:, :, 0], batch.faceless[:, None].float())
     return Condition(
-        condition.agent,
+        F.dropout(condition.agent, HEARD_DROPOUT),
         condition.interlocutor,
         condition.interlocutor_motion,
         condition.controls,

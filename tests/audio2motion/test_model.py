@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from audio2motion.condition import (
+    CHUNK,
     CONTROL_DIM,
     INPUTS,
     Condition,
@@ -12,7 +13,7 @@ from audio2motion.condition import (
     agent_window,
 )
 from audio2motion.events import EventState, Scene, blink_curve, step_events
-from audio2motion.model import CHUNK, ModelConfig, MotionNetwork, correlate, training_mask
+from audio2motion.model import ModelConfig, MotionNetwork, correlate, training_mask
 from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM
 
 SMALL = ModelConfig(width=32, layers=2, heads=2, hidden=48, history=10, speech_features=8)

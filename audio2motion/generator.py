@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from audio2motion.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad
+from audio2motion.chunks import Chunk, finish, scenes
 from audio2motion.condition import (
     CHUNK,
     INPUTS,
@@ -23,20 +24,18 @@ from audio2motion.condition import (
     agent_window,
 )
 from audio2motion.controls import Controls
-from audio2motion.events import BLINK_CHANNELS, EventState, Scene, Seen, step_events
-from audio2motion.gate import GATE_ATTACK, GATE_HIGH, SPEECH_CHANNELS, mouth_gate
+from audio2motion.events import EventState, step_events
+from audio2motion.gate import SPEECH_CHANNELS, mouth_gate
 from audio2motion.model import Cache, ModelConfig, MotionNetwork, Past, correlate
 from audio2motion.speech import (
     SpeechConfig,
     SpeechEncoder,
-    SpeechFeatures,
     VoiceState,
     load_strictly,
 )
 from audio2motion.state_codec import Ticket, decode, encode
 from motion2video.flow import euler, frame_noise, heun, time_grid
 from motion2video.motion import (
-    EXPRESSION,
     FPS,
     MOTION_DIM,
     ROTATION,
@@ -124,17 +123,6 @@ class GeneratorState:
     gate: float
     smooth: Float[np.ndarray, "3 90"]
     events: EventState
-
-
-@dataclass(frozen=True, eq=False)
-class Chunk:
-    """Five frames of everything that was heard and seen."""
-
-    agent: SpeechFeatures
-    interlocutor: SpeechFeatures
-    interlocutor_present: Float[Tensor, "5"]
-    motion: Float[Tensor, "5 90"]
-    motion_present: Float[Tensor, "5"]
 
 
 class MotionGenerator:
@@ -386,8 +374,9 @@ class MotionGenerator:
         values, gate, smooth = self._rest(values, activity, state)
         events, added = state.events, np.zeros_like(values)
         if self.config.events:
-            events, added = _happen(state, values, now, ahead)
-        values = _finish(values, added, state.controls, state.frame)
+            for i, scene in enumerate(scenes(now, ahead, values, state.controls, state.frame)):
+                events, added[i] = step_events(events, state.seed, state.frame + i, scene)
+        values = finish(values, added, state.controls, state.frame)
         state = replace(state, cache=cache, gate=gate, smooth=smooth, events=events)
         state = replace(state, frame=state.frame + CHUNK)
         return state, Motion(values)
@@ -484,57 +473,3 @@ def _append(state: GeneratorState, dyad: Dyad, motion: Motion | None) -> Generat
 
 def _at_own_rate(motion: Motion | None) -> Motion | None:
     return motion if motion is None or motion.fps == FPS else motion.resample(FPS)
-
-
-def _happen(
-    state: GeneratorState, values: Float[np.ndarray, "5 90"], now: Chunk, ahead: Chunk
-) -> tuple[EventState, Float[np.ndarray, "5 90"]]:
-    """Go on with blinks, gaze, nods, smiles and sway for a chunk; what they add to `values`."""
-    mine, other = now.agent, now.interlocutor
-    activity = [*mine.activity.tolist(), *ahead.agent.activity.tolist()]
-    stress = [*mine.energy.tolist(), *ahead.agent.energy.tolist()]
-    heard = (other.activity * now.interlocutor_present).tolist()
-    energy = other.energy.tolist()
-    seen = [Seen.of(row) for row in now.motion.cpu().numpy()]
-    controls = state.controls
-    aims = controls.aims(state.frame, CHUNK)
-    nods = controls.track.nods(state.frame, CHUNK).tolist()
-    blinks = controls.track.blinks(state.frame, CHUNK).tolist()
-    events, added = state.events, []
-    for i in range(CHUNK):
-        scene = Scene(
-            agent_speaks=activity[i + GATE_ATTACK] > GATE_HIGH,
-            agent_energy=stress[i + GATE_ATTACK],
-            interlocutor_speaks=heard[i] > GATE_HIGH,
-            energy=energy[i],
-            seen=seen[i] if now.motion_present[i] > 0 else None,
-            head=tuple(values[i, ROTATION].tolist()),
-            gaze=aims[i],
-            nods=nods[i],
-            blinks=blinks[i],
-        )
-        events, event = step_events(events, state.seed, state.frame + i, scene)
-        added.append(event)
-    return events, np.stack(added)
-
-
-def _finish(
-    values: Float[np.ndarray, "5 90"],
-    added: Float[np.ndarray, "5 90"],
-    controls: Controls,
-    frame: int,
-) -> Float[np.ndarray, "5 90"]:
-    """The network's motion, the events and the gestures as the controls want them, within bounds;
-    `frame` is the first of them.
-    """
-    lids = list(BLINK_CHANNELS)
-    gestures = controls.gesture_offsets(frame, len(values))
-    blink = np.maximum(added[:, lids], gestures[:, lids])
-    added = added.copy()
-    added[:, lids] = gestures[:, lids] = 0
-    values = controls.apply(values + added) + gestures
-    # A lid that is half down already has less far to go.
-    values[:, lids] = values[:, lids] + blink * (1 - np.clip(values[:, lids], 0, 1))
-    values[:, EXPRESSION] = np.clip(values[:, EXPRESSION], 0, 1)
-    values[:, 0] = 0
-    return values.astype(np.float32)

@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Float
 
 from motion2video.container import open_media, probe
-from motion2video.video import Readable, VideoWriter
+from motion2video.soundtrack import Readable
+from motion2video.video import VideoWriter
 from weights.errors import MediaError
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from jaxtyping import Float
 from audio2motion.condition import CHUNK
 from motion2video.motion import DETAIL, EXPRESSION_NAMES
 
-GATE_LOW, GATE_HIGH = 0.15, 0.5
+GATE_LOW, GATE_HIGH = 0.05, 0.5
 """Probabilities of speech at which the mouth is held shut and let go."""
 GATE_ATTACK = 2
 """Frames that the mouth may open before the first sound of speech."""
-GATE_RELEASE = 0.2
-"""How far the gate closes per frame: 200 ms in all."""
+GATE_RELEASE = 0.1
+"""How far the gate closes per frame: 400 ms in all."""
 # The mouth as an instrument of speech; a smile or a frown is none.
 _NO_SPEECH = ("mouthSmile", "mouthFrown", "mouthDimple", "mouthLeft", "mouthRight")
 SPEECH_CHANNELS = tuple(
@@ -26,7 +26,7 @@ def mouth_gate(
 ) -> tuple[Float[np.ndarray, "5"], float]:
     """How far the mouth may follow the voice, 0..1, for the first 5 of the frames given.
 
-    Opens GATE_ATTACK frames before speech and closes over 200 ms after it. Returns the value to
+    Opens GATE_ATTACK frames before speech and closes over 400 ms after it. Returns the value to
     go on with as well.
     """
     wanted = np.clip((activity - GATE_LOW) / (GATE_HIGH - GATE_LOW), 0, 1)

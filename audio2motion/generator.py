@@ -59,7 +59,8 @@ class GeneratorConfig:
 
     `steps` of the ODE solver (2..16; `solver` "euler" or "heun"); one guidance scale per input
     (1 = off; others cost one more network evaluation each); `temperature` scales the noise of
-    everything but speech, `lip_temperature` that of the speech channels; `head_scale` scales the
+    everything but speech, `lip_temperature` that of the speech channels, in which `lip_reading` is
+    the share of `MotionNetwork.read_lips` and which `lip_scale` scales; `head_scale` scales the
     head rotation that the network makes with the voice (its translation by half of that).
     What the network remembers of its own motion is drawn to the mean by the factor `leash`, so
     that no style feeds on itself. Without `events` there is the network's motion alone: no blinks,
@@ -68,12 +69,14 @@ class GeneratorConfig:
 
     steps: int = 4
     solver: str = "euler"
-    agent_scale: float = 1.5
+    agent_scale: float = 1.0
     interlocutor_scale: float = 1.0
     interlocutor_motion_scale: float = 1.0
     controls_scale: float = 1.0
     temperature: float = 0.6
     lip_temperature: float = 0.1
+    lip_reading: float = 0.6
+    lip_scale: float = 1.1
     head_scale: float = 0.8
     leash: float = 0.95
     events: bool = True
@@ -148,6 +151,7 @@ class MotionGenerator:
         temperature = torch.full((MOTION_DIM,), config.temperature)
         temperature[list(SPEECH_CHANNELS)] = config.lip_temperature
         self._temperature = temperature.to(self.device)
+        self._lips = torch.tensor(SPEECH_CHANNELS, device=self.device)
         self._modulations: dict[float, tuple[Tensor, ...]] = {}
         self._pace = np.full(MOTION_DIM, SLOW_PACE, np.float32)
         self._pace[list(SPEECH_CHANNELS)] = 1.0
@@ -366,6 +370,8 @@ class MotionGenerator:
         embedded = self.network.embed(condition)
         past = self.network.past(state.cache)
         x_1 = self._sample(state, condition, embedded, past)
+        lips, read = x_1[..., self._lips], self.network.read_lips(condition)
+        x_1[..., self._lips] = lips.lerp(read, self.config.lip_reading)
         cache = self.network.commit(
             x_1 * self.config.leash, embedded, state.cache, past, self._modulation(1.0)
         )
@@ -396,7 +402,7 @@ class MotionGenerator:
         """
         gates, gate = mouth_gate(activity, state.gate)
         values = values.copy()
-        values[:, SPEECH_CHANNELS] *= gates[:, None]
+        values[:, SPEECH_CHANNELS] *= self.config.lip_scale * gates[:, None]
         values[:, ROTATION] *= self.config.head_scale
         values[:, TRANSLATION] *= 0.5 * self.config.head_scale
         first, second, mean = state.smooth

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from audio2motion.condition import CHUNK, Condition, ConditionEmbedding
+from audio2motion.condition import CHUNK, Condition, ConditionEmbedding, agent_dim
 from audio2motion.gate import SPEECH_CHANNELS
 from motion2video.motion import MOTION_DIM
 from weights.errors import WeightsError
@@ -161,6 +161,7 @@ class MotionNetwork(nn.Module):
     mean: Tensor
     std: Tensor
     remembered: Tensor
+    reader: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -171,6 +172,8 @@ class MotionNetwork(nn.Module):
         remembered = torch.ones(MOTION_DIM)
         remembered[list(SPEECH_CHANNELS)] = 0
         self.register_buffer("remembered", remembered, persistent=False)
+        heard = agent_dim(config.speech_features) + 1
+        self.register_buffer("reader", torch.zeros(heard, len(SPEECH_CHANNELS)))
         self.enter = nn.Linear(MOTION_DIM, width)
         self.condition = ConditionEmbedding(config.speech_features, width)
         self.time = nn.Sequential(nn.Linear(64, width), nn.SiLU(), nn.Linear(width, 6 * width))
@@ -192,6 +195,12 @@ class MotionNetwork(nn.Module):
     def embed(self, condition: Condition) -> Float[Tensor, "b t w"]:
         """What the condition adds to the tokens; the same at every flow time."""
         return self.condition(condition)
+
+    def read_lips(self, condition: Condition) -> Float[Tensor, "b t s"]:
+        """What the agent's voice alone says about the speech channels, by a ridge regression: a
+        few voices are enough to fit it, where the network learns them by heart.
+        """
+        return condition.agent @ self.reader[:-1] + self.reader[-1]
 
     def empty_cache(self, batch: int = 1) -> Cache:
         """No history yet."""

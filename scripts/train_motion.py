@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """Train the motion generator by flow matching on conversations.
 
-    scripts/train_motion.py --data DYADS --out DIR [--speech VOICES] [--minutes 60] [--tiny]
+    scripts/train_motion.py --data DYADS --out DIR [--speech VOICES] [--clips CLIPS] [--minutes 60]
+    scripts/train_motion.py --out DIR --tiny
 
 DYADS is a folder as scripts/make_dyads.py writes it. VOICES (scripts/prepare_speech.py) has voices
-without a face but with phoneme times: of these the network learns when lips are shut. Speech
+without a face but with phoneme times: of these the network learns when lips are shut. CLIPS
+(scripts/convert_facepack.py) has short tracked clips of many people, which with the conversations
+the ridge regression from voice to lips is fitted on. Speech
 features come from the embedded speech encoder. A stopped run goes on from DIR/checkpoint.pt.
 `--tiny` makes its own data and small networks and takes half a minute: a check of the machinery.
 """
@@ -13,6 +16,7 @@ import argparse
 import csv
 import json
 import sys
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -39,6 +43,7 @@ from motion2video.motion import (
     Motion,
     channel_index,
 )
+from scripts.evaluate_motion import read
 from scripts.training import LoopConfig, lip_aperture, run
 from weights.tensors import read_safetensors, save_safetensors
 
@@ -47,6 +52,7 @@ DROP = {"agent": 0.1, "interlocutor": 0.15, "interlocutor_motion": 0.3, "control
 BLIND = 0.12
 HISTORY_NOISE = 0.25
 HEARD_DROPOUT = 0.15
+RIDGE, CLIPS_COUNT = 0.5, 4
 SMOOTHNESS = 0.5
 APERTURE, SHUT = 3.0, 1.0
 VOICE_SECONDS, FACELESS = 20, 0.4
@@ -380,6 +386,48 @@ def set_statistics(network: MotionNetwork, items: list[Item]) -> None:
     network.std.copy_(torch.maximum(std.sqrt(), floor))
 
 
+@torch.inference_mode()
+def load_clips(clips: Path, encoder: SpeechEncoder) -> list[Item]:
+    """The short tracked clips with sound of the split `train`, those of one person in a row."""
+    people = defaultdict(list)
+    for clip in read(clips, {"train"}, {"lrc"}):
+        people[clip["person"]].append(clip)
+    sounds = [np.concatenate([c["samples"] for c in group]) for group in people.values()]
+    motions = [Motion.concat([c["motion"] for c in group]) for group in people.values()]
+    heard = features_of(encoder, sounds, [len(m) for m in motions])
+    return [
+        Item(
+            features,
+            None,
+            torch.from_numpy(motion.values),
+            torch.ones(len(motion), MOTION_DIM),
+            None,
+            torch.zeros(CONTROL_DIM),
+        )
+        for features, motion in zip(heard, motions, strict=True)
+    ]
+
+
+@torch.no_grad()
+def fit_reader(network: MotionNetwork, items: list[Item]) -> None:
+    """The ridge regression from the agent's voice to the speech channels, over all frames with a
+    face and a voice (MotionNetwork.read_lips).
+    """
+    size, lips = len(network.reader), list(SPEECH_CHANNELS)
+    gram, cross = torch.zeros(size, size), torch.zeros(size, len(lips))
+    for item in items:
+        if item.shut is not None:
+            continue
+        whole = cut(item, 0, len(item.values), network)
+        speaks = item.agent.activity[: len(item.values), None] > 0.5
+        known = item.weight[:, lips].amin(1, keepdim=True) * speaks
+        x = torch.cat([whole.condition.agent[0], torch.ones(len(known), 1)], 1)
+        gram += x.T @ (known * x)
+        cross += x.T @ (known * whole.values[0][:, lips])
+    spread = gram.diagonal() - gram[-1].square() / gram[-1, -1]
+    network.reader.copy_(torch.linalg.solve(gram + RIDGE * spread.diag(), cross))
+
+
 def go_on_from(network: MotionNetwork, path: Path) -> None:
     """Take over what fits from a weights file, its statistics too: all but what hears the voices,
     whose features may be others.
@@ -412,6 +460,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--speech", type=Path, help="voices with phoneme times")
+    parser.add_argument("--clips", type=Path, help="tracked clips, to fit the reading of lips on")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="weights file of a generator to go on from")
     parser.add_argument("--steps", type=int, default=100_000)
@@ -445,6 +494,8 @@ def main() -> None:
     set_statistics(network, items)
     if options.start:
         go_on_from(network, options.start)
+    clips = load_clips(options.clips, encoder) if options.clips else []
+    fit_reader(network, items + CLIPS_COUNT * clips)
     print(f"{len(items)} conversations, {sum(len(i.values) for i in items) / 1500:.1f} minutes")
     objective = Objective(network, aperture)
 

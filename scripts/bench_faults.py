@@ -3,9 +3,9 @@
     scripts/bench faults [--items 12] [--seconds 1] [--size 128] [--no-ray] [--json]
 
 The embedded networks, two workers of one thread. `again` is how many videos had to be begun a
-second time, `lost` how many are missing or wrong at the end (the poisoned one excepted), `back after` the
-seconds from the fault, or from the start of the next run, to the next video that is done because
-of it: networks are loaded again in that time.
+second time, `lost` how many are missing or wrong at the end (the poisoned one excepted), `back
+after` the seconds from the fault, or from the start of the next run, to the next video that is
+done because of it: networks are loaded again in that time.
 
 The disk is full by a limit on the size of files, the driver and a worker get SIGKILL in the middle
 of the batch, one item has a picture without a face, and one node of a Ray cluster is lost.

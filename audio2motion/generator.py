@@ -75,8 +75,8 @@ class GeneratorConfig:
     controls_scale: float = 1.0
     temperature: float = 0.6
     lip_temperature: float = 0.1
-    lip_reading: float = 0.6
-    lip_scale: float = 1.1
+    lip_reading: float = 0.8
+    lip_scale: float = 1.25
     head_scale: float = 0.8
     leash: float = 0.95
     events: bool = True
@@ -370,14 +370,14 @@ class MotionGenerator:
         embedded = self.network.embed(condition)
         past = self.network.past(state.cache)
         x_1 = self._sample(state, condition, embedded, past)
-        lips, read = x_1[..., self._lips], self.network.read_lips(condition)
-        x_1[..., self._lips] = lips.lerp(read, self.config.lip_reading)
+        read, closed = self.network.read_lips(condition)
+        x_1[..., self._lips] = x_1[..., self._lips].lerp(read, self.config.lip_reading)
         cache = self.network.commit(
             x_1 * self.config.leash, embedded, state.cache, past, self._modulation(1.0)
         )
         values = self.network.denormalise(x_1[0]).cpu().numpy()
         activity = torch.cat([now.agent.activity, ahead.agent.activity]).cpu().numpy()
-        values, gate, smooth = self._rest(values, activity, state)
+        values, gate, smooth = self._rest(values, activity, closed[0].cpu().numpy(), state)
         events, added = state.events, np.zeros_like(values)
         if self.config.events:
             for i, scene in enumerate(scenes(now, ahead, values, state.controls, state.frame)):
@@ -391,9 +391,10 @@ class MotionGenerator:
         self,
         values: Float[np.ndarray, "5 90"],
         activity: Float[np.ndarray, "10"],
+        closed: Float[np.ndarray, "5"],
         state: "GeneratorState",
     ) -> tuple[Float[np.ndarray, "5 90"], float, Float[np.ndarray, "3 90"]]:
-        """Shut the mouth in silence, and take the tremor out of what moves slowly.
+        """Shut the mouth in silence and on p, b and m; take the tremor out of what moves slowly.
 
         The slow channels go through two low-pass steps in a row, about 100 ms of lag: a head may
         follow the voice by that much, lips may not. Where the head wanders in the long run is
@@ -402,7 +403,7 @@ class MotionGenerator:
         """
         gates, gate = mouth_gate(activity, state.gate)
         values = values.copy()
-        values[:, SPEECH_CHANNELS] *= self.config.lip_scale * gates[:, None]
+        values[:, SPEECH_CHANNELS] *= self.config.lip_scale * (gates * (1 - closed))[:, None]
         values[:, ROTATION] *= self.config.head_scale
         values[:, TRANSLATION] *= 0.5 * self.config.head_scale
         first, second, mean = state.smooth

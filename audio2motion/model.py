@@ -22,6 +22,8 @@ from audio2motion.gate import SPEECH_CHANNELS
 from motion2video.motion import MOTION_DIM
 from weights.errors import WeightsError
 
+CLOSURE_LOW, CLOSURE_HIGH = 0.25, 0.45
+"""Scores of the reader, fitted to 0 and 1, at which lips begin to close and are closed."""
 LATEST_TIME = 0.95
 """The velocity is not asked for any nearer to the data: it divides by 1 - t."""
 
@@ -173,7 +175,7 @@ class MotionNetwork(nn.Module):
         remembered[list(SPEECH_CHANNELS)] = 0
         self.register_buffer("remembered", remembered, persistent=False)
         heard = agent_dim(config.speech_features) + 1
-        self.register_buffer("reader", torch.zeros(heard, len(SPEECH_CHANNELS)))
+        self.register_buffer("reader", torch.zeros(heard, len(SPEECH_CHANNELS) + 1))
         self.enter = nn.Linear(MOTION_DIM, width)
         self.condition = ConditionEmbedding(config.speech_features, width)
         self.time = nn.Sequential(nn.Linear(64, width), nn.SiLU(), nn.Linear(width, 6 * width))
@@ -196,11 +198,16 @@ class MotionNetwork(nn.Module):
         """What the condition adds to the tokens; the same at every flow time."""
         return self.condition(condition)
 
-    def read_lips(self, condition: Condition) -> Float[Tensor, "b t s"]:
-        """What the agent's voice alone says about the speech channels, by a ridge regression: a
-        few voices are enough to fit it, where the network learns them by heart.
+    def read_lips(
+        self, condition: Condition
+    ) -> tuple[Float[Tensor, "b t s"], Float[Tensor, "b t"]]:
+        """What the agent's voice alone says, by ridge regression: the speech channels, and how far
+        a p, b or m keeps the lips together, 0..1. A few voices are enough to fit it, where the
+        network learns them by heart.
         """
-        return condition.agent @ self.reader[:-1] + self.reader[-1]
+        read = condition.agent @ self.reader[:-1] + self.reader[-1]
+        closed = (read[..., -1] - CLOSURE_LOW) / (CLOSURE_HIGH - CLOSURE_LOW)
+        return read[..., :-1], closed.clamp(0, 1)
 
     def empty_cache(self, batch: int = 1) -> Cache:
         """No history yet."""

@@ -410,22 +410,41 @@ def load_clips(clips: Path, encoder: SpeechEncoder) -> list[Item]:
 
 @torch.no_grad()
 def fit_reader(network: MotionNetwork, items: list[Item]) -> None:
-    """The ridge regression from the agent's voice to the speech channels, over all frames with a
-    face and a voice (MotionNetwork.read_lips).
+    """The ridge regressions of MotionNetwork.read_lips, from the agent's voice: to speech channels
+    over all frames with a face and a voice, to closed lips over the voices without a face.
     """
-    size, lips = len(network.reader), list(SPEECH_CHANNELS)
-    gram, cross = torch.zeros(size, size), torch.zeros(size, len(lips))
+    lips = list(SPEECH_CHANNELS)
+    face, closure = Ridge(len(network.reader), len(lips)), Ridge(len(network.reader), 1)
     for item in items:
-        if item.shut is not None:
-            continue
         whole = cut(item, 0, len(item.values), network)
-        speaks = item.agent.activity[: len(item.values), None] > 0.5
-        known = item.weight[:, lips].amin(1, keepdim=True) * speaks
-        x = torch.cat([whole.condition.agent[0], torch.ones(len(known), 1)], 1)
-        gram += x.T @ (known * x)
-        cross += x.T @ (known * whole.values[0][:, lips])
-    spread = gram.diagonal() - gram[-1].square() / gram[-1, -1]
-    network.reader.copy_(torch.linalg.solve(gram + RIDGE * spread.diag(), cross))
+        agent = whole.condition.agent[0]
+        if item.shut is not None:
+            closure.add(agent, item.shut[:, None], torch.ones(len(agent), 1))
+        else:
+            speaks = item.agent.activity[: len(agent), None] > 0.5
+            known = item.weight[:, lips].amin(1, keepdim=True) * speaks
+            face.add(agent, whole.values[0][:, lips], known)
+    network.reader.copy_(torch.cat([face.solve(), closure.solve()], 1))
+
+
+class Ridge:
+    """A ridge regression with a constant, of frames that come in pieces."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        self._gram, self._cross = torch.zeros(inputs, inputs), torch.zeros(inputs, outputs)
+
+    def add(self, x: Tensor, y: Tensor, weight: Tensor) -> None:
+        """Frames [n, inputs - 1] and what they should give; weight [n, 1]."""
+        x = torch.cat([x, torch.ones(len(x), 1)], 1)
+        self._gram += x.T @ (weight * x)
+        self._cross += x.T @ (weight * y)
+
+    def solve(self) -> Tensor:
+        """[inputs, outputs], the constant last; zero when there was nothing to learn from."""
+        if not self._gram.any():
+            return self._cross
+        spread = self._gram.diagonal() - self._gram[-1].square() / self._gram[-1, -1]
+        return torch.linalg.solve(self._gram + RIDGE * spread.clamp(min=1e-6).diag(), self._cross)
 
 
 def go_on_from(network: MotionNetwork, path: Path) -> None:

@@ -27,9 +27,9 @@ from audio2motion.events import BLINK_CHANNELS, EventState, Scene, Seen, step_ev
 from audio2motion.gate import GATE_ATTACK, GATE_HIGH, SPEECH_CHANNELS, mouth_gate
 from audio2motion.model import Cache, ModelConfig, MotionNetwork, Past, correlate
 from audio2motion.speech import (
-    SpeechConfig,
     SpeechEncoder,
     SpeechFeatures,
+    VoiceEncoder,
     VoiceState,
     load_strictly,
 )
@@ -148,7 +148,7 @@ class MotionGenerator:
 
     def __init__(
         self,
-        encoder: SpeechEncoder,
+        encoder: VoiceEncoder,
         network: MotionNetwork,
         config: GeneratorConfig,
         device: torch.device | str = "cpu",
@@ -171,9 +171,12 @@ class MotionGenerator:
 
     @staticmethod
     def load(
-        config: GeneratorConfig | None = None, device: torch.device | str = "cpu"
+        config: GeneratorConfig | None = None,
+        device: torch.device | str = "cpu",
+        encoder: VoiceEncoder | None = None,
     ) -> "MotionGenerator":
-        """The embedded generator (roles `speech_encoder` and `motion_generator`).
+        """The embedded generator (roles `motion_generator` and, unless another `encoder` is given,
+        `speech_encoder`).
 
         Raises WeightsError when they are missing or do not fit.
         """
@@ -182,7 +185,8 @@ class MotionGenerator:
         load_strictly(network, tensors, "motion generator")
         if not header.get("controls_trained", False):
             network.condition.ignore("controls")
-        return MotionGenerator(SpeechEncoder.load(), network, config or GeneratorConfig(), device)
+        encoder = encoder or SpeechEncoder.load()
+        return MotionGenerator(encoder, network, config or GeneratorConfig(), device)
 
     def init_state(self, seed: int = 0, controls: Controls | None = None) -> GeneratorState:
         """The beginning of a stream: both silent, the agent at rest."""
@@ -229,8 +233,8 @@ class MotionGenerator:
         return replace(saved[1], serial=saved[1].ticket.latest)
 
     @property
-    def _networks(self) -> tuple[ModelConfig, SpeechConfig]:
-        return self.network.config, self.encoder.config
+    def _networks(self) -> tuple[ModelConfig, object]:
+        return self.network.config, self.encoder.identity
 
     @torch.inference_mode()
     def step(

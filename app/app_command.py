@@ -65,6 +65,7 @@ def app(
     no_studio: NoStudio = False,
     steps: o.Steps = None,
     detector: o.Detector = o.DETECTOR,
+    speech_encoder: o.SpeechEncoder = None,
     device: o.Device = o.DEVICE,
 ) -> None:
     """Serve the API under /v1, and the studio, until Ctrl-C."""
@@ -101,8 +102,12 @@ def app(
             "the server needs the extra `app`: pip install 'visavis[app]'"
         ) from error
     reply = _language_model() if llm else None
-    served = create_app(lambda: Avatar.load(device, detector, steps), config, reply)
     reporter = Reporter()
+
+    def load() -> Avatar:
+        return Avatar.load(device, detector, steps, speech_encoder, reporter.notify)
+
+    served = create_app(load, config, reply)
     if not no_studio and (missing := mount_studio(served)):
         reporter.notify(missing)
     serve(served, config, lambda address: print(f"Visavis is at {address}", flush=True))

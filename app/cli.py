@@ -78,7 +78,7 @@ def demo(
         mix="both",
         **controls,
     )
-    _render(request, out or default_output(), device, o.DETECTOR, steps, {}, as_json)
+    _render(request, out or default_output(), device, o.DETECTOR, steps, None, {}, as_json)
 
 
 @commands.command()
@@ -103,6 +103,7 @@ def render(
     mix: o.Mix = RenderRequest.mix,
     steps: o.Steps = None,
     detector: o.Detector = o.DETECTOR,
+    speech_encoder: o.SpeechEncoder = None,
     device: o.Device = o.DEVICE,
     backend: o.Backend = "auto",
     precision: o.Precision = "auto",
@@ -131,7 +132,7 @@ def render(
     compute = ComputeFields(
         backend=backend, precision=precision, threads=threads, attention=attention
     )
-    _render(request, out, device, detector, steps, compute, as_json)
+    _render(request, out, device, detector, steps, speech_encoder, compute, as_json)
 
 
 def _render(
@@ -140,6 +141,7 @@ def _render(
     device: str,
     detector: str,
     steps: int | None,
+    speech_encoder: str | None,
     compute: ComputeFields,
     as_json: bool,
 ) -> None:
@@ -148,7 +150,7 @@ def _render(
 
     check_output(out, VIDEO_SUFFIXES, request.inputs)  # before the seconds that loading takes
     reporter = Reporter()
-    avatar = Avatar.load(device, detector, steps, **compute)
+    avatar = Avatar.load(device, detector, steps, speech_encoder, reporter.notify, **compute)
     with reporter.progress() as progress:
         result = avatar.render(request, out, progress, reporter.notify)
     print_result(result.to_json(), str(result), as_json)
@@ -192,6 +194,7 @@ def motion(
     voice: o.Voice = MotionRequest.voice,
     seed: o.Seed = MotionRequest.seed,
     detector: o.Detector = o.DETECTOR,
+    speech_encoder: o.SpeechEncoder = None,
     device: o.Device = o.DEVICE,
     as_json: o.AsJson = False,
 ) -> None:
@@ -202,6 +205,7 @@ def motion(
     from app.result import Reply
     from app.tracking import track_video
     from app.voices import hear
+    from audio2motion.borrowed_speech import borrow
     from audio2motion.generator import MotionGenerator
     from motion2video.compute import pick_device
     from motion2video.face import FaceTracker
@@ -226,7 +230,9 @@ def motion(
 
         voices = hear(request, track, reporter.notify)
         directed = direct(request, voices, track, reporter.notify)
-        generator = MotionGenerator.load(device=pick_device(device))
+        where = pick_device(device)
+        encoder = borrow(speech_encoder, where, reporter.notify) if speech_encoder else None
+        generator = MotionGenerator.load(device=where, encoder=encoder)
         made = make_motion(request, voices, generator, reporter.notify, directed)
     _save_motion(made, out, as_json, directed.gestures, Reply.of(voices.reply))
 

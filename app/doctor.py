@@ -20,6 +20,7 @@ _EXTRAS = {
     "insightface": "the second detector and identity check",
     "openvino": "faster rendering on Intel CPUs",
     "xformers": "leaner attention on CUDA",
+    "transformers": "speech features of Whisper or HuBERT",
     "diffusers": "the reference renderer",
     "ray": "batches over several machines",
     "gradio": "the browser app",

@@ -77,6 +77,15 @@ Detector = Annotated[
         help="mediapipe, or insightface (its model packs are for non-commercial use only).",
     ),
 ]
+SpeechEncoder = Annotated[
+    str | None,
+    Option(
+        "--speech-encoder",
+        help="Hear the voices through a model in a folder of yours: whisper:FOLDER, hubert:FOLDER "
+        "or wav2vec2:FOLDER, as transformers saves them (extra `speech`).",
+        show_default="the embedded one",
+    ),
+]
 Steps = Annotated[
     int | None, Option("--steps", help="Diffusion steps of the renderer.", show_default="its own")
 ]

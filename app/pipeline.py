@@ -83,15 +83,20 @@ class Avatar:
         device: str = "auto",
         detector: str = "mediapipe",
         steps: int | None = None,
+        speech_encoder: str | None = None,
+        notify: Notify | None = None,
         **compute: Unpack[ComputeFields],
     ) -> "Avatar":
         """Load every part. `device` is auto, cpu or cuda; `steps` is how many steps the
-        renderer's diffusion takes (None: its own default); the other keywords are those of
+        renderer's diffusion takes (None: its own default); `speech_encoder` is another one than
+        the embedded one, KIND:FOLDER (see audio2motion.borrowed_speech), and `notify` is called
+        with what there is to say of it; the other keywords are those of
         motion2video.compute.ComputeConfig.
 
         Raises WeightsError for weights that are missing or wrong, DependencyError for a device
         or package that is not there, InputError for settings that do not go together.
         """
+        from audio2motion.borrowed_speech import borrow
         from audio2motion.generator import MotionGenerator
         from motion2video.compute import ComputeConfig
         from motion2video.face import FaceTracker
@@ -99,7 +104,8 @@ class Avatar:
 
         config = RenderConfig() if steps is None else RenderConfig(steps=steps)
         renderer = Renderer.load(config, ComputeConfig(device=device, **compute))
-        generator = MotionGenerator.load(device=renderer.device)
+        encoder = borrow(speech_encoder, renderer.device, notify) if speech_encoder else None
+        generator = MotionGenerator.load(device=renderer.device, encoder=encoder)
         return Avatar(FaceTracker.load(detector), generator, renderer)
 
     def animate(
@@ -225,6 +231,7 @@ class Avatar:
             "device": str(renderer.device),
             "backend": renderer.painter.backend,
             "precision": renderer.painter.precision,
+            "speech_encoder": self.generator.encoder.name,
         }
 
     def _prepare(self, request: RenderRequest, notify: Notify, progress: Progress | None) -> _Shot:

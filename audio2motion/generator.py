@@ -28,8 +28,8 @@ from audio2motion.events import EventState, step_events
 from audio2motion.gate import SPEECH_CHANNELS, mouth_gate
 from audio2motion.model import Cache, ModelConfig, MotionNetwork, Past, correlate
 from audio2motion.speech import (
-    SpeechConfig,
     SpeechEncoder,
+    VoiceEncoder,
     VoiceState,
     load_strictly,
 )
@@ -139,7 +139,7 @@ class MotionGenerator:
 
     def __init__(
         self,
-        encoder: SpeechEncoder,
+        encoder: VoiceEncoder,
         network: MotionNetwork,
         config: GeneratorConfig,
         device: torch.device | str = "cpu",
@@ -163,9 +163,12 @@ class MotionGenerator:
 
     @staticmethod
     def load(
-        config: GeneratorConfig | None = None, device: torch.device | str = "cpu"
+        config: GeneratorConfig | None = None,
+        device: torch.device | str = "cpu",
+        encoder: VoiceEncoder | None = None,
     ) -> "MotionGenerator":
-        """The embedded generator (roles `speech_encoder` and `motion_generator`).
+        """The embedded generator (roles `motion_generator` and, unless another `encoder` is given,
+        `speech_encoder`).
 
         Raises WeightsError when they are missing or do not fit.
         """
@@ -174,7 +177,8 @@ class MotionGenerator:
         load_strictly(network, tensors, "motion generator")
         if not header.get("controls_trained", False):
             network.condition.ignore("controls")
-        return MotionGenerator(SpeechEncoder.load(), network, config or GeneratorConfig(), device)
+        encoder = encoder or SpeechEncoder.load()
+        return MotionGenerator(encoder, network, config or GeneratorConfig(), device)
 
     def init_state(self, seed: int = 0, controls: Controls | None = None) -> GeneratorState:
         """The beginning of a stream: both silent, the agent at rest."""
@@ -221,8 +225,8 @@ class MotionGenerator:
         return replace(saved[1], serial=saved[1].ticket.latest)
 
     @property
-    def _networks(self) -> tuple[ModelConfig, SpeechConfig]:
-        return self.network.config, self.encoder.config
+    def _networks(self) -> tuple[ModelConfig, object]:
+        return self.network.config, self.encoder.identity
 
     @torch.inference_mode()
     def step(

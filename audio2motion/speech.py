@@ -6,6 +6,7 @@ frame t + 5 describes frame t with 200 ms of what follows. Levels do not matter:
 measured against the loudest of the recent past.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -191,7 +192,91 @@ class LocalBlock(nn.Module):
         return bias.masked_fill((index < 0) | (index >= reach), -torch.inf)
 
 
-class SpeechEncoder(nn.Module):
+class VoiceEncoder(nn.Module, ABC):
+    """What the motion generator hears through: sound in, features of every motion frame out.
+
+    The streams, loudness and voice activity are here; `describe` says what one kind of encoder
+    makes of the sound.
+    """
+
+    front: MelFrontEnd
+    name = "embedded"
+
+    @property
+    @abstractmethod
+    def identity(self) -> object:
+        """What a saved state belongs to: a frozen dataclass."""
+
+    @abstractmethod
+    def initial_past(self, batch: int = 1) -> tuple[Tensor, ...]:
+        """What there was before the stream began: silence."""
+
+    @abstractmethod
+    def describe(
+        self,
+        sound: Float[Tensor, "b n"],
+        mel: Float[Tensor, "b t k"],
+        past: tuple[Tensor, ...],
+    ) -> tuple[Float[Tensor, "b t f"], tuple[Tensor, ...]]:
+        """Features of the next t frames, of their samples and log-mel, and the past after them."""
+
+    def init_state(self) -> VoiceState:
+        """A voice that has been silent so far."""
+        past = self.initial_past()
+        return VoiceState(
+            overlap=past[0].new_zeros(MEL_OVERLAP),
+            level=past[0].new_tensor(LEVEL_FLOOR_DB),
+            past=past,
+            activity=VoiceActivity().state,
+        )
+
+    def step(
+        self, state: VoiceState, samples: Float[np.ndarray, "n"]
+    ) -> tuple[VoiceState, SpeechFeatures]:
+        """Features of whole frames (n divides by 640) that follow those given before.
+
+        Always call it with the same n within a stream where equal bits matter.
+        """
+        return self.steps([state], [samples])[0]
+
+    def steps(
+        self, states: Sequence[VoiceState], pieces: Sequence[Float[np.ndarray, "n"]]
+    ) -> list[tuple[VoiceState, SpeechFeatures]]:
+        """`step` of several voices at once, which costs little more than one."""
+        device = states[0].overlap.device
+        heard = []
+        for state, samples in zip(states, pieces, strict=True):
+            new = torch.from_numpy(np.ascontiguousarray(samples)).to(device)
+            joined = torch.cat([state.overlap, new])
+            voice = VoiceActivity(state.activity)
+            activity = torch.from_numpy(voice.push(samples)).to(device)
+            heard.append((joined, *self.front(joined, state.level), voice.state, activity))
+        before = tuple(torch.cat(part) for part in zip(*(s.past for s in states), strict=True))
+        sound = torch.stack([h[0][MEL_OVERLAP:] for h in heard])
+        features, past = self.describe(sound, torch.stack([h[1] for h in heard]), before)
+        out = []
+        for i, (joined, _, energy, level, voice_state, activity) in enumerate(heard):
+            own = tuple(part[i : i + 1] for part in past)
+            after = VoiceState(joined[len(joined) - MEL_OVERLAP :], level, own, voice_state)
+            out.append((after, SpeechFeatures(features[i], energy, activity)))
+        return out
+
+    def analyse(self, samples: Float[np.ndarray, "n"]) -> SpeechFeatures:
+        """Features of a whole recording (n divides by 640), in pieces of ANALYSIS_FRAMES, since
+        attention costs the square of a piece: for training.
+        """
+        state, parts, step = self.init_state(), [], ANALYSIS_FRAMES * SAMPLES_PER_FRAME
+        for start in range(0, len(samples), step):
+            state, part = self.step(state, samples[start : start + step])
+            parts.append(part)
+        return SpeechFeatures(
+            torch.cat([p.features for p in parts]),
+            torch.cat([p.energy for p in parts]),
+            torch.cat([p.activity for p in parts]),
+        )
+
+
+class SpeechEncoder(VoiceEncoder):
     """Stacked log-mel to features, one vector per motion frame, `SPEECH_DELAY` frames late.
 
     The layout of Whisper's encoder (Radford et al. 2022), cut down to its first layers and made
@@ -215,6 +300,11 @@ class SpeechEncoder(nn.Module):
     def local_blocks(self) -> list[LocalBlock]:
         """The blocks, from the first to the last."""
         return [block for block in self.blocks if isinstance(block, LocalBlock)]
+
+    @property
+    def identity(self) -> SpeechConfig:
+        """What a saved state belongs to."""
+        return self.config
 
     @staticmethod
     def load(device: torch.device | str = "cpu") -> "SpeechEncoder":
@@ -258,59 +348,14 @@ class SpeechEncoder(nn.Module):
         x = rearrange(self.norm(x), "b (t n) w -> b t (n w)", n=TOKENS_PER_FRAME)
         return self.leave(x), kept
 
-    def init_state(self) -> VoiceState:
-        """A voice that has been silent so far."""
-        like = self.leave.weight
-        return VoiceState(
-            overlap=like.new_zeros(MEL_OVERLAP),
-            level=like.new_tensor(LEVEL_FLOOR_DB),
-            past=self.initial_past(),
-            activity=VoiceActivity().state,
-        )
-
-    def step(
-        self, state: VoiceState, samples: Float[np.ndarray, "n"]
-    ) -> tuple[VoiceState, SpeechFeatures]:
-        """Features of whole frames (n divides by 640) that follow those given before.
-
-        Always call it with the same n within a stream where equal bits matter.
-        """
-        return self.steps([state], [samples])[0]
-
-    def steps(
-        self, states: Sequence[VoiceState], pieces: Sequence[Float[np.ndarray, "n"]]
-    ) -> list[tuple[VoiceState, SpeechFeatures]]:
-        """`step` of several voices at once, which costs little more than one."""
-        device = states[0].overlap.device
-        heard = []
-        for state, samples in zip(states, pieces, strict=True):
-            new = torch.from_numpy(np.ascontiguousarray(samples)).to(device)
-            joined = torch.cat([state.overlap, new])
-            voice = VoiceActivity(state.activity)
-            activity = torch.from_numpy(voice.push(samples)).to(device)
-            heard.append((joined, *self.front(joined, state.level), voice.state, activity))
-        before = tuple(torch.cat(part) for part in zip(*(s.past for s in states), strict=True))
-        features, past = self(torch.stack([h[1] for h in heard]), before)
-        out = []
-        for i, (joined, _, energy, level, voice_state, activity) in enumerate(heard):
-            own = tuple(part[i : i + 1] for part in past)
-            after = VoiceState(joined[len(joined) - MEL_OVERLAP :], level, own, voice_state)
-            out.append((after, SpeechFeatures(features[i], energy, activity)))
-        return out
-
-    def analyse(self, samples: Float[np.ndarray, "n"]) -> SpeechFeatures:
-        """Features of a whole recording (n divides by 640), in pieces of ANALYSIS_FRAMES, since
-        attention costs the square of a piece: for training.
-        """
-        state, parts, step = self.init_state(), [], ANALYSIS_FRAMES * SAMPLES_PER_FRAME
-        for start in range(0, len(samples), step):
-            state, part = self.step(state, samples[start : start + step])
-            parts.append(part)
-        return SpeechFeatures(
-            torch.cat([p.features for p in parts]),
-            torch.cat([p.energy for p in parts]),
-            torch.cat([p.activity for p in parts]),
-        )
+    def describe(
+        self,
+        sound: Float[Tensor, "b n"],
+        mel: Float[Tensor, "b t k"],
+        past: tuple[Tensor, ...],
+    ) -> tuple[Float[Tensor, "b t f"], tuple[Tensor, ...]]:
+        """`forward`: this encoder hears log-mel alone."""
+        return self(mel, past)
 
 
 def load_strictly(module: nn.Module, tensors: dict[str, np.ndarray], name: str) -> None:

@@ -6,9 +6,11 @@
 
 DYADS is a folder as scripts/make_dyads.py writes it. VOICES (scripts/prepare_speech.py) has voices
 without a face but with phoneme times: of these the network learns when lips are shut. CLIPS
-(scripts/convert_facepack.py) has short tracked clips of many people, which with the conversations
-the ridge regression from voice to lips is fitted on. Speech
-features come from the embedded speech encoder. A stopped run goes on from DIR/checkpoint.pt.
+(scripts/convert_facepack.py) has short tracked clips of many people, on which with the conversations
+the ridge regressions from voice to lips are fitted. Speech features come from the embedded speech
+encoder, or with `--speech-encoder KIND:FOLDER` from another model through its map (see
+audio2motion/borrowed_speech.py): give `visavis` the same option then. A stopped run goes on from
+DIR/checkpoint.pt.
 `--tiny` makes its own data and small networks and takes half a minute: a check of the machinery.
 """
 
@@ -27,11 +29,18 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from audio2motion.audio import SAMPLES_PER_FRAME, VoiceActivity, Waveform
+from audio2motion.audio import SAMPLES_PER_FRAME, Waveform
+from audio2motion.borrowed_speech import BorrowedConfig, borrow
 from audio2motion.condition import CHUNK, CONTROL_DIM, LOOK_AHEAD, Condition, agent_window
 from audio2motion.gate import SPEECH_CHANNELS
 from audio2motion.model import ModelConfig, MotionNetwork, correlate
-from audio2motion.speech import ANALYSIS_FRAMES, SpeechConfig, SpeechEncoder, SpeechFeatures
+from audio2motion.speech import (
+    ANALYSIS_FRAMES,
+    SpeechConfig,
+    SpeechEncoder,
+    SpeechFeatures,
+    VoiceEncoder,
+)
 from motion2video.flow import interpolate
 from motion2video.geometry import FaceBasis
 from motion2video.motion import (
@@ -77,7 +86,7 @@ class Item:
 
 @torch.inference_mode()
 def features_of(
-    encoder: SpeechEncoder, sounds: list[np.ndarray], frames: list[int]
+    encoder: VoiceEncoder, sounds: list[np.ndarray], frames: list[int]
 ) -> list[SpeechFeatures]:
     """Features of recordings and LOOK_AHEAD frames of silence after each, in half precision.
 
@@ -92,31 +101,25 @@ def features_of(
         for row, i in enumerate(group):
             count = min(len(sounds[i]), frames[i] * SAMPLES_PER_FRAME)
             padded[row, :count] = sounds[i][:count]
-        start = encoder.init_state()
-        heard = [
-            encoder.front(torch.cat([start.overlap, torch.from_numpy(p)]), start.level)
-            for p in padded
-        ]
-        mel, past, parts = (
-            torch.stack([m for m, _, _ in heard]),
-            encoder.initial_past(len(group)),
-            [],
-        )
-        for piece in mel.split(ANALYSIS_FRAMES, 1):
-            part, past = encoder(piece, past)
-            parts.append(part.half())
-        features = torch.cat(parts, 1)
+        states, parts = [encoder.init_state() for _ in group], []
+        for start in range(0, padded.shape[1], ANALYSIS_FRAMES * SAMPLES_PER_FRAME):
+            piece = padded[:, start : start + ANALYSIS_FRAMES * SAMPLES_PER_FRAME]
+            heard = encoder.steps(states, list(piece))
+            states = [state for state, _ in heard]
+            parts.append([features for _, features in heard])
         for row, i in enumerate(group):
             cut = slice(0, frames[i] + LOOK_AHEAD)
-            activity = torch.from_numpy(VoiceActivity().push(padded[row])).half()
             found[i] = SpeechFeatures(
-                features[row, cut].clone(), heard[row][1][cut].half(), activity[cut]
+                *(
+                    torch.cat([getattr(part[row], name) for part in parts])[cut].half()
+                    for name in ("features", "energy", "activity")
+                )
             )
     return [found[i] for i in range(len(sounds))]
 
 
 @torch.inference_mode()
-def load_items(data: Path, encoder: SpeechEncoder) -> list[Item]:
+def load_items(data: Path, encoder: VoiceEncoder) -> list[Item]:
     """All conversations of a folder."""
     with (data / "dyads.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -163,7 +166,7 @@ def shut_frames(phones: list, frames: int) -> np.ndarray:
 
 
 @torch.inference_mode()
-def load_voices(speech: Path, encoder: SpeechEncoder) -> list[Item]:
+def load_voices(speech: Path, encoder: VoiceEncoder) -> list[Item]:
     """Voices with phoneme times and no face, each about VOICE_SECONDS of one speaker."""
     phones = json.loads((speech / "phones.json").read_text())
     sounds, shut = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
@@ -191,7 +194,7 @@ def load_voices(speech: Path, encoder: SpeechEncoder) -> list[Item]:
 
 
 @torch.inference_mode()
-def tiny_items(encoder: SpeechEncoder) -> list[Item]:
+def tiny_items(encoder: VoiceEncoder) -> list[Item]:
     """Bursts of noise that open the mouth and raise the brow of who hears them."""
     items = []
     rng = np.random.default_rng(0)
@@ -459,12 +462,14 @@ def go_on_from(network: MotionNetwork, path: Path) -> None:
             state[name].copy_(torch.from_numpy(value.astype(np.float32)))
 
 
-def kept_items(options: argparse.Namespace, encoder: SpeechEncoder) -> list[Item]:
+def kept_items(options: argparse.Namespace, encoder: VoiceEncoder) -> list[Item]:
     """All items with their speech features, from OUT when an earlier start left them there."""
     items: list[Item] = []
-    parts = [("items.pt", options.data, load_items), ("voices.pt", options.speech, load_voices)]
+    parts = [("items", options.data, load_items), ("voices", options.speech, load_voices)]
+    by = encoder.identity
+    ending = f"-{by.model[:12]}.pt" if isinstance(by, BorrowedConfig) else ".pt"
     for name, folder, load in parts:
-        kept = options.out / name
+        kept = options.out / f"{name}{ending}"
         if folder is None:
             continue
         if not kept.is_file():
@@ -482,6 +487,7 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, help="tracked clips, to fit the reading of lips on")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="weights file of a generator to go on from")
+    parser.add_argument("--speech-encoder", help="KIND:FOLDER, instead of the embedded one")
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--batch", type=int, default=16)
@@ -507,6 +513,8 @@ def main() -> None:
             parser.error("--data is needed (or --tiny)")
         encoder = SpeechEncoder.load()
         config = ModelConfig(speech_features=encoder.config.features)
+        if options.speech_encoder:
+            encoder = borrow(options.speech_encoder, notify=print)
         items = kept_items(options, encoder)
         aperture = lip_aperture(FaceBasis.load())
     network = MotionNetwork(config)
@@ -528,6 +536,7 @@ def main() -> None:
             "model": asdict(config),
             "trained": {"steps": steps, "minutes": minutes},
             "controls_trained": True,
+            "speech_encoder": asdict(encoder.identity),
         }
         save_safetensors(options.out / "motion_generator.safetensors", tensors, header)
 

@@ -142,6 +142,7 @@ def batch(
     metrics_file: MetricsFile = None,
     steps: o.Steps = AvatarSettings.steps,
     detector: o.Detector = o.DETECTOR,
+    speech_encoder: o.SpeechEncoder = AvatarSettings.speech_encoder,
     device: o.Device = o.DEVICE,
     backend: o.Backend = "auto",
     precision: o.Precision = "auto",
@@ -157,7 +158,7 @@ def batch(
     do not have them. Exit code 1 when something failed.
     """
     settings = AvatarSettings(
-        avatar, device, detector, steps, backend, precision, threads, attention
+        avatar, device, detector, steps, backend, precision, threads, attention, speech_encoder
     )
     schema = Schema()
     made = Batch(

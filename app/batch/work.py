@@ -44,6 +44,7 @@ class AvatarSettings:
     precision: Precision = "auto"
     threads: int | None = None
     attention: Attention = "sdpa"
+    speech_encoder: str | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -74,6 +75,7 @@ def load_avatar(settings: AvatarSettings) -> Avatar:
         settings.device,
         settings.detector,
         settings.steps,
+        settings.speech_encoder,
         backend=settings.backend,
         precision=settings.precision,
         threads=settings.threads,

@@ -435,7 +435,7 @@ async def _make(workshop: Workshop, key: str, *values: Any) -> AsyncIterator[lis
     done = markup.note("Done.")
     video = gr.update(value=str(made.video), visible=True)
     motion = gr.update(value=str(made.motion), visible=True)
-    shown = [video, motion, markup.figures(made, None), settings]
+    shown = [video, motion, markup.figures(made.result), settings]
     yield [done, *shown, on, off, editable, on]
 
 

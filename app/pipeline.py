@@ -29,6 +29,7 @@ from app.result import RenderResult, Reply, peak_memory_mb, used_weights, versio
 from app.tracking import track_video
 from app.voices import Track, Voices, hear, load_sound
 from audio2motion.audio import SAMPLE_RATE, Sound, Waveform
+from audio2motion.endpoint import Endpoint
 from audio2motion.gestures import Gesture
 from motion2video.exchange import read_motion
 from motion2video.motion import FPS, Motion
@@ -78,13 +79,14 @@ class Score:
 @dataclass(frozen=True, eq=False)
 class Avatar:
     """The loaded parts: load once, render many. With an `embedder` videos are compared with their
-    photo.
+    photo; `endpoint` is the language model of requests that ask one and name none.
     """
 
     tracker: "FaceTracker"
     generator: "MotionGenerator"
     renderer: "Renderer"
     embedder: "IdentityEmbedder | None" = None
+    endpoint: Endpoint | None = None
 
     @staticmethod
     def load(
@@ -222,7 +224,7 @@ class Avatar:
         """As `motion`, for a request that is there already. What `progress` raises ends it."""
         notify = _both(notify)
         track = self._tracked(notify, progress)
-        voices = hear(request, track, notify)
+        voices = hear(request, track, notify, self.endpoint)
         controls = direct(request, voices, track, notify)
         return make_motion(request, voices, self.generator, notify, controls, progress)
 
@@ -270,7 +272,7 @@ class Avatar:
             parts, seconds, gestures = iter([motion]), motion.seconds, ()
         else:
             track = self._tracked(notify, progress)
-            voices = hear(request, track, notify)
+            voices = hear(request, track, notify, self.endpoint)
             for notice in voices.notices:
                 notify(notice)
             sound, voice = voices.mixed(both) or Waveform.silence(0.0), voices.agent

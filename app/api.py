@@ -4,6 +4,7 @@ import secrets
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from fastapi import FastAPI
@@ -20,8 +21,9 @@ from app.api_problems import Problem
 from app.context import ServerContext
 from app.database import Database
 from app.jobs import JobQueue
-from app.live_rooms import LiveRooms, ReplyVoice
+from app.live_rooms import LiveRooms
 from app.loader import Loader
+from app.pipeline import Avatar
 from app.server import AvatarFactory, ServerConfig
 from app.store import FileStore
 
@@ -33,23 +35,25 @@ Where API keys are set, send `Authorization: Bearer KEY`. Where none are, `X-Vis
 `application/problem+json` (RFC 9457)."""
 
 
-def create_app(
-    load_avatar: AvatarFactory, config: ServerConfig, reply: ReplyVoice | None = None
-) -> FastAPI:
+def create_app(load_avatar: AvatarFactory, config: ServerConfig) -> FastAPI:
     """The app of one server; its data folder is locked until the app has shut down.
 
-    `load_avatar` is called once, in a thread. `reply` is who answers a visitor's words in a live
-    conversation. The parts are in `app.state.context` (ServerContext). Raises OutputError or
-    StateError for the data folder.
+    `load_avatar` is called once, in a thread. The parts are in `app.state.context`
+    (ServerContext). Raises OutputError or StateError for the data folder.
     """
+
+    def load() -> Avatar:
+        avatar, endpoint = load_avatar(), config.endpoint
+        return avatar if endpoint is None else replace(avatar, endpoint=endpoint)
+
     database = Database(config.data_dir)
     store = FileStore(database, config.limits)
-    loader = Loader(load_avatar)
+    loader = Loader(load)
     queue = JobQueue(database, store, loader.get, config.limits)
     secret = bytes.fromhex(database.secret("urls", secrets.token_hex(32)))
     context = ServerContext(config, database, store, loader, queue, secret)
     metrics = Metrics(queue)
-    rooms = LiveRooms(context, reply)
+    rooms = LiveRooms(context)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

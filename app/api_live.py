@@ -281,8 +281,6 @@ class _Connection:
             sound = await run_in_threadpool(synthesize, message.text, message.voice)
             room.session.say(sound)
         elif isinstance(message, Ask):
-            if self._rooms.reply is None:
-                raise Problem(422, "this server has no language model to answer; use `say`")
             room.session.say_from(self._rooms.reply(message.text))
         elif isinstance(message, Stop):
             room.session.stop()

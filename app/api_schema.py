@@ -20,7 +20,7 @@ from starlette.datastructures import UploadFile
 from app.api_problems import Problem, in_words
 from app.intake import Kind
 from app.jobs import Job
-from app.request import MotionRequest, RenderRequest
+from app.request import SERVERS_OWN, MotionRequest, RenderRequest
 from app.request_record import file_fields, frozen
 from app.server import ServerConfig
 from app.store import Upload
@@ -36,9 +36,6 @@ KINDS: dict[str, tuple[Kind, ...]] = {
     "transcript": ("text",),
 }
 """What the content of a file may be. A field that is not here takes sound, picture or video."""
-SERVERS_OWN = frozenset({"llm_url", "llm_model", "llm_key_file", "speech_model"})
-"""Fields that are for whoever runs the server: an address from a visitor would be fetched, a key
-file read."""
 _ANY_MEDIA: tuple[Kind, ...] = ("picture", "sound", "video")
 _PLAIN = (str, int, float, bool, type(None))
 _EXAMPLES = {
@@ -210,7 +207,7 @@ async def read_request(
     for name in ("text", "ask", "persona"):
         if len(values.get(name) or "") > limits.max_text:
             raise Problem(413, f"{name} is longer than {limits.max_text} characters")
-    if values.get("ask") is not None and not config.language_model:
+    if values.get("ask") is not None and config.endpoint is None:
         raise Problem(422, "ask: this server has no language model for visitors")
     if values.get("size", 0) > limits.max_size:
         raise Problem(413, f"size is larger than {limits.max_size}, the most that is made here")

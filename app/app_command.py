@@ -2,15 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 from typer import Option
 
 from app import options as o
+from app.reply_options import with_endpoint
 from app.server import KEYS_VARIABLE, Limits, ServerConfig, default_data_dir, read_keys, serve
-
-if TYPE_CHECKING:
-    from app.live_rooms import ReplyVoice
+from audio2motion.endpoint import Endpoint
 
 _MB = 10**6
 
@@ -42,12 +41,15 @@ Workers = Annotated[int, Option("--workers", help="Jobs done at a time.")]
 MaxLive = Annotated[int, Option("--max-live", help="Live conversations at a time.")]
 Expiry = Annotated[float, Option("--expiry", help="Minutes that results are kept.")]
 LanguageModel = Annotated[
-    bool, Option("--llm", help="Visitors may ask the language model of VISAVIS_LLM_BASE_URL.")
+    bool,
+    Option("--llm", help="Visitors may ask the language model that flags or environment name."),
 ]
 NoStudio = Annotated[bool, Option("--no-studio", help="The API alone.")]
 
 
+@with_endpoint
 def app(
+    endpoint: dict[str, Any],
     host: Host = ServerConfig.host,
     port: Port = ServerConfig.port,
     keys_file: KeysFile = None,
@@ -61,7 +63,7 @@ def app(
     workers: Workers = Limits.workers,
     max_live: MaxLive = Limits.max_live,
     expiry: Expiry = Limits.expiry_s / 60,
-    llm: LanguageModel = ServerConfig.language_model,
+    llm: LanguageModel = False,
     no_studio: NoStudio = False,
     steps: o.Steps = None,
     detector: o.Detector = o.DETECTOR,
@@ -92,7 +94,7 @@ def app(
         read_keys(keys_file),
         tuple(cors or ()),
         tuple(name.lower() for name in allow_host or ()),
-        llm,
+        _endpoint(endpoint) if llm or any(endpoint.values()) else None,
         limits,
     )
     try:
@@ -101,22 +103,18 @@ def app(
         raise DependencyError(
             "the server needs the extra `app`: pip install 'visavis[app]'"
         ) from error
-    reply = _language_model() if llm else None
     reporter = Reporter()
 
     def load() -> Avatar:
         return Avatar.load(device, detector, steps, speech_encoder, reporter.notify)
 
-    served = create_app(load, config, reply)
+    served = create_app(load, config)
     if not no_studio and (missing := mount_studio(served)):
         reporter.notify(missing)
     serve(served, config, lambda address: print(f"Visavis is at {address}", flush=True))
 
 
-def _language_model() -> "ReplyVoice":
-    """Who answers in live conversations; asked for its settings now, so that they fail at once."""
-    from audio2motion.endpoint import Endpoint
-    from audio2motion.language import LanguageVoice
-
-    endpoint = Endpoint.find()
-    return lambda words: LanguageVoice(endpoint, words)
+def _endpoint(given: dict[str, Any]) -> Endpoint:
+    """The language model; looked for now, so that what is wrong with its settings shows at once."""
+    names = ("llm_url", "llm_model", "llm_key_file", "speech_model", "speech_voice")
+    return Endpoint.find(*(given[name] for name in names))

@@ -1,5 +1,6 @@
 """Making a video for a visitor: the work of a run, with its preview, motion file and project."""
 
+import logging
 import shutil
 from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
@@ -16,9 +17,15 @@ from app.request import Renderer, RenderRequest
 from app.result import RenderResult
 from app.voices import load_sound
 from app.workshop import Run, Session, Workshop
+from audio2motion.agent_voice import listen
 from audio2motion.audio import SAMPLE_RATE
 from motion2video.motion import Motion
-from weights.errors import InputError
+from weights.errors import EndpointError, InputError
+
+MOST_ASKED = 4000
+"""Characters that a visitor may ask a language model."""
+_PATIENCE_S = 60.0
+_log = logging.getLogger("visavis.studio")
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,27 @@ def create(
     return Creation(
         out, motion.save(folder / "visavis.npz"), replace(result, out=out.name), project is not None
     )
+
+
+def write_reply(workshop: Workshop, prompt: str) -> str:
+    """What the language model answers, as a text that can be said.
+
+    Raises InputError without a model or a prompt, EndpointError, which names no server, when there
+    is no answer.
+    """
+    from audio2motion.language import LanguageVoice
+
+    endpoint = workshop.config.endpoint
+    if endpoint is None:
+        raise InputError("there is no language model here")
+    if not (prompt or "").strip() or len(prompt) > MOST_ASKED:
+        raise InputError(f"ask the language model something, in at most {MOST_ASKED} characters")
+    silent = replace(endpoint, speech_model=None, total_timeout=_PATIENCE_S)
+    try:
+        return listen(LanguageVoice(silent, prompt, codes=False)).text
+    except EndpointError as error:
+        _log.error("%s", error)
+        raise EndpointError("the language model did not answer; try again later") from None
 
 
 def _project(request: RenderRequest, avatar: Avatar, renderer: Renderer, folder: Path) -> Project:

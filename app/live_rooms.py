@@ -12,10 +12,8 @@ from app.pipeline import Avatar
 from app.session import LiveConfig, LiveSession
 from audio2motion.agent_voice import AgentVoice
 from motion2video.portrait import Portrait
-from weights.errors import BusyError, NotFoundError
+from weights.errors import BusyError, InputError, NotFoundError
 
-ReplyVoice = Callable[[str], AgentVoice]
-"""From a visitor's words to the voice that answers them."""
 _LINGER_S = 60.0
 """A conversation whose visitor has gone is kept in memory for so long, then on disk."""
 _LOOK_S = 5.0
@@ -42,8 +40,8 @@ class Room:
 class LiveRooms:
     """At most `limits.max_live` conversations at a time. Safe for many threads."""
 
-    def __init__(self, context: ServerContext, reply: ReplyVoice | None) -> None:
-        self._context, self.reply = context, reply
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
         self._rooms: dict[str, Room] = {}
         self._opening = 0
         self._lock = threading.Lock()
@@ -106,6 +104,15 @@ class LiveRooms:
         finally:
             with self._lock:
                 self._opening -= 1
+
+    def reply(self, words: str) -> AgentVoice:
+        """The language model's answer. Raises InputError where visitors may not ask one."""
+        from audio2motion.language import LanguageVoice
+
+        endpoint = self._context.config.endpoint
+        if endpoint is None:
+            raise InputError("this server has no language model to answer; use `say`")
+        return LanguageVoice(endpoint, words)
 
     def look_up(self, identity: str) -> Room | None:
         """A conversation in memory, by its id alone: who calls has checked who asks."""

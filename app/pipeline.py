@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from app.direction import direct
+from app.measuring import Measuring, identity
 from app.output import check_output
 from app.rate import resampled
 from app.request import (
@@ -28,6 +29,7 @@ from app.result import RenderResult, Reply, peak_memory_mb, used_weights, versio
 from app.tracking import track_video
 from app.voices import Track, Voices, hear, load_sound
 from audio2motion.audio import SAMPLE_RATE, Sound, Waveform
+from audio2motion.endpoint import Endpoint
 from audio2motion.gestures import Gesture
 from motion2video.exchange import read_motion
 from motion2video.motion import FPS, Motion
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from audio2motion.controls import Controls
     from audio2motion.generator import MotionGenerator
     from motion2video.face import FaceTracker
+    from motion2video.insight import IdentityEmbedder
     from motion2video.portrait import Portrait
     from motion2video.renderer import Renderer
 
@@ -49,12 +52,15 @@ _MOTION_CHUNK = 5
 
 @dataclass(frozen=True, eq=False)
 class _Shot:
-    """What a request comes to: `frames` frames of `portrait`, moved by `motions`."""
+    """What a request comes to: `frames` frames of `portrait`, moved by `motions`; `sound` is what
+    is heard, `voice` the agent's alone.
+    """
 
     portrait: "Portrait"
     motions: Iterator[Motion]
     frames: int
     sound: Sound | None
+    voice: Sound | None
     gestures: tuple[Gesture, ...] = ()
     reply: Reply | None = None
 
@@ -72,11 +78,15 @@ class Score:
 
 @dataclass(frozen=True, eq=False)
 class Avatar:
-    """The loaded parts: load once, render many."""
+    """The loaded parts: load once, render many. With an `embedder` videos are compared with their
+    photo; `endpoint` is the language model of requests that ask one and name none.
+    """
 
     tracker: "FaceTracker"
     generator: "MotionGenerator"
     renderer: "Renderer"
+    embedder: "IdentityEmbedder | None" = None
+    endpoint: Endpoint | None = None
 
     @staticmethod
     def load(
@@ -100,13 +110,15 @@ class Avatar:
         from audio2motion.generator import MotionGenerator
         from motion2video.compute import ComputeConfig
         from motion2video.face import FaceTracker
+        from motion2video.insight import IdentityEmbedder
         from motion2video.renderer import RenderConfig, Renderer
 
         config = RenderConfig() if steps is None else RenderConfig(steps=steps)
         renderer = Renderer.load(config, ComputeConfig(device=device, **compute))
         encoder = borrow(speech_encoder, renderer.device, notify) if speech_encoder else None
         generator = MotionGenerator.load(device=renderer.device, encoder=encoder)
-        return Avatar(FaceTracker.load(detector), generator, renderer)
+        tracker = FaceTracker.load(detector)
+        return Avatar(tracker, generator, renderer, IdentityEmbedder.load_if_there())
 
     def animate(
         self,
@@ -150,8 +162,8 @@ class Avatar:
         if out.exists():
             _both(notices.append, notify)(f"{out} was there already and is replaced")
         sound, drawing, rows = shot.sound, time.perf_counter(), deque[np.ndarray]()
-        if watch is not None:
-            shot = replace(shot, motions=_noted(shot.motions, rows))
+        shot = replace(shot, motions=_noted(shot.motions, rows))
+        measuring = Measuring(self.renderer.basis, shot.frames - skip)
         with VideoWriter(
             out,
             size=(width, height),
@@ -160,22 +172,25 @@ class Avatar:
             sample_rate=SAMPLE_RATE if sound is None else sound.sample_rate,
         ) as writer:
             for index, frame in enumerate(self._draw(shot, request.seed)):
-                row = rows.popleft() if watch is not None else None
+                row = rows.popleft()
                 if index < skip:
                     continue
                 writer.write(frame[None])
-                if watch is not None and row is not None:
+                measuring.see(row, frame)
+                if watch is not None:
                     watch(row, frame)
                 if progress is not None:
                     progress("rendering", writer.frames, shot.frames)
-        ended, done, rate = time.perf_counter(), writer.frames, float(writer.rate)
+        drawn, done, rate = time.perf_counter(), writer.frames, float(writer.rate)
+        sync_offset_ms = measuring.sync_offset_ms(shot.voice, rate)
+        alike = self._identity(shot.portrait, measuring)
         return RenderResult(
             out=os.fspath(out),
             frames=done,
             fps=rate,
             seconds=done / rate,
-            wall_seconds=ended - started,
-            render_fps=done / (ended - drawing),
+            wall_seconds=time.perf_counter() - started,
+            render_fps=done / (drawn - drawing),
             peak_memory_mb=peak_memory_mb(),
             size=(width, height),
             seed=request.seed,
@@ -186,6 +201,8 @@ class Avatar:
             weights=used_weights(),
             versions=versions(),
             reply=shot.reply,
+            sync_offset_ms=sync_offset_ms,
+            identity=alike,
         )
 
     def frames(self, *, notify: Notify | None = None, **fields: Unpack[RenderFields]) -> Frames:
@@ -213,7 +230,7 @@ class Avatar:
         """As `motion`, for a request that is there already. What `progress` raises ends it."""
         notify = _both(notify)
         track = self._tracked(notify, progress)
-        voices = hear(request, track, notify)
+        voices = hear(request, track, notify, self.endpoint)
         controls = direct(request, voices, track, notify)
         return make_motion(request, voices, self.generator, notify, controls, progress)
 
@@ -251,7 +268,8 @@ class Avatar:
         both, reply = request.mix == "both", None
         if request.motion is not None:
             motion = _load_motion(request.motion)
-            sound = load_sound(request).mixed(both)
+            heard = load_sound(request)
+            sound, voice = heard.mixed(both), heard.agent
             if sound is not None and abs(sound.seconds - motion.seconds) > 1 / request.fps:
                 done = "cut" if sound.seconds > motion.seconds else "followed by silence"
                 notify(
@@ -261,10 +279,10 @@ class Avatar:
             parts, seconds, gestures = iter([motion]), motion.seconds, ()
         else:
             track = self._tracked(notify, progress)
-            voices = hear(request, track, notify)
+            voices = hear(request, track, notify, self.endpoint)
             for notice in voices.notices:
                 notify(notice)
-            sound = voices.mixed(both) or Waveform.silence(0.0)
+            sound, voice = voices.mixed(both) or Waveform.silence(0.0), voices.agent
             if voices.agent is None and not both:
                 notify(
                     "the agent says nothing, so the video is silent (mix both to hear the other)"
@@ -275,7 +293,12 @@ class Avatar:
             reply = Reply.of(voices.reply)
         rate = float(exact_rate(request.fps))
         frames = max(1, round(seconds * rate))
-        return _Shot(portrait, resampled(parts, rate), frames, sound, gestures, reply)
+        return _Shot(portrait, resampled(parts, rate), frames, sound, voice, gestures, reply)
+
+    def _identity(self, portrait: "Portrait", measuring: Measuring) -> float | None:
+        if self.embedder is None:
+            return None
+        return identity(portrait, measuring.frames, self.tracker, self.embedder)
 
     def _draw(self, shot: _Shot, seed: int) -> Frames:
         small = (part for motion in shot.motions for part in _cut(motion))

@@ -56,5 +56,9 @@ _OPTIONS: dict[str, Any] = {
     ],
 }
 
+_ENDPOINT = ("llm_url", "llm_model", "llm_key_file", "speech_model", "speech_voice")
+
 with_reply = spelled_out("answer", _OPTIONS)
 """The command with each of these options instead of its argument `answer`."""
+with_endpoint = spelled_out("endpoint", {name: _OPTIONS[name] for name in _ENDPOINT})
+"""As `with_reply`, with those options alone that say where a language model is."""

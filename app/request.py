@@ -35,6 +35,9 @@ Precision = Literal["auto", "fp32", "fp16", "bf16", "int8"]
 Attention = Literal["sdpa", "xformers"]
 
 MIN_SIZE, MAX_SIZE = 64, 4096
+SERVERS_OWN = frozenset({"llm_url", "llm_model", "llm_key_file", "speech_model"})
+"""Fields that no visitor of a server may give: an address would be fetched, with the server's key,
+and a key file read."""
 
 
 class ControlFields(TypedDict, total=False):

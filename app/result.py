@@ -49,7 +49,9 @@ class RenderResult:
     `peak_memory_mb` the most memory that the process has held so far (resident, 10^6 bytes),
     `face_box` where the face is, (x0, y0, x1, y1) in pixels of the video's first frame,
     `gestures` all that were placed or found in the agent's words, each of the latter with its
-    `source` there, `weights` role to SHA-256.
+    `source` there, `weights` role to SHA-256. Known of some videos only: `sync_offset_ms`, by how
+    much the lips are behind the agent's voice (see app/sync.py), and `identity`, how much the face
+    is that of the photo, up to 1 (see app/measuring.py).
     """
 
     out: str
@@ -68,6 +70,8 @@ class RenderResult:
     weights: dict[str, str]
     versions: dict[str, str]
     reply: Reply | None = None
+    sync_offset_ms: float | None = None
+    identity: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The result as an object of plain JSON values."""

@@ -210,7 +210,7 @@ def application(arguments: dict[str, Any]) -> "Application":
 
         def load() -> Avatar:
             own = base.load()  # live conversations are drawn here
-            return RemoteAvatar(own.tracker, own.generator, own.renderer, handle)
+            return RemoteAvatar(own.tracker, own.generator, own.renderer, handle=handle)
 
         module, _, function = config.api.partition(":")
         make: Callable[[Callable[[], Avatar], ServiceConfig], Any] = getattr(

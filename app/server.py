@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from audio2motion.endpoint import Endpoint
 from weights.errors import DependencyError, InputError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class ServerConfig:
     keys, none = no key is asked for. `cors` are the origins (https://host[:port]) whose pages may
     call, `hosts` the names beside `host` under which this server is reached: requests to others
     are refused, so that no page can reach a server on loopback through a name of its own.
-    `language_model` lets visitors ask the model that this process's environment names.
+    `endpoint` is a language model that visitors may ask; its key shows nowhere.
     """
 
     data_dir: Path
@@ -67,7 +68,7 @@ class ServerConfig:
     keys: tuple[str, ...] = field(default=(), repr=False)
     cors: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
-    language_model: bool = False
+    endpoint: Endpoint | None = None
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:

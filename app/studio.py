@@ -22,8 +22,11 @@ def mount_studio(app: "FastAPI") -> str | None:
         return "the studio is off: it needs the extra `app` (pip install 'visavis[app]')"
     if find_spec("app.ui") is None:
         return "the studio is off: this installation has none"
-    workshop = importlib.import_module("app.workshop").Workshop(
-        context.database.folder / "studio", context.loader.get
+    shop = importlib.import_module("app.workshop")
+    workshop = shop.Workshop(
+        context.database.folder / "studio",
+        context.loader.get,
+        shop.WorkshopConfig(endpoint=context.config.endpoint),
     )
     importlib.import_module("app.ui").mount(app, workshop, live="/v1/live")
     return None

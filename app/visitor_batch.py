@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from app.batch.manifest import Item, Schema, read_manifest
+from app.request import SERVERS_OWN
 from app.workshop import Cancelled, Run, Workshop
 from weights.errors import InputError, VisavisError
 
@@ -78,6 +79,7 @@ def read_upload(uploads: Sequence[Path], folder: Path) -> VisitorBatch:
         raise InputError(f"the manifest has {len(rows)} rows; at most {MOST_ITEMS} are made here")
     for number, row in enumerate(rows, 1):
         _require_uploaded(number, row, given)
+        _require_no_endpoint(number, row)
     inputs = folder / "inputs"
     inputs.mkdir()
     for name, path in given.items():
@@ -137,6 +139,15 @@ def _require_uploaded(number: int, row: Mapping[str, Any], given: Mapping[str, P
                 f"row {number}: {word} is {name!r}, which was not uploaded; upload the files "
                 "together with the manifest, and name them without folders"
             )
+
+
+def _require_no_endpoint(number: int, row: Mapping[str, Any]) -> None:
+    """Raise InputError when a row would have this server ask a language model: one of the
+    visitor's choice would be sent the server's key.
+    """
+    for word in ("ask", *sorted(SERVERS_OWN)):
+        if word in row:
+            raise InputError(f"row {number}: no language model is asked here; leave out {word}")
 
 
 def _without(sentence: str, files: Mapping[str, str]) -> str:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from app.request import MotionRequest, Notify, Source
+from app.request import SERVERS_OWN, MotionRequest, Notify, Source
 from audio2motion.agent_voice import SpokenReply, TextVoice, listen
 from audio2motion.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Sound, Waveform
+from audio2motion.endpoint import Endpoint
 from audio2motion.recording import Recording
 from audio2motion.transcript import Transcript
 from motion2video.motion import Motion
@@ -133,8 +134,11 @@ def load_sound(request: MotionRequest) -> Voices:
     return Voices(_agent(request)[0], _load(request.interlocutor_audio))
 
 
-def hear(request: MotionRequest, track: Track, notify: Notify) -> Voices:
-    """Read, speak and track what a request names, so that it can move a face.
+def hear(
+    request: MotionRequest, track: Track, notify: Notify, endpoint: Endpoint | None = None
+) -> Voices:
+    """Read, speak and track what a request names, so that it can move a face. `endpoint` is asked
+    where the request itself names no language model.
 
     Raises InputError when it names nothing, MediaError for recordings that cannot be read, for
     an agent's voice in which nobody speaks, and for such an interlocutor's when there is nothing
@@ -159,7 +163,7 @@ def hear(request: MotionRequest, track: Track, notify: Notify) -> Voices:
             interlocutor.require_speech(name)
         notify(f"nobody speaks in {name}: there is nothing to listen to")
     if request.ask is not None:
-        reply = _ask(request, interlocutor, notify)
+        reply = _ask(request, interlocutor, notify, endpoint)
         reply.sound.require_speech("the speech of the language model's reply")
         agent = reply.sound
     return Voices(agent, interlocutor, motion, reply)
@@ -173,18 +177,25 @@ def _agent(request: MotionRequest) -> tuple[Sound | None, SpokenReply | None]:
     return said.sound, said
 
 
-def _ask(request: MotionRequest, interlocutor: Sound | None, notify: Notify) -> SpokenReply:
+def _ask(
+    request: MotionRequest,
+    interlocutor: Sound | None,
+    notify: Notify,
+    endpoint: Endpoint | None,
+) -> SpokenReply:
     """A language model's reply; it begins when the interlocutor has finished."""
-    from audio2motion.endpoint import Endpoint
     from audio2motion.language import LanguageVoice
 
-    endpoint = Endpoint.find(
-        request.llm_url,
-        request.llm_model,
-        request.llm_key_file,
-        request.speech_model,
-        request.speech_voice,
-    )
+    if endpoint is None or any(getattr(request, name) is not None for name in SERVERS_OWN):
+        endpoint = Endpoint.find(
+            request.llm_url,
+            request.llm_model,
+            request.llm_key_file,
+            request.speech_model,
+            request.speech_voice,
+        )
+    elif request.speech_voice is not None:
+        endpoint = replace(endpoint, speech_voice=request.speech_voice)
     voice = LanguageVoice(
         endpoint,
         request.ask or "",

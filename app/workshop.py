@@ -25,6 +25,7 @@ from app.pipeline import Avatar
 from app.plan import Pace
 from app.project import Project
 from app.request import Renderer
+from audio2motion.endpoint import Endpoint
 from weights.errors import InputError, VisavisError
 
 if TYPE_CHECKING:
@@ -41,13 +42,15 @@ _THUMB = 72
 @dataclass(frozen=True)
 class WorkshopConfig:
     """`waiting` runs at most in the queue, `waiting_each` of them one visitor's; `expiry_s` after
-    which a visitor who does nothing is forgotten; `longest_s` of video at most.
+    which a visitor who does nothing is forgotten; `longest_s` of video at most. `endpoint` is a
+    language model that visitors may ask.
     """
 
     waiting: int = 16
     waiting_each: int = 3
     expiry_s: float = 3600.0
     longest_s: float = 600.0
+    endpoint: Endpoint | None = None
 
 
 class Cancelled(Exception):  # noqa: N818 (nothing went wrong)

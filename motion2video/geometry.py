@@ -29,6 +29,7 @@ INTEROCULAR_M = 0.063  # metres between the eye centres of an adult, on average
 CAMERA_DISTANCE = 10.0  # interocular distances from the camera to the head: about 63 cm
 FLIP = np.array([1.0, -1.0, -1.0], np.float32)  # picture axes <-> head axes
 EYE_CORNERS = ((33, 133), (263, 362))
+UPPER_LIP, LOWER_LIP = 13, 14  # the middle of the inner lips
 # Points that no expression moves much: forehead, temples, nose bridge, eye corners.
 RIGID_POINTS = np.array(
     [
@@ -156,6 +157,13 @@ class FaceBasis:
             out[k] += np.tensordot(frame[DETAIL], self.detail, 1)
         return out
 
+    def lip_gap(self, values: Float[np.ndarray, "T 90"]) -> Float[np.ndarray, "T"]:
+        """Gap between the inner lips beyond the neutral face's, in interocular distances."""
+        expression, detail = (
+            part[:, UPPER_LIP, 1] - part[:, LOWER_LIP, 1] for part in (self.expression, self.detail)
+        )
+        return values[:, EXPRESSION] @ expression + values[:, DETAIL] @ detail
+
     def encode_detail(self, residual: Float[np.ndarray, "T 478 3"]) -> Float[np.ndarray, "T 32"]:
         """Detail components of what the expression coefficients leave over."""
         return residual.reshape(len(residual), -1) @ self.detail_encoder
@@ -192,7 +200,7 @@ def estimate_neutral(
     relative = np.clip(scores - rest, 0, 1)
     pose = fit_pose(marks, basis.canonical)
     points = pose.unproject(marks) - np.tensordot(relative, basis.expression, 1)
-    gap = np.linalg.norm(marks[:, 13] - marks[:, 14], axis=-1) / pose.scale
+    gap = np.linalg.norm(marks[:, UPPER_LIP] - marks[:, LOWER_LIP], axis=-1) / pose.scale
     closed = points[gap <= np.quantile(gap, CLOSED_LIPS)]
     middle = HeadPose(
         rotation_matrix(np.median(axis_angle(pose.rotation), 0))[None],

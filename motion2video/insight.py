@@ -8,6 +8,7 @@ the same signatures will do.
 
 import contextlib
 import importlib
+import importlib.util
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from weights import find
+from weights import find, locate
 from weights.errors import DependencyError, WeightsError
 
 ROLE = "insightface_buffalo_l"
@@ -90,6 +91,13 @@ class IdentityEmbedder:
         Raises DependencyError without the package, WeightsError without an embedding network.
         """
         return IdentityEmbedder(_load_model(folder, "recognition", first="w600k"))
+
+    @staticmethod
+    def load_if_there() -> "IdentityEmbedder | None":
+        """The pack that `visavis weights fetch` got; None without it or without the package."""
+        if locate(ROLE) is None or importlib.util.find_spec("insightface") is None:
+            return None
+        return IdentityEmbedder.load()
 
     def embed(
         self, image: UInt8[np.ndarray, "H W 3"], landmarks: Float[np.ndarray, "478 3"]

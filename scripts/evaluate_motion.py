@@ -43,7 +43,7 @@ LEVEL_FLOOR = 1e-9
 
 def aperture(values: np.ndarray, basis: FaceBasis) -> np.ndarray:
     """[T] gap between the inner lips beyond the neutral face's, in interocular distances."""
-    return basis.offsets(values.astype(np.float32))[:, [13, 14], 1] @ np.array([1.0, -1.0])
+    return basis.lip_gap(values.astype(np.float32))
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:

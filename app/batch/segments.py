@@ -145,6 +145,7 @@ def _whole(
 ) -> dict[str, Any]:
     """What the results of the parts say about the whole."""
     first, drawing = parts[0], sum(part["frames"] / part["render_fps"] for part in parts)
+    alike = [part["identity"] for part in parts if part["identity"] is not None]
     return {
         **first,
         "frames": frames,
@@ -152,6 +153,7 @@ def _whole(
         "wall_seconds": sum(part["wall_seconds"] for part in parts),
         "render_fps": frames / drawing,
         "peak_memory_mb": max(part["peak_memory_mb"] for part in parts),
+        "identity": sum(alike) / len(alike) if alike else None,
         "notices": notices,
         "settings": {**first["settings"], **request.describe()},
         "parts": len(parts),

@@ -28,7 +28,8 @@ def mount(app: "FastAPI", workshop: Workshop, live: str | None = None) -> None:
     from app.ui import blocks
     from app.ui import live as live_tab
 
-    page = live_tab.add_page(app, live) if live is not None else None
+    answers = workshop.config.endpoint is not None
+    page = live_tab.add_page(app, live, answers) if live is not None else None
 
     @app.get("/", include_in_schema=False)
     def root() -> RedirectResponse:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
-from app.creation import Creation, create
+from app.creation import MOST_ASKED, Creation, create, write_reply
 from app.demo import ASSETS
 from app.plan import make_plan
 from app.request import Crop, Mix, Renderer
@@ -51,7 +51,7 @@ def build(workshop: Workshop) -> CreateScreen:
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320):
             _photo(parts)
-            _voices(parts)
+            _voices(parts, workshop)
             _movement(parts)
             _picture(parts)
         with gr.Column(scale=6, min_width=320):
@@ -146,7 +146,7 @@ def _photo(parts: dict[str, Any]) -> None:
     parts["trouble"] = gr.HTML(elem_id="trouble")
 
 
-def _voices(parts: dict[str, Any]) -> None:
+def _voices(parts: dict[str, Any], workshop: Workshop) -> None:
     import gradio as gr
 
     with gr.Group():
@@ -157,6 +157,7 @@ def _voices(parts: dict[str, Any]) -> None:
         parts["voice"] = gr.Dropdown(
             list_voice_choices(), value=Form.voice, label="Voice", elem_id="voice"
         )
+        asking = [] if workshop.config.endpoint is None else [_asking(parts, workshop)]
         parts["agent_audio"] = gr.Audio(
             label="Recording of the agent's voice",
             type="filepath",
@@ -180,15 +181,47 @@ def _voices(parts: dict[str, Any]) -> None:
             buttons=[],
             height=280,
         )
-    shown = [parts["text"], parts["voice"], parts["agent_audio"]]
-    parts["says"].change(_show_voice, parts["says"], shown, api_visibility="private", queue=False)
+    shown = [parts["agent_audio"], parts["text"], parts["voice"], *asking]
+    show = partial(_show_voice, len(shown) - 1)
+    parts["says"].change(show, parts["says"], shown, api_visibility="private", queue=False)
 
 
-def _show_voice(says: Says) -> list[Any]:
+def _show_voice(written: int, says: Says) -> list[Any]:
+    """The recording, and the `written` parts of a text."""
     import gradio as gr
 
-    text, recording = says == "a text", says == "a recording"
-    return [gr.update(visible=v) for v in (text, text, recording)]
+    visible = [says == "a recording", *[says == "a text"] * written]
+    return [gr.update(visible=v) for v in visible]
+
+
+def _asking(parts: dict[str, Any], workshop: Workshop) -> "gr.Row":
+    """The row in which a language model is asked for the text."""
+    import gradio as gr
+
+    with gr.Row(elem_classes="v-tight") as row:
+        prompt = gr.Textbox(
+            label="or a language model writes it: ask it something",
+            max_length=MOST_ASKED,
+            elem_id="prompt",
+        )
+        ask = gr.Button("Ask", elem_id="ask", min_width=70, scale=0)
+    gr.on(
+        [ask.click, prompt.submit],
+        endpoint(_reply, workshop, ("prompt",)),
+        prompt,
+        parts["text"],
+        api_name="reply",
+        api_description="What the server's language model answers, as a text to be said.",
+        concurrency_limit=2,
+    )
+    return row
+
+
+def _reply(workshop: Workshop, _key: str, prompt: str) -> str:
+    try:
+        return write_reply(workshop, prompt)
+    except VisavisError as error:
+        fail(error)
 
 
 def _movement(parts: dict[str, Any]) -> None:
@@ -435,7 +468,7 @@ async def _make(workshop: Workshop, key: str, *values: Any) -> AsyncIterator[lis
     done = markup.note("Done.")
     video = gr.update(value=str(made.video), visible=True)
     motion = gr.update(value=str(made.motion), visible=True)
-    shown = [video, motion, markup.figures(made, None), settings]
+    shown = [video, motion, markup.figures(made.result), settings]
     yield [done, *shown, on, off, editable, on]
 
 

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 PAGE = "/live"
 
 
-def add_page(app: "FastAPI", socket: str) -> str:
-    """Serve the live page, which connects to the WebSocket at `socket`; returns its address."""
+def add_page(app: "FastAPI", socket: str, answers: bool) -> str:
+    """Serve the live page, which connects to the WebSocket at `socket`; returns its address.
+
+    `answers` says whether the visitor may ask a language model there.
+    """
     from fastapi import HTTPException
     from fastapi.responses import FileResponse, HTMLResponse
 
@@ -30,6 +33,7 @@ def add_page(app: "FastAPI", socket: str) -> str:
         ("socket", socket),
         ("portraits", json.dumps(portraits)),
         ("emotions", json.dumps(EMOTIONS)),
+        ("answers", json.dumps(answers)),
     ):
         text = text.replace(f"{{{name}}}", value)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from app.creation import Creation
+from app.result import RenderResult
 from app.workshop import Run, Workshop
 
 
@@ -61,9 +61,8 @@ def preview(run: Run) -> str:
     )
 
 
-def figures(creation: Creation, identity: float | None) -> str:
+def figures(result: RenderResult) -> str:
     """What is known of a finished run."""
-    result = creation.result
     width, height = result.size
     rows = [
         ("length", f"{result.seconds:.2f} s, {result.frames} frames at {result.fps:g} a second"),
@@ -72,11 +71,19 @@ def figures(creation: Creation, identity: float | None) -> str:
         ("seed", str(result.seed)),
         ("memory at most", f"{result.peak_memory_mb / 1000:.2f} GB"),
     ]
-    if identity is not None:
-        rows.append(("identity similarity", f"{identity:.3f} of 1"))
+    if result.identity is not None:
+        rows.append(("identity similarity", f"{result.identity:.3f} of 1"))
+    if result.sync_offset_ms is not None:
+        rows.append(("lips and voice", _offset(result.sync_offset_ms)))
     if result.gestures:
         rows.append(("gestures", ", ".join(map(str, result.gestures))))
     return table(rows) + "".join(note(notice) for notice in result.notices)
+
+
+def _offset(milliseconds: float) -> str:
+    if not milliseconds:
+        return "in sync, to a frame"
+    return f"lips {abs(milliseconds):.0f} ms {'late' if milliseconds > 0 else 'early'}"
 
 
 def table(rows: Sequence[tuple[str, str]]) -> str:

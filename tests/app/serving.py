@@ -18,6 +18,7 @@ from app.client import Client
 from app.context import ServerContext
 from app.pipeline import Avatar
 from app.server import Limits, ServerConfig, uvicorn_settings
+from audio2motion.endpoint import Endpoint
 from audio2motion.generator import GeneratorConfig, MotionGenerator
 from audio2motion.model import ModelConfig, MotionNetwork
 from audio2motion.speech import SpeechConfig, SpeechEncoder
@@ -67,9 +68,12 @@ def running(
     limits: Limits | None = None,
     keys: tuple[str, ...] = (),
     cors: tuple[str, ...] = (),
+    endpoint: Endpoint | None = None,
 ) -> Iterator[Served]:
     """A server in a thread, gone at the end of the block."""
-    config = ServerConfig(folder, port=0, keys=keys, cors=cors, limits=limits or Limits())
+    config = ServerConfig(
+        folder, port=0, keys=keys, cors=cors, endpoint=endpoint, limits=limits or Limits()
+    )
     app = create_app(lambda: avatar, config)
     server = uvicorn.Server(uvicorn_settings(app, config))
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:

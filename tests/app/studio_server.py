@@ -1,5 +1,6 @@
 """The studio as a server in a thread, and a Chromium to look at it with: for the browser tests."""
 
+import asyncio
 import contextlib
 import shutil
 import socket
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app.pipeline import Avatar
-from app.workshop import Workshop
+from app.workshop import Workshop, WorkshopConfig
+from audio2motion.endpoint import Endpoint
 from tests.conftest import CHROMIUM, missing_browser
 
 if TYPE_CHECKING:
@@ -69,17 +71,21 @@ class Window:
 
 
 @contextlib.contextmanager
-def serve(avatar: Avatar, folder: Path) -> Iterator[Studio]:
-    """The studio on a free port of the loopback."""
+def serve(avatar: Avatar, folder: Path, endpoint: Endpoint | None = None) -> Iterator[Studio]:
+    """The studio on a free port of the loopback; visitors may ask the model at `endpoint`."""
     import uvicorn
 
     from app.api import create_app
     from app.server import ServerConfig
     from app.ui import mount
 
-    app = create_app(lambda: avatar, ServerConfig(folder / "server"))
-    workshop = Workshop(folder / "visitors", lambda: avatar)
-    mount(app, workshop, live="/v1/live")
+    app = create_app(lambda: avatar, ServerConfig(folder / "server", endpoint=endpoint))
+    workshop = Workshop(folder / "visitors", lambda: avatar, WorkshopConfig(endpoint=endpoint))
+
+    async def mounted() -> None:
+        mount(app, workshop, live="/v1/live")
+
+    asyncio.run(mounted())  # outside a loop gradio makes three of its own and never closes them
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

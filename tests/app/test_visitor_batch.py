@@ -55,6 +55,11 @@ def test_a_batch_is_made_and_what_failed_is_tried_again(
         ({"portrait": "../default.jpg"}, "was not uploaded"),
         ({"portrait": "https://example.org/me.jpg"}, "was not uploaded"),
         ({"portrait": "default.jpg", "text": "Hi.", "output": "../x.mp4"}, "below the folder"),
+        ({"portrait": "default.jpg", "ask": "Hi."}, "leave out ask"),
+        (
+            {"portrait": "default.jpg", "text": "Hi.", "llm_url": "http://me/v1"},
+            "leave out llm_url",
+        ),
         ({"portrait": "default.jpg", "emotion": "glee", "text": "Hi."}, "glee"),
     ],
 )

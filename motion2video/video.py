@@ -1,4 +1,4 @@
-"""Frames out of and into video files; the only place of this package that knows PyAV.
+"""Frames out of and into video files.
 
 Written files start at time 0 with picture and sound, have no re-ordered frames (so players that
 ignore edit lists stay in sync), and end with both at once.

@@ -26,7 +26,7 @@ from audio2motion.condition import (
 from audio2motion.controls import Controls
 from audio2motion.events import EventState, step_events
 from audio2motion.gate import SPEECH_CHANNELS, mouth_gate
-from audio2motion.model import Cache, ModelConfig, MotionNetwork, Past, correlate
+from audio2motion.model import Cache, Last, ModelConfig, MotionNetwork, Past, correlate
 from audio2motion.speech import (
     SpeechEncoder,
     VoiceEncoder,
@@ -123,6 +123,7 @@ class GeneratorState:
     interlocutor: VoiceState
     waiting: "Chunk | None"
     cache: Cache
+    last: Last | None
     gate: float
     smooth: Float[np.ndarray, "3 90"]
     events: EventState
@@ -152,6 +153,7 @@ class MotionGenerator:
         temperature[list(SPEECH_CHANNELS)] = config.lip_temperature
         self._temperature = temperature.to(self.device)
         self._lips = torch.tensor(SPEECH_CHANNELS, device=self.device)
+        self._first = self.network.first_modulation()
         self._modulations: dict[float, tuple[Tensor, ...]] = {}
         self._pace = np.full(MOTION_DIM, SLOW_PACE, np.float32)
         self._pace[list(SPEECH_CHANNELS)] = 1.0
@@ -200,6 +202,7 @@ class MotionGenerator:
             interlocutor=self.encoder.init_state(),
             waiting=None,
             cache=self.network.empty_cache(),
+            last=None,
             gate=0.0,
             smooth=np.zeros((3, MOTION_DIM), np.float32),
             events=EventState(),
@@ -372,13 +375,10 @@ class MotionGenerator:
         """The motion of chunk `now`, with the agent's voice of the chunk `ahead` known."""
         condition = self._condition(state.controls, now, ahead)
         embedded = self.network.embed(condition)
-        past = self.network.past(state.cache)
-        x_1 = self._sample(state, condition, embedded, past)
+        x_1, cache = self._sample(state, condition, embedded)
         read, closed = self.network.read_lips(condition)
         x_1[..., self._lips] = x_1[..., self._lips].lerp(read, self.config.lip_reading)
-        cache = self.network.commit(
-            x_1 * self.config.leash, embedded, state.cache, past, self._modulation(1.0)
-        )
+        last = Last(x_1 * self.config.leash, embedded)
         values = self.network.denormalise(x_1[0]).cpu().numpy()
         activity = torch.cat([now.agent.activity, ahead.agent.activity]).cpu().numpy()
         values, gate, smooth = self._rest(values, activity, closed[0].cpu().numpy(), state)
@@ -387,7 +387,7 @@ class MotionGenerator:
             for i, scene in enumerate(scenes(now, ahead, values, state.controls, state.frame)):
                 events, added[i] = step_events(events, state.seed, state.frame + i, scene)
         values = finish(values, added, state.controls, state.frame)
-        state = replace(state, cache=cache, gate=gate, smooth=smooth, events=events)
+        state = replace(state, cache=cache, last=last, gate=gate, smooth=smooth, events=events)
         state = replace(state, frame=state.frame + CHUNK)
         return state, Motion(values)
 
@@ -434,9 +434,11 @@ class MotionGenerator:
         return Condition(agent[None], sound[None], motion[None], vector[None], present[None])
 
     def _sample(
-        self, state: GeneratorState, condition: Condition, embedded: Tensor, past: Past
-    ) -> Float[Tensor, "1 5 90"]:
-        """Solve the ODE from this chunk's noise to its motion."""
+        self, state: GeneratorState, condition: Condition, embedded: Tensor
+    ) -> tuple[Float[Tensor, "1 5 90"], Cache]:
+        """Solve the ODE from this chunk's noise to its motion; the last chunk goes into the cache
+        with the first evaluation.
+        """
         noise = frame_noise(state.seed, state.frame, CHUNK, (MOTION_DIM,)).to(self.device)
         correlation = self.network.config.noise_correlation
         x_0 = correlate(noise[None], correlation) * self._temperature
@@ -444,19 +446,25 @@ class MotionGenerator:
         every = torch.cat(
             [embedded, *(self.network.embed(condition.without(INPUTS[i])) for i, _ in guided)]
         )
+        cache = state.cache
+        past: Past | None = None
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
-            at = float(t)
-            found = self.network.velocity(
-                x.expand(len(every), -1, -1), at, every, past, self._modulation(at)
-            )
+            nonlocal cache, past
+            at, rows = float(t), x.expand(len(every), -1, -1)
+            if past is None and state.last is not None:
+                found, cache = self.network.begin(rows, every, state.last, cache, self._first)
+                past = self.network.past(cache)
+            else:
+                past = past or self.network.past(cache)
+                found = self.network.velocity(rows, at, every, past, self._modulation(at))
             total = found[:1]
             for row, (_, scale) in enumerate(guided, 1):
                 total = total + (scale - 1) * (found[:1] - found[row : row + 1])
             return total
 
         solve = euler if self.config.solver == "euler" else heun
-        return solve(velocity, x_0, time_grid(self.config.steps))
+        return solve(velocity, x_0, time_grid(self.config.steps)), cache
 
 
 def _append(state: GeneratorState, dyad: Dyad, motion: Motion | None) -> GeneratorState:

@@ -72,6 +72,24 @@ class Past:
     turns: tuple[Float[Tensor, "t d"], Float[Tensor, "t d"]]
 
 
+@dataclass(frozen=True, eq=False)
+class Last:
+    """The clean tokens of a finished chunk, and what its condition added to them."""
+
+    x_1: Float[Tensor, "1 t 90"]
+    embedded: Float[Tensor, "1 t w"]
+
+
+def _appended(cache: Cache, keys: list[Tensor], values: list[Tensor], count: int) -> Cache:
+    """The cache with the first `count` frames of a run in it, its oldest ones gone."""
+    new = [torch.stack(part)[:, :1, :, :count] for part in (keys, values)]
+    return Cache(
+        torch.cat([cache.keys[..., count:, :], new[0]], 3),
+        torch.cat([cache.values[..., count:, :], new[1]], 3),
+        min(cache.keys.shape[3], cache.filled + count),
+    )
+
+
 def angles(
     start: int, count: int, size: int, device: torch.device
 ) -> tuple[Float[Tensor, "t d"], Float[Tensor, "t d"]]:
@@ -137,7 +155,7 @@ class _Block(nn.Module):
         return x + gate_2 * self.down(F.gelu(self.up(y)))
 
     def step(
-        self, x: Float[Tensor, "b t w"], time: Float[Tensor, "6 w"], past: Past, layer: int
+        self, x: Float[Tensor, "b t w"], time: Float[Tensor, "6 *n w"], past: Past, layer: int
     ) -> tuple[Float[Tensor, "b t w"], Tensor, Tensor]:
         """The same for one chunk after its past: the tokens, and their keys (before their
         rotation) and values. The arithmetic of `forward` in fewer, larger operations, as a chunk
@@ -227,13 +245,17 @@ class MotionNetwork(nn.Module):
     def _steps(self) -> list[_Block]:
         return [block for block in self.blocks if isinstance(block, _Block)]
 
-    def past(self, cache: Cache, count: int = CHUNK) -> Past:
-        """What every evaluation of the next `count` frames needs of the frames before them."""
+    def past(self, cache: Cache, count: int = CHUNK, last: int = 0) -> Past:
+        """What every evaluation of the next `count` frames needs of the frames before them; `last`
+        frames that the cache does not have yet come first.
+        """
         history, device = self.config.history, self.mean.device
-        slots = torch.arange(history, device=device) >= history - cache.filled
-        inside = torch.ones(count, count, dtype=torch.bool, device=device).tril()
-        mask = torch.cat([slots.expand(count, -1), inside], 1)
-        own = angles(history, count, cache.keys.shape[-1], device)
+        at = torch.arange(history, device=device)
+        slots = (at >= history - cache.filled).expand(last + count, -1)
+        recent = at >= torch.tensor([0] * last + [last] * count, device=device)[:, None]
+        inside = torch.ones(last + count, last + count, dtype=torch.bool, device=device).tril()
+        mask = torch.cat([slots & recent, inside], 1)
+        own = angles(history, last + count, cache.keys.shape[-1], device)
         return Past(rotate(cache.keys, 0), cache.values, mask, own)
 
     def modulation(self, t: float) -> tuple[Float[Tensor, "6 w"], ...]:
@@ -248,7 +270,7 @@ class MotionNetwork(nn.Module):
         self,
         tokens: Tensor,
         embedded: Tensor,
-        modulation: tuple[Float[Tensor, "6 w"], ...],
+        modulation: tuple[Float[Tensor, "6 *n w"], ...],
         past: Past,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """One chunk against the cached past: last hidden state, keys and values per layer."""
@@ -273,23 +295,41 @@ class MotionNetwork(nn.Module):
         return (self._clean(hidden, embedded) - x_t) / (1 - min(t, LATEST_TIME))
 
     def commit(
-        self,
-        x_1: Float[Tensor, "1 t 90"],
-        embedded: Float[Tensor, "1 t w"],
-        cache: Cache,
-        past: Past | None = None,
-        modulation: tuple[Float[Tensor, "6 w"], ...] | None = None,
+        self, x_1: Float[Tensor, "1 t 90"], embedded: Float[Tensor, "1 t w"], cache: Cache
     ) -> Cache:
         """The cache after a finished chunk; the oldest frames leave it."""
-        count = x_1.shape[1]
-        past = past or self.past(cache, count)
-        _, keys, values = self._run(
-            x_1 * self.remembered, embedded, modulation or self.modulation(1.0), past
-        )
-        return Cache(
-            torch.cat([cache.keys[..., count:, :], torch.stack(keys)], 3),
-            torch.cat([cache.values[..., count:, :], torch.stack(values)], 3),
-            min(self.config.history, cache.filled + count),
+        past = self.past(cache, x_1.shape[1])
+        clean = self.modulation(1.0)
+        _, keys, values = self._run(x_1 * self.remembered, embedded, clean, past)
+        return _appended(cache, keys, values, x_1.shape[1])
+
+    def begin(
+        self,
+        x_0: Float[Tensor, "b t 90"],
+        embedded: Float[Tensor, "b t w"],
+        last: "Last",
+        cache: Cache,
+        modulation: tuple[Float[Tensor, "6 n w"], ...] | None = None,
+    ) -> tuple[Float[Tensor, "b t 90"], Cache]:
+        """`commit` of the chunk `last` and `velocity` at t = 0 of the one after it, in one run: so
+        small a run costs hardly more with both. `modulation` is that of `first_modulation`.
+        """
+        batch, count, before = len(x_0), x_0.shape[1], last.x_1.shape[1]
+        past = self.past(cache, count, before)
+        tokens = [(last.x_1 * self.remembered).expand(batch, -1, -1), x_0]
+        joined = torch.cat([last.embedded.expand(batch, -1, -1), embedded], 1)
+        modulation = modulation or self.first_modulation(before, count)
+        hidden, keys, values = self._run(torch.cat(tokens, 1), joined, modulation, past)
+        velocity = self._clean(hidden[:, before:], embedded) - x_0
+        return velocity, _appended(cache, keys, values, before)
+
+    def first_modulation(
+        self, before: int = CHUNK, count: int = CHUNK
+    ) -> tuple[Float[Tensor, "6 n w"], ...]:
+        """`modulation` for `before` clean frames followed by `count` of noise."""
+        clean, noise = self.modulation(1.0), self.modulation(0.0)
+        return tuple(
+            torch.stack([c] * before + [n] * count, 1) for c, n in zip(clean, noise, strict=True)
         )
 
     def clean_estimate(

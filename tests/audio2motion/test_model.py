@@ -13,7 +13,7 @@ from audio2motion.condition import (
     agent_window,
 )
 from audio2motion.events import EventState, Scene, blink_curve, step_events
-from audio2motion.model import ModelConfig, MotionNetwork, correlate, training_mask
+from audio2motion.model import Last, ModelConfig, MotionNetwork, correlate, training_mask
 from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM
 
 SMALL = ModelConfig(width=32, layers=2, heads=2, hidden=48, history=10, speech_features=8)
@@ -58,6 +58,24 @@ def test_cache_gives_what_the_whole_sequence_gives(network: MotionNetwork) -> No
         assert torch.allclose(clean, whole[:, here], atol=1e-4), start
         cache = network.commit(past[:, here], embedded[:, here], cache)
     assert cache.filled == SMALL.history
+
+
+def test_a_chunk_begins_with_the_last_one_committed(network: MotionNetwork) -> None:
+    torch.manual_seed(3)
+    past, x_0 = torch.randn(2, 1, FRAMES, MOTION_DIM)
+    embedded = network.embed(conditions())
+    cache = together = network.empty_cache()
+    for start in range(CHUNK, FRAMES, CHUNK):
+        here, before = slice(start, start + CHUNK), slice(start - CHUNK, start)
+        cache = network.commit(past[:, before], embedded[:, before], cache)
+        apart = network.velocity(x_0[:, here], 0.0, embedded[:, here], network.past(cache))
+        last = Last(past[:, before], embedded[:, before])
+        rows = x_0[:, here].expand(2, -1, -1), embedded[:, here].expand(2, -1, -1)
+        found, together = network.begin(*rows, last, together)
+        assert torch.allclose(found, apart.expand(2, -1, -1), atol=1e-4), start
+        assert torch.allclose(together.keys, cache.keys, atol=1e-4)
+        assert torch.allclose(together.values, cache.values, atol=1e-4)
+        assert together.filled == cache.filled
 
 
 def test_mask_is_causal_and_bounded() -> None:

@@ -52,7 +52,7 @@ DROP = {"agent": 0.1, "interlocutor": 0.15, "interlocutor_motion": 0.3, "control
 BLIND = 0.12
 HISTORY_NOISE = 0.25
 HEARD_DROPOUT = 0.15
-RIDGE, CLIPS_COUNT = 0.5, 4
+RIDGE, LEAST_SPREAD, CLIPS_COUNT = 0.5, 1e-4, 4
 SMOOTHNESS = 0.5
 APERTURE, SHUT = 3.0, 1.0
 FACELESS = 0.4
@@ -261,8 +261,10 @@ class Ridge:
         """[inputs, outputs], the constant last; zero when there was nothing to learn from."""
         if not self._gram.any():
             return self._cross
-        spread = self._gram.diagonal() - self._gram[-1].square() / self._gram[-1, -1]
-        return torch.linalg.solve(self._gram + RIDGE * spread.clamp(min=1e-6).diag(), self._cross)
+        count = self._gram[-1, -1]
+        spread = self._gram.diagonal() - self._gram[-1].square() / count
+        spread[:-1].clamp_(min=LEAST_SPREAD * float(count))
+        return torch.linalg.solve(self._gram + RIDGE * spread.diag(), self._cross)
 
 
 def go_on_from(network: MotionNetwork, path: Path) -> None:

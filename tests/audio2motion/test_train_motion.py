@@ -8,11 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from audio2motion.audio import Dyad, Waveform
+from audio2motion.condition import CONTROL_DIM, LOOK_AHEAD
 from audio2motion.generator import GeneratorConfig, MotionGenerator
 from audio2motion.model import ModelConfig, MotionNetwork
-from audio2motion.speech import SpeechConfig, SpeechEncoder, load_strictly
+from audio2motion.speech import SpeechConfig, SpeechEncoder, SpeechFeatures, load_strictly
+from motion2video.motion import MOTION_DIM
+from scripts.motion_items import Item
+from scripts.train_motion import RIDGE, Ridge, cut, fit_reader
 from weights.tensors import read_safetensors
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,3 +67,37 @@ def test_speech_training_lowers_the_loss(tmp_path: Path) -> None:
     assert log[-1]["lips"] < 0.9 * log[0]["lips"]
     tensors, header = read_safetensors(tmp_path / "run" / "speech_encoder.safetensors")
     load_strictly(SpeechEncoder(SpeechConfig.from_header(header["speech"])), tensors, "encoder")
+
+
+def test_a_ridge_finds_the_map_and_leaves_out_what_has_no_weight() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(600, 4)
+    y = x @ torch.tensor([[1.0], [-2.0], [0.0], [0.5]]) + 3
+    wrong = torch.rand(600, 1) < 0.3
+    ridge = Ridge(5, 1)
+    for part in torch.arange(600).split(150):
+        given = torch.where(wrong[part], torch.full_like(y[part], 100.0), y[part])
+        ridge.add(x[part], given, (~wrong[part]).float())
+    found = ridge.solve()[:, 0]
+    kept = 1 / (1 + RIDGE)
+    expected = torch.tensor([kept, -2 * kept, 0, 0.5 * kept])
+    assert torch.allclose(found[:4], expected, atol=0.1)
+    assert abs(float(found[4]) - 3) < 0.1
+    assert not Ridge(5, 1).solve().any()
+
+
+def test_the_reader_learns_when_lips_are_shut() -> None:
+    """From a voice without a face whose features tell a closure."""
+    torch.manual_seed(0)
+    network = MotionNetwork(ModelConfig(width=32, layers=1, heads=2, hidden=32, speech_features=8))
+    frames = 400
+    shut = (torch.rand(frames) < 0.2).float()
+    features = 0.1 * torch.randn(frames + LOOK_AHEAD, 8)
+    features[LOOK_AHEAD:, 0] += shut
+    heard = SpeechFeatures(features, torch.zeros(len(features)), torch.ones(len(features)))
+    silent = torch.zeros(frames, MOTION_DIM)
+    item = Item(heard, None, silent, silent, None, torch.zeros(CONTROL_DIM), shut)
+    fit_reader(network, [item])
+    lips, closed = network.read_lips(cut(item, 0, frames, network).condition)
+    assert closed[0][shut > 0].mean() > 0.9 and closed[0][shut == 0].mean() < 0.1
+    assert not lips.any(), "nothing was seen of a face"

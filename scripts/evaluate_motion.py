@@ -264,8 +264,9 @@ def drift(generator: MotionGenerator, clips: list[dict], minutes: int, seed: int
     samples = np.concatenate(sound)[: minutes * 60 * 16000]
     values = generator.generate(Dyad(Waveform(samples)), seed=seed).values
     basis, rows = FaceBasis.load(), []
+    frames = round(60 * FPS)
     for minute in range(minutes):
-        part = values[minute * 60 * FPS : (minute + 1) * 60 * FPS]
+        part = values[minute * frames : (minute + 1) * frames]
         turned, gap = np.degrees(part[:, ROTATION]), aperture(part, basis)
         rows.append(
             {

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,7 +86,9 @@ def serve(avatar: Avatar, folder: Path, endpoint: Endpoint | None = None) -> Ite
     async def mounted() -> None:
         mount(app, workshop, live="/v1/live")
 
-    asyncio.run(mounted())  # outside a loop gradio makes three of its own and never closes them
+    # Outside a loop gradio makes three of its own and never closes them; this thread may be in one.
+    with ThreadPoolExecutor(1) as aside:
+        aside.submit(asyncio.run, mounted()).result()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

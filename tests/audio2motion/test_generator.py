@@ -248,7 +248,7 @@ def test_gate_opens_before_speech_and_closes_after() -> None:
     assert gates[7] == 0
     assert 0 < gates[8] < gates[9] < gates[10] == 1
     assert gates[19] == 1
-    assert np.allclose(gates[20:25], [0.8, 0.6, 0.4, 0.2, 0.0], atol=1e-6)
+    assert np.allclose(gates[20:30], np.arange(9, -1, -1) / 10, atol=1e-6)
 
 
 def test_still_face_keeps_lips_and_blinks(generator: MotionGenerator, dyad: Dyad) -> None:

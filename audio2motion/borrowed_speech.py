@@ -37,8 +37,8 @@ from audio2motion.speech import (
 )
 from audio2motion.speech_map import SpeechMap, fit_map, practice_speech
 from motion2video.motion import FPS
-from weights.errors import DependencyError, InputError, OutputError, WeightsError
-from weights.registry import cache_dir
+from weights.errors import DependencyError, InputError, WeightsError
+from weights.registry import cache_dir, make_cache_folder
 
 KINDS = ("whisper", "hubert", "wav2vec2")
 WINDOW = 50
@@ -229,13 +229,7 @@ def map_for(
     notify = notify or (lambda sentence: None)
     notify(f"{spec} is fitted to the embedded speech encoder, once: this may take minutes")
     fitted = fit(model, embedded)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make the cache folder {path.parent}: {error.strerror}; "
-            "set VISAVIS_CACHE to a folder that can be written"
-        ) from error
+    make_cache_folder(path.parent)
     fitted.save(path, kind=model.kind, model=hashes[0], embedded=hashes[1], recipe=_RECIPE)
     notify(
         f"{spec} is fitted: on speech that was not used for it, its features have r = "

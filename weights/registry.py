@@ -30,6 +30,17 @@ _TIMEOUT_S = 30.0
 _verified: set[tuple[str, int, int, str]] = set()
 
 
+def make_cache_folder(path: Path) -> None:
+    """Make a folder in the cache. Raises OutputError where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the cache folder {path}: {error.strerror}; "
+            "set VISAVIS_CACHE to a folder that can be written"
+        ) from error
+
+
 def cache_dir() -> Path:
     """$VISAVIS_CACHE, else $XDG_CACHE_HOME/visavis, else ~/.cache/visavis. Not created here.
 
@@ -101,13 +112,7 @@ def fetch(role: str, manifest: Manifest | None = None, progress: Progress | None
             return find(role, manifest)
         except WeightsError:
             _remove(target)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make the cache folder {target.parent}: {error.strerror}; "
-            "set VISAVIS_CACHE to a folder that can be written"
-        ) from error
+    make_cache_folder(target.parent)
     if entry.is_pack:
         _fetch_pack(entry, target, progress)
     else:

@@ -15,7 +15,7 @@ from app.batch.driver import BatchConfig, Driver, Summary
 from app.batch.engine import Engine, HereEngine, Recipe
 from app.batch.estimate import Estimate, estimate
 from app.batch.events import Listener
-from app.batch.keys import key_of
+from app.batch.keys import key_of, networks_of
 from app.batch.ledger import Ledger
 from app.batch.manifest import Item, read_manifest
 from app.batch.report import write_report
@@ -133,7 +133,8 @@ class Batch:
         """The items to be made, and the key of every item by its output."""
         hashes = _hashes(ledger, items)
         there = _sizes(self.folder, items)
-        keys = {i.output: key_of(i, self.settings, hashes.__getitem__) for i in items}
+        networks = networks_of(self.settings)
+        keys = {i.output: key_of(i, networks, hashes.__getitem__) for i in items}
         taken = ((i, keys[i.output], _inputs(i, hashes)) for i in items)
         return ledger.plan(taken, there, self.keep_failed), keys
 

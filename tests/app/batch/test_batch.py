@@ -20,6 +20,7 @@ from app.batch.events import Event
 from app.batch.ledger import Ledger
 from app.batch.metrics import metrics
 from app.batch.segments import cut_at_silence
+from app.batch.work import AvatarSettings
 from motion2video.motion import Motion
 from motion2video.video import probe, read_video
 from tests.app.batch.conftest import FRAMES, make_rows, write_manifest
@@ -53,6 +54,22 @@ def test_what_is_done_is_skipped_and_what_changed_is_made_anew(
     other = replace(batch.settings, threads=2, device="cpu")
     assert replace(batch, defaults={"size": 96}, settings=other).run().made == 0
     assert replace(batch, settings=replace(other, precision="fp32")).run().made == 4
+
+
+def test_another_speech_encoder_in_the_same_folder_is_a_change(
+    make_batch: MakeBatch, tmp_path: Path
+) -> None:
+    model = tmp_path / "hubert"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    weights = model / "model.safetensors"
+    weights.write_bytes(b"one")
+    settings = AvatarSettings(FACTORY, threads=1, speech_encoder=f"hubert:{model}")
+    batch = make_batch(2, settings=settings)
+    assert batch.run().made == 2
+    assert batch.run().made == 0
+    weights.write_bytes(b"two")
+    assert batch.run().made == 2
 
 
 def test_a_touched_input_is_not_a_changed_one(make_batch: MakeBatch, tmp_path: Path) -> None:

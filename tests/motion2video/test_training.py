@@ -1,5 +1,6 @@
 """The renderer's training scripts on made-up data: they learn, resume, and leave usable weights."""
 
+import copy
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from motion2video.autoencoder import Autoencoder
 from motion2video.denoiser import Denoiser, DenoiserConfig, time_embedding
+from scripts import renderer_pairs, train_renderer
 from scripts.training import Held, LoopConfig, run
 from weights.tensors import read_safetensors
 
@@ -72,6 +74,68 @@ def test_tiny_denoiser_learns_and_loads(tmp_path: Path) -> None:
     assert sheet.std() > 10
     again = train("train_renderer", tmp_path)
     assert "step 80" in again and losses(tmp_path) == log, "a finished run has nothing to do"
+
+
+class Distance:
+    """In place of LPIPS, whose weights a test run may not have."""
+
+    def __init__(self, device: torch.device | None = None) -> None:
+        del device
+
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        return (a - b).square().mean()
+
+
+def polished(
+    objective: train_renderer.Polish, steps: range, optimizer: torch.optim.Optimizer
+) -> list[dict[str, float]]:
+    """Train on one batch over and over; what the loss said of its parts."""
+    log = []
+    for step in steps:
+        torch.manual_seed(step)
+        loss, parts = objective(100)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        log.append(parts)
+    return log
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("regression", [False, True])
+def test_the_second_stage_learns_a_picture_and_keeps_its_judge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, regression: bool
+) -> None:
+    monkeypatch.setattr(train_renderer, "Lpips", Distance)
+    monkeypatch.setattr(train_renderer, "POLISH_BATCH", 2)
+    autoencoder = Autoencoder.load()
+    pairs = renderer_pairs.made_up(tmp_path, autoencoder, 2)
+
+    def made() -> train_renderer.Polish:
+        model = Denoiser(DenoiserConfig(widths=(16, 24, 32), blocks=1))
+        cpu = torch.device("cpu")
+        return train_renderer.Polish(model, autoencoder, pairs, regression, cpu)
+
+    objective = made()
+    fresh = copy.deepcopy(objective.judge.state_dict())
+    optimizer = torch.optim.Adam(objective.model.parameters(), 3e-3)
+    log = polished(objective, range(12), optimizer)
+    first, last = (np.mean([entry["pixels"] for entry in part]) for part in (log[:3], log[-3:]))
+    assert last < 0.8 * first
+    taught = objective.judge.state_dict()
+    changed = [not torch.equal(taught[name], value) for name, value in fresh.items()]
+    assert any(changed) is not regression, "only a flow has a judge to fool"
+    assert ("fooled" in log[-1]) is not regression
+    assert all(p.grad is None for p in objective.autoencoder.parameters()), "it stays as it is"
+
+    resumed = made()
+    resumed.model.load_state_dict(objective.model.state_dict())
+    resumed.load_state_dict(copy.deepcopy(objective.state_dict()))
+    still = [torch.optim.SGD(o.model.parameters(), 0.0) for o in (objective, resumed)]
+    wanted, found = (
+        polished(o, range(12, 14), s) for o, s in zip((objective, resumed), still, strict=True)
+    )
+    assert wanted == found, "a judge with its optimizer goes on where it was"
 
 
 @pytest.mark.slow

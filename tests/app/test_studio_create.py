@@ -182,6 +182,11 @@ def test_every_tab_fits_the_window(browser, studio: Studio, width: int, dark: bo
             page.wait_for_timeout(300)
             visitor.shoot(f"{tab.split()[0].lower()}-{width}-{shade}")
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1"), tab
+        if width == 390:
+            live = page.frame(url="**/live*")
+            assert live is not None
+            inner = live.evaluate("document.documentElement.scrollHeight - innerHeight")
+            assert inner <= 0, "a page within the page scrolls, which fingers hate"
         missing = page.evaluate(
             "[...document.querySelectorAll('img:not([alt])')].map(image => image.outerHTML)"
         )

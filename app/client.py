@@ -1,12 +1,20 @@
-"""A small client of the API, on httpx: a video, a motion, a live conversation.
+"""A small client of the API, on httpx and websockets: a video, a motion, a live conversation.
 
 with Client("http://127.0.0.1:8000") as client:
     job = client.create(portrait="me.jpg", text="Hello there.", size=256)
     for job in client.follow(job["id"]):
         print(job["state"], job["progress"])
     client.download(job["id"], "hello.mp4")
+
+    with client.live(size=256) as talk:
+        talk.say("Hello there.")
+        talk.hear(samples)  # 200 ms of the visitor's voice
+        while not isinstance(message := talk.receive(), Packet):
+            print(message)
 """
 
+import base64
+import contextlib
 import json
 import secrets
 from collections.abc import Iterator
@@ -15,7 +23,12 @@ from types import TracebackType
 from typing import Any
 
 import httpx
+import numpy as np
+from jaxtyping import Float
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
 
+from app.framing import SOUND, Packet, to_bytes
 from weights.errors import VisavisError
 
 _FILES = (
@@ -32,6 +45,62 @@ class ServerError(VisavisError):
         self.status = status
 
 
+class Conversation:
+    """A live conversation that was begun; `ready` is the server's first answer. It ends with the
+    `with` block; `leave` instead keeps it on the server, to be resumed.
+    """
+
+    def __init__(self, socket: ClientConnection, ready: dict[str, Any]) -> None:
+        self.ready = ready
+        self._socket = socket
+
+    def __enter__(self) -> "Conversation":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.tell("end")
+        self._socket.close()
+
+    def hear(self, samples: Float[np.ndarray, "n"]) -> None:
+        """The visitor's voice goes on: mono samples in -1..1 at 16 kHz, as they are recorded."""
+        self._socket.send(bytes([SOUND]) + to_bytes(samples))
+
+    def say(self, text: str, voice: str = "en-us") -> None:
+        """Words for the agent."""
+        self.tell("say", text=text, voice=voice)
+
+    def stop(self) -> None:
+        """The agent leaves unsaid what waits."""
+        self.tell("stop")
+
+    def tell(self, kind: str, **values: Any) -> None:
+        """Any message of the protocol, by its type; none when the server is gone."""
+        with contextlib.suppress(ConnectionClosed):
+            self._socket.send(json.dumps({"type": kind, **values}))
+
+    def receive(self, timeout: float | None = None) -> Packet | dict[str, Any] | None:
+        """The next frame, sound or message; None when none came in so many seconds.
+
+        Raises ServerError when the server ended the conversation.
+        """
+        try:
+            message = self._socket.recv(timeout)
+        except TimeoutError:
+            return None
+        except ConnectionClosed as closed:
+            raise ServerError(f"the conversation has ended ({closed})", 410) from closed
+        return Packet.unpack(message) if isinstance(message, bytes) else json.loads(message)
+
+    def leave(self) -> None:
+        """Close the connection; `resume` with `ready["session"]` takes it up again."""
+        self._socket.close()
+
+
 class Client:
     """Talks to one server. `key` is an API key; without one, `session` makes what is created ours
     alone (a random one unless it is given). Raises ServerError, and httpx's errors of the network.
@@ -41,6 +110,7 @@ class Client:
         self, url: str, key: str | None = None, session: str | None = None, timeout: float = 60.0
     ) -> None:
         self.session = session or secrets.token_urlsafe(24)
+        self._key = key
         headers = {"X-Visavis-Session": self.session}
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
@@ -92,9 +162,37 @@ class Client:
                     file.write(data)
         return out
 
+    def live(self, portrait: str | Path | None = None, **start: Any) -> Conversation:
+        """Begin a conversation with a photo (the embedded one without): size, video, seed, emotion,
+        expressivity, barge_in. `resume` goes on with one that was left.
+        """
+        if portrait is not None:
+            start["portrait"] = base64.b64encode(Path(portrait).read_bytes()).decode()
+        return self._converse({"type": "start", **start})
+
+    def resume(self, session: str) -> Conversation:
+        """Go on with a conversation that was left."""
+        return self._converse({"type": "resume", "session": session})
+
     def cancel(self, identity: str) -> None:
         """Stop a job, or forget one that has ended."""
         _checked(self._http.delete(f"/v1/videos/{identity}"))
+
+    def _converse(self, first: dict[str, Any]) -> Conversation:
+        base = str(self._http.base_url).replace("http", "ws", 1).rstrip("/")
+        headers = {"X-Visavis-Session": self.session}
+        key = {} if self._key is None else {"api_key": self._key}
+        url = f"{base}/v1/live"
+        with contextlib.ExitStack() as opened:
+            socket = opened.enter_context(
+                connect(url, additional_headers=headers, max_size=None, max_queue=None)
+            )
+            socket.send(json.dumps(first | key))
+            ready = json.loads(socket.recv(self._http.timeout.read))
+            if ready["type"] != "ready":
+                raise ServerError(f"{ready['status']}: {ready['detail']}", ready["status"])
+            opened.pop_all()
+        return Conversation(socket, ready)
 
     def _post(self, path: str, fields: dict[str, Any], headers: dict[str, str]) -> httpx.Response:
         files = {n: ("file", Path(fields[n]).read_bytes()) for n in _FILES if n in fields}

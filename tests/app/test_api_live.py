@@ -16,6 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from app import framing
+from app.client import ServerError
 from app.pipeline import Avatar
 from app.server import Limits
 from app.session import CHUNK_SAMPLES
@@ -183,6 +184,35 @@ def test_a_broken_connection_is_resumed(small: Avatar, tmp_path: Path) -> None:
         assert [p.chunk for p in later.of(framing.AGENT)] == [3, 4]
         heard = framing.to_samples(b"".join(p.data for p in later.of(framing.AGENT)))
         assert np.abs(heard).max() > 0.01, "what waited to be said is said"
+
+
+def test_the_client_talks_leaves_and_comes_back(served: Served, portrait: Path) -> None:
+    with served.client() as client:
+        with client.live(portrait, size=64) as talk:
+            talk.say("Hello there.")
+            talk.hear(silence(0.4))
+            heard = [talk.receive(30.0) for _ in range(13)]
+            talk.leave()
+        kinds = [m.what if isinstance(m, framing.Packet) else m and m["type"] for m in heard]
+        assert kinds.count(framing.JPEG) >= 9 and kinds.count(framing.AGENT) == 2, kinds
+        end = time.monotonic() + 10
+        while True:
+            with suppress(ServerError):
+                later = client.resume(talk.ready["session"])
+                break
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        with later:
+            assert later.ready["session"] == talk.ready["session"]
+            later.stop()
+            later.hear(silence(0.2))
+            seen = [later.receive(30.0) for _ in range(7)]
+            numbers = {m.chunk for m in seen if isinstance(m, framing.Packet)}
+            assert numbers == {2}, "the conversation goes on"
+        with pytest.raises(ServerError, match="has ended"):
+            later.receive(5.0)
+        with pytest.raises(ServerError, match="422"):
+            client.live(size=1)
 
 
 def resumed(served: Served, name: str, status: int | None = None) -> Visitor:

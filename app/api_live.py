@@ -281,7 +281,7 @@ class _Connection:
             sound = await run_in_threadpool(synthesize, message.text, message.voice)
             room.session.say(sound)
         elif isinstance(message, Ask):
-            room.session.say_from(self._rooms.reply(message.text))
+            room.session.say_from(self._rooms.reply(message.text, room))
         elif isinstance(message, Stop):
             room.session.stop()
         else:

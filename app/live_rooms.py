@@ -1,22 +1,30 @@
 """Live conversations of a server: found again by their visitors, saved when they are left alone."""
 
+import json
 import secrets
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.context import ServerContext
 from app.demo import DEFAULT_PORTRAIT
 from app.pipeline import Avatar
 from app.session import LiveConfig, LiveSession
-from audio2motion.agent_voice import AgentVoice
+from audio2motion.agent_voice import AgentVoice, Pieces
 from motion2video.portrait import Portrait
 from weights.errors import BusyError, InputError, NotFoundError
+
+if TYPE_CHECKING:
+    from audio2motion.language import LanguageVoice, Message
 
 _LINGER_S = 60.0
 """A conversation whose visitor has gone is kept in memory for so long, then on disk."""
 _LOOK_S = 5.0
+_REMEMBERED = 40
+"""Turns that a language model is told of, from both sides."""
 
 
 class Room:
@@ -31,10 +39,35 @@ class Room:
         self.look: bytes = b""
         self.looked = 0
         """Grows with every picture."""
+        self.turns: list[Message] = []
+        """What was asked of a language model and what it said."""
 
     def show(self, jpeg: bytes) -> None:
         """The latest picture, for onlookers."""
         self.look, self.looked = jpeg, self.looked + 1
+
+
+class _Answer(AgentVoice):
+    """A language model's answer that a room remembers, as far as it was spoken."""
+
+    def __init__(self, voice: "LanguageVoice", question: str, room: Room) -> None:
+        self._voice, self._question, self._room = voice, question, room
+        self.language = voice.language
+
+    def speak(self) -> Pieces:
+        """The pieces as they come; the two turns are remembered when it ends or is broken off."""
+        from audio2motion.language import Message
+
+        pieces, said = self._voice.speak(), ""
+        try:
+            for piece in pieces:
+                said += piece.text
+                yield piece
+        finally:
+            pieces.close()
+            if said.strip():
+                turns = (Message("user", self._question), Message("assistant", said.strip()))
+                self._room.turns = [*self._room.turns, *turns][-_REMEMBERED:]
 
 
 class LiveRooms:
@@ -96,6 +129,7 @@ class LiveRooms:
                 lambda a, p: LiveSession.restore(a, p, data),
             )
             room = Room(identity, owner, session, int(row["options"]))
+            room.turns = self._turns(identity)
             with self._lock:
                 self._rooms[identity] = room
             return room
@@ -105,14 +139,16 @@ class LiveRooms:
             with self._lock:
                 self._opening -= 1
 
-    def reply(self, words: str) -> AgentVoice:
-        """The language model's answer. Raises InputError where visitors may not ask one."""
+    def reply(self, words: str, room: Room) -> AgentVoice:
+        """The language model's answer, which knows what was said in the room before. Raises
+        InputError where visitors may not ask one.
+        """
         from audio2motion.language import LanguageVoice
 
         endpoint = self._context.config.endpoint
         if endpoint is None:
             raise InputError("this server has no language model to answer; use `say`")
-        return LanguageVoice(endpoint, words)
+        return _Answer(LanguageVoice(endpoint, words, history=tuple(room.turns)), words, room)
 
     def look_up(self, identity: str) -> Room | None:
         """A conversation in memory, by its id alone: who calls has checked who asks."""
@@ -130,7 +166,7 @@ class LiveRooms:
         with room.lock:
             room.session.close()
         self._context.database.rows("delete from live where id = ?", room.id)
-        self._path(room.id).unlink(missing_ok=True)
+        self._forget(room.id)
 
     def close(self) -> None:
         """Save every conversation; `resume` finds it after the next start."""
@@ -159,6 +195,17 @@ class LiveRooms:
     def _path(self, identity: str) -> Path:
         return self._context.database.folder / "live" / f"{identity}.npz"
 
+    def _turns(self, identity: str) -> "list[Message]":
+        from audio2motion.language import Message
+
+        kept = self._path(identity).with_suffix(".json")
+        turns = json.loads(kept.read_text(encoding="utf8")) if kept.is_file() else []
+        return [Message(**turn) for turn in turns]
+
+    def _forget(self, identity: str) -> None:
+        for suffix in (".npz", ".json"):
+            self._path(identity).with_suffix(suffix).unlink(missing_ok=True)
+
     def _admit(self) -> None:
         with self._lock:
             if len(self._rooms) + self._opening >= self._context.config.limits.max_live:
@@ -171,6 +218,8 @@ class LiveRooms:
         with room.lock:
             path.write_bytes(room.session.save())
             room.session.close()
+        spoken = json.dumps([asdict(turn) for turn in room.turns])
+        path.with_suffix(".json").write_text(spoken, encoding="utf8")
         self._context.database.rows(
             "update live set state = 'saved', updated = ? where id = ?", time.time(), room.id
         )
@@ -192,5 +241,5 @@ class LiveRooms:
             database = self._context.database
             for row in database.rows("select id from live where updated < ?", time.time() - expiry):
                 if row["id"] not in self._rooms:
-                    self._path(row["id"]).unlink(missing_ok=True)
+                    self._forget(row["id"])
                     database.rows("delete from live where id = ?", row["id"])

@@ -49,6 +49,7 @@ TEACHER_WIDTH, TEACHER_REACH = 384, 3
 MOUTH = [i for i, n in enumerate(EXPRESSION_NAMES) if n.startswith(("jaw", "mouth"))]
 LIPS = [*MOUTH, *range(DETAIL.start, DETAIL.stop)]
 LIP_DIM = len(LIPS) + 1  # and the aperture
+EMPHASIS = (15.0, 30.0)  # jawOpen and the aperture, of 59 channels: what people see first
 TEACHER_DIM = LIP_DIM + TEACHER_PARTS
 # Kinds of sounds that look alike, by the first letters of IPA (or SAMPA) that tell them.
 KINDS = ("", "pbm", "fvʋ", "θðtdnszlɫɾ", "ʃʒɕ", "rɹʁɻR", "kɡgŋxhɣħʕqχ", "wuʊoɔyøœʏ", "aɑɐæʌ")
@@ -317,14 +318,14 @@ class Student(nn.Module):
         features = F.dropout(features[:, SPEECH_DELAY:], 0.1)
         cut = slice(0, -SPEECH_DELAY)
         emphasis = torch.ones(TEACHER_DIM)
-        emphasis[MOUTH.index(25)] = emphasis[LIP_DIM - 1] = 5.0
+        emphasis[MOUTH.index(25)], emphasis[LIP_DIM - 1] = EMPHASIS
         soft = (self.teacher(features) - batch.teacher[:, cut]).square()
         soft = (soft * emphasis).sum(-1) / emphasis.sum()
         seen = batch.has_teacher[:, cut]
         distil = (soft * seen).sum() / seen.sum().clamp(min=1)
         known = batch.known[:, cut]
         weight = torch.ones(LIP_DIM)
-        weight[MOUTH.index(25)] = weight[-1] = 5.0
+        weight[MOUTH.index(25)], weight[-1] = EMPHASIS
         missed = F.smooth_l1_loss(self.lips(features), batch.lips[:, cut], reduction="none")
         lips = (missed * known * weight).sum() / (known * weight).sum().clamp(min=1)
         logits = self.kinds(features).flatten(0, 1)

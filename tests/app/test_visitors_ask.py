@@ -21,7 +21,6 @@ from tests.app.studio_server import QUIET
 from tests.app.studio_server import serve as serve_studio
 from tests.app.test_api_live import Visitor, silence
 from tests.audio2motion.endpoint_server import CANARY, Server, serve
-from weights.errors import InputError
 
 pytestmark = [pytest.mark.timeout(180), *QUIET]
 
@@ -65,6 +64,40 @@ def test_the_portrait_says_what_the_model_answers(
     assert np.abs(said).max() > 0.1
     assert asked_with_key(model) == "How was your day?"
     assert CANARY not in json.dumps([visit.ready, *visit.said])
+
+
+def test_the_model_is_told_what_was_said_before(small: Avatar, model: Server, tmp_path: Path):
+    """In one conversation, and after the server was stopped and started again."""
+    endpoint = model.endpoint(key=ApiKey(CANARY), speech_model=None)
+    model.pieces = ["[smile] Fine."]
+    with running(small, tmp_path, endpoint=endpoint) as served, Visitor(served) as visit:
+        for question in ("How are you?", "And your dog?"):
+            visit.tell(type="ask", text=question)
+            let_it_answer(visit)
+    with (
+        running(small, tmp_path, endpoint=endpoint) as served,
+        Visitor(served, type="resume", session=visit.ready["session"]) as again,
+    ):
+        again.tell(type="ask", text="Good dog!")
+        let_it_answer(again)
+        again.tell(type="end")
+    chats = [body["messages"] for path, body, _ in model.asked if path.endswith("completions")]
+    wanted = [("user", "How are you?"), ("assistant", "Fine."), ("user", "And your dog?")]
+    wanted += [("assistant", "Fine."), ("user", "Good dog!")]
+    for chat, turns in zip(chats, (wanted[:1], wanted[:3], wanted), strict=True):
+        assert [(turn["role"], turn["content"]) for turn in chat[1:]] == turns
+
+
+def let_it_answer(visit: Visitor) -> None:
+    """Listen until the agent has spoken and is silent again."""
+    spoke, before = False, sum(message["type"] == "chunk" for message in visit.said)
+    for count in range(before + 1, before + 80):
+        visit.send(silence(0.2))
+        visit.hear("chunk", count)
+        if spoke and not visit.said[-1]["agent_speaks"]:
+            return
+        spoke = spoke or visit.said[-1]["agent_speaks"]
+    raise AssertionError("the agent did not answer, or did not end")
 
 
 def test_a_video_of_the_answer(small: Avatar, model: Server, tmp_path: Path):
@@ -167,5 +200,3 @@ def test_nobody_is_asked_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ((app, config),) = started
     app.state.context.database.close()
     assert config.endpoint is None
-    with pytest.raises(InputError, match="no language model"):
-        app.state.rooms.reply("Hi.")

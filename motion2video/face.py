@@ -23,6 +23,7 @@ from weights.errors import FaceError, InputError, MediaError
 
 MIN_FACE_WIDTH = 64
 MAX_YAW = 45.0
+_TURNED_YAW = 32.0
 _MIN_INSIDE = 0.8
 _DETECTORS = ("mediapipe", "insightface")
 _PADDED = 1024  # long side of the picture that is searched with a margin around it
@@ -147,6 +148,16 @@ def require_usable(face: Face) -> None:
             f"only {100 * inside:.0f}% of the face is inside the picture; use one that shows the "
             "whole face"
         )
+
+
+def turned_notice(face: Face) -> str | None:
+    """A sentence about a face that is so far turned that its hidden cheek has to be made up."""
+    if abs(face.yaw) <= _TURNED_YAW:
+        return None
+    return (
+        f"the face is turned by {abs(face.yaw):.0f} degrees: its far side may look distorted when "
+        "it moves; a picture from the front looks better"
+    )
 
 
 class FaceTracker:

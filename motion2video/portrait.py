@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import UInt8
 
-from motion2video.face import Face, FaceTracker, pick_face, require_usable
+from motion2video.face import Face, FaceTracker, pick_face, require_usable, turned_notice
 from weights.errors import InputError, MediaError
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ class Portrait:
         chosen, notice = pick_face(tracker.detect(image), face)
         require_usable(chosen)
         chosen = tracker.settle(image, chosen)
-        if notice is not None:
-            notices = (*notices, notice)
+        for told in (notice, turned_notice(chosen)):
+            notices = notices if told is None else (*notices, told)
         if crop == "head":
             image, chosen = _crop_head(image, chosen)
         if size is not None:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from motion2video.face import Face, FaceTracker, require_usable
+from motion2video.face import Face, FaceTracker, require_usable, turned_notice
 from motion2video.portrait import load_image
 from weights.errors import FaceError, VisavisError
 
@@ -68,12 +68,12 @@ class Faces:
         return picture
 
     def trouble(self, chosen: int) -> str:
-        """Why the chosen face cannot be used; empty when it can."""
+        """Why the chosen face cannot be used, or not well; empty when it can."""
         try:
             require_usable(self.faces[chosen])
         except FaceError as error:
             return str(error)
-        return ""
+        return turned_notice(self.faces[chosen]) or ""
 
 
 def find_faces(path: str, tracker: FaceTracker) -> Faces:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from motion2video.face import Face, FaceTracker, _fill, pick_face, require_usable
+from motion2video.face import Face, FaceTracker, _fill, pick_face, require_usable, turned_notice
 from motion2video.motion import EXPRESSION_NAMES
 from weights.errors import FaceError, InputError, MediaError
 
@@ -138,6 +138,12 @@ def test_two_faces_come_largest_first_and_are_picked_by_rule(
 def test_yaw_is_the_turn_of_the_landmarks(face: Face) -> None:
     for degrees in (-30, 20):
         assert turned(face, degrees).yaw - face.yaw == pytest.approx(0.926 * degrees, abs=0.5)
+
+
+def test_a_face_that_is_far_turned_gets_a_notice(face: Face) -> None:
+    assert turned_notice(turned(face, 25)) is None
+    told = turned_notice(turned(face, -42))
+    assert told is not None and "from the front" in told
 
 
 def test_unusable_faces_are_refused_with_the_reason(face: Face) -> None:

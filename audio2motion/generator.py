@@ -76,7 +76,7 @@ class GeneratorConfig:
     temperature: float = 0.6
     lip_temperature: float = 0.1
     lip_reading: float = 0.8
-    lip_scale: float = 1.25
+    lip_scale: float = 1.4
     head_scale: float = 0.8
     leash: float = 0.95
     events: bool = True

@@ -4,7 +4,6 @@ that a speech encoder makes of them.
 
 import csv
 import json
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from audio2motion.borrowed_speech import BorrowedConfig
 from audio2motion.condition import CONTROL_DIM, LOOK_AHEAD
 from audio2motion.speech import ANALYSIS_FRAMES, SpeechFeatures, VoiceEncoder
 from motion2video.motion import FPS, MOTION_DIM, Motion, channel_index
-from scripts.evaluate_motion import read
 
 VOICE_SECONDS, TOGETHER = 20, 12
 
@@ -173,28 +171,6 @@ def tiny_items(encoder: VoiceEncoder) -> list[Item]:
             )
         )
     return items
-
-
-@torch.inference_mode()
-def load_clips(clips: Path, encoder: VoiceEncoder) -> list[Item]:
-    """The short tracked clips with sound of the split `train`, those of one person in a row."""
-    people = defaultdict(list)
-    for clip in read(clips, {"train"}, {"lrc"}):
-        people[clip["person"]].append(clip)
-    sounds = [np.concatenate([c["samples"] for c in group]) for group in people.values()]
-    motions = [Motion.concat([c["motion"] for c in group]) for group in people.values()]
-    heard = features_of(encoder, sounds, [len(m) for m in motions])
-    return [
-        Item(
-            features,
-            None,
-            torch.from_numpy(motion.values),
-            torch.ones(len(motion), MOTION_DIM),
-            None,
-            torch.zeros(CONTROL_DIM),
-        )
-        for features, motion in zip(heard, motions, strict=True)
-    ]
 
 
 def kept_items(data: Path, speech: Path | None, out: Path, encoder: VoiceEncoder) -> list[Item]:

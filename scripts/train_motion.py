@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Train the motion generator by flow matching on conversations.
 
-    scripts/train_motion.py --data DYADS --out DIR [--speech VOICES] [--clips CLIPS] [--minutes 60]
+    scripts/train_motion.py --data DYADS --out DIR [--speech VOICES] [--minutes 60]
     scripts/train_motion.py --out DIR --tiny
 
 DYADS is a folder as scripts/make_dyads.py writes it. VOICES (scripts/prepare_speech.py) has voices
-without a face but with phoneme times: of these the network learns when lips are shut. CLIPS
-(scripts/convert_facepack.py) has short tracked clips of many people: on these and the conversations
-the ridge regressions from voice to lips are fitted. Speech features come from the embedded speech
+without a face but with phoneme times: of these the network learns when lips are shut. On both the
+ridge regressions from voice to lips are fitted; scripts/lip_reader.py fits them better, where there
+is a large teacher. Speech features come from the embedded speech
 encoder, or with `--speech-encoder KIND:FOLDER` from another model through its map (see
 audio2motion/borrowed_speech.py): give `visavis` the same option then. A stopped run goes on from
 DIR/checkpoint.pt.
@@ -43,7 +43,8 @@ from motion2video.motion import (
     ROTATION,
     channel_index,
 )
-from scripts.motion_items import Item, kept_items, load_clips, tiny_items
+from scripts.lip_reader import Ridge
+from scripts.motion_items import Item, kept_items, tiny_items
 from scripts.training import LoopConfig, lip_aperture, run
 from weights.tensors import read_safetensors, save_safetensors
 
@@ -52,7 +53,6 @@ DROP = {"agent": 0.1, "interlocutor": 0.15, "interlocutor_motion": 0.3, "control
 BLIND = 0.12
 HISTORY_NOISE = 0.25
 HEARD_DROPOUT = 0.15
-RIDGE, LEAST_SPREAD, CLIPS_COUNT = 0.5, 1e-4, 4
 SMOOTHNESS = 0.5
 APERTURE, SHUT = 3.0, 1.0
 FACELESS = 0.4
@@ -245,28 +245,6 @@ def fit_reader(network: MotionNetwork, items: list[Item]) -> None:
     network.reader.copy_(torch.cat([face.solve(), closure.solve()], 1))
 
 
-class Ridge:
-    """A ridge regression with a constant, of frames that come in pieces."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        self._gram, self._cross = torch.zeros(inputs, inputs), torch.zeros(inputs, outputs)
-
-    def add(self, x: Tensor, y: Tensor, weight: Tensor) -> None:
-        """Frames [n, inputs - 1] and what they should give; weight [n, 1]."""
-        x = torch.cat([x, torch.ones(len(x), 1)], 1)
-        self._gram += x.T @ (weight * x)
-        self._cross += x.T @ (weight * y)
-
-    def solve(self) -> Tensor:
-        """[inputs, outputs], the constant last; zero when there was nothing to learn from."""
-        if not self._gram.any():
-            return self._cross
-        count = self._gram[-1, -1]
-        spread = self._gram.diagonal() - self._gram[-1].square() / count
-        spread[:-1].clamp_(min=LEAST_SPREAD * float(count))
-        return torch.linalg.solve(self._gram + RIDGE * spread.diag(), self._cross)
-
-
 def go_on_from(network: MotionNetwork, path: Path) -> None:
     """Take over what fits from a weights file, its statistics too: all but what hears the voices,
     whose features may be others.
@@ -284,7 +262,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--speech", type=Path, help="voices with phoneme times")
-    parser.add_argument("--clips", type=Path, help="tracked clips, to fit the reading of lips on")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="weights file of a generator to go on from")
     parser.add_argument("--speech-encoder", help="KIND:FOLDER, instead of the embedded one")
@@ -321,8 +298,7 @@ def main() -> None:
     set_statistics(network, items)
     if options.start:
         go_on_from(network, options.start)
-    clips = load_clips(options.clips, encoder) if options.clips else []
-    fit_reader(network, items + CLIPS_COUNT * clips)
+    fit_reader(network, items)
     print(f"{len(items)} conversations, {sum(len(i.values) for i in items) / 1500:.1f} minutes")
     objective = Objective(network, aperture)
 

@@ -11,13 +11,23 @@ import pytest
 import torch
 
 from audio2motion.audio import Dyad, Waveform
-from audio2motion.condition import CONTROL_DIM, LOOK_AHEAD
+from audio2motion.condition import (
+    CONTROL_DIM,
+    LOOK_AHEAD,
+    Condition,
+    ConditionEmbedding,
+    agent_window,
+)
+from audio2motion.gate import SPEECH_CHANNELS
 from audio2motion.generator import GeneratorConfig, MotionGenerator
 from audio2motion.model import ModelConfig, MotionNetwork
 from audio2motion.speech import SpeechConfig, SpeechEncoder, SpeechFeatures, load_strictly
 from motion2video.motion import MOTION_DIM
+from scripts.carry_hearing import carry, fit
+from scripts.lip_reader import RIDGE, Ridge, Taught, learn_lips, surroundings
 from scripts.motion_items import Item
-from scripts.train_motion import RIDGE, Ridge, cut, fit_reader
+from scripts.train_motion import cut, fit_reader
+from weights.errors import InputError
 from weights.tensors import read_safetensors
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,3 +111,64 @@ def test_the_reader_learns_when_lips_are_shut() -> None:
     lips, closed = network.read_lips(cut(item, 0, frames, network).condition)
     assert closed[0][shut > 0].mean() > 0.9 and closed[0][shut == 0].mean() < 0.1
     assert not lips.any(), "nothing was seen of a face"
+
+
+def test_lips_are_learned_of_what_the_teacher_says_of_them() -> None:
+    """The tracked lips are noisy; what the teacher hears of them is not."""
+    rng = torch.Generator().manual_seed(0)
+    inputs, taught, lips = 6, 8, len(SPEECH_CHANNELS)
+    says, means = torch.randn(inputs, lips, generator=rng), torch.randn(inputs, 8, generator=rng)
+
+    def clip() -> Taught:
+        agent = torch.randn(60, inputs, generator=rng)
+        teacher = agent @ means
+        noise = torch.randn(60, lips, generator=rng)
+        return Taught(agent, torch.ones(60, 1), teacher[:, :taught], agent @ says + noise)
+
+    clips = [clip() for _ in range(20)]
+    reader = learn_lips(clips)
+    assert reader.shape == (inputs + 1, lips)
+    unseen = clip()
+    found, wanted = unseen.agent @ reader[:-1] + reader[-1], unseen.agent @ says
+    assert torch.corrcoef(torch.stack([found.flatten(), wanted.flatten()]))[0, 1] > 0.9
+    with pytest.raises(InputError, match="no tracked clip"):
+        learn_lips([])
+
+
+def test_surroundings_keep_the_length_and_the_edges() -> None:
+    features = np.arange(5, dtype=np.float16)[:, None]
+    near = surroundings(features, 6)
+    assert near.shape == (6, 7)
+    assert near[0].tolist() == [0, 0, 0, 0, 1, 2, 3] and near[5].tolist() == [2, 3, 4] + 4 * [4]
+
+
+def test_hearing_is_carried_over_to_other_features() -> None:
+    """Old features are a linear map of the new ones: the network then says the same."""
+    torch.manual_seed(0)
+    size, width = 8, 12
+    old_map, shift = torch.randn(size, size), torch.randn(size)
+    new = [torch.randn(80, size) for _ in range(30)]
+    old = [x @ old_map + shift for x in new]
+    weight, bias, share = fit(new, old)
+    assert share > 0.99
+    embedding = ConditionEmbedding(size, width)
+    state = embedding.state_dict()
+    tensors = {f"condition.{name}": value.numpy().copy() for name, value in state.items()}
+    carry(tensors, weight, bias)
+    carried = ConditionEmbedding(size, width)
+    carried.load_state_dict(
+        {n.removeprefix("condition."): torch.from_numpy(v) for n, v in tensors.items()}
+    )
+    curves = torch.rand(80)
+
+    def heard_by(module: ConditionEmbedding, features: torch.Tensor) -> torch.Tensor:
+        agent = agent_window(features, curves, curves)
+        count = len(agent)
+        other = torch.cat([features, curves[:, None], curves[:, None]], 1)[:count]
+        nothing = torch.zeros(1, count, MOTION_DIM + 1), torch.zeros(1, count, CONTROL_DIM)
+        condition = Condition(agent[None], other[None], *nothing, torch.ones(1, count, 4))
+        with torch.inference_mode():
+            return module(condition)
+
+    before, after = heard_by(embedding, old[0]), heard_by(carried, new[0])
+    assert float((before - after).abs().max()) < 0.05 * float(before.std())

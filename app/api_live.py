@@ -24,7 +24,7 @@ from app.api_problems import Problem, responses
 from app.api_schema import decoded
 from app.context import ServerContext
 from app.live_rooms import LiveRooms, Room
-from app.session import CHUNK_SAMPLES, Interruption, LiveChunk, LiveConfig
+from app.session import CHUNK_SAMPLES, Ear, Interruption, LiveChunk, LiveConfig, LiveSession
 from audio2motion.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Waveform
 from audio2motion.controls import Controls
 from motion2video.live_encoder import LiveEncoder
@@ -165,6 +165,8 @@ class _Connection:
         self._news = asyncio.Event()
         self._ended = False
         self._encoder: LiveEncoder | None = None
+        self._ear: Ear | None = None
+        self._noticed = -1
 
     async def run(self) -> None:
         """The conversation from its first message to its end."""
@@ -252,11 +254,15 @@ class _Connection:
             if message["type"] == "websocket.disconnect":
                 return
             if (data := message.get("bytes")) is not None:
-                self._take(data, room)
+                if (told := self._take(data, room)) is not None:
+                    await self._socket.send_text(json.dumps(told))
             else:
                 await self._obey(_parsed(_Later, message.get("text")), room)
 
-    def _take(self, data: bytes, room: Room) -> None:
+    def _take(self, data: bytes, room: Room) -> dict[str, Any] | None:
+        """Put it where the worker finds it; a message for the visitor when they begin to talk into
+        the agent's words. The worker may be drawing: it would notice that too late.
+        """
         what, rest = data[:1], data[1:]
         if what == bytes([framing.SOUND]):
             samples = framing.to_samples(rest)
@@ -267,12 +273,33 @@ class _Connection:
                 )
             self._sound.append(samples)
             self._news.set()
-        elif what == bytes([framing.PICTURE]):
+            return self._notice(samples, room.session)
+        if what == bytes([framing.PICTURE]):
             self._picture = rest
         elif what == bytes([framing.VOICE]):
             room.session.say(Waveform(framing.to_samples(rest)))
         else:
             raise Problem(422, "got a binary message of an unknown kind")
+        return None
+
+    def _notice(self, samples: np.ndarray, session: LiveSession) -> dict[str, Any] | None:
+        if self._ear is None:
+            self._ear = session.ear.copy()
+        ear = self._ear
+        if not (ear.hear(samples) and session.config.barge_in and session.agent_speaks):
+            return None
+        session.stop()
+        self._noticed = ear.onset_at
+        return self._interrupt(Interruption(ear.onset_at, ear.received, ear.received))
+
+    def _interrupt(self, event: Interruption) -> dict[str, Any]:
+        self._metrics.barge_in_seconds.observe(event.seconds)
+        return {
+            "type": "interrupt",
+            "onset": event.onset,
+            "heard": event.heard,
+            "milliseconds": round(1000 * event.seconds),
+        }
 
     async def _obey(self, message: Say | Ask | Stop | End, room: Room) -> None:
         if isinstance(message, Say):
@@ -317,15 +344,8 @@ class _Connection:
             events = room.session.push(samples, pictures, hurry)
         for event in events:
             if isinstance(event, Interruption):
-                self._metrics.barge_in_seconds.observe(event.seconds)
-                out.append(
-                    {
-                        "type": "interrupt",
-                        "onset": event.onset,
-                        "heard": event.heard,
-                        "milliseconds": round(1000 * event.seconds),
-                    }
-                )
+                if event.onset != self._noticed:
+                    out.append(self._interrupt(event))
             else:
                 self._metrics.chunk_seconds.observe(event.latency_s)
                 out += self._packed(event, room)

@@ -129,6 +129,52 @@ class LiveState:
     playing: bool
 
 
+class Ear:
+    """Follows whether the visitor talks. Equal sound gives equal onsets, however it was cut: a copy
+    may listen ahead of a session that is still drawing.
+    """
+
+    def __init__(
+        self, config: LiveConfig, activity: VoiceActivityState | None = None, received: int = 0
+    ) -> None:
+        self.received = received
+        self.loud = self.quiet = self.onset_at = 0
+        self.speaks = False
+        self._config, self._activity = config, VoiceActivity(activity)
+
+    @property
+    def activity(self) -> VoiceActivityState:
+        """Where the detection of speech stands."""
+        return self._activity.state
+
+    def copy(self) -> "Ear":
+        """Another one that stands where this one does."""
+        other = Ear(self._config, self.activity, self.received)
+        other.loud, other.quiet, other.onset_at = self.loud, self.quiet, self.onset_at
+        other.speaks = self.speaks
+        return other
+
+    def hear(self, piece: Float[np.ndarray, "n"]) -> bool:
+        """Take sound in; True when the visitor begins to talk in it."""
+        config, began = self._config, False
+        first = self.received // SAMPLES_PER_FRAME
+        self.received += len(piece)
+        for number, probability in enumerate(self._activity.push(piece).tolist(), first):
+            if probability >= config.onset:
+                if self.loud == 0:
+                    self.onset_at = number * SAMPLES_PER_FRAME
+                self.loud += 2 if probability >= config.sure else 1
+                self.quiet = 0
+                if self.loud >= 2 and not self.speaks:
+                    self.speaks = began = True
+            else:
+                self.loud = 0
+                self.quiet = self.quiet + 1 if probability < config.rest else 0
+                if self.quiet >= config.rest_frames:
+                    self.speaks = False
+        return began
+
+
 class LiveSession:
     """One conversation with one portrait. One thread pushes; `say` and `stop` may come from any."""
 
@@ -140,15 +186,16 @@ class LiveSession:
         self._avatar = avatar
         self._render = avatar.renderer.init_state(portrait, self.config.seed)
         self._generator = avatar.generator.init_state(self.config.seed, self.config.controls)
-        self._activity = VoiceActivity()
+        self.ear = Ear(self.config)
+        """What follows whether the visitor talks; see `Ear.copy`."""
         self._face = VisitorFace(avatar.renderer.basis)
         self.problems: list[str] = []
         """Sentences about voices that broke off, oldest first; whoever reads them empties it."""
         self._speech = SpeechQueue(self.problems.append)
         self._rest = np.empty(0, np.float32)
         self._held = np.zeros(CHUNK_SAMPLES, np.float32)
-        self._received = self._chunks = self._loud = self._quiet = self._onset_at = 0
-        self._visitor_speaks = self._muted = self._playing = False
+        self._chunks = 0
+        self._muted = self._playing = False
         # A chunk of silence first: the generator hears the agent's voice a chunk ahead.
         silence = Waveform(np.zeros(CHUNK_SAMPLES, np.float32))
         self._generator, _ = avatar.generator.step(
@@ -203,8 +250,8 @@ class LiveSession:
             piece = np.asarray(interlocutor[at : at + room], np.float32)
             at += len(piece)
             self._rest = np.concatenate([self._rest, piece])
-            self._received += len(piece)
-            if self._hear(piece):
+            began = self.ear.hear(piece)
+            if began and self.config.barge_in and self.agent_speaks:
                 events.append(self._interrupt())
             if len(self._rest) == CHUNK_SAMPLES:
                 events.append(self._make(arrived, hurry))
@@ -212,46 +259,29 @@ class LiveSession:
 
     # -- what comes out --------------------------------------------------------------------
 
-    def _hear(self, piece: Float[np.ndarray, "n"]) -> bool:
-        """Follow whether the visitor talks; True when they begin to, into the agent's words."""
-        began = False
-        first = (self._received - len(piece)) // SAMPLES_PER_FRAME
-        for number, probability in enumerate(self._activity.push(piece).tolist(), first):
-            config = self.config
-            if probability >= config.onset:
-                if self._loud == 0:
-                    self._onset_at = number * SAMPLES_PER_FRAME
-                self._loud += 2 if probability >= config.sure else 1
-                self._quiet = 0
-                if self._loud >= 2 and not self._visitor_speaks:
-                    self._visitor_speaks = began = True
-            else:
-                self._loud = 0
-                self._quiet = self._quiet + 1 if probability < config.rest else 0
-                if self._quiet >= config.rest_frames:
-                    self._visitor_speaks = False
-        return began and self.config.barge_in and self.agent_speaks
-
     def _interrupt(self) -> Interruption:
         self.stop()
-        chunk_end = -(-self._received // CHUNK_SAMPLES) * CHUNK_SAMPLES
-        return Interruption(self._onset_at, self._received, chunk_end + _FADE)
+        heard = self.ear.received
+        chunk_end = -(-heard // CHUNK_SAMPLES) * CHUNK_SAMPLES
+        return Interruption(self.ear.onset_at, heard, chunk_end + _FADE)
 
     def _make(self, arrived: float, hurry: bool) -> LiveChunk:
         """The chunk whose time has come, now that the visitor's sound of the next one is full."""
+        muted, self._muted = self._muted, False
         said = self._speech.take(CHUNK_SAMPLES)
         dyad = Dyad(Waveform(said), Waveform(self._rest))
         self._generator, motion = self._avatar.generator.step(
             self._generator, dyad, self._face.motion(CHUNK_FRAMES)
         )
         agent, self._held = self._held, said
-        if self._muted:
+        if muted:
             agent, motion = _hushed(agent, motion)
-            self._muted = False
         shown = motion[CHUNK_FRAMES // 2 : CHUNK_FRAMES // 2 + 1] if hurry else motion
         self._render, frames = self._avatar.renderer.step(self._render, shown)
         if hurry:
             frames = np.repeat(frames, CHUNK_FRAMES, 0)
+        if self._muted:  # while this was drawn; the next chunk closes the mouth
+            agent, _ = _hushed(agent, motion)
         self._playing = _audible(agent)
         chunk = LiveChunk(
             index=self._chunks,
@@ -259,7 +289,7 @@ class LiveSession:
             agent=agent,
             latency_s=time.perf_counter() - arrived,
             agent_speaks=self._playing,
-            visitor_speaks=self._visitor_speaks,
+            visitor_speaks=self.ear.speaks,
         )
         self._chunks += 1
         self._rest = np.empty(0, np.float32)
@@ -280,16 +310,16 @@ class LiveSession:
             LiveState(
                 config=self.config,
                 generator=self._generator,
-                activity=self._activity.state,
+                activity=self.ear.activity,
                 rest=self._rest,
                 held=self._held,
                 waiting=self._speech.waiting,
-                received=self._received,
+                received=self.ear.received,
                 chunks=self._chunks,
-                loud=self._loud,
-                quiet=self._quiet,
-                onset_at=self._onset_at,
-                visitor_speaks=self._visitor_speaks,
+                loud=self.ear.loud,
+                quiet=self.ear.quiet,
+                onset_at=self.ear.onset_at,
+                visitor_speaks=self.ear.speaks,
                 muted=self._muted,
                 playing=self._playing,
             )
@@ -304,15 +334,17 @@ class LiveSession:
         session = LiveSession(avatar, portrait, state.config)
         generator = state.generator  # its ticket is a fresh one: nobody has used this state yet
         session._generator = replace(generator, serial=generator.ticket.latest)
-        session._activity = VoiceActivity(state.activity)
+        ear = session.ear = Ear(state.config, state.activity, state.received)
+        ear.loud, ear.quiet, ear.onset_at = state.loud, state.quiet, state.onset_at
+        ear.speaks = state.visitor_speaks
         session._rest, session._held = state.rest, state.held
         if len(state.waiting):
             session.say(Waveform(state.waiting))
-        session._received, session._chunks = state.received, state.chunks
-        session._loud, session._quiet = state.loud, state.quiet
-        session._onset_at = state.onset_at
-        session._visitor_speaks, session._muted = state.visitor_speaks, state.muted
-        session._playing = state.playing
+        session._chunks, session._muted, session._playing = (
+            state.chunks,
+            state.muted,
+            state.playing,
+        )
         return session
 
 

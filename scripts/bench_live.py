@@ -53,6 +53,8 @@ def server(folder: Path, waiting: int) -> Iterator[tuple[str, psutil.Process]]:
         try:
             assert process.stdout is not None
             url = process.stdout.readline().strip().removeprefix("Visavis is at ")
+            if not url.startswith("http"):
+                raise SystemExit("the server did not start")
             end = time.monotonic() + _START_S
             while httpx.get(f"{url}/readyz").status_code != 200:
                 if time.monotonic() > end:
@@ -169,7 +171,7 @@ def main() -> None:
     a = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with server(folder / "data", 2 * a.clients) as (url, process):
+        with server(folder / "data", max(1, 2 * a.clients)) as (url, process):
             talks = [converse(url, size, a.seconds) for size in a.size]
             many = load(url, process, a.clients, folder) if a.clients else None
     if a.json:

@@ -159,6 +159,26 @@ def test_barge_in_and_latency_in_real_time(
     assert not any(m["agent_speaks"] for m in later)
 
 
+def test_a_server_that_still_draws_notices_the_visitor_at_once(served: Served) -> None:
+    """Three seconds come at once, and talking after them: `interrupt` does not wait for their
+    pictures, comes once, and nothing of the agent's words is in what is drawn from then on.
+    """
+    sound = visitor("Wait, stop please.", "en-us", 3.0)
+    with Visitor(served) as visit:
+        visit.tell(type="say", text="I will tell you a very long story about a man by the sea.")
+        time.sleep(0.5)
+        for at in range(0, len(sound), PACKET):
+            visit.send(sound[at : at + PACKET])
+        visit.hear("interrupt")
+        drawn, heard = sum(m["type"] == "chunk" for m in visit.said), len(visit.of(framing.AGENT))
+        visit.hear("chunk", len(sound) // CHUNK_SAMPLES)
+        visit.tell(type="end")
+    assert drawn < 10, "it waited for the pictures"
+    assert sum(m["type"] == "interrupt" for m in visit.said) == 1
+    later = visit.of(framing.AGENT)[heard + 2 :]
+    assert np.abs(framing.to_samples(b"".join(p.data for p in later))).max() < 0.01
+
+
 def test_a_broken_connection_is_resumed(small: Avatar, tmp_path: Path) -> None:
     """In the same server, and after it was stopped and started again."""
     folder = tmp_path / "data"

@@ -7,7 +7,7 @@ at a time, while the agent speaks. `first frame` is from the first sample sent t
 there; `voice to photon` from when a frame's last sample was recorded to the frame being there,
 which includes the up to 200 ms that a chunk of five frames is waited for; `barge-in` from when the
 visitor begins to talk to the message that silences the agent. Then as many clients as asked for
-make a video of two seconds each at the same time, in rounds: failures, seconds, the server's memory.
+make a video of two seconds each at once, in rounds: failures, seconds, the server's memory.
 """
 
 import argparse

@@ -43,7 +43,7 @@ from motion2video.motion import (
     ROTATION,
     channel_index,
 )
-from scripts.lip_reader import Ridge
+from scripts.lip_reader import Ridge, learn_closures
 from scripts.motion_items import Item, kept_items, tiny_items
 from scripts.training import LoopConfig, lip_aperture, run
 from weights.tensors import read_safetensors, save_safetensors
@@ -232,17 +232,16 @@ def fit_reader(network: MotionNetwork, items: list[Item]) -> None:
     over all frames with a face and a voice, to closed lips over the voices without a face.
     """
     lips = list(SPEECH_CHANNELS)
-    face, closure = Ridge(len(network.reader), len(lips)), Ridge(len(network.reader), 1)
+    face = Ridge(len(network.reader), len(lips))
     for item in items:
-        whole = cut(item, 0, len(item.values), network)
-        agent = whole.condition.agent[0]
-        if item.shut is not None:
-            closure.add(agent, item.shut[:, None], torch.ones(len(agent), 1))
-        else:
+        if item.shut is None:
+            whole = cut(item, 0, len(item.values), network)
+            agent = whole.condition.agent[0]
             speaks = item.agent.activity[: len(agent), None] > 0.5
             known = item.weight[:, lips].amin(1, keepdim=True) * speaks
             face.add(agent, whole.values[0][:, lips], known)
-    network.reader.copy_(torch.cat([face.solve(), closure.solve()], 1))
+    closures = learn_closures(items, len(network.reader) - 1)
+    network.reader.copy_(torch.cat([face.solve(), closures], 1))
 
 
 def go_on_from(network: MotionNetwork, path: Path) -> None:

@@ -30,8 +30,9 @@ from motion2video.autoencoder import Autoencoder
 from motion2video.denoiser import FACTOR, Denoiser, DenoiserConfig
 from motion2video.flow import euler, interpolate, time_grid
 from scripts.perceptual import Lpips
+from scripts.recognition import Recognition
 from scripts.renderer_pairs import Pairs, load_pairs, made_up
-from scripts.training import Held, LoopConfig, Stateful, run, training_device
+from scripts.training import Ahead, Held, LoopConfig, Stateful, batch_workers, run, training_device
 from weights.tensors import save_safetensors
 
 WINDOW = 16
@@ -39,6 +40,7 @@ BATCH = 24
 POLISH_BATCH = 14
 NO_REFERENCE = 0.15
 FROM_NOISE = 0.25
+IDENTITY = 0.5  # weight of the squared distance of two faces, .36 being where two people begin
 TEMPERATURE = 0.6  # of the noise at measuring, as the renderer has it
 
 
@@ -46,7 +48,8 @@ TEMPERATURE = 0.6  # of the noise at measuring, as the renderer has it
 class Batch:
     """`condition` [b, 8, 128, 128], `target` and `reference` latents [b, 16, 16, 16] of the
     window, `portrait` latents [b, 16, 32, 32], `sharpness` [b], `mouth` centres [b, 2] (pixels of
-    the window).
+    the window), the whole crop's true `picture` [b, 3, 256, 256] (uint8) and the window's `corner`
+    [b, 2] in it (latents).
     """
 
     condition: Tensor
@@ -55,6 +58,8 @@ class Batch:
     portrait: Tensor
     sharpness: Tensor
     mouth: Tensor
+    picture: Tensor
+    corner: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """The same on a device."""
@@ -70,7 +75,7 @@ def window_at(centre: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
 
 def batch(pairs: Pairs, picks: np.ndarray, rng: np.random.Generator, mouth_only: bool) -> Batch:
     """Windows of the pairs `picks`; NO_REFERENCE of them without the portrait's latent."""
-    condition, latents, portraits, mouths = [], [], [], []
+    condition, latents, portraits, mouths, corners = [], [], [], [], []
     for i in picks:
         where = 0.0 if mouth_only else rng.random()
         if where < 0.68:
@@ -87,6 +92,7 @@ def batch(pairs: Pairs, picks: np.ndarray, rng: np.random.Generator, mouth_only:
         portraits.append(pairs.latents[i, 1] * keep)
         latents[-1] = np.stack([latents[-1][0], latents[-1][1] * keep])
         mouths.append(pairs.mouth[i] - FACTOR * np.array([x, y]))
+        corners.append([x, y])
     planes = torch.from_numpy(np.stack(condition)).float() / 255
     both = torch.from_numpy(np.stack(latents)).float()
     return Batch(
@@ -96,7 +102,15 @@ def batch(pairs: Pairs, picks: np.ndarray, rng: np.random.Generator, mouth_only:
         torch.from_numpy(np.stack(portraits)).float(),
         torch.from_numpy(pairs.sharpness[picks].astype(np.float32)),
         torch.from_numpy(np.stack(mouths)).float(),
+        torch.from_numpy(pairs.target[picks].transpose(0, 3, 1, 2).copy()),
+        torch.tensor(np.array(corners)),
     )
+
+
+def draw(pairs: Pairs, size: int, stage: int, step: int) -> Batch:
+    """The batch of a step of stage 1 or 2."""
+    rng = np.random.default_rng((stage, step))
+    return batch(pairs, rng.integers(0, len(pairs), size), rng, False)
 
 
 def sample(model: Denoiser, given: Batch, x_0: Tensor, steps: int) -> tuple[Tensor, Tensor]:
@@ -117,12 +131,10 @@ def importance(condition: Tensor) -> Tensor:
     return 0.25 + 2.5 * F.max_pool2d(F.avg_pool2d(area, FACTOR), 3, 1, 1)
 
 
-def loss_of(
-    model: Denoiser, pairs: Pairs, step: int, size: int = BATCH
-) -> tuple[Tensor, dict[str, float]]:
-    """Weighted flow-matching loss of the batch of step `step`, on the model's device."""
-    rng, device = np.random.default_rng((1, step)), next(model.parameters()).device
-    given = batch(pairs, rng.integers(0, len(pairs), size), rng, False).to(device)
+def loss_of(model: Denoiser, given: Batch) -> tuple[Tensor, dict[str, float]]:
+    """Weighted flow-matching loss of a batch, on the model's device."""
+    device, size = next(model.parameters()).device, len(given.target)
+    given = given.to(device)
     x_1 = given.target
     t = torch.rand(size) ** 1.2
     t[torch.rand(size) < FROM_NOISE] = 0
@@ -131,6 +143,19 @@ def loss_of(
     portrait = model.embed_portrait(given.portrait)
     velocity = model(interpolate(x_0, x_1, t), t, features, portrait, given.sharpness)
     return ((velocity - (x_1 - x_0)).pow(2) * importance(given.condition)).mean(), {}
+
+
+def put_into(face: Tensor, window: Tensor, corner: Tensor) -> Tensor:
+    """The faces [b, 3, s, s] with a window [b, 3, h, w] each at `corner` (latents)."""
+    joined = []
+    for whole, part, (x, y) in zip(face, window, corner.tolist(), strict=True):
+        right, below = (
+            whole.shape[k] - FACTOR * start - part.shape[k] for k, start in ((2, x), (1, y))
+        )
+        edges = (FACTOR * x, right, FACTOR * y, below)
+        inside = F.pad(torch.ones_like(part[:1]), edges)
+        joined.append(whole * (1 - inside) + F.pad(part, edges))
+    return torch.stack(joined)
 
 
 class Discriminator(nn.Module):
@@ -151,12 +176,23 @@ class Discriminator(nn.Module):
         return self.head(x + F.leaky_relu(self.coarse(x), 0.2))
 
 
+@dataclass(frozen=True)
+class PolishConfig:
+    """`regression` trains the one-pass network to compare with instead: the same picture losses,
+    no noise, no flow and no discriminator, whose sharp guesses need noise to choose between them.
+    `batch` pairs a step; `workers` processes that draw them; `recognition` the list of weights of
+    the network that says whose face it is (scripts/recognition.py).
+    """
+
+    regression: bool = False
+    batch: int = POLISH_BATCH
+    workers: int = 0
+    recognition: Path | None = None
+
+
 class Polish:
     """The loss of the second stage, on `device`; trains its discriminator on the side, which
     belongs to the run's checkpoint (`state_dict`).
-
-    `regression` trains the one-pass network to compare with instead: the same picture losses, no
-    noise, no flow and no discriminator, whose sharp guesses need noise to choose between them.
     """
 
     def __init__(
@@ -164,15 +200,17 @@ class Polish:
         model: Denoiser,
         autoencoder: Autoencoder,
         pairs: Pairs,
-        regression: bool,
+        config: PolishConfig,
         device: torch.device,
     ) -> None:
-        self.model, self.pairs, self.regression, self.device = model, pairs, regression, device
+        self.model, self.config, self.device = model, config, device
         self.autoencoder = copy.deepcopy(autoencoder).to(device).requires_grad_(False)
         self.lpips = Lpips(device)
-        config = model.config
-        self.judge = Discriminator(config.latent_channels + config.widths[0]).to(device)
+        self.recognise = Recognition(config.recognition).to(device) if config.recognition else None
+        channels = model.config.latent_channels + model.config.widths[0]
+        self.judge = Discriminator(channels).to(device)
         self.optimizer = torch.optim.AdamW(self.judge.parameters(), 2e-4, (0.5, 0.99))
+        self._ahead = Ahead(partial(draw, pairs, config.batch, 2), config.workers)
 
     def state_dict(self) -> dict[str, dict]:
         """The discriminator's part of a checkpoint."""
@@ -185,26 +223,38 @@ class Polish:
 
     def __call__(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Flow matching on the batch, and the picture that one or two steps from noise end at."""
-        rng = np.random.default_rng((2, step))
-        picks = rng.integers(0, len(self.pairs), POLISH_BATCH)
-        given = batch(self.pairs, picks, rng, False).to(self.device)
-        steps = 1 if self.regression or rng.random() < 0.25 else 2
-        x_0 = torch.randn(given.target.shape) * (0.0 if self.regression else TEMPERATURE)
-        latent, features = sample(self.model, given, x_0.to(self.device), steps)
+        given = self._ahead(step).to(self.device)
+        once = self.config.regression or np.random.default_rng((3, step)).random() < 0.25
+        x_0 = torch.randn(given.target.shape) * (0.0 if self.config.regression else TEMPERATURE)
+        latent, features = sample(self.model, given, x_0.to(self.device), 1 if once else 2)
+        latent, features = latent.float(), features.float()
+        with torch.autocast(self.device.type, enabled=False):  # pictures are compared in full
+            total, parts = self._pictures(latent, given)
+        if self.config.regression:
+            return total, parts
+        flow, _ = loss_of(self.model, given)
+        self._teach(latent.detach(), given.target, features.detach())
+        fooled = -self.judge(latent, features.detach()).mean()
+        weight = 0.02 if step >= 100 else 0.0
+        parts["fooled"] = fooled.item()
+        return 0.05 * flow + total + weight * fooled, parts
+
+    def _pictures(self, latent: Tensor, given: Batch) -> tuple[Tensor, dict[str, float]]:
+        """How far the painted picture is from the true one: pixels, LPIPS, whose face it is."""
         image, truth = self.autoencoder.decode(latent), self.autoencoder.decode(given.target)
         near = F.interpolate(importance(given.condition), scale_factor=FACTOR)
         pixels, seen = ((image - truth).abs() * near).mean(), self.lpips(image, truth)
         close = self.lpips(*(self._enlarged(x, given.mouth) for x in (image, truth)))
         parts = {"pixels": pixels.item(), "lpips": seen.item(), "close": close.item()}
         total = 1.5 * pixels + 1.0 * seen + 1.0 * close
-        if self.regression:
-            return total, parts
-        flow, _ = loss_of(self.model, self.pairs, step, POLISH_BATCH)
-        self._teach(latent.detach(), given.target, features.detach())
-        fooled = -self.judge(latent, features.detach()).mean()
-        weight = 0.02 if step >= 100 else 0.0
-        parts["fooled"] = fooled.item()
-        return 0.05 * flow + total + weight * fooled, parts
+        if self.recognise is not None:
+            face = given.picture.float() / 255
+            there = self.recognise(face)
+            here = self.recognise(put_into(face, image, given.corner))
+            away = (here - there).square().sum(1).mean()
+            parts["identity"] = away.item()
+            total = total + IDENTITY * away
+        return total, parts
 
     def _enlarged(self, image: Tensor, mouth: Tensor) -> Tensor:
         """The mouth, 64 x 48 pixels, at twice its size: LPIPS looks for larger things."""
@@ -269,6 +319,10 @@ def main() -> None:
     parser.add_argument("--polish", type=Path, help="folder of the weights to go on from")
     parser.add_argument("--pairs", type=Path, help="where the pairs are kept (default: --out)")
     parser.add_argument("--regression", action="store_true", help="--polish without noise")
+    parser.add_argument("--recognition", type=Path, help="see scripts.recognition; for --polish")
+    parser.add_argument("--batch", type=int, help=f"{BATCH}; {POLISH_BATCH} with --polish")
+    parser.add_argument("--learning-rate", type=float, help="1.2e-3; 1.5e-4 with --polish")
+    parser.add_argument("--workers", type=int, help="processes that draw batches")
     parser.add_argument("--save-minutes", type=float, default=LoopConfig.save_minutes)
     parser.add_argument("--tiny", action="store_true")
     arguments = parser.parse_args()
@@ -286,21 +340,27 @@ def main() -> None:
     steps = arguments.steps or (80 if tiny else 6000)
     config = LoopConfig(
         steps,
-        1.5e-4 if arguments.polish else 1.2e-3,
+        arguments.learning_rate or (1.5e-4 if arguments.polish else 1.2e-3),
         arguments.minutes,
         warmup=min(150, steps // 4),
         save_minutes=arguments.save_minutes,
     )
     sizes = DenoiserConfig(widths=(16, 24, 32), blocks=1) if tiny else DenoiserConfig()
     lpips, also = None, dict[str, Stateful]()
+    workers = batch_workers(arguments.workers)
     if arguments.polish:
         model = Denoiser.load(arguments.polish / "denoiser.safetensors").train()
-        where = training_device()
-        objective = Polish(model, autoencoder, pairs, arguments.regression, where)
+        size = arguments.batch or POLISH_BATCH
+        chosen = PolishConfig(arguments.regression, size, workers, arguments.recognition)
+        objective = Polish(model, autoencoder, pairs, chosen, training_device())
         lpips, also["polish"] = Lpips(), objective
     else:
         model = Denoiser(sizes)
-        objective = partial(loss_of, model, pairs)
+        ahead = Ahead(partial(draw, pairs, arguments.batch or BATCH, 1), workers)
+
+        def objective(step: int) -> tuple[Tensor, dict[str, float]]:
+            return loss_of(model, ahead(step))
+
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     temperature = 0.0 if arguments.regression else TEMPERATURE
 

@@ -15,7 +15,8 @@ import csv
 import json
 import sys
 import wave
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ from audio2motion.speech import (
 )
 from motion2video.geometry import FaceBasis
 from motion2video.motion import DETAIL, EXPRESSION_NAMES, Motion
-from scripts.training import LoopConfig, lip_aperture, run
+from scripts.training import Ahead, LoopConfig, batch_workers, lip_aperture, run
 from scripts.whisper import Whisper, model_file, start_from_whisper
 from weights.tensors import read_safetensors, save_safetensors
 
@@ -204,6 +205,10 @@ class Row:
     known: Tensor
     kinds: Tensor
 
+    def to(self, device: torch.device) -> "Row":
+        """The same on a device."""
+        return Row(*(getattr(self, f.name).to(device) for f in fields(self)))
+
 
 class Batches:
     """Sequences of FRAMES frames: clips after one another with short silences between them."""
@@ -311,20 +316,23 @@ class Student(nn.Module):
         self.lips = nn.Linear(config.features, LIP_DIM)
         self.kinds = nn.Linear(config.features, len(KINDS))
 
-    def loss(self, batch: Row) -> tuple[Tensor, dict[str, float]]:
-        """Every output of frame t + delay is about frame t."""
-        size = len(batch.mel)
+    def loss(self, batch: Row, lips_count: float = 2.0) -> tuple[Tensor, dict[str, float]]:
+        """Every output of frame t + delay is about frame t. `lips_count` is the weight of the
+        tracked lips, beside 3 of the teacher.
+        """
+        size, device = len(batch.mel), self.teacher.weight.device
+        batch = batch.to(device)
         features, _ = self.encoder(batch.mel, self.encoder.initial_past(size))
         features = F.dropout(features[:, SPEECH_DELAY:], 0.1)
         cut = slice(0, -SPEECH_DELAY)
-        emphasis = torch.ones(TEACHER_DIM)
+        emphasis = torch.ones(TEACHER_DIM, device=device)
         emphasis[MOUTH.index(25)], emphasis[LIP_DIM - 1] = EMPHASIS
         soft = (self.teacher(features) - batch.teacher[:, cut]).square()
         soft = (soft * emphasis).sum(-1) / emphasis.sum()
         seen = batch.has_teacher[:, cut]
         distil = (soft * seen).sum() / seen.sum().clamp(min=1)
         known = batch.known[:, cut]
-        weight = torch.ones(LIP_DIM)
+        weight = torch.ones(LIP_DIM, device=device)
         weight[MOUTH.index(25)], weight[-1] = EMPHASIS
         missed = F.smooth_l1_loss(self.lips(features), batch.lips[:, cut], reduction="none")
         lips = (missed * known * weight).sum() / (known * weight).sum().clamp(min=1)
@@ -332,7 +340,7 @@ class Student(nn.Module):
         wanted = batch.kinds[:, cut].flatten()
         heard = F.cross_entropy(logits, wanted, ignore_index=-1, reduction="sum")
         heard = heard / (wanted >= 0).sum().clamp(min=1)
-        total = 3 * distil + 2 * lips + 0.3 * heard
+        total = 3 * distil + lips_count * lips + 0.3 * heard
         return total, {"teacher": distil.item(), "lips": lips.item(), "kinds": heard.item()}
 
 
@@ -346,6 +354,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--lips-count", type=float, default=2.0, help="weight of tracked lips")
+    parser.add_argument("--workers", type=int, help="processes that draw batches")
     parser.add_argument("--start", type=Path, help="weights file of an encoder to go on from")
     parser.add_argument("--whisper", action="store_true", help="start from Whisper's first layers")
     parser.add_argument("--stop", type=int, help="leave after this step, to be resumed")
@@ -383,9 +393,10 @@ def main() -> None:
         save_safetensors(options.out / "speech_encoder.safetensors", tensors, header)
 
     loop = LoopConfig(options.steps, options.learning_rate, options.minutes, stop=options.stop)
+    ahead = Ahead(partial(batches.batch, size=options.batch), batch_workers(options.workers))
     run(
         student,
-        lambda step: student.loss(batches.batch(step, options.batch)),
+        lambda step: student.loss(ahead(step), options.lips_count),
         export,
         loop,
         options.out,

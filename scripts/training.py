@@ -15,10 +15,10 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -26,10 +26,14 @@ import torch
 from accelerate import Accelerator
 from jaxtyping import UInt8
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from motion2video.geometry import FaceBasis
 from motion2video.motion import DETAIL, EXPRESSION, MOTION_DIM
 from weights.errors import InputError
+
+T = TypeVar("T")
+_READY = 4  # batches that each process keeps waiting
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,62 @@ class Stateful(Protocol):
     def state_dict(self) -> Any: ...
 
     def load_state_dict(self, state_dict: Any) -> Any: ...
+
+
+class Ahead(Generic[T]):
+    """The batches of the steps to come, made by `workers` processes of their own: a GPU is faster
+    than the core that draws its batches. Without workers each is made when it is asked for; the
+    batches are the same, since `make` depends on nothing but the step.
+    """
+
+    def __init__(self, make: Callable[[int], T], workers: int = 0) -> None:
+        self._make, self._workers = make, workers
+        self._coming: Iterator[T] = iter(())
+        self._next: int | None = None
+
+    def __call__(self, step: int) -> T:
+        """The batch of a step; steps in a row are what it is quick at."""
+        if not self._workers:
+            return self._make(step)
+        if step != self._next:
+            numbers = range(step, step + (1 << 30))
+            self._coming = iter(
+                DataLoader(
+                    _Steps(self._make),
+                    batch_size=None,
+                    sampler=numbers,
+                    num_workers=self._workers,
+                    prefetch_factor=_READY,
+                    worker_init_fn=_one_thread,
+                )
+            )
+        self._next = step + 1
+        return next(self._coming)
+
+
+class _Steps(Dataset[T]):
+    """What DataLoader asks for the batch of a step."""
+
+    def __init__(self, make: Callable[[int], T]) -> None:
+        self._make = make
+
+    def __getitem__(self, index: int) -> T:
+        return self._make(index)
+
+
+def _one_thread(_: int) -> None:
+    """The processes share the cores out, not the threads of one."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+
+
+def batch_workers(wanted: int | None = None) -> int:
+    """How many processes should draw batches, where nobody said: none without a GPU, since
+    training needs the cores itself.
+    """
+    if wanted is not None:
+        return wanted
+    return max(1, len(os.sched_getaffinity(0)) - 2) if training_device().type == "cuda" else 0
 
 
 Loss = Callable[[int], tuple[Tensor, dict[str, float]]]

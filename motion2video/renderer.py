@@ -18,46 +18,39 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-import cv2
 import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from motion2video.areas import (
+    DARK,
+    LATENT_SIZE,
+    WINDOWS,
+    eyes_alpha,
+    lid_shares,
+    lip_shares,
+    mouth_alpha,
+    shade_cavity,
+    window_corners,
+)
 from motion2video.autoencoder import Autoencoder
-from motion2video.canvas import Canvas
+from motion2video.canvas import Canvas, Sheet
 from motion2video.compute import ComputeConfig, pick_device
 from motion2video.denoiser import FACTOR, Denoiser
 from motion2video.flow import frame_noise
-from motion2video.geometry import FaceBasis, interocular
+from motion2video.geometry import FaceBasis
 from motion2video.motion import Motion
 from motion2video.painter import Painter, Window, make_painter
 from motion2video.portrait import Portrait
 from motion2video.retarget import PortraitFace
-from motion2video.warp import (
-    CROP_SIZE,
-    INNER_LIPS,
-    LEFT_EYE,
-    LID_MIDDLES,
-    OUTER_LIPS,
-    RIGHT_EYE,
-    FaceWarp,
-    Warped,
-    fill_polygon,
-    lid_closure,
-)
+from motion2video.warp import CROP_SIZE, FaceWarp, Warped
 from weights.errors import InputError, StateError
 
 T = TypeVar("T")
 Frames = list[UInt8[np.ndarray, "h w 3"]]
-LATENT_SIZE = CROP_SIZE // FACTOR
-_WINDOWS = {"mouth": (20, 20), "eyes": (24, 12)}  # latent positions (width, height)
 _GPU_BATCH = 5  # frames: as long as a piece of motion usually is
-_DARK = (38, 16, 16)  # the inside of a mouth that no network painted
-_LIP_LIKE = 40.0  # distance in RGB at which a colour is no longer the lips'
-_LID_SHARE = 0.5  # the warp keeps the skin, the network knows the lid: half of each
-_LASH_SHARE = 0.9  # where lids meet, a warp is torn
 
 
 @dataclass(frozen=True)
@@ -279,32 +272,37 @@ class Renderer:
         prepared: PreparedPortrait,
         landmarks: Float[np.ndarray, "n 478 3"],
         open_eyes: Float[np.ndarray, "n 478 3"],
-    ) -> list[Crops]:
+    ) -> list[Crops] | Sheet:
         """First: the warped crops, and where the network shall paint."""
+        if prepared.canvas is not None:
+            return prepared.canvas.warp(landmarks, open_eyes)
+        points = prepared.warp.crop.to_crop(landmarks[..., :2])
+        before = prepared.warp.crop.to_crop(open_eyes[..., :2])
+        unit = prepared.warp.crop_units(landmarks)
+        lips, lids = lip_shares(points, unit), lid_shares(points, before)
+        corners = window_corners(points, unit)
         crops = []
-        for marks, before in zip(landmarks, open_eyes, strict=True):
-            warped = prepared.warp.warp(marks, before)
-            points = prepared.warp.crop.to_crop(marks[:, :2])
-            unit = float(interocular(marks)) * CROP_SIZE / prepared.warp.crop.side
+        for i, marks in enumerate(landmarks):
+            warped = prepared.warp.warp(marks, open_eyes[i])
             areas = {
-                "mouth": mouth_alpha(points, unit),
-                "eyes": eyes_alpha(points, prepared.warp.crop.to_crop(before[:, :2])),
+                "mouth": mouth_alpha(points[i], lips[i]),
+                "eyes": eyes_alpha(points[i], before[i], lids[i]),
             }
-            centres = {
-                "mouth": points[OUTER_LIPS].mean(0) + np.array([0, 0.1 * unit]),
-                "eyes": points[RIGHT_EYE + LEFT_EYE].mean(0),
-            }
-            corners = {name: _corner(centres[name], *_WINDOWS[name]) for name in _WINDOWS}
-            crops.append(Crops(warped, areas, corners, warped.image.copy()))
+            own = {name: (int(at[i, 0]), int(at[i, 1])) for name, at in corners.items()}
+            crops.append(Crops(warped, areas, own, warped.image.copy()))
         return crops
 
-    def diffuse(self, prepared: PreparedPortrait, crops: list[Crops]) -> None:
-        """Second: the network paints into `crop.painted`, mouths and eyes a batch each."""
+    @torch.inference_mode()
+    def diffuse(self, prepared: PreparedPortrait, crops: list[Crops] | Sheet) -> None:
+        """Second: the network paints into what was warped, mouths and eyes a batch each."""
+        if isinstance(crops, Sheet):
+            self._diffuse_sheet(prepared, crops)
+            return
         if self.config.steps == 0:
             for crop in crops:
-                crop.painted[crop.warped.known == 0] = _DARK
+                crop.painted[crop.warped.known == 0] = DARK
             return
-        for name, (width, height) in _WINDOWS.items():
+        for name, (width, height) in WINDOWS.items():
             chosen = [crop for crop in crops if crop.areas[name].any()]
             if not chosen:
                 continue
@@ -316,45 +314,74 @@ class Renderer:
             if crop.areas["mouth"].any():
                 crop.painted = shade_cavity(crop.painted, crop.warped, self.config.cavity)
 
-    def paste(self, prepared: PreparedPortrait, crops: list[Crops]) -> Frames:
+    def _diffuse_sheet(self, prepared: PreparedPortrait, sheet: Sheet) -> None:
+        canvas = prepared.canvas
+        assert canvas is not None
+        if self.config.steps == 0:
+            canvas.darken(sheet)
+            return
+        for name in WINDOWS:
+            picks = np.flatnonzero(sheet.chosen[name]).tolist()
+            for start in range(0, len(picks), self.batch):
+                now = picks[start : start + self.batch]
+                image = self.painter.paint(self._sheet_window(prepared, sheet, name, now))
+                canvas.put(sheet, name, now, image[: len(now)])
+        if sheet.chosen["mouth"].any() and self.config.cavity > 0:
+            canvas.shade(sheet, self.config.cavity)
+
+    def paste(self, prepared: PreparedPortrait, crops: list[Crops] | Sheet) -> Frames:
         """Third: the photo at its own size, warped, with what was painted in it."""
-        alphas = [
-            np.where(crop.warped.known == 0, 255, 0).astype(np.uint8)
-            if self.config.steps == 0
-            else np.maximum(crop.areas["mouth"], crop.areas["eyes"])
-            for crop in crops
-        ]
-        if prepared.canvas is not None:
-            return prepared.canvas.paste(
-                [crop.warped for crop in crops], [crop.painted for crop in crops], alphas
-            )
+        if isinstance(crops, Sheet):
+            assert prepared.canvas is not None
+            return prepared.canvas.paste(crops, self.config.steps > 0)
         return [
-            prepared.warp.paste(crop.warped, crop.painted, alpha)
-            for crop, alpha in zip(crops, alphas, strict=True)
+            prepared.warp.paste(
+                crop.warped,
+                crop.painted,
+                np.where(crop.warped.known == 0, 255, 0).astype(np.uint8)
+                if self.config.steps == 0
+                else np.maximum(crop.areas["mouth"], crop.areas["eyes"]),
+            )
+            for crop in crops
         ]
 
     @torch.inference_mode()
-    def window(self, prepared: PreparedPortrait, crops: list[Crops], name: str) -> Window:
+    def window(self, prepared: PreparedPortrait, crops: list[Crops] | Sheet, name: str) -> Window:
         """What the network is given for the mouth or the eyes of several crops, filled up to
         `batch`, so that all windows have one shape.
         """
-        width, height = _WINDOWS[name]
+        if isinstance(crops, Sheet):
+            return self._sheet_window(prepared, crops, name, list(range(len(crops))))
+        width, height = WINDOWS[name]
         filled = [*crops, *crops[-1:] * (self.batch - len(crops))]
-        planes, references, noises = [], [], []
+        planes = []
         for crop in filled:
-            x, y = crop.corners[name]
-            pixels = _pixels((x, y), width, height)
-            warped, latents = crop.warped, np.s_[:, :, y : y + height, x : x + width]
+            pixels, warped = _pixels(crop.corners[name], width, height), crop.warped
             parts = (warped.image[pixels], warped.known[pixels][..., None], warped.features[pixels])
             planes.append(np.concatenate(parts, -1))
-            references.append(prepared.reference[latents])
-            noises.append(prepared.noise[latents])
+        corners = [crop.corners[name] for crop in filled]
+        return self._window(prepared, self._pictures(planes), corners, name)
+
+    def _sheet_window(
+        self, prepared: PreparedPortrait, sheet: Sheet, name: str, picks: list[int]
+    ) -> Window:
+        assert prepared.canvas is not None
+        filled = [*picks, *picks[-1:] * (self.batch - len(picks))]
+        corners = [(int(x), int(y)) for x, y in sheet.corners[name][filled]]
+        planes = prepared.canvas.conditions(sheet, name, filled)
+        return self._window(prepared, planes, corners, name)
+
+    def _window(
+        self, prepared: PreparedPortrait, planes: Tensor, corners: list[tuple[int, int]], name: str
+    ) -> Window:
+        width, height = WINDOWS[name]
+        cuts = [np.s_[:, :, y : y + height, x : x + width] for x, y in corners]
         return Window(
-            self._pictures(planes),
-            torch.cat(references),
-            prepared.attended.expand(len(filled), -1, -1, -1, -1),
-            prepared.sharpness.expand(len(filled)),
-            torch.cat(noises),
+            planes,
+            torch.cat([prepared.reference[cut] for cut in cuts]),
+            prepared.attended.expand(len(corners), -1, -1, -1, -1),
+            prepared.sharpness.expand(len(corners)),
+            torch.cat([prepared.noise[cut] for cut in cuts]),
         )
 
     def _pictures(self, images: list[UInt8[np.ndarray, "h w c"]]) -> Float[Tensor, "n c h w"]:
@@ -376,66 +403,6 @@ class Renderer:
         if frames == 0:
             return state
         return dataclasses.replace(state, position=state.position + frames)
-
-
-def mouth_alpha(points: Float[np.ndarray, "478 2"], unit: float) -> UInt8[np.ndarray, "s s"]:
-    """Where the network paints around the mouth: all of an open mouth, the lips as it opens.
-
-    `points` in crop pixels, `unit` pixels an interocular distance. Empty for closed lips, whose
-    photo is better than any network's.
-    """
-    gap = float(np.linalg.norm(points[13] - points[14])) / unit
-    inner = fill_polygon(points[INNER_LIPS])
-    if gap < 0.004:
-        return np.zeros_like(inner)
-    inner = cv2.GaussianBlur(cv2.dilate(inner, np.ones((3, 3), np.uint8)), (0, 0), 1.2)
-    lips = fill_polygon(points[OUTER_LIPS])
-    lips = cv2.GaussianBlur(lips, (0, 0), 2.5)
-    share = np.clip((gap - 0.03) / 0.12, 0, 1) * 0.6
-    return np.maximum(inner, (lips * share).astype(np.uint8))
-
-
-def shade_cavity(
-    painted: UInt8[np.ndarray, "s s 3"], warped: Warped, amount: float
-) -> UInt8[np.ndarray, "s s 3"]:
-    """Darken what has the lips' own colour inside an open mouth: no lip is there, so it is the
-    shaded cavity that a network which is not sure has painted over. Teeth keep their light.
-    """
-    hole = (warped.known == 0).astype(np.uint8)
-    lips = (warped.features[..., 1] > 127) & (cv2.dilate(hole, np.ones((5, 5), np.uint8)) == 0)
-    if amount == 0 or not hole.any() or not lips.any():
-        return painted
-    colours = painted.astype(np.float32)
-    away = np.linalg.norm(colours - np.median(colours[lips], 0), axis=-1)
-    depth = np.clip(cv2.distanceTransform(hole, cv2.DIST_L2, 3) / 1.5, 0, 1)
-    shade = cv2.GaussianBlur(amount * np.exp(-((away / _LIP_LIKE) ** 2)) * depth, (0, 0), 0.8)
-    return (colours * (1 - shade[..., None])).round().astype(np.uint8)
-
-
-def eyes_alpha(
-    points: Float[np.ndarray, "478 2"], open_eyes: Float[np.ndarray, "478 2"]
-) -> UInt8[np.ndarray, "s s"]:
-    """Where the network paints around the eyes: as far as the lids have closed."""
-    out = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
-    for eye, (top, bottom) in zip((RIGHT_EYE, LEFT_EYE), LID_MIDDLES, strict=True):
-        shut = np.clip((lid_closure(points, open_eyes, top, bottom) - 0.15) / 0.35, 0, 1)
-        if shut > 0:
-            area = np.maximum(fill_polygon(points[eye]), fill_polygon(open_eyes[eye]))
-            soft = cv2.GaussianBlur(cv2.dilate(area, np.ones((5, 5), np.uint8)), (0, 0), 2.0)
-            out = np.maximum(out, (soft * shut * _LID_SHARE).astype(np.uint8))
-            line = cv2.dilate(fill_polygon(points[eye]), np.ones((3, 3), np.uint8))
-            line = cv2.GaussianBlur(line, (0, 0), 1.2)
-            out = np.maximum(out, (line * shut * _LASH_SHARE).astype(np.uint8))
-    return out
-
-
-def _corner(centre: Float[np.ndarray, "2"], width: int, height: int) -> tuple[int, int]:
-    """Where a window of latents around `centre` (crop pixels) starts."""
-    x, y = (
-        int(np.clip(round(float(c) / FACTOR - length / 2), 0, LATENT_SIZE - length))
-        for c, length in zip(centre, (width, height), strict=True)
-    )
-    return x, y
 
 
 def _pixels(corner: tuple[int, int], width: int, height: int) -> tuple[slice, slice]:

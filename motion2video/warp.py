@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, Integer, UInt8
 
+from motion2video.geometry import interocular
+
 RIGHT_EYE = [33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7]
 LEFT_EYE = [263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249]
 RIGHT_IRIS, LEFT_IRIS = [468, 469, 470, 471, 472], [473, 474, 475, 476, 477]
@@ -108,6 +110,24 @@ class Pasting:
     offset: Float[np.ndarray, "2"]
 
 
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """The photo's mesh in crop pixels: `source` points, triangles of the `eyes` and of the `skin`.
+    Around it the thin-plate field: `weights` over the displacements of the `oval` (picture pixels),
+    its `nodes` in steps of itself, of which `scale` make a pixel; `to_field` takes crop pixels to
+    these steps.
+    """
+
+    source: Float[np.ndarray, "478 2"]
+    eyes: Int[np.ndarray, "n 3"]
+    skin: Integer[np.ndarray, "m 3"]
+    oval: Float[np.ndarray, "k 2"]
+    weights: Float[np.ndarray, "g g k"]
+    nodes: Float[np.ndarray, "g g 2"]
+    scale: Float[np.ndarray, "2"]
+    to_field: Float[np.ndarray, "2 3"]
+
+
 class FaceWarp:
     """Warps one photo; made once a portrait, used once a frame, never changed by a frame.
 
@@ -123,12 +143,8 @@ class FaceWarp:
         self.image = image
         self.crop = Crop.around(landmarks)
         self.crop_image = self.crop.cut(image)
-        self._triangles = triangles
-        self._source = self.crop.to_crop(landmarks[:, :2])
-        self._eyes = [_eye_triangles(self._source, e, i) for e, i in _EYES]
         self._window = self._still_window(landmarks)
-        self._nodes, self._weights = self._thin_plate(landmarks)
-        self._landmarks = landmarks[:, :2].astype(np.float32)
+        self.mesh = self._make_mesh(landmarks, triangles)
         xs = np.arange(CROP_SIZE, dtype=np.float32)
         self._pixels = np.stack(np.meshgrid(xs, xs), -1)
         self.pasting = self._plan_pasting()
@@ -144,6 +160,21 @@ class FaceWarp:
         x0, y0 = np.floor(np.maximum(centre - reach, 0)).astype(int)
         x1, y1 = np.ceil(np.minimum(centre + reach, [w, h])).astype(int)
         return int(x0), int(y0), int(x1), int(y1)
+
+    def _make_mesh(
+        self, landmarks: Float[np.ndarray, "478 3"], triangles: Integer[np.ndarray, "n 3"]
+    ) -> Mesh:
+        source = self.crop.to_crop(landmarks[:, :2])
+        eyes = np.concatenate([_eye_triangles(source, eye, iris) for eye, iris in _EYES])
+        nodes, weights = self._thin_plate(landmarks)
+        x0, y0, x1, y1 = self._window
+        span = np.array([x1 - 1 - x0, y1 - 1 - y0], np.float64)
+        matrix = np.linalg.inv(np.vstack([self.crop.affine(), [0, 0, 1]]))[:2]
+        to_field = (matrix - [[0, 0, x0], [0, 0, y0]]) * ((_FIELD_SIZE - 1) / span)[:, None]
+        scale = ((_FIELD_SIZE - 1) / np.maximum(span, 1)).astype(np.float32)
+        steps = (nodes - np.array([x0, y0], np.float32)) * scale
+        oval = landmarks[FACE_OVAL, :2].astype(np.float32)
+        return Mesh(source, eyes, triangles, oval, weights, steps, scale, to_field)
 
     def _thin_plate(
         self, landmarks: Float[np.ndarray, "478 3"]
@@ -200,6 +231,10 @@ class FaceWarp:
 
     # -- once a frame ----------------------------------------------------------------------
 
+    def crop_units(self, landmarks: Float[np.ndarray, "*n 478 3"]) -> Float[np.ndarray, "*n"]:
+        """Interocular distances in crop pixels."""
+        return np.asarray(interocular(landmarks) * CROP_SIZE / self.crop.side)
+
     def warp(
         self,
         landmarks: Float[np.ndarray, "478 3"],
@@ -240,21 +275,16 @@ class FaceWarp:
     ) -> tuple[Float[np.ndarray, "n 3 2"], Float[np.ndarray, "n 3 2"]]:
         """Triangle corners in the photo and in the frame, in painting order: eyeballs first, then
         the skin from far to near."""
-        order = np.argsort(-depth[self._triangles].mean(1), kind="stable")
-        skin = self._triangles[order]
-        eyes = np.concatenate(self._eyes)
-        source = self._source[np.concatenate([eyes, skin])]
+        order = np.argsort(-depth[self.mesh.skin].mean(1), kind="stable")
+        eyes, skin = self.mesh.eyes, self.mesh.skin[order]
+        source = self.mesh.source[np.concatenate([eyes, skin])]
         return source, np.concatenate([below[eyes], target[skin]])
 
     def _outer_grid(self, field: Float[np.ndarray, "g g 2"]) -> Float[np.ndarray, "s s 2"]:
         """The sampling map of hair, neck and background in crop pixels."""
-        x0, y0, x1, y1 = self._window
-        span = np.array([x1 - 1 - x0, y1 - 1 - y0], np.float64) / (_FIELD_SIZE - 1)
-        matrix = np.linalg.inv(np.vstack([self.crop.affine(), [0, 0, 1]]))[:2]
-        to_field = (matrix - [[0, 0, x0], [0, 0, y0]]) / span[:, None]
         shift = cv2.warpAffine(
             field,
-            to_field,
+            self.mesh.to_field,
             (CROP_SIZE, CROP_SIZE),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
@@ -263,18 +293,11 @@ class FaceWarp:
 
     def _backward_field(self, landmarks: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "g g 2"]:
         """Displacement at target nodes: b(x) = f(x - b(x)), three fixed-point steps."""
-        delta = (landmarks[FACE_OVAL, :2] - self._landmarks[FACE_OVAL]).astype(np.float32)
-        forward = self._weights @ delta
-        x0, y0, x1, y1 = self._window
-        scale = np.array(
-            [(_FIELD_SIZE - 1) / max(x1 - 1 - x0, 1), (_FIELD_SIZE - 1) / max(y1 - 1 - y0, 1)],
-            np.float32,
-        )
-        base = (self._nodes - np.array([x0, y0], np.float32)) * scale
+        mesh = self.mesh
+        forward = mesh.weights @ (landmarks[FACE_OVAL, :2] - mesh.oval).astype(np.float32)
         backward = forward
         for _ in range(3):
-            at = base - backward * scale
-            backward = _sample(forward, at)
+            backward = _sample(forward, mesh.nodes - backward * mesh.scale)
         return backward
 
     def paste(

@@ -29,6 +29,7 @@ import torch
 
 from app.demo import DEFAULT_PORTRAIT, conversation
 from app.pipeline import Avatar
+from motion2video.canvas import Sheet
 from motion2video.compute import ComputeConfig
 from motion2video.face import FaceTracker
 from motion2video.motion import Motion
@@ -122,7 +123,7 @@ def _stages(renderer: Renderer, prepared: PreparedPortrait, motion: Motion, fold
 
     marks, eyes = prepared.face.keypoints(motion)
     height, width = prepared.portrait.image.shape[:2]
-    widest: list[Crops] = []
+    widest: list[Crops] | Sheet = []
     with VideoWriter(folder / "stages.mp4", size=(width, height), fps=motion.fps) as video:
         for start in range(0, len(marks), renderer.batch):
             part = slice(start, start + renderer.batch)
@@ -137,12 +138,14 @@ def _stages(renderer: Renderer, prepared: PreparedPortrait, motion: Motion, fold
     return {**rows, **network, "difference": difference}
 
 
-def _opening(crops: list[Crops]) -> int:
+def _opening(crops: list[Crops] | Sheet) -> int:
+    if isinstance(crops, Sheet):
+        return int((~crops.known).sum())
     return sum(int((crop.warped.known == 0).sum()) for crop in crops)
 
 
 def _network(
-    renderer: Renderer, prepared: PreparedPortrait, crops: list[Crops]
+    renderer: Renderer, prepared: PreparedPortrait, crops: list[Crops] | Sheet
 ) -> tuple[Row, float]:
     """Milliseconds a frame of the network on the mouth's window with all threads, here and eager
     (whose threads share one window), and the greatest difference of a pixel (0..255)."""

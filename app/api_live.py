@@ -24,7 +24,15 @@ from app.api_problems import Problem, responses
 from app.api_schema import decoded
 from app.context import ServerContext
 from app.live_rooms import LiveRooms, Room
-from app.session import CHUNK_SAMPLES, Ear, Interruption, LiveChunk, LiveConfig, LiveSession
+from app.session import (
+    CHUNK_SAMPLES,
+    Ear,
+    Interruption,
+    LiveChunk,
+    LiveConfig,
+    LiveSession,
+    pictures_for,
+)
 from audio2motion.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Waveform
 from audio2motion.controls import Controls
 from motion2video.live_encoder import LiveEncoder
@@ -338,10 +346,10 @@ class _Connection:
         """In a thread: what the session makes of the sound, as messages."""
         samples = np.concatenate(sound)
         pictures = [] if picture is None else [_decoded_picture(picture)]
-        hurry = len(samples) >= 2 * CHUNK_SAMPLES
+        late = len(samples) + room.session.waiting - CHUNK_SAMPLES
         out: list[bytes | dict[str, Any]] = []
         with room.lock:
-            events = room.session.push(samples, pictures, hurry)
+            events = room.session.push(samples, pictures, pictures_for(late))
         for event in events:
             if isinstance(event, Interruption):
                 if event.onset != self._noticed:

@@ -225,6 +225,11 @@ class LiveSession:
         return self._playing or self._speech.busy or _audible(self._held)
 
     @property
+    def waiting(self) -> int:
+        """Samples of the visitor's sound that wait for the rest of their chunk."""
+        return len(self._rest)
+
+    @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the frames in pixels."""
         return self._render.size
@@ -233,13 +238,15 @@ class LiveSession:
         self,
         interlocutor: Float[np.ndarray, "n"],
         interlocutor_frames: Sequence[UInt8[np.ndarray, "H W 3"]] = (),
-        hurry: bool = False,
+        pictures: int = CHUNK_FRAMES,
     ) -> list[LiveEvent]:
         """Take in the visitor's sound and pictures; what is ready, in order.
 
-        Of several pictures for one chunk the last one counts. `hurry` draws one frame a chunk and
-        shows it five times: for a machine that has fallen behind.
+        Of several pictures for one chunk the last one counts. `pictures` 1 to 5 is how many of a
+        chunk's frames are drawn, the others repeat them: for a machine that has fallen behind.
         """
+        if not 1 <= pictures <= CHUNK_FRAMES:
+            raise InputError(f"got {pictures} pictures a chunk; wanted 1 to {CHUNK_FRAMES}")
         arrived = time.perf_counter()
         for frame in interlocutor_frames[-1:]:
             self._face.look(frame)
@@ -254,7 +261,7 @@ class LiveSession:
             if began and self.config.barge_in and self.agent_speaks:
                 events.append(self._interrupt())
             if len(self._rest) == CHUNK_SAMPLES:
-                events.append(self._make(arrived, hurry))
+                events.append(self._make(arrived, pictures))
         return events
 
     # -- what comes out --------------------------------------------------------------------
@@ -265,7 +272,7 @@ class LiveSession:
         chunk_end = -(-heard // CHUNK_SAMPLES) * CHUNK_SAMPLES
         return Interruption(self.ear.onset_at, heard, chunk_end + _FADE)
 
-    def _make(self, arrived: float, hurry: bool) -> LiveChunk:
+    def _make(self, arrived: float, pictures: int) -> LiveChunk:
         """The chunk whose time has come, now that the visitor's sound of the next one is full."""
         muted, self._muted = self._muted, False
         said = self._speech.take(CHUNK_SAMPLES)
@@ -276,10 +283,10 @@ class LiveSession:
         agent, self._held = self._held, said
         if muted:
             agent, motion = _hushed(agent, motion)
-        shown = motion[CHUNK_FRAMES // 2 : CHUNK_FRAMES // 2 + 1] if hurry else motion
+        drawn, shows = _fewer(pictures)
+        shown = Motion(motion.values[drawn], motion.fps, motion.mask[drawn])
         self._render, frames = self._avatar.renderer.step(self._render, shown)
-        if hurry:
-            frames = np.repeat(frames, CHUNK_FRAMES, 0)
+        frames = frames[shows]
         if self._muted:  # while this was drawn; the next chunk closes the mouth
             agent, _ = _hushed(agent, motion)
         self._playing = _audible(agent)
@@ -346,6 +353,23 @@ class LiveSession:
             state.playing,
         )
         return session
+
+
+def pictures_for(late: int) -> int:
+    """How many frames of a chunk to draw when that many samples of the visitor's sound wait beyond
+    the chunk: all five, or fewer, down to one, until the conversation has caught up.
+    """
+    for pictures, most in ((5, 0.05), (4, 0.15), (2, 0.3)):
+        if late < most * SAMPLE_RATE:
+            return pictures
+    return 1
+
+
+def _fewer(pictures: int) -> tuple[list[int], list[int]]:
+    """Which frames of a chunk to draw, spread over it, and which of these each frame shows."""
+    drawn = [(2 * k + 1) * CHUNK_FRAMES // (2 * pictures) for k in range(pictures)]
+    shows = [min(range(pictures), key=lambda k: abs(drawn[k] - i)) for i in range(CHUNK_FRAMES)]
+    return drawn, shows
 
 
 def _audible(sound: Float[np.ndarray, "n"]) -> bool:

@@ -203,8 +203,11 @@ class Renderer:
     ) -> tuple[RenderState, UInt8[np.ndarray, "T h w 3"]]:
         """The frames of a piece of motion. Raises StateError for a state already used."""
         self._check(state)
-        work = self._jobs(state.prepared, motion)
-        frames = [frame for frames in self._in_order(work) for frame in frames]
+        if self.batch == 1 and self._workers > 1:
+            frames = self._at_once(state.prepared, motion)
+        else:
+            work = self._jobs(state.prepared, motion)
+            frames = [frame for frames in self._in_order(work) for frame in frames]
         ahead = self._advance(state, len(motion))
         width, height = state.size
         empty = np.zeros((0, height, width, 3), np.uint8)
@@ -235,6 +238,24 @@ class Renderer:
         for start in range(0, len(marks), self.batch):
             part = slice(start, start + self.batch)
             yield partial(self.paint, prepared, marks[part], open_eyes[part])
+
+    def _at_once(self, prepared: PreparedPortrait, motion: Motion) -> Frames:
+        """All frames of a short piece. Frames that do not divide by the threads would leave some
+        without work at the end; so the last ones are warped first, and painted when the others are
+        nearly done.
+        """
+        marks, eyes = prepared.face.keypoints(motion)
+        whole = len(marks) - len(marks) % self._workers
+        each = [(marks[i : i + 1], eyes[i : i + 1]) for i in range(len(marks))]
+        begun = [self._pool.submit(self.warp, prepared, *one) for one in each[whole:]]
+        drawn = [self._pool.submit(self.paint, prepared, *one) for one in each[:whole]]
+        drawn += [self._pool.submit(self._finish, prepared, one) for one in begun]
+        return [frame for frames in drawn for frame in frames.result()]
+
+    def _finish(self, prepared: PreparedPortrait, begun: Future[list[Crops] | Sheet]) -> Frames:
+        crops = begun.result()
+        self.diffuse(prepared, crops)
+        return self.paste(prepared, crops)
 
     def _in_order(self, work: Iterable[Callable[[], T]]) -> Iterator[T]:
         """What the jobs return, in their order, with all threads at work."""

@@ -7,7 +7,15 @@ import pytest
 from safetensors.numpy import save
 
 from app.pipeline import Avatar
-from app.session import CHUNK_SAMPLES, Interruption, LiveChunk, LiveConfig, LiveEvent, LiveSession
+from app.session import (
+    CHUNK_SAMPLES,
+    Interruption,
+    LiveChunk,
+    LiveConfig,
+    LiveEvent,
+    LiveSession,
+    pictures_for,
+)
 from audio2motion.agent_voice import FileVoice
 from audio2motion.audio import SAMPLE_RATE, Waveform
 from audio2motion.controls import Controls
@@ -173,14 +181,24 @@ def test_the_visitor_is_seen(small: Avatar, face: Portrait, tmp_path: Path) -> N
     session.close()
 
 
-def test_in_a_hurry_the_picture_stands_and_the_sound_goes_on(
-    small: Avatar, face: Portrait, story: Waveform
+@pytest.mark.parametrize(("pictures", "different"), [(1, 1), (2, 2), (4, 4), (5, 5)])
+def test_who_is_late_draws_fewer_pictures_and_the_sound_goes_on(
+    small: Avatar, face: Portrait, story: Waveform, pictures: int, different: int
 ) -> None:
     session = LiveSession(small, face)
     session.say(story)
-    found = chunks(session.push(np.zeros(3 * CHUNK_SAMPLES, np.float32), hurry=True))
-    assert all(np.array_equal(chunk.frames[0], chunk.frames[4]) for chunk in found)
+    found = chunks(session.push(np.zeros(3 * CHUNK_SAMPLES, np.float32), pictures=pictures))
+    assert all(len(chunk.frames) == 5 for chunk in found)
+    seen = {frame.tobytes() for frame in found[-1].frames}
+    assert len(seen) == different
     assert np.array_equal(found[2].agent, story.samples[CHUNK_SAMPLES : 2 * CHUNK_SAMPLES])
+    with pytest.raises(InputError, match="wanted 1 to 5"):
+        session.push(np.zeros(1, np.float32), pictures=6)
+
+
+def test_the_later_the_fewer_pictures() -> None:
+    counts = [pictures_for(round(late * SAMPLE_RATE)) for late in (0, 0.04, 0.1, 0.2, 0.5)]
+    assert counts == [5, 5, 4, 2, 1]
 
 
 def test_a_voice_at_another_rate_is_refused(small: Avatar, face: Portrait) -> None:

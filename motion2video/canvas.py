@@ -131,7 +131,7 @@ class Canvas:
             field,
             {"mouth": mouth, "eyes": eyes},
             corners,
-            {"mouth": shares[:, 0] > 0, "eyes": (lids > 0).any(1)},
+            {"mouth": shares[:, 0] > 0, "eyes": lids.max(1) > 0},
             image.clone(),
         )
 

@@ -43,7 +43,7 @@ from motion2video.motion import (
     ROTATION,
     channel_index,
 )
-from scripts.lip_reader import Ridge, learn_closures
+from scripts.lip_reader import READER_STIFFNESS, Ridge, learn_closures
 from scripts.motion_items import Item, kept_items, tiny_items
 from scripts.training import LoopConfig, lip_aperture, run
 from weights.tensors import read_safetensors, save_safetensors
@@ -232,13 +232,13 @@ def fit_reader(network: MotionNetwork, items: list[Item]) -> None:
     over all frames with a face and a voice, to closed lips over the voices without a face.
     """
     lips = list(SPEECH_CHANNELS)
-    face = Ridge(len(network.reader), len(lips))
+    face = Ridge(len(network.reader) - 1, len(lips), READER_STIFFNESS)
     for item in items:
         if item.shut is None:
             whole = cut(item, 0, len(item.values), network)
             agent = whole.condition.agent[0]
-            speaks = item.agent.activity[: len(agent), None] > 0.5
-            known = item.weight[:, lips].amin(1, keepdim=True) * speaks
+            speaks = item.agent.activity[: len(agent)] > 0.5
+            known = (item.weight[:, lips].amin(1) > 0) & speaks
             face.add(agent, whole.values[0][:, lips], known)
     closures = learn_closures(items, len(network.reader) - 1)
     network.reader.copy_(torch.cat([face.solve(), closures], 1))

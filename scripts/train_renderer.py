@@ -120,7 +120,7 @@ def sample(model: Denoiser, given: Batch, x_0: Tensor, steps: int) -> tuple[Tens
     latent = euler(
         lambda x, t: model(x, t.expand(len(x)), features, portrait, given.sharpness),
         x_0,
-        time_grid(steps),
+        time_grid(steps).to(x_0.device),
     )
     return latent, features
 

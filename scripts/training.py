@@ -343,7 +343,7 @@ def _groups(module: nn.Module, config: LoopConfig) -> list[dict[str, Any]]:
 def _learning_rate(config: LoopConfig, step: int, minutes: float) -> float:
     """A cosine down to a fiftieth, after a linear warm-up."""
     progress = max(step / config.steps, minutes / config.minutes)
-    rate = min(1.0, (step + 1) / config.warmup) * 0.5 * (1 + math.cos(math.pi * progress))
+    rate = min(1.0, (step + 1) / max(config.warmup, 1)) * 0.5 * (1 + math.cos(math.pi * progress))
     return config.learning_rate * max(rate, 0.02)
 
 

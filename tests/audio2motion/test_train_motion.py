@@ -24,7 +24,8 @@ from audio2motion.model import ModelConfig, MotionNetwork
 from audio2motion.speech import SpeechConfig, SpeechEncoder, SpeechFeatures, load_strictly
 from motion2video.motion import MOTION_DIM
 from scripts.carry_hearing import carry, fit
-from scripts.lip_reader import RIDGE, Ridge, Taught, learn_lips, surroundings
+from scripts.lip_features import choose
+from scripts.lip_reader import Ridge, Taught, learn_lips, surroundings
 from scripts.motion_items import Item
 from scripts.train_motion import cut, fit_reader
 from weights.errors import InputError
@@ -79,21 +80,36 @@ def test_speech_training_lowers_the_loss(tmp_path: Path) -> None:
     load_strictly(SpeechEncoder(SpeechConfig.from_header(header["speech"])), tensors, "encoder")
 
 
-def test_a_ridge_finds_the_map_and_leaves_out_what_has_no_weight() -> None:
+def test_a_ridge_finds_the_map_and_leaves_out_what_is_not_chosen() -> None:
     torch.manual_seed(0)
     x = torch.randn(600, 4)
     y = x @ torch.tensor([[1.0], [-2.0], [0.0], [0.5]]) + 3
-    wrong = torch.rand(600, 1) < 0.3
-    ridge = Ridge(5, 1)
+    wrong = torch.rand(600) < 0.3
+    ridge = Ridge(4, 1, 0.5)
     for part in torch.arange(600).split(150):
-        given = torch.where(wrong[part], torch.full_like(y[part], 100.0), y[part])
-        ridge.add(x[part], given, (~wrong[part]).float())
+        given = torch.where(wrong[part, None], 100.0, y[part])
+        ridge.add(x[part], given, ~wrong[part])
     found = ridge.solve()[:, 0]
-    kept = 1 / (1 + RIDGE)
+    kept = 1 / (1 + 0.5)
     expected = torch.tensor([kept, -2 * kept, 0, 0.5 * kept])
     assert torch.allclose(found[:4], expected, atol=0.1)
-    assert abs(float(found[4]) - 3) < 0.1
-    assert not Ridge(5, 1).solve().any()
+    assert abs(float(found[4]) - 3) < 0.15
+    assert not Ridge(4, 1, 0.5).solve().any()
+
+
+def test_a_ridge_looks_within_the_clips() -> None:
+    """Whose face lies lower in all of a clip says nothing of what lips do in it."""
+    torch.manual_seed(0)
+    people = torch.randn(30, 1).repeat_interleave(20, 0)
+    x = torch.randn(600, 2) + people
+    y = 2 * x[:, :1] - 9 * people + 1
+    every = torch.ones(600, dtype=torch.bool)
+    within, across = Ridge(2, 1, 1e-3), Ridge(2, 1, 1e-3)
+    within.add(x, y, every, [20] * 30)
+    across.add(x, y, every)
+    assert torch.allclose(within.solve()[:2, 0], torch.tensor([2.0, 0.0]), atol=0.02)
+    assert float(across.solve()[0, 0]) < 0
+    assert torch.allclose(x.mean(0) @ within.solve()[:2] + within.solve()[2], y.mean(0), atol=1e-3)
 
 
 def test_the_reader_learns_when_lips_are_shut() -> None:
@@ -123,7 +139,8 @@ def test_lips_are_learned_of_what_the_teacher_says_of_them() -> None:
         agent = torch.randn(60, inputs, generator=rng)
         teacher = agent @ means
         noise = torch.randn(60, lips, generator=rng)
-        return Taught(agent, torch.ones(60, 1), teacher[:, :taught], agent @ says + noise)
+        every = torch.ones(60, dtype=torch.bool)
+        return Taught(agent, agent, every, teacher[:, :taught], agent @ says + noise, [40, 20])
 
     clips = [clip() for _ in range(20)]
     reader = learn_lips(clips)
@@ -133,6 +150,38 @@ def test_lips_are_learned_of_what_the_teacher_says_of_them() -> None:
     assert torch.corrcoef(torch.stack([found.flatten(), wanted.flatten()]))[0, 1] > 0.9
     with pytest.raises(InputError, match="no tracked clip"):
         learn_lips([])
+
+
+def test_features_are_chosen_for_what_lips_need() -> None:
+    """Half of what the lips follow is none of the features: afterwards they are all there, and what
+    the features said is said as before.
+    """
+    rng = torch.Generator().manual_seed(0)
+    numbers, features, lips = 60, 30, len(SPEECH_CHANNELS)
+    old = torch.randn(features, numbers, generator=rng) * (torch.arange(numbers) < 30)
+    says = torch.zeros(numbers, lips)
+    says[10], says[40] = torch.randn(2, lips, generator=rng).unbind(0)
+    clips = []
+    for _ in range(20):
+        sound = torch.randn(60 + LOOK_AHEAD, numbers, generator=rng)
+        curves = torch.zeros(len(sound))
+        whole = agent_window(sound, curves, curves)
+        seen = sound[3 : 3 + len(whole)] @ says
+        agent = agent_window(sound @ old.T, curves, curves)
+        every = torch.ones(len(whole), dtype=torch.bool)
+        clips.append(Taught(agent, whole, every, seen, seen, [len(whole)]))
+    weight, bias, shares = choose(clips, old, torch.ones(lips))
+    assert weight.shape == old.shape and shares["reader"] > 0.95
+    sound = torch.randn(500, numbers, generator=rng)
+    new = sound @ weight.T + bias
+    assert new.std() == pytest.approx(1, abs=0.1)
+    given = torch.linalg.lstsq(torch.cat([new, torch.ones(500, 1)], 1), sound @ says).solution
+    missed = torch.cat([new, torch.ones(500, 1)], 1) @ given - sound @ says
+    assert missed.square().mean() < 0.02 * (sound @ says).square().mean()
+    kept = torch.linalg.lstsq(torch.cat([new, torch.ones(500, 1)], 1), sound @ old.T)
+    away = torch.cat([new, torch.ones(500, 1)], 1) @ kept.solution - sound @ old.T
+    share = 1 - float(away.square().sum() / (sound @ old.T).square().sum())
+    assert share == pytest.approx(shares["features"], abs=0.1)
 
 
 def test_surroundings_keep_the_length_and_the_edges() -> None:

@@ -80,7 +80,7 @@ def main() -> None:
     encoder.eval().requires_grad_(False)
     aperture = lip_aperture(FaceBasis.load())[list(SPEECH_CHANNELS)]
     with torch.inference_mode():
-        clips = list(taught_clips(a.clips, a.speech / "teacher", encoder))
+        clips = list(taught_clips(a.clips, a.speech, encoder))
         weight, bias, shares = choose(clips, encoder.leave.weight, aperture)
     print(", ".join(f"of the {name} {share:.3f}" for name, share in shares.items()), "is kept")
     tensors["leave.weight"] = weight.numpy().astype(np.float16)

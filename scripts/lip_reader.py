@@ -3,13 +3,15 @@
     python -m scripts.lip_reader --clips CLIPS --speech VOICES --weights FILE --out FILE
 
 CLIPS (scripts/convert_facepack.py) has short tracked clips of a few people, VOICES
-(scripts/prepare_speech.py) voices with phoneme times, and `teacher/NAME.npy`, what a
-large speech encoder makes of the sounds of the clips. A ridge regression from the teacher to the
-tracked lips says what lips do for a voice; the reader learns that, and not what the lips in front
-of it did, of which much is chance: on people it never saw it is nearer to the truth so (Hinton et
-al. 2015, arXiv 1503.02531, teach a small network by a large one's guesses). Both are fitted to how
-frames differ from the mean of their clip. FILE is a motion
-generator's weights; only its reader changes. When lips are shut is learned of the phoneme times.
+(scripts/prepare_speech.py) voices with phoneme times, and `teacher/NAME.npy` (with --judge also
+`judge/NAME.npy`), what a large speech encoder makes of the sounds of the clips. A ridge regression
+from the teacher to the tracked lips says what lips do for a voice; the reader learns that, and not
+what the lips in front of it did, of which much is chance: on people it never saw it is nearer to
+the truth so (Hinton et al. 2015, arXiv 1503.02531, teach a small network by a large one's guesses).
+In between stands a reader of all that the speech encoder knows, of which its features are a part
+(scripts/lip_features.py). All are fitted to how frames differ from the mean of their clip. FILE is
+a motion generator's weights; only its reader changes. When lips are shut is learned of the phoneme
+times.
 """
 
 import argparse
@@ -136,8 +138,16 @@ def heard(found: SpeechFeatures) -> tuple[Float[Tensor, "T a"], Bool[Tensor, "T"
     return window, found.activity[: len(window)] > _SPOKEN
 
 
-def taught_clips(clips: Path, teacher: Path, encoder: SpeechEncoder) -> Iterator[Taught]:
+def teachers(speech: Path) -> list[Path]:
+    """The folders of what a large speech encoder hears: `teacher`, and `judge` where there is one,
+    whose layer is another.
+    """
+    return [folder for name in ("teacher", "judge") if (folder := speech / name).is_dir()]
+
+
+def taught_clips(clips: Path, speech: Path, encoder: SpeechEncoder) -> Iterator[Taught]:
     """The tracked clips of the split `train`, those of one person in a row."""
+    folders = teachers(speech)
     people = defaultdict(list)
     for clip in read(clips, {"train"}, {"lrc"}):
         people[clip["person"]].append(clip)
@@ -148,7 +158,11 @@ def taught_clips(clips: Path, teacher: Path, encoder: SpeechEncoder) -> Iterator
         whole, speaks = heard(found)
         agent, _ = heard(replace(found, features=encoder.leave(found.features.float())))
         near = [
-            surroundings(np.load(teacher / f"{c['name']}.npy"), len(c["motion"])) for c in group
+            torch.cat(
+                [surroundings(np.load(f / f"{c['name']}.npy"), len(c["motion"])) for f in folders],
+                1,
+            )
+            for c in group
         ]
         values = np.concatenate([c["motion"].values[:, list(SPEECH_CHANNELS)] for c in group])
         lengths = [len(c["motion"]) for c in group]
@@ -209,7 +223,7 @@ def main() -> None:
     a = parser.parse_args()
     encoder = SpeechEncoder.load()
     with torch.inference_mode():
-        clips = taught_clips(a.clips, a.speech / "teacher", encoder)
+        clips = taught_clips(a.clips, a.speech, encoder)
         lips = learn_lips(clips)
         shut = learn_closures(load_voices(a.speech, encoder), agent_dim(encoder.config.features))
     tensors, header = read_safetensors(a.weights)

@@ -5,13 +5,16 @@
 Starts `visavis app` on a free port of the loopback. A visitor's voice is sent in real time, 20 ms
 at a time, while the agent speaks. `first frame` is from the first sample sent to the first frame
 there; `voice to photon` from when a frame's last sample was recorded to the frame being there,
-which includes the up to 200 ms that a chunk of five frames is waited for; `barge-in` from when the
-visitor begins to talk to the message that silences the agent. Then as many clients as asked for
-make a video of two seconds each at once, in rounds: failures, seconds, the server's memory.
+which includes the up to 200 ms that a chunk of five frames is waited for; `pictures` how many of
+the 25 frames a second are not the one before again, which a server that is late sends; `barge-in`
+from when the visitor begins to talk to the message that silences the agent. Then as many clients
+as asked for make a video of two seconds each at once, in rounds: failures, seconds, the server's
+memory.
 """
 
 import argparse
 import contextlib
+import itertools
 import json
 import subprocess
 import sys
@@ -124,9 +127,12 @@ def converse(url: str, size: int, seconds: float) -> dict[str, Any]:
         for at, message in listener.came
         if isinstance(message, dict) and message["type"] == "interrupt"
     ]
+    spoken = [packet.data for _, packet in frames if packet.time < begin * SAMPLE_RATE]
+    changes = sum(a != b for a, b in itertools.pairwise(spoken))
     return {
         "size": size,
         "frames": len(frames),
+        "pictures_per_s": round(changes / begin, 1),
         "frames_due": round(seconds * FPS),
         "first_frame_ms": round(1000 * (frames[0][0] - began)),
         "voice_to_photon_ms": round(1000 * float(np.median(late))),
@@ -184,7 +190,8 @@ def main() -> None:
         print(
             f"{row['size']} px: first frame {row['first_frame_ms']} ms, voice to photon "
             f"{row['voice_to_photon_ms']} ms (95 %: {row['voice_to_photon_p95_ms']} ms), barge-in "
-            f"{row['barge_in_ms']} ms, {row['frames']} of {row['frames_due']} frames"
+            f"{row['barge_in_ms']} ms, {row['frames']} of {row['frames_due']} frames, "
+            f"{row['pictures_per_s']} pictures/s"
         )
     if many:
         print(

@@ -15,7 +15,7 @@ from audio2motion.audio import Sound
 if TYPE_CHECKING:
     from motion2video.face import FaceTracker
     from motion2video.geometry import FaceBasis
-    from motion2video.insight import IdentityEmbedder
+    from motion2video.identity import FaceEmbedder
     from motion2video.portrait import Portrait
 
 LOOKS = 4
@@ -46,7 +46,7 @@ def identity(
     portrait: "Portrait",
     frames: Sequence[UInt8[np.ndarray, "H W 3"]],
     tracker: "FaceTracker",
-    embedder: "IdentityEmbedder",
+    embedder: "FaceEmbedder",
 ) -> float | None:
     """Mean cosine of the embeddings of the portrait's face and of that face in each frame; 1 for
     the same picture, near 0 for strangers. None where no frame shows a face.

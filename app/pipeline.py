@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from audio2motion.controls import Controls
     from audio2motion.generator import MotionGenerator
     from motion2video.face import FaceTracker
-    from motion2video.insight import IdentityEmbedder
+    from motion2video.identity import FaceEmbedder
     from motion2video.portrait import Portrait
     from motion2video.renderer import Renderer
 
@@ -85,7 +85,7 @@ class Avatar:
     tracker: "FaceTracker"
     generator: "MotionGenerator"
     renderer: "Renderer"
-    embedder: "IdentityEmbedder | None" = None
+    embedder: "FaceEmbedder | None" = None
     endpoint: Endpoint | None = None
 
     @staticmethod
@@ -110,6 +110,7 @@ class Avatar:
         from audio2motion.generator import MotionGenerator
         from motion2video.compute import ComputeConfig
         from motion2video.face import FaceTracker
+        from motion2video.identity import FaceIdentity
         from motion2video.insight import IdentityEmbedder
         from motion2video.renderer import RenderConfig, Renderer
 
@@ -118,7 +119,8 @@ class Avatar:
         encoder = borrow(speech_encoder, renderer.device, notify) if speech_encoder else None
         generator = MotionGenerator.load(device=renderer.device, encoder=encoder)
         tracker = FaceTracker.load(detector)
-        return Avatar(tracker, generator, renderer, IdentityEmbedder.load_if_there())
+        embedder = IdentityEmbedder.load_if_there() or FaceIdentity.load()
+        return Avatar(tracker, generator, renderer, embedder)
 
     def animate(
         self,

@@ -34,9 +34,18 @@ def attend(
     value: Float[Tensor, "b heads m d"],
     kind: AttentionKind = "sdpa",
 ) -> Float[Tensor, "b heads n d"]:
-    """Scaled dot-product attention without a mask."""
+    """Scaled dot-product attention without a mask. Raises DependencyError where the installed
+    xformers has no kernel for this PyTorch and device.
+    """
     if kind == "sdpa":
         return F.scaled_dot_product_attention(query, key, value)
     memory_efficient_attention = importlib.import_module("xformers.ops").memory_efficient_attention
     q, k, v = (rearrange(x, "b heads n d -> b n heads d") for x in (query, key, value))
-    return rearrange(memory_efficient_attention(q, k, v), "b n heads d -> b heads n d")
+    try:
+        seen = memory_efficient_attention(q, k, v)
+    except NotImplementedError as error:
+        raise DependencyError(
+            "the installed xformers has no kernel for this PyTorch and device: install the release "
+            "that was built for it, or use attention 'sdpa'"
+        ) from error
+    return rearrange(seen, "b n heads d -> b heads n d")

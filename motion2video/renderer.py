@@ -50,6 +50,7 @@ from weights.errors import InputError, StateError
 
 T = TypeVar("T")
 Frames = list[UInt8[np.ndarray, "h w 3"]]
+_SHORT = 4  # frames a thread: a longer piece would keep the threads from everybody else
 _GPU_BATCH = 5  # frames: as long as a piece of motion usually is
 
 
@@ -203,7 +204,7 @@ class Renderer:
     ) -> tuple[RenderState, UInt8[np.ndarray, "T h w 3"]]:
         """The frames of a piece of motion. Raises StateError for a state already used."""
         self._check(state)
-        if self.batch == 1 and self._workers > 1:
+        if self.batch == 1 < self._workers and len(motion) <= _SHORT * self._workers:
             frames = self._at_once(state.prepared, motion)
         else:
             work = self._jobs(state.prepared, motion)
@@ -283,10 +284,17 @@ class Renderer:
         landmarks: Float[np.ndarray, "n 478 3"],
         open_eyes: Float[np.ndarray, "n 478 3"],
     ) -> Frames:
-        """n frames from their keypoints in the photo's pixels (see PortraitFace.keypoints)."""
+        """n frames from their keypoints in the photo's pixels (see PortraitFace.keypoints).
+
+        On a GPU they are filled up to `batch`: its kernels may round otherwise for another number.
+        """
+        count = len(landmarks)
+        if prepared.canvas is not None and 0 < count < self.batch:
+            picks = [*range(count), *[count - 1] * (self.batch - count)]
+            landmarks, open_eyes = landmarks[picks], open_eyes[picks]
         crops = self.warp(prepared, landmarks, open_eyes)
         self.diffuse(prepared, crops)
-        return self.paste(prepared, crops)
+        return self.paste(prepared, crops)[:count]
 
     def warp(
         self,

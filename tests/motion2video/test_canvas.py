@@ -76,6 +76,24 @@ def test_a_canvas_without_a_network_leaves_the_mouth_dark(device: str) -> None:
     assert away.mean() < 0.4 and np.quantile(away, 0.999) <= 12
 
 
+@pytest.mark.parametrize("device", DEVICES)
+def test_any_cut_gives_the_same_frames(device: str) -> None:
+    portrait = Portrait.load(PHOTO, size=200)
+    renderer = Renderer.load(RenderConfig(steps=1), ComputeConfig(device=device, backend="torch"))
+    renderer.batch = 4
+    prepared = renderer.init_state(portrait).prepared
+    prepared = replace(prepared, canvas=Canvas(prepared.warp, torch.device(device)))
+    marks, eyes = prepared.face.keypoints(lively())
+    together = renderer.paint(prepared, marks, eyes)
+    cut = [
+        frame
+        for part in (slice(0, 1), slice(1, 4))
+        for frame in renderer.paint(prepared, marks[part], eyes[part])
+    ]
+    assert len(together) == len(cut) == 4
+    assert all(np.array_equal(a, b) for a, b in zip(together, cut, strict=True))
+
+
 def test_triangles_cover_each_other_in_their_order() -> None:
     square = [[[10.0, 10], [50, 10], [10, 50]], [[50, 50], [50, 10], [10, 50]]]
     over = [[[20.0, 20], [24, 20], [20, 24]]]

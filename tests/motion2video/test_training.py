@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from motion2video.autoencoder import Autoencoder
 from motion2video.denoiser import Denoiser, DenoiserConfig, time_embedding
+from motion2video.identity import IdentityConfig, IdentityNetwork
 from scripts import renderer_pairs, train_renderer
 from scripts.recognition import Recognition
 from scripts.training import Ahead, Held, LoopConfig, run
@@ -340,6 +341,19 @@ def _drawn(step: int) -> torch.Tensor:
 
 def _noise(step: int) -> np.ndarray:
     return np.random.default_rng(step).random(3, np.float32)
+
+
+@pytest.mark.slow
+def test_the_identity_network_learns_to_tell_people(tmp_path: Path) -> None:
+    told = train("train_identity", tmp_path)
+    assert "faces of 6 people" in told
+    log = losses(tmp_path)
+    assert log[-1] < 0.8 * log[0]
+    tensors, header = read_safetensors(tmp_path / "identity.safetensors")
+    network = IdentityNetwork(IdentityConfig.from_header(header))
+    network.load_state_dict({k: torch.from_numpy(v).float() for k, v in tensors.items()})
+    found = network(torch.rand(2, 3, 112, 112))
+    assert found.shape == (2, 192) and torch.allclose(found.norm(dim=1), torch.ones(2), atol=1e-4)
 
 
 def made_up_recognition(folder: Path) -> Path:

@@ -79,6 +79,7 @@ def test_the_project_names_its_roles():
         "denoiser",
         "face_basis",
         "face_landmarker",
+        "identity",
         "insightface_buffalo_l",
         "motion_generator",
         "speech_encoder",

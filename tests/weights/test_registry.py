@@ -245,6 +245,6 @@ def test_cache_dir_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_every_embedded_file_is_there_and_sound():
     embedded = [role for role in load_manifest().roles.values() if role.embedded]
-    assert len(embedded) == 6
+    assert len(embedded) == 7
     for role in embedded:
         assert verify(role.name).stat().st_size == role.size

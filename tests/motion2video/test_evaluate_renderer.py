@@ -53,7 +53,7 @@ def test_figures_tell_a_good_frame_from_a_bad_one(case: Case, judge: Judge, tmp_
     shown = evaluate([case], renderers, judge)
     rows = {name: summary([one.figures for one in frames]) for name, frames in shown.items()}
     assert rows["default"]["face PSNR"] > 60, "the truth was made by this very renderer"
-    assert rows["default"]["mouth SSIM"] > 0.999
+    assert rows["default"]["mouth SSIM"] > 0.998
     assert rows["warp"]["mouth PSNR"] < rows["default"]["mouth PSNR"] - 20
     assert rows["warp"]["mouth PSNR"] < rows["warp"]["face PSNR"], "only the mouth is missing"
     assert rows["true frame"]["found"] == 1 and rows["true frame"]["mouth"] < 3

@@ -14,7 +14,7 @@ import argparse
 import itertools
 from collections import defaultdict
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import cv2
@@ -45,6 +45,15 @@ class Faces:
 
     def __len__(self) -> int:
         return len(self.people)
+
+    @cached_property
+    def shares(self) -> np.ndarray:
+        """[n] how often to draw each: people with many pictures come no oftener than with the
+        square root of their number.
+        """
+        _, who, counts = np.unique(self.people, return_inverse=True, return_counts=True)
+        share = 1 / np.sqrt(counts[who])
+        return share / share.sum()
 
 
 def gather(data: Path, teacher: Identity, kept: Path, held_out: bool) -> Faces:
@@ -107,14 +116,9 @@ def varied(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def draw(faces: Faces, size: int, step: int) -> tuple[Tensor, Tensor]:
-    """Pictures [b, 3, 112, 112] in 0..1 and vectors [b, d] of a step; people with many pictures
-    come no oftener than with the square root of their number.
-    """
+    """Pictures [b, 3, 112, 112] in 0..1 and vectors [b, d] of a step."""
     rng = np.random.default_rng((1, step))
-    names, counts = np.unique(faces.people, return_counts=True)
-    each = dict(zip(names.tolist(), (1 / np.sqrt(counts)).tolist(), strict=True))
-    share = np.array([each[name] for name in faces.people.tolist()])
-    picks = rng.choice(len(faces), size, p=share / share.sum())
+    picks = rng.choice(len(faces), size, p=faces.shares)
     pictures = np.stack([varied(faces.pictures[i], rng) for i in picks])
     planes = torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy()).float() / 255
     return planes, torch.from_numpy(faces.vectors[picks])

@@ -1,15 +1,19 @@
 """What a server must not forget: jobs and files in one SQLite database, in a folder of its own."""
 
+import contextlib
 import fcntl
 import os
+import random
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from weights.errors import OutputError, StateError
+from app.sqlite_file import SqliteFile, is_damage, is_locked, is_outside
+from weights.errors import OutputError, StateError, UnavailableError, VisavisError
 
 _SCHEMA = """
 create table if not exists files (
@@ -17,6 +21,7 @@ create table if not exists files (
     size integer not null, created real not null, expires real
 );
 create index if not exists files_of on files (owner);
+create index if not exists files_end on files (expires);
 create table if not exists jobs (
     id text primary key, owner text not null, kind text not null, request text not null,
     state text not null, created real not null, started real, finished real,
@@ -32,55 +37,76 @@ create table if not exists live (
     id text primary key, owner text not null, options text not null, portrait text,
     state text, updated real not null
 );
+create table if not exists looked (id integer primary key, at real not null);
 """
+_VERSION = 1
+_OPEN_WAIT_S, _WAIT_S = 5.0, 2.0
+"""How long another program's lock is waited for: at the start, and by one request."""
+_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.25
 
 
 class Database:
     """One connection, used by one thread at a time; `folder` is locked until `close`.
 
-    Raises OutputError for a folder that cannot be written, StateError while another server uses it.
+    Opening raises OutputError for a folder that cannot be written and a database that cannot be
+    used, StateError while another server uses it. Later UnavailableError is raised while another
+    program holds the database longer than a request can wait, while the disk is full, and after
+    `close`; then nothing was changed, and the same may be tried again.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._mutex = threading.RLock()
+        self._closed = False
+        self._file = SqliteFile(
+            folder / "visavis.sqlite3", _SCHEMA, _VERSION, "the database", "--data-dir"
+        )
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock_file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise OutputError(f"cannot use the folder {folder}: {error.strerror}") from error
         try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            self._lock()
+            with contextlib.suppress(OSError):  # opening it says what is wrong
+                self._file.path.touch(mode=0o600)
+            self._connection = self._file.open(_OPEN_WAIT_S)
+        except VisavisError:
             os.close(self._lock_file)
-            raise StateError(
-                f"another server uses {folder}; stop it, or give this one another --data-dir"
-            ) from error
-        path = folder / "visavis.sqlite3"
-        path.touch(mode=0o600)
-        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            raise
         self._connection.row_factory = sqlite3.Row
-        self._mutex = threading.RLock()
-        # With a write-ahead log a killed process loses nothing that was committed.
-        self._connection.execute("pragma journal_mode = wal")
-        self._connection.execute("pragma synchronous = normal")
-        self._connection.executescript(_SCHEMA)
+        # SQLite would wait with our mutex held; `_execute` waits without.
+        self._connection.execute("pragma busy_timeout = 0")
+
+    def subfolder(self, name: str) -> Path:
+        """A folder in the folder, for the server alone. Raises OutputError."""
+        path = self.folder / name
+        try:
+            path.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot use the folder {path}: {error.strerror}") from error
+        return path
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All of the block's statements or none of them."""
-        with self._mutex:
-            self._connection.execute("begin immediate")
+        self._execute("begin immediate", (), hold=True)
+        try:
             try:
                 yield self._connection
+                self._connection.execute("commit")
             except BaseException:
-                self._connection.execute("rollback")
+                if self._connection.in_transaction:  # SQLite itself ends it when the disk is full
+                    self._connection.execute("rollback")
                 raise
-            self._connection.execute("commit")
+        except sqlite3.Error as error:
+            self._tell(error)
+        finally:
+            self._mutex.release()
 
     def rows(self, statement: str, *values: Any) -> list[sqlite3.Row]:
         """Run one statement; what it returns."""
-        with self._mutex:
-            return self._connection.execute(statement, values).fetchall()
+        return self._execute(statement, values)
 
     def row(self, statement: str, *values: Any) -> sqlite3.Row | None:
         """As `rows`, the first one."""
@@ -93,8 +119,62 @@ class Database:
         assert found is not None
         return str(found["value"])
 
+    def require_writable(self) -> None:
+        """Write something. Raises what a change would raise now."""
+        self.rows("insert or replace into looked values (1, ?)", time.time())
+
     def close(self) -> None:
         """Let the folder go."""
         with self._mutex:
+            self._closed = True
             self._connection.close()
             os.close(self._lock_file)
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StateError(
+                f"another server uses {self.folder}; stop it, or give this one another --data-dir"
+            ) from error
+
+    def _execute(
+        self, statement: str, values: tuple[Any, ...], hold: bool = False
+    ) -> list[sqlite3.Row]:
+        """Run a statement, again and again while another program holds the database.
+
+        With `hold` the caller has the mutex afterwards. It is free in the pauses, so that who
+        only reads need not wait.
+        """
+        end, pause = time.monotonic() + _WAIT_S, _PAUSE_S
+        while True:
+            if not self._mutex.acquire(timeout=max(0.0, end - time.monotonic())):
+                raise UnavailableError("the server is busy with its database; try again", 2)
+            done = False
+            try:
+                if self._closed:
+                    raise UnavailableError("the server is stopping", 5)
+                found = self._connection.execute(statement, values).fetchall()
+                done = True
+                return found
+            except sqlite3.Error as error:
+                late = time.monotonic() + pause > end
+                if not is_locked(error) or late or self._connection.in_transaction:
+                    self._tell(error)
+            finally:
+                if not (done and hold):
+                    self._mutex.release()
+            time.sleep(random.uniform(pause / 2, pause))
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    def _tell(self, error: sqlite3.Error) -> NoReturn:
+        """Raise what a caller is to know; a fault of ours as it is."""
+        if is_locked(error):
+            raise UnavailableError(
+                "another program holds the server's database; try again", 2
+            ) from error
+        if is_outside(error):
+            raise UnavailableError(f"the server cannot write its database ({error})", 30) from error
+        if is_damage(error):
+            raise OutputError(self._file.explain(error)) from error
+        raise error

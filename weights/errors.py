@@ -5,11 +5,37 @@ command line returns; the message is one sentence that says what was got, what w
 what to do about it.
 """
 
+import unicodedata
+
+_UNSEEN = frozenset(("Cc", "Cs", "Zl", "Zp"))
+_BIDI = frozenset(map(chr, (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))))
+
+
+def one_line(text: str) -> str:
+    """A text with its control characters, line breaks, lone surrogates and marks that change the
+    direction of writing shown as escapes: on one line, and no trick on the terminal.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c.encode("unicode_escape").decode()
+        if c in _BIDI or unicodedata.category(c) in _UNSEEN
+        else c
+        for c in text
+    )
+
 
 class VisavisError(Exception):
-    """Base of every error that Visavis raises on purpose."""
+    """Base of every error that Visavis raises on purpose.
+
+    A message is one line, whatever was in the path or value that it quotes; `more` are further
+    lines for a list of problems.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str = "", *more: str) -> None:
+        super().__init__("\n".join(one_line(str(line)) for line in (message, *more)))
 
 
 class InputError(VisavisError):
@@ -63,6 +89,20 @@ class BusyError(VisavisError):
     """A server has no room for more work now; `retry_after` is seconds after which it may."""
 
     def __init__(self, message: str, retry_after: int = 10) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class FullError(VisavisError):
+    """A server has no room left for anybody's files."""
+
+
+class UnavailableError(VisavisError):
+    """Something that a server stands on cannot be used now; nothing was changed, and the same may
+    be tried again after `retry_after` seconds.
+    """
+
+    def __init__(self, message: str, retry_after: int = 5) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 

@@ -18,11 +18,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from app.batch.manifest import Item
+from app.sqlite_file import SqliteFile
 from weights.errors import OutputError, StateError
 
 State = Literal["pending", "running", "done", "failed"]
 STATES: tuple[State, ...] = ("pending", "running", "done", "failed")
 
+_VERSION = 1
+_WAIT_S = 30.0
+"""How long another program's lock on the file is waited for."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS items (
     output TEXT PRIMARY KEY,     -- below the batch's folder
@@ -82,11 +86,12 @@ class Made:
 
 class Ledger:
     """Open with `with`. Raises StateError while another process works on it, OutputError when it
-    cannot be written.
+    is damaged, another program's or cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._file = SqliteFile(path, _TABLES, _VERSION, "the ledger", "--ledger")
         self._lock: int | None = None
         self._run: int | None = None
         self._states: dict[str, str] | None = None  # output to state: counting rows takes too long
@@ -103,11 +108,11 @@ class Ledger:
             raise StateError(
                 f"another batch is at work on {self.path}: wait for it, or end it"
             ) from error
-        with self._reported():
-            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=30)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.executescript(_TABLES)
+        try:
+            self._db = self._file.open(_WAIT_S)
+        except OutputError:
+            os.close(self._lock)
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -314,10 +319,11 @@ class Ledger:
         """What the file system and SQLite say as an OutputError."""
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except sqlite3.Error as error:
+            raise OutputError(self._file.explain(error)) from error
+        except OSError as error:
             raise OutputError(
-                f"the ledger {self.path} cannot be used: {error}; is the disk full, or the file "
-                "damaged? --ledger puts it elsewhere"
+                f"the ledger {self.path} cannot be used: {error}; --ledger puts it elsewhere"
             ) from error
 
 

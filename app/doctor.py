@@ -15,6 +15,7 @@ import numpy as np
 
 from app.inventory import all_weights
 from weights.errors import VisavisError
+from weights.telemetry import import_onnxruntime
 
 _EXTRAS = {
     "insightface": "the second detector and identity check",
@@ -115,8 +116,7 @@ def _devices() -> list[Finding]:
     cpu = Finding("CPU", True, f"{torch.get_num_threads()} threads of {platform.machine()}")
     backends = ["PyTorch"]
     if util.find_spec("onnxruntime") is not None:
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime()
         backends += [f"ONNX Runtime {p}" for p in onnxruntime.get_available_providers()]
     return [cpu, gpu, Finding("backends", True, ", ".join(backends))]
 

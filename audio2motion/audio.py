@@ -21,6 +21,7 @@ from jaxtyping import Float
 from audio2motion.decoding import decode_sound
 from motion2video.motion import FPS
 from weights.errors import DependencyError, InputError, MediaError, OutputError, StateError
+from weights.telemetry import import_onnxruntime
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -421,8 +422,7 @@ def _voice_model() -> "InferenceSession":
         raise DependencyError(
             f"the installed silero-vad has no {_VOICE_MODEL}: pip install 'silero-vad>=6.2.3'"
         )
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -19,6 +19,7 @@ from jaxtyping import Float, UInt8
 
 from weights import find, locate
 from weights.errors import DependencyError, WeightsError
+from weights.telemetry import import_onnxruntime
 
 ROLE = "insightface_buffalo_l"
 _DETECTOR_SIZE = (640, 640)
@@ -129,10 +130,10 @@ def align(
 def _load_model(folder: Path | None, task: str, first: str) -> Any:
     """The first ONNX file of a folder that InsightFace recognises as `task`; files whose name
     begins with `first` are tried before the others, because some packs are large."""
+    ort = import_onnxruntime()  # before insightface imports it
     zoo = _model_zoo()
     folder = folder or find(ROLE)
     files = sorted(folder.glob("*.onnx"), key=lambda f: (not f.name.startswith(first), f.name))
-    ort = importlib.import_module("onnxruntime")
     state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
     unusable = (
         state.Fail,

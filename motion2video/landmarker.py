@@ -1,8 +1,12 @@
 """MediaPipe's Face Landmarker on an array: 478 points in pixels and 52 expression scores.
 
-The only place that knows MediaPipe. It is loaded in the constructor, never at import.
+The only place that knows MediaPipe. It is loaded in the constructor, never at import, and sends
+nothing to its makers.
 """
 
+import ctypes
+import importlib
+import mmap
 import os
 import sys
 import threading
@@ -10,12 +14,14 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from motion2video.motion import EXPRESSION_NAMES
+from weights.errors import DependencyError
 
 LANDMARKS = 478
 
@@ -24,6 +30,12 @@ LANDMARKS = 478
 _STEP_MS = 1_000_000
 _STDERR = 2
 _stderr_lock = threading.Lock()
+
+# MediaPipe's library reports every use to this address and has no switch for it. The copy in
+# memory gets another of the same length, whose scheme its HTTP client does not know: it gives up
+# before it asks for an address, and opens no socket.
+_REPORTS_TO = b"https://play.googleapis.com/log"
+_NOWHERE = b"nowhere:///reports-stay-at-home"
 
 Mesh = tuple[Float[np.ndarray, "478 3"], Float[np.ndarray, "52"]]
 """Landmarks in pixels of the picture, and expression scores."""
@@ -36,7 +48,7 @@ class Landmarker:
 
     def __init__(self, model: Path, faces: int, video: bool) -> None:
         with _quiet_stderr():
-            import mediapipe
+            mediapipe = _load_mediapipe()
             from mediapipe.tasks.python import BaseOptions, vision
 
             self._make_image = lambda array: mediapipe.Image(
@@ -76,6 +88,80 @@ class Landmarker:
     def close(self) -> None:
         """Free the graph and its threads; also done when the object or the program ends."""
         self._close()
+
+
+def _load_mediapipe() -> Any:
+    """The package, which reports nothing from here on. Called under `_stderr_lock`.
+
+    It imports matplotlib and sounddevice for what is not used here; they cost two seconds, run a
+    compiler to find PortAudio, and write a list of fonts into the user's home.
+    """
+    if "mediapipe" not in sys.modules:
+        aside = _Aside("matplotlib.pyplot")
+        names: dict[str, Any] = {"sounddevice": None}  # MediaPipe takes it for not installed
+        if "matplotlib" not in sys.modules:
+            names |= {"matplotlib": ModuleType("matplotlib"), "matplotlib.pyplot": aside}
+            names["matplotlib"].pyplot = aside
+        names = {name: module for name, module in names.items() if name not in sys.modules}
+        sys.modules.update(names)
+        try:
+            importlib.import_module("mediapipe")
+        finally:
+            for name in names:
+                sys.modules.pop(name, None)
+    bindings = importlib.import_module("mediapipe.tasks.python.core.mediapipe_c_bindings")
+    _turn_reports_off(Path(bindings.load_raw_library()._name))
+    return sys.modules["mediapipe"]
+
+
+class _Aside(ModuleType):
+    """Stands for a module that is imported when somebody uses it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+def _turn_reports_off(library: Path) -> None:
+    """Overwrite the address of reports in the loaded library. Doing so again changes nothing.
+
+    Raises DependencyError where the library has it elsewhere than in its constants: then it cannot
+    be kept from reporting.
+    """
+    with library.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:
+        offset = content.find(_REPORTS_TO)
+    if offset < 0:  # a build that reports nothing, or to an address that the tests would find
+        return
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        words = line.split(maxsplit=5)
+        if len(words) < 6 or words[5] != str(library) or words[1] not in ("r--p", "r-xp"):
+            continue
+        start, end = (int(word, 16) for word in words[0].split("-"))
+        address = start + offset - int(words[2], 16)
+        if start <= address < end - len(_REPORTS_TO):
+            _overwrite(address, executable="x" in words[1])
+            return
+    raise DependencyError(
+        f"got a MediaPipe whose reports to its makers cannot be turned off ({library}); wanted one "
+        "that has their address in its constants, such as mediapipe 1.2.3"
+    )
+
+
+def _overwrite(address: int, executable: bool) -> None:
+    """Put _NOWHERE where _REPORTS_TO is, in pages that are read-only before and after."""
+    if ctypes.string_at(address, len(_NOWHERE)) == _NOWHERE:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    first = address - address % mmap.PAGESIZE
+    size = ctypes.c_size_t(address + len(_NOWHERE) - first)
+    runs = mmap.PROT_EXEC if executable else 0
+    for writes in (mmap.PROT_WRITE, 0):
+        if libc.mprotect(ctypes.c_void_p(first), size, mmap.PROT_READ | runs | writes) != 0:
+            raise DependencyError(
+                "MediaPipe's reports to its makers cannot be turned off: this system lets no "
+                f"program change its own memory ({os.strerror(ctypes.get_errno())})"
+            )
+        if writes:
+            ctypes.memmove(address, _NOWHERE, len(_NOWHERE))
 
 
 def _close(graph: Any) -> None:

@@ -21,6 +21,7 @@ from motion2video.autoencoder import Autoencoder
 from motion2video.denoiser import Denoiser
 from motion2video.flow import euler, time_grid
 from weights.errors import DependencyError, InputError, WeightsError
+from weights.telemetry import import_onnxruntime
 from weights.tensors import load_safetensors
 
 Backend = Literal["auto", "torch", "onnxruntime", "openvino"]
@@ -258,8 +259,7 @@ def parameters_of(autoencoder: Autoencoder, denoiser: Denoiser) -> dict[str, np.
 
 
 def _onnxruntime(precision: str, values: dict[str, np.ndarray]) -> _Run:
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     sessions = {}
     found, named = graphs(precision)
     for name, graph in found.items():

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from weights.errors import MediaError
+from weights.opening import check_regular
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -22,7 +23,7 @@ _DEMUXERS = "wav,w64,mp3,flac,ogg,mov,matroska,webm,aac,aiff,caf,au,amr,asf,avi,
 _GAP_SECONDS = 0.1
 # Down-mixing of more than two channels: where the voice is said to be in each.
 _CHANNEL_WEIGHT = {"FC": 1.0, "FL": 0.7, "FR": 0.7, "LFE": 0.0}
-_LOWEST_RATE = 1000
+_LOWEST_RATE, _HIGHEST_RATE = 1000, 384_000
 
 
 def decode_sound(path: Path, sample_rate: int, max_seconds: float) -> Float[np.ndarray, "N"]:
@@ -79,21 +80,15 @@ def _open(path: Path) -> "InputContainer":
     import av
     from av.error import FFmpegError
 
-    if path.is_dir():
-        raise MediaError(f"{path} is a folder; give a sound or video file")
-    if not path.is_file():
-        raise MediaError(f"there is no file {path}")
+    if check_regular(path, "file", MediaError) == 0:
+        raise MediaError(f"{path} is empty (0 bytes); wanted a sound or video file")
     try:
-        if path.stat().st_size == 0:
-            raise MediaError(f"{path} is empty (0 bytes); wanted a sound or video file")
         return av.open(
             os.path.abspath(path),  # never an address: ffmpeg would fetch http:...
             mode="r",
             container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"},
             metadata_errors="replace",
         )
-    except PermissionError as error:
-        raise MediaError(f"there is no permission to read {path}") from error
     except (FFmpegError, OSError) as error:
         raise MediaError(
             f"{path} is not a sound or video file that can be read, or it is cut off: "
@@ -187,8 +182,10 @@ def _place(
     clock, started = 0.0, False
     for frame in frames:
         samples, rate = _mono(frame), frame.sample_rate
-        if rate < _LOWEST_RATE:
-            raise MediaError(f"{path} has {rate} samples a second; wanted {_LOWEST_RATE} or more")
+        if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
+            raise MediaError(
+                f"{path} has {rate} samples a second; wanted {_LOWEST_RATE} to {_HIGHEST_RATE}"
+            )
         if origin is None:
             origin = frame.time or 0.0
         at = clock if frame.time is None else frame.time - origin
@@ -197,9 +194,11 @@ def _place(
         if at < clock and not started:
             samples = samples[round((clock - at) * rate) :]
         elif at - clock > (_GAP_SECONDS if started else 0.0):
-            silence = np.zeros(round((at - clock) * rate), np.float32)
-            clock += len(silence) / rate
-            yield silence, rate
+            missing = round((at - clock) * rate)
+            clock += missing / rate
+            # A second at a time: a few bytes may promise hours.
+            for start in range(0, missing, rate):
+                yield np.zeros(min(rate, missing - start), np.float32), rate
         if len(samples):
             started = True
             clock += len(samples) / rate

@@ -20,6 +20,7 @@ from typing import Any
 
 from audio2motion.gestures import AIMED, LOOK_KINDS, Aim, Gesture, Span
 from weights.errors import InputError
+from weights.opening import read_regular
 
 SYNTAX = "KIND[/AIM]@START[:DURATION][xINTENSITY], such as nod@3.2 or nod@3.2:0.8x1.5"
 _NUMBER = r"\d*\.?\d+(?:e[+-]?\d+)?"
@@ -27,6 +28,8 @@ _GESTURE = re.compile(
     rf"(?P<kind>[a-z-]+)(?:/(?P<aim>[^@]*))?@(?P<start>{_NUMBER})"
     rf"(?::(?P<duration>{_NUMBER}))?(?:x(?P<intensity>{_NUMBER}))?"
 )
+MAX_TEXT_BYTES = 8 << 20
+"""Bytes of a transcript or timeline in a file: an hour of talk has about 60,000."""
 _SIDES: dict[str, Aim] = {
     "left": (-12.0, 0.0),
     "right": (12.0, 0.0),
@@ -66,12 +69,11 @@ def load_timeline(path: str | os.PathLike[str]) -> tuple[Gesture, ...]:
 
 def read_text(path: Path, what: str) -> str:
     """A text file as UTF-8, with or without a byte order mark. Raises InputError."""
-    if not path.is_file():
-        raise InputError(f"there is no {what} {path}")
+    data = read_regular(path, what, MAX_TEXT_BYTES)
     try:
         # Only what is wanted: a carriage return would shift no character, but break lines.
-        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
-    except (OSError, UnicodeDecodeError) as error:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
         raise InputError(f"the {what} {path} is not a text in UTF-8") from error
 
 

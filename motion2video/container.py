@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weights.errors import MediaError
+from weights.opening import check_regular, open_regular
 
 if TYPE_CHECKING:
     from av.container.input import InputContainer
@@ -18,6 +19,7 @@ _DEMUXERS = (
     "mov,matroska,webm,avi,flv,mpegts,mpeg,mpegvideo,h264,hevc,ogg,asf,gif,apng,"
     "wav,w64,mp3,flac,aac,aiff,caf,au,amr"
 )
+_ANY_SIZE = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -47,21 +49,15 @@ def open_media(path: Path) -> "InputContainer":
     import av
     from av.error import FFmpegError
 
-    if path.is_dir():
-        raise MediaError(f"{path} is a folder; give a media file")
-    if not path.is_file():
-        raise MediaError(f"there is no file {path}")
+    if check_regular(path, "file", MediaError) == 0:
+        raise MediaError(f"{path} is empty (0 bytes); wanted a media file")
     try:
-        if path.stat().st_size == 0:
-            raise MediaError(f"{path} is empty (0 bytes); wanted a media file")
         return av.open(
             os.path.abspath(path),  # never an address: ffmpeg would fetch http:...
             mode="r",
             container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"},
             metadata_errors="replace",
         )
-    except PermissionError as error:
-        raise MediaError(f"there is no permission to read {path}") from error
     except (FFmpegError, OSError) as error:
         raise MediaError(
             f"{path} is not a media file that can be read, or it is cut off: {error.strerror}"
@@ -139,7 +135,7 @@ def _length(stream: "Stream | None", ends: dict[int, float]) -> float | None:
 
 def _index_first(path: Path) -> bool:
     """Whether an MP4's index (moov) comes before its data (mdat)."""
-    with path.open("rb") as file:
+    with open_regular(path, "file", _ANY_SIZE, MediaError) as file:
         while len(header := file.read(8)) == 8:
             length, kind = int.from_bytes(header[:4], "big"), header[4:]
             if kind in (b"moov", b"mdat"):

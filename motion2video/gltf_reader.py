@@ -5,29 +5,77 @@ ARKit's shapes, and the rotation and translation of that mesh's node. Names may 
 some may be missing; other targets are ignored. Detail components are zero.
 """
 
+import json
 import os
-import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from motion2video.geometry import INTEROCULAR_M
 from motion2video.keyframes import motion_at_one_rate
-from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM, ROTATION, TRANSLATION, Motion
-from weights.errors import InputError, MotionError
-
-if TYPE_CHECKING:
-    from pygltflib import GLTF2, Animation
+from motion2video.motion import (
+    EXPRESSION_NAMES,
+    MAX_FRAMES,
+    MOTION_DIM,
+    ROTATION,
+    TRANSLATION,
+    Motion,
+)
+from weights.errors import MotionError
+from weights.opening import open_regular
 
 _MAGIC, _VERSION = b"glTF", 2
-_MAX_BYTES = 1 << 31
+_MAX_BYTES = 1 << 30
+_MAX_DESCRIPTION = 1 << 23
+_MAX_NUMBERS = 1 << 26
+_JSON_CHUNK, _BINARY_CHUNK = b"JSON", b"BIN\0"
 _WIDTHS = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}
 # Component types of the specification, and what a normalised 1 is.
 _TYPES = {5126: ("<f4", 1.0), 5120: ("i1", 127.0), 5121: ("u1", 255.0)}
 _TYPES |= {5122: ("<i2", 32767.0), 5123: ("<u2", 65535.0)}
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class _File:
+    """A .glb in memory: what it says is in it, and the chunk of numbers."""
+
+    path: Path
+    description: Json
+    numbers: bytes
+
+    def item(self, kind: str, index: Any) -> Json:
+        """The item of that number in a list such as "nodes". Raises MotionError."""
+        items = self.items(self.description, kind)
+        if type(index) is not int or not 0 <= index < len(items):
+            raise MotionError(
+                f"{self.path} is a damaged glTF file: there is no number {index!s:.20} in {kind}"
+            )
+        return self.as_object(items[index])
+
+    def items(self, owner: Json, name: str) -> list[Any]:
+        """A list of an object; empty where it has none. Raises MotionError."""
+        found = owner.get(name, [])
+        if not isinstance(found, list):
+            raise MotionError(f"{self.path} is a damaged glTF file: {name} is no list")
+        return found
+
+    def as_object(self, found: Any) -> Json:
+        """What was found, as an object. Raises MotionError."""
+        if not isinstance(found, dict):
+            raise MotionError(f"{self.path} is a damaged glTF file: its parts do not fit together")
+        return found
+
+    def size(self, owner: Json, name: str) -> int:
+        """A length or place; 0 where it is not given. Raises MotionError."""
+        found = owner.get(name, 0)
+        if type(found) is not int or not 0 <= found <= _MAX_BYTES:
+            raise MotionError(f"{self.path} is a damaged glTF file: {name} is {found!s:.20}")
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,141 +101,162 @@ def read_glb(path: str | os.PathLike[str]) -> Motion:
     Raises InputError when there is no such file, MotionError when it is not glTF 2.0 or has no
     animation of ARKit's shapes.
     """
-    path = Path(path)
-    gltf = _load(path)
-    try:
-        return _read(gltf, path)
-    except (IndexError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise MotionError(
-            f"{path} is a damaged glTF file: its parts do not fit together"
-        ) from error
-
-
-def _read(gltf: "GLTF2", path: Path) -> Motion:
-    animation, node = _find(gltf, path)
-    mesh = gltf.nodes[node].mesh
-    assert mesh is not None
-    names = _target_names(gltf, mesh)
-    weights = _curve(gltf, animation, node, "weights", path, len(names))
+    glb = _load(Path(path))
+    animation, node = _find(glb)
+    names = _target_names(glb, glb.item("nodes", node).get("mesh"))
+    weights = _curve(glb, animation, node, "weights", len(names))
     assert weights is not None
     known = {name.casefold(): i for i, name in enumerate(EXPRESSION_NAMES)}
     values = np.zeros((len(weights.times), MOTION_DIM))
     for column, name in enumerate(names):
         if name.casefold() in known:
             values[:, known[name.casefold()]] = weights.values[:, column]
-    turn = _curve(gltf, animation, node, "rotation", path, 1)
+    turn = _curve(glb, animation, node, "rotation", 4)
     if turn is not None:
-        values[:, ROTATION] = _rotations(turn, weights.times, path)
-    shift = _curve(gltf, animation, node, "translation", path, 1)
+        values[:, ROTATION] = _rotations(turn, weights.times, glb.path)
+    shift = _curve(glb, animation, node, "translation", 3)
     if shift is not None:
-        rest = np.array(gltf.nodes[node].translation or [0.0, 0.0, 0.0])
-        values[:, TRANSLATION] = (shift.at(weights.times) - rest) / INTEROCULAR_M
-    return motion_at_one_rate(weights.times, values, str(path))
+        values[:, TRANSLATION] = (shift.at(weights.times) - _rest(glb, node)) / INTEROCULAR_M
+    return motion_at_one_rate(weights.times, values, str(glb.path))
 
 
-def _load(path: Path) -> "GLTF2":
-    """The file's description with its binary chunk; every length is checked before it is used."""
-    from pygltflib import GLTF2
-
-    if not path.is_file():
-        raise InputError(f"there is no motion file {path}")
-    if path.stat().st_size > _MAX_BYTES:
-        raise MotionError(f"{path} has more than 2 GiB; wanted a .glb file")
-    data = path.read_bytes()
+def _load(path: Path) -> _File:
+    """The file's description and its numbers; every length is checked before it is used."""
+    with open_regular(path, "motion file", _MAX_BYTES) as file:
+        data = file.read(_MAX_BYTES)
     if len(data) < 20 or data[:4] != _MAGIC:
         raise MotionError(f"{path} is not a .glb file: it does not begin with {_MAGIC.decode()}")
-    version, length = struct.unpack("<II", data[4:12])
+    version, length = (int.from_bytes(data[at : at + 4], "little") for at in (4, 8))
     if version != _VERSION:
         raise MotionError(f"{path} is glTF version {version}; wanted {_VERSION}")
     if length > len(data):
         raise MotionError(f"{path} is cut off: it has {len(data)} of {length} bytes")
+    chunks: dict[bytes, tuple[int, int]] = {}
     at = 12
     while at < length:
         size = int.from_bytes(data[at : at + 4], "little")
-        at += 8 + size
-        if at > length:
+        if at + 8 + size > length:
             raise MotionError(f"{path} is damaged: a chunk reaches beyond the end of the file")
+        chunks.setdefault(data[at + 4 : at + 8], (at + 8, at + 8 + size))
+        at += 8 + size
+        if len(chunks) > 2:
+            break
+    start, end = chunks.get(_JSON_CHUNK, (0, 0))
+    if not 0 < end - start <= _MAX_DESCRIPTION:
+        raise MotionError(f"{path} is damaged: its description has {end - start} bytes")
     try:
-        gltf = GLTF2.load_from_bytes(data)
-    # pygltflib raises whatever the wrong JSON value happens to run into.
-    except Exception as error:
+        description = json.loads(data[start:end].decode())
+    except (ValueError, RecursionError) as error:
         raise MotionError(f"{path} is damaged: its description is not glTF 2.0") from error
-    if gltf is None:
+    start, end = chunks.get(_BINARY_CHUNK, (0, 0))
+    if not isinstance(description, dict):
         raise MotionError(f"{path} is damaged: it holds no description of a scene")
-    return gltf
+    return _File(path, description, data[start:end])
 
 
-def _find(gltf: "GLTF2", path: Path) -> "tuple[Animation, int]":
+def _find(glb: _File) -> tuple[Json, int]:
     """The first animation of morph targets with at least one of ARKit's names, and its node."""
     known = {name.casefold() for name in EXPRESSION_NAMES}
-    for animation in gltf.animations:
-        for channel in animation.channels:
-            node = channel.target.node
-            if channel.target.path != "weights" or node is None:
+    looked: set[int] = set()
+    for animation in glb.items(glb.description, "animations"):
+        for channel in glb.items(glb.as_object(animation), "channels"):
+            target = glb.as_object(glb.as_object(channel).get("target", {}))
+            node = target.get("node")
+            if target.get("path") != "weights" or node is None:
                 continue
-            mesh = gltf.nodes[node].mesh
-            if mesh is not None and known & {n.casefold() for n in _target_names(gltf, mesh)}:
+            mesh = glb.item("nodes", node).get("mesh")
+            if node in looked:
+                continue
+            if mesh is not None and known & {n.casefold() for n in _target_names(glb, mesh)}:
                 return animation, node
+            looked.add(node)
     raise MotionError(
-        f"{path} has no animation of morph targets with ARKit's names (extras.targetNames)"
+        f"{glb.path} has no animation of morph targets with ARKit's names (extras.targetNames)"
     )
 
 
-def _target_names(gltf: "GLTF2", mesh: int) -> list[str]:
-    extras = gltf.meshes[mesh].extras
-    names = extras.get("targetNames", []) if isinstance(extras, dict) else []
-    return [str(name) for name in names]
+def _target_names(glb: _File, mesh: Any) -> list[str]:
+    extras = glb.item("meshes", mesh).get("extras")
+    names = glb.items(extras, "targetNames") if isinstance(extras, dict) else []
+    return [name if isinstance(name, str) else "" for name in names]
 
 
-def _curve(
-    gltf: "GLTF2", animation: "Animation", node: int, name: str, path: Path, rows: int
-) -> _Curve | None:
-    """Keyframes of one property of a node, `rows` elements a keyframe; None when not animated."""
-    for channel in animation.channels:
-        if channel.target.node == node and channel.target.path == name:
-            sampler = animation.samplers[channel.sampler]
-            times = _accessor(gltf, sampler.input, path)[:, 0]
-            values = _accessor(gltf, sampler.output, path)
-            if sampler.interpolation == "CUBICSPLINE":
-                # In-tangent, value and out-tangent of every keyframe.
-                values = values.reshape(len(times), 3, -1)[:, 1]
-            if len(values.reshape(-1)) % max(len(times), 1) or not len(times):
-                raise MotionError(f"{path} has {name} that do not fit their {len(times)} times")
-            values = values.reshape(len(times), -1)
-            if name == "weights" and values.shape[1] != rows:
-                raise MotionError(
-                    f"{path} has {values.shape[1]} weights a keyframe for {rows} morph targets"
-                )
-            if not np.isfinite(values).all() or not np.isfinite(times).all():
-                raise MotionError(f"{path} has {name} that are not finite numbers")
-            if (np.diff(times) <= 0).any():
-                raise MotionError(f"{path} has {name} whose times do not rise")
-            return _Curve(times, values, sampler.interpolation == "STEP")
+def _rest(glb: _File, node: int) -> Float[np.ndarray, "3"]:
+    """Where a node is without its animation."""
+    found = glb.items(glb.item("nodes", node), "translation") or [0.0, 0.0, 0.0]
+    numbers = [float(x) for x in found if type(x) in (int, float) and abs(x) < _MAX_BYTES]
+    if len(found) != 3 or len(numbers) != 3:
+        raise MotionError(f"{glb.path} is a damaged glTF file: a translation is no three numbers")
+    return np.array(numbers)
+
+
+def _curve(glb: _File, animation: Json, node: int, name: str, rows: int) -> _Curve | None:
+    """Keyframes of one property of a node, `rows` numbers a keyframe; None when not animated."""
+    for channel in glb.items(animation, "channels"):
+        target = glb.as_object(glb.as_object(channel).get("target", {}))
+        if target.get("node") != node or target.get("path") != name:
+            continue
+        sampler, path = _sampler(glb, animation, channel), glb.path
+        times = _accessor(glb, sampler.get("input"))
+        if times.shape[1] != 1 or len(times) > MAX_FRAMES:
+            raise MotionError(f"{path} has {len(times)} keyframes; at most {MAX_FRAMES} are read")
+        values, times = _accessor(glb, sampler.get("output")), times[:, 0]
+        # In-tangent, value and out-tangent of every keyframe.
+        parts = 3 if sampler.get("interpolation") == "CUBICSPLINE" else 1
+        if values.size % (len(times) * parts):
+            raise MotionError(f"{path} has {name} that do not fit their {len(times)} times")
+        values = values.reshape(len(times), parts, -1)[:, parts // 2]
+        if values.shape[1] != rows:
+            wanted = f"{rows} morph targets" if name == "weights" else f"a {name} of {rows}"
+            raise MotionError(f"{path} has {values.shape[1]} {name} a keyframe for {wanted}")
+        if not np.isfinite(values).all() or not np.isfinite(times).all():
+            raise MotionError(f"{path} has {name} that are not finite numbers")
+        if (np.diff(times) <= 0).any():
+            raise MotionError(f"{path} has {name} whose times do not rise")
+        return _Curve(times, values, sampler.get("interpolation") == "STEP")
     return None
 
 
-def _accessor(gltf: "GLTF2", number: int, path: Path) -> Float[np.ndarray, "n c"]:
+def _sampler(glb: _File, animation: Json, channel: Json) -> Json:
+    samplers, number = glb.items(animation, "samplers"), channel.get("sampler")
+    if type(number) is not int or not 0 <= number < len(samplers):
+        raise MotionError(f"{glb.path} is a damaged glTF file: a sampler is missing")
+    return glb.as_object(samplers[number])
+
+
+def _accessor(glb: _File, number: Any) -> Float[np.ndarray, "n c"]:
     """The numbers of an accessor, as floats [count, components]."""
-    accessor = gltf.accessors[number]
-    width = _WIDTHS.get(accessor.type)
-    if accessor.sparse is not None or accessor.bufferView is None or width is None:
+    path, accessor = glb.path, glb.item("accessors", number)
+    kind, width = accessor.get("componentType"), accessor.get("type")
+    if (
+        "sparse" in accessor
+        or "bufferView" not in accessor
+        or width not in tuple(_WIDTHS)
+        or kind not in tuple(_TYPES)
+    ):
         raise MotionError(f"{path} stores its animation in a way that is not read (sparse)")
-    view = gltf.bufferViews[accessor.bufferView]
-    blob = gltf.binary_blob()
-    if view.buffer != 0 or not blob:
+    view = glb.item("bufferViews", accessor["bufferView"])
+    if view.get("buffer", 0) != 0 or not glb.numbers:
         raise MotionError(f"{path} keeps its animation in another file; wanted it in the .glb")
-    kind, one = _TYPES[accessor.componentType]
-    item = np.dtype(kind).itemsize * width
-    stride = view.byteStride or item
-    start = (view.byteOffset or 0) + (accessor.byteOffset or 0)
-    end = start + stride * (accessor.count - 1) + item
-    if accessor.count < 1 or end > min(len(blob), (view.byteOffset or 0) + view.byteLength):
+    dtype, one = _TYPES[kind]
+    item = np.dtype(dtype).itemsize * _WIDTHS[width]
+    stride, count = glb.size(view, "byteStride") or item, glb.size(accessor, "count")
+    if stride < item:
+        raise MotionError(f"{path} is damaged: its numbers lie on each other")
+    start = glb.size(view, "byteOffset") + glb.size(accessor, "byteOffset")
+    end = start + stride * (count - 1) + item
+    stop = min(len(glb.numbers), glb.size(view, "byteOffset") + glb.size(view, "byteLength"))
+    if count < 1 or end > stop:
         raise MotionError(f"{path} is damaged: its animation reaches beyond the end of the file")
-    table = np.lib.stride_tricks.as_strided(
-        np.frombuffer(blob, kind, offset=start, count=(end - start) // np.dtype(kind).itemsize),
-        (accessor.count, width),
-        (stride, np.dtype(kind).itemsize),
-        writeable=False,
+    if count * _WIDTHS[width] > _MAX_NUMBERS:
+        raise MotionError(f"{path} has an animation of {count} numbers; it is too long")
+    # Of every stride the first item; the last stride may lack what follows its item.
+    table = np.ndarray(
+        (count, _WIDTHS[width]),
+        dtype,
+        glb.numbers,
+        offset=start,
+        strides=(stride, np.dtype(dtype).itemsize),
     )
     return np.maximum(table.astype(np.float64) / one, -1.0) if one != 1 else table.astype(float)
 
@@ -198,8 +267,6 @@ def _rotations(
     """Axis-angle at the given times from keyframes of quaternions."""
     from scipy.spatial.transform import Rotation
 
-    if curve.values.shape[1] != 4:
-        raise MotionError(f"{path} has rotations of {curve.values.shape[1]} numbers; wanted 4")
     found = curve.at(times)
     if (np.linalg.norm(found, axis=1) < 1e-3).any():
         raise MotionError(f"{path} has a rotation of length zero; wanted unit quaternions")

@@ -12,6 +12,7 @@ import io
 import math
 import os
 import re
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,9 +21,17 @@ from jaxtyping import Float
 
 from motion2video.angles import EYES, eye_angles, head_angles, head_rotation
 from motion2video.keyframes import motion_at_one_rate
-from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM, ROTATION, Motion, channel_index
+from motion2video.motion import (
+    EXPRESSION_NAMES,
+    MAX_FRAMES,
+    MOTION_DIM,
+    ROTATION,
+    Motion,
+    channel_index,
+)
 from motion2video.saving import save_whole
-from weights.errors import InputError, MotionError
+from weights.errors import MotionError
+from weights.opening import open_regular
 
 SHAPES: tuple[str, ...] = (
     *("EyeBlinkLeft", "EyeLookDownLeft", "EyeLookInLeft", "EyeLookOutLeft", "EyeLookUpLeft"),
@@ -46,9 +55,11 @@ CLOCK = 60
 """Frames a second that the timecodes of the app count in; FF runs from 0 to 59."""
 _CLOCKS = (24, 25, 30, 48, 50, 60)
 _DIGITS = 8
-_TIMECODE = re.compile(r"(\d+):(\d\d):(\d\d)[:;](\d+(?:\.\d+)?)")
+_TIMECODE = re.compile(r"(\d{1,3}):([0-5]\d):([0-5]\d)[:;](\d{1,3}(?:\.\d{1,9})?)", re.ASCII)
 _DAY_S = 24 * 3600.0
 _MAX_BYTES = 1 << 30
+_MAX_LINE = 1 << 14
+_LARGEST = 1e6
 
 
 def write_live_link(motion: Motion, path: str | os.PathLike[str]) -> Path:
@@ -96,9 +107,8 @@ def read_live_link(path: str | os.PathLike[str], clock: int | None = None) -> Mo
     shapes = [(places[name], i) for name, i in known.items() if name in places]
     turned = all(name.casefold() in places for name in HEAD)
     head = [places[name.casefold()] for name in HEAD] if turned else []
-    codes: list[tuple[float, float]] = []
-    values: list[np.ndarray] = []
-    angles: list[list[float]] = []
+    codes, angles = array("d"), array("d")
+    values = array("f")
     for line, row in enumerate(rows, 2):
         if not any(field.strip() for field in row):
             continue
@@ -106,27 +116,38 @@ def read_live_link(path: str | os.PathLike[str], clock: int | None = None) -> Mo
             raise MotionError(
                 f"line {line} of {path} has {len(row)} fields; the header has {len(header)}"
             )
-        codes.append(_seconds_and_frames(row[places["timecode"]], path, line))
-        frame = np.zeros(MOTION_DIM)
+        if len(codes) >= 2 * MAX_FRAMES:
+            raise MotionError(f"{path} has more than {MAX_FRAMES} rows, the most that are read")
+        codes.extend(_seconds_and_frames(row[places["timecode"]], path, line))
+        frame = [0.0] * MOTION_DIM
         for place, channel in shapes:
             frame[channel] = _number(row[place], header[place], path, line)
-        values.append(frame)
-        angles.append([_number(row[place], header[place], path, line) for place in head])
+        values.extend(frame)
+        angles.extend(_number(row[place], header[place], path, line) for place in head)
     table = np.array(values).reshape(-1, MOTION_DIM)
     if turned and len(table):
-        table[:, ROTATION] = head_rotation(np.array(angles))
+        table[:, ROTATION] = head_rotation(np.array(angles).reshape(-1, 3))
     table[:, channel_index("_neutral")] = 0
     return motion_at_one_rate(_times(codes, clock), table, str(path))
 
 
 def _rows(path: Path) -> Iterator[list[str]]:
-    if not path.is_file():
-        raise InputError(f"there is no motion file {path}")
-    if path.stat().st_size > _MAX_BYTES:
-        raise MotionError(f"{path} has more than 1 GiB; wanted a Live Link Face CSV")
+    """The rows of a CSV, one a line: a quoted field that goes on over lines is none of the app's,
+    and could make one row of the whole file."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            yield from csv.reader(file)
+        with (
+            open_regular(path, "motion file", _MAX_BYTES) as data,
+            io.TextIOWrapper(data, "utf-8-sig", newline="") as file,
+        ):
+            number = 0
+            while line := file.readline(_MAX_LINE):
+                number += 1
+                if len(line) >= _MAX_LINE:
+                    raise MotionError(
+                        f"line {number} of {path} has {_MAX_LINE} characters or more; wanted the "
+                        "rows of a Live Link Face CSV"
+                    )
+                yield next(csv.reader((line,)), [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MotionError(f"{path} is not a readable CSV file ({error})") from error
 
@@ -136,9 +157,9 @@ def _number(text: str, column: str, path: Path, line: int) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
+    if not abs(value) < _LARGEST:
         raise MotionError(
-            f"line {line} of {path} has {text!r} for {column.strip()}; wanted a finite number"
+            f"line {line} of {path} has {text[:40]!r} for {column.strip()}; wanted a finite number"
         )
     return value
 
@@ -155,15 +176,15 @@ def _seconds_and_frames(text: str, path: Path, line: int) -> tuple[float, float]
     match = _TIMECODE.fullmatch(text.strip())
     if match is None:
         raise MotionError(
-            f"line {line} of {path} has the timecode {text!r}; wanted HH:MM:SS:FF, maybe .fff"
+            f"line {line} of {path} has the timecode {text[:40]!r}; wanted HH:MM:SS:FF, maybe .fff"
         )
     hours, minutes, seconds = (int(match[i]) for i in (1, 2, 3))
     return hours * 3600.0 + minutes * 60 + seconds, float(match[4])
 
 
-def _times(codes: list[tuple[float, float]], clock: int | None) -> Float[np.ndarray, "N"]:
+def _times(codes: array, clock: int | None) -> Float[np.ndarray, "N"]:
     """Seconds; a fall by about a day is midnight."""
-    second, frame = np.array(codes, np.float64).reshape(-1, 2).T
+    second, frame = np.array(codes).reshape(-1, 2).T
     midnights = np.cumsum(np.diff(second, prepend=second[:1]) < -_DAY_S / 2)
     second = second + midnights * _DAY_S
     if clock is None:

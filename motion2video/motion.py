@@ -10,17 +10,25 @@ is: its neutral face in its own pose. Expression is relative to the person's neu
 
 import io
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from motion2video.npz import Wanted, read_arrays
 from motion2video.saving import save_whole
-from weights.errors import InputError, MotionError
+from weights.errors import MotionError
+from weights.opening import open_regular
 
 FPS = 25.0
+MAX_SECONDS = 2 * 3600.0
+MAX_FRAMES = 2 * 3600 * 120
+"""The longest motion that is read from a file: two hours, at 120 frames a second."""
+MAX_RATE = 1000.0
+"""Frames a second that no camera in a motion file exceeds."""
+LARGEST = 1e4
+"""No value of a motion is meant to be larger: radians, interocular distances, deviations."""
 EXPRESSION_NAMES: tuple[str, ...] = (
     "_neutral",
     "browDownLeft",
@@ -84,6 +92,8 @@ EYE_TURN_DEGREES = 32.0
 """Turn of the eyeball at an eyeLook coefficient of 1."""
 _INDEX = {name: i for i, name in enumerate(EXPRESSION_NAMES)}
 _FORMAT = "visavis-motion-1"
+_MAX_BYTES = 1 << 30
+_MOST_RESAMPLED = 2 * 3600 * 240
 
 
 def channel_index(name: str) -> int:
@@ -107,7 +117,8 @@ class Motion:
     valid: Bool[np.ndarray, "T"] | None = None
 
     def __post_init__(self) -> None:
-        values = np.ascontiguousarray(self.values, dtype=np.float32)
+        with np.errstate(over="ignore"):  # told below
+            values = np.ascontiguousarray(self.values, dtype=np.float32)
         if values.ndim != 2 or values.shape[1] != MOTION_DIM:
             raise MotionError(f"got motion of shape {values.shape}; wanted [T, {MOTION_DIM}]")
         if not np.isfinite(values).all():
@@ -194,6 +205,11 @@ class Motion:
             raise MotionError(f"got {fps} fps; wanted a positive rate")
         if fps == self.fps or len(self) == 0:
             return Motion(self.values, fps, self.mask)
+        if self.seconds * fps > _MOST_RESAMPLED:
+            raise MotionError(
+                f"got {self.seconds:.0f} s of motion to resample to {fps:g} fps; at most "
+                f"{_MOST_RESAMPLED} frames are made"
+            )
         count = max(1, round(self.seconds * fps))
         at = np.clip(np.arange(count) * self.fps / fps, 0, len(self) - 1)
         low = np.floor(at).astype(int)
@@ -222,19 +238,42 @@ class Motion:
     def load(path: str | os.PathLike[str]) -> "Motion":
         """Read a `.npz` motion file.
 
-        Raises InputError when there is no such file, MotionError when it is not a motion file.
+        Raises InputError when there is no such file, MotionError when it is not a motion file, or
+        holds more than two hours.
         """
         path = Path(path)
-        if not path.is_file():
-            raise InputError(f"there is no motion file {path}")
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
-                if str(data["format"]) != _FORMAT:
-                    raise MotionError(f"{path} has format {data['format']}; wanted {_FORMAT}")
-                if tuple(data["names"].tolist()) != EXPRESSION_NAMES:
-                    raise MotionError(f"{path} names other channels than this version's 52")
-                return Motion(data["values"], float(data["fps"]), data["valid"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise MotionError(
-                f"{path} is not a motion file written by `visavis track` or `motion`"
-            ) from error
+        names = len(EXPRESSION_NAMES)
+        wanted = {
+            "format": Wanted("U", 1, 4 * 64),
+            "names": Wanted("U", names, 4 * 64),
+            "fps": Wanted("fiu", 1),
+            "valid": Wanted("b", MAX_FRAMES),
+            "values": Wanted("f", MAX_FRAMES * MOTION_DIM),
+        }
+        with open_regular(path, "motion file", _MAX_BYTES) as file:
+            try:
+                data = read_arrays(file, wanted)
+            except ValueError as error:
+                raise MotionError(
+                    f"{path} is not a motion file written by `visavis track` or `motion`: {error}"
+                ) from error
+        if data["format"].size != 1 or str(data["format"].item()) != _FORMAT:
+            raise MotionError(f"{path} has format {data['format']!s:.40}; wanted {_FORMAT}")
+        if tuple(data["names"].ravel().tolist()) != EXPRESSION_NAMES:
+            raise MotionError(f"{path} names other channels than this version's 52")
+        if data["fps"].size != 1:
+            raise MotionError(f"{path} has {data['fps'].size} frame rates; wanted one")
+        motion = Motion(data["values"], float(data["fps"].item()), data["valid"])
+        _check_read(motion, path)
+        return motion
+
+
+def _check_read(motion: Motion, path: Path) -> None:
+    """What a motion out of a file must keep to, so that whatever uses it stays bounded."""
+    if motion.fps > MAX_RATE or motion.seconds > MAX_SECONDS:
+        raise MotionError(
+            f"{path} has {len(motion)} frames at {motion.fps:g} fps; wanted at most "
+            f"{MAX_RATE:g} fps and {MAX_SECONDS:g} s"
+        )
+    if len(motion) and max(motion.values.max(), -motion.values.min()) > LARGEST:
+        raise MotionError(f"{path} has a value beyond {LARGEST:g}; no face moves as far")

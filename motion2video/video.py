@@ -196,8 +196,9 @@ class VideoReader:
     def _square_size(self, frame: "VideoFrame") -> tuple[int, int]:
         """Width and height of a stored frame once its pixels are square."""
         aspect = self._stream.sample_aspect_ratio
-        width = round(frame.width * aspect) if aspect else frame.width
-        return max(1, width), frame.height
+        width = max(1, round(frame.width * aspect) if aspect else frame.width)
+        self._check_pixels(width, frame.height)
+        return width, frame.height
 
     def _rgb(self, frame: "VideoFrame") -> UInt8[np.ndarray, "H W 3"]:
         width, height = self._stored_size

@@ -54,8 +54,7 @@ class ManifestError(InputError):
             told.append(f"  ... and {len(self.problems) - _SHOWN} more")
         rows = "row" if len({row for row, _ in self.problems}) == 1 else "rows"
         super().__init__(
-            f"nothing was started, because {name} has {rows} that cannot be used:\n"
-            + "\n".join(told)
+            f"nothing was started, because {name} has {rows} that cannot be used:", *told
         )
 
 

@@ -257,7 +257,7 @@ Frame Time: 0.0333333
         ("Frames: 100", "Frames: 101", "wanted 101 frames of 12 channels"),
         ("Frames: 100", "Frames: many", "lacks `Frames:`"),
         ("Frame Time: 0.04", "Frame Time: 0.0 0", "frame time of 0.0 s"),
-        ("Frame Time: 0.040000000\n", "Frame Time: 0.04\nnan ", "wanted 100 frames"),
+        ("Frame Time: 0.040000000\n", "Frame Time: 0.04\n0 ", "wanted 100 frames"),
         ("MOTION", "", "broken off|in its hierarchy"),
         ("HIERARCHY", "HIERARCHIE", "does not begin with HIERARCHY"),
     ],

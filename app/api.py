@@ -91,7 +91,7 @@ def create_app(load_avatar: AvatarFactory, config: ServerConfig) -> FastAPI:
     api_problems.install(app)
     app.include_router(api_videos.make_router(context))
     app.include_router(make_live_router(context, rooms, metrics))
-    _add_operations(app, loader, metrics)
+    _add_operations(app, loader, queue, metrics)
     _describe(app, bool(config.keys))
     return app
 
@@ -102,7 +102,7 @@ def _load(loader: Loader) -> None:
         loader.get()
 
 
-def _add_operations(app: FastAPI, loader: Loader, metrics: Metrics) -> None:
+def _add_operations(app: FastAPI, loader: Loader, queue: JobQueue, metrics: Metrics) -> None:
     """What whoever runs the server asks."""
 
     @app.get("/healthz", tags=["operation"], summary="Whether the process answers")
@@ -112,12 +112,14 @@ def _add_operations(app: FastAPI, loader: Loader, metrics: Metrics) -> None:
     @app.get(
         "/readyz",
         tags=["operation"],
-        summary="Whether the networks are loaded",
+        summary="Whether jobs can be taken, done and kept",
         responses=api_problems.responses(503),
     )
     async def readyz() -> dict[str, str]:
         if not loader.ready:
             raise Problem(503, "the networks are being loaded", retry_after=2)
+        if trouble := await run_in_threadpool(queue.trouble):
+            raise Problem(503, trouble, retry_after=5)
         return {"status": "ready"}
 
     @app.get("/metrics", include_in_schema=False)

@@ -57,4 +57,18 @@ class _Jobs(Collector):
         for state in get_args(State):
             jobs.add_metric([state], counts.get(state, 0))
         yield jobs
+        replaced = CounterMetricFamily(
+            "visavis_job_threads_replaced",
+            "Threads that do jobs and were replaced.",
+            labels=["reason"],
+        )
+        for reason in ("died", "froze"):
+            replaced.add_metric([reason], self._queue.crew.replaced[reason])
+        yield replaced
+        threads = GaugeMetricFamily(
+            "visavis_job_threads", "Threads that do jobs.", labels=["condition"]
+        )
+        threads.add_metric(["living"], self._queue.crew.living)
+        threads.add_metric(["frozen"], self._queue.crew.frozen)
+        yield threads
         yield CounterMetricFamily("visavis_frames", "Frames drawn.", value=self._queue.frames)

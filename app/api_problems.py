@@ -11,9 +11,11 @@ from starlette.routing import Match
 from weights.errors import (
     BusyError,
     ConflictError,
+    FullError,
     InputError,
     LimitError,
     NotFoundError,
+    UnavailableError,
     VisavisError,
 )
 
@@ -32,12 +34,15 @@ _TITLES = {
     429: "Too busy",
     500: "A fault of the server",
     503: "Not ready",
+    507: "No room left",
 }
 _STATUS: tuple[tuple[type[VisavisError], int], ...] = (
     (NotFoundError, 404),
     (LimitError, 413),
     (ConflictError, 422),
     (BusyError, 429),
+    (FullError, 507),
+    (UnavailableError, 503),
     (InputError, 422),
 )
 _log = logging.getLogger("visavis.api")
@@ -55,7 +60,8 @@ class Problem(Exception):  # noqa: N818 (the RFC's own word)
         """What a caller is told of an error: those that are no fault of theirs stay in the log."""
         for kind, status in _STATUS:
             if isinstance(error, kind):
-                wait = error.retry_after if isinstance(error, BusyError) else None
+                patient = isinstance(error, BusyError | UnavailableError)
+                wait = error.retry_after if patient else None
                 return Problem(status, str(error), wait)
         _log.error("%s: %s", type(error).__name__, error)
         return Problem(503, "the server cannot do this at the moment; its log says why")

@@ -48,7 +48,7 @@ def make_router(context: ServerContext) -> APIRouter:
         status_code=202,
         response_model=JobOut,
         summary="Ask for a video",
-        responses=responses(401, 413, 422, 429, 503),
+        responses=responses(401, 413, 422, 429, 503, 507),
         openapi_extra=request_body("video"),
     )
     async def create_video(request: Request, response: Response, key: Key = None) -> JobOut:
@@ -119,7 +119,7 @@ def make_router(context: ServerContext) -> APIRouter:
         summary="Make a motion file, and wait for it",
         response_class=Response,
         responses={
-            **responses(401, 413, 422, 429, 503),
+            **responses(401, 413, 422, 429, 503, 507),
             200: {
                 "description": "A motion file (.npz), as `visavis motion` writes it.",
                 "content": {_MEDIA_TYPES["motion"]: {"schema": _BINARY}},

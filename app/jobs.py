@@ -1,263 +1,49 @@
 """Jobs: what somebody asked for, kept in SQLite, done by a few threads, one after the other.
 
 A job that was running when the server was stopped or killed begins again at the next start: the
-same request and seed give the same video. One that takes the server down twice is given up.
+same request and seed give the same video. One that takes the server down twice is given up, and so
+is one that stands still.
 """
 
 import json
 import logging
-import secrets
+import random
 import shutil
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
 
 from app.database import Database
+from app.job_crew import Cancelled, Crew, Hand, Running
+from app.job_table import ENDED, MAX_RESTARTS, Job, JobStore, State, Step
+from app.job_work import suffix_of, work
 from app.pipeline import Avatar
-from app.request import MotionRequest, RenderRequest
-from app.request_record import file_fields, files_in, from_record, hide_paths, to_record
-from app.result import RenderResult
+from app.request import MotionRequest
+from app.request_record import files_in, from_record, hide_paths, to_record
 from app.server import Limits
 from app.store import FileStore
-from motion2video.motion import FPS
 from weights.errors import (
-    BusyError,
-    ConflictError,
     EndpointError,
+    FullError,
     InputError,
-    LimitError,
     NotFoundError,
+    UnavailableError,
     VisavisError,
 )
 
-State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
-ENDED: tuple[State, ...] = ("succeeded", "failed", "cancelled")
-MAX_RESTARTS = 2
+__all__ = ["ENDED", "MAX_RESTARTS", "Job", "JobQueue", "JobStore", "State", "Step"]
+
 _SWEEP_S, _LOOK_S = 30.0, 1.0
 _HELD_S = 24 * 3600.0
+_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
+_HEALTH_S = 1.0
 _FAULT = "this is a fault of the server, not yours; it was logged"
 _log = logging.getLogger("visavis.jobs")
-
-
-@dataclass(frozen=True)
-class Step:
-    """How far a running job is: `what` is being done, `done` of `total` frames, `rate` a second."""
-
-    what: str = ""
-    done: int = 0
-    total: int = 0
-    rate: float = 0.0
-
-    @property
-    def eta_s(self) -> float | None:
-        """Seconds left of what is being done; None while nobody knows."""
-        return (self.total - self.done) / self.rate if self.rate > 0 else None
-
-
-@dataclass(frozen=True)
-class Job:
-    """A job as its owner sees it. Times in seconds since 1970; `position` is how many wait before
-    it; `result` are the figures of the run, `output` the id of its file in the store.
-    """
-
-    id: str
-    owner: str
-    kind: Literal["video", "motion"]
-    state: State
-    created: float
-    started: float | None
-    finished: float | None
-    restarts: int
-    notices: tuple[str, ...]
-    step: Step
-    position: int | None
-    result: dict[str, Any] | None
-    error: str | None
-    output: str | None
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will happen."""
-        return self.state in ENDED
-
-
-class _Cancelled(Exception):  # noqa: N818 (nothing went wrong)
-    """Raised inside the work of a job that is to stop."""
-
-
-class _Running:
-    """What is known of a running job and not worth writing down."""
-
-    def __init__(self) -> None:
-        self.stop = threading.Event()
-        self.step = Step()
-        self._began = ("", 0.0, 0)
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        """As app.request.Progress; raises _Cancelled when the job is to stop."""
-        if self.stop.is_set():
-            raise _Cancelled
-        now = time.perf_counter()
-        if self._began[0] != what:
-            self._began = (what, now, done)
-        spent = now - self._began[1]
-        rate = (done - self._began[2]) / spent if spent > 0.1 else 0.0
-        self.step = Step(what, done, total, rate)
-
-
-class JobStore:
-    """The table of jobs. Every method names the owner: others' jobs are not there."""
-
-    def __init__(self, database: Database, limits: Limits) -> None:
-        self._database, self._limits = database, limits
-
-    def create(
-        self, owner: str, request: MotionRequest, record: str, key: str | None, digest: str | None
-    ) -> tuple[str, bool]:
-        """A new job, or the one made before under the same `key`; its id, and whether it is new.
-
-        Raises BusyError when too many wait, ConflictError when the key was used for another
-        request.
-        """
-        limits, identity = self._limits, secrets.token_urlsafe(16)
-        kind = "video" if isinstance(request, RenderRequest) else "motion"
-        with self._database.transaction() as connection:
-            if key is not None and (known := self.replay(owner, key, digest)) is not None:
-                return known, False
-            waiting = connection.execute(
-                "select count(*), coalesce(sum(owner = ?), 0) from jobs "
-                "where state in ('queued', 'running')",
-                (owner,),
-            ).fetchone()
-            if waiting[0] >= limits.max_waiting or waiting[1] >= limits.max_waiting_each:
-                raise BusyError("too many jobs are waiting; try again later")
-            connection.execute(
-                "insert into jobs (id, owner, kind, request, state, created, idempotency_key, "
-                "digest) values (?, ?, ?, ?, 'queued', ?, ?, ?)",
-                (identity, owner, kind, record, time.time(), key, digest),
-            )
-        return identity, True
-
-    def replay(self, owner: str, key: str, digest: str | None) -> str | None:
-        """The job made under an idempotency key; ConflictError when it was another request."""
-        row = self._database.row(
-            "select id, digest from jobs where owner = ? and idempotency_key = ?", owner, key
-        )
-        if row is None:
-            return None
-        if row["digest"] != digest:
-            raise ConflictError("this Idempotency-Key was used for another request")
-        return str(row["id"])
-
-    def row(self, identity: str, owner: str) -> sqlite3.Row:
-        """Raises NotFoundError."""
-        row = self._database.row("select * from jobs where id = ? and owner = ?", identity, owner)
-        if row is None:
-            raise NotFoundError("there is no such job")
-        return row
-
-    def owner_of(self, identity: str) -> str:
-        """Whose a job is, for whoever has shown that they may know. Raises NotFoundError."""
-        row = self._database.row("select owner from jobs where id = ?", identity)
-        if row is None:
-            raise NotFoundError("there is no such job")
-        return str(row["owner"])
-
-    def position(self, row: sqlite3.Row) -> int | None:
-        """How many jobs wait before a queued one."""
-        if row["state"] != "queued":
-            return None
-        found = self._database.row(
-            "select count(*) as n from jobs where state = 'queued' and (created, id) < (?, ?)",
-            *(row["created"], row["id"]),
-        )
-        return None if found is None else int(found["n"])
-
-    def take(self) -> sqlite3.Row | None:
-        """The job that has waited longest, now running. Owners with a running job come last."""
-        with self._database.transaction() as connection:
-            row = connection.execute(
-                "select * from jobs where state = 'queued' order by owner in "
-                "(select owner from jobs where state = 'running'), created, id limit 1"
-            ).fetchone()
-            if row is not None:
-                connection.execute(
-                    "update jobs set state = 'running', started = ? where id = ?",
-                    (time.time(), row["id"]),
-                )
-        return row
-
-    def move(self, identity: str, state: State, before: tuple[State, ...]) -> bool:
-        """Change the state of a job that is in one of the states `before`; whether it was."""
-        marks = ", ".join("?" * len(before))
-        finished = time.time() if state in ENDED else None
-        expires = finished and finished + self._limits.expiry_s
-        with self._database.transaction() as connection:
-            done = connection.execute(
-                f"update jobs set state = ?, finished = ?, expires = ? "
-                f"where id = ? and state in ({marks})",
-                (state, finished, expires, identity, *before),
-            )
-        return done.rowcount == 1
-
-    def finish(
-        self, identity: str, output: str, result: dict[str, Any], notices: list[str]
-    ) -> bool:
-        """A running job is done; False when it was cancelled meanwhile."""
-        now = time.time()
-        with self._database.transaction() as connection:
-            done = connection.execute(
-                "update jobs set state = 'succeeded', finished = ?, expires = ?, output = ?, "
-                "result = ?, notices = ? where id = ? and state = 'running'",
-                (
-                    *(now, now + self._limits.expiry_s, output, json.dumps(result)),
-                    *(json.dumps(notices), identity),
-                ),
-            )
-        return done.rowcount == 1
-
-    def fail(self, identity: str, error: str) -> None:
-        """A running job has failed, with a sentence that its owner may read."""
-        self._database.rows("update jobs set error = ? where id = ?", error, identity)
-        self.move(identity, "failed", ("running",))
-
-    def remove(self, identity: str) -> None:
-        """Forget a job."""
-        self._database.rows("delete from jobs where id = ?", identity)
-
-    def recover(self) -> None:
-        """After a start: what was running waits again, unless it took the server down before."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                "update jobs set state = 'failed', finished = ?, expires = ?, error = ? "
-                "where state = 'running' and restarts >= ?",
-                (
-                    time.time(),
-                    time.time() + self._limits.expiry_s,
-                    "the server stopped several times while it worked on this; it was given up",
-                    MAX_RESTARTS,
-                ),
-            )
-            connection.execute(
-                "update jobs set state = 'queued', started = null, restarts = restarts + 1 "
-                "where state = 'running'"
-            )
-
-    def sweep(self) -> None:
-        """Forget jobs that are past their time."""
-        self._database.rows("delete from jobs where expires <= ?", time.time())
-
-    def unfinished(self) -> list[sqlite3.Row]:
-        """All jobs that wait or run."""
-        return self._database.rows("select * from jobs where state in ('queued', 'running')")
-
-    def counts(self) -> dict[str, int]:
-        """How many jobs are in each state."""
-        rows = self._database.rows("select state, count(*) as n from jobs group by state")
-        return {row["state"]: row["n"] for row in rows}
+_T = TypeVar("_T")
 
 
 class JobQueue:
@@ -269,25 +55,46 @@ class JobQueue:
         self, database: Database, store: FileStore, avatar: Callable[[], Avatar], limits: Limits
     ) -> None:
         self.jobs = JobStore(database, limits)
-        self._store, self._avatar, self._limits = store, avatar, limits
-        self._running: dict[str, _Running] = {}
-        self._lock = threading.Lock()
+        self._database, self._store = database, store
+        self._avatar, self._limits = avatar, limits
+        self._running: dict[str, Running] = {}
         self._wake = threading.Condition()
-        self._closing = threading.Event()
-        self._scratch = database.folder / "scratch"
-        self._threads: list[threading.Thread] = []
+        self._scratch = database.subfolder("scratch")
+        self._recovered, self._swept = False, 0.0
+        self._looked, self._trouble = 0.0, ""
+        self.crew = Crew(
+            limits.workers, self._serve, self._tend, self._give_up, limits.max_stall_seconds
+        )
         self.frames = 0
         """Frames drawn since the start, of all jobs."""
 
     def start(self) -> None:
         """Take up what was left over, and begin to work."""
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        self._scratch.mkdir(mode=0o700)
-        self.jobs.recover()
-        for number in range(self._limits.workers):
-            thread = threading.Thread(target=self._serve, name=f"visavis-job-{number}", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        for path in self._scratch.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self.crew.start()
+
+    def trouble(self) -> str:
+        """Why no job can be done now, in a sentence; empty when they can. Known for a second."""
+        if time.monotonic() - self._looked > _HEALTH_S:
+            self._trouble = self._find_trouble()
+            self._looked = time.monotonic()
+        return self._trouble
+
+    def _find_trouble(self) -> str:
+        try:
+            self._database.require_writable()
+            self._store.require_room()
+        except VisavisError as error:
+            return str(error)
+        if not self.crew.living:
+            frozen = self.crew.frozen
+            return (
+                f"all threads that do jobs stand still ({frozen} of them): start the server anew"
+                if frozen
+                else "no thread does jobs at the moment"
+            )
+        return ""
 
     def submit(
         self,
@@ -354,100 +161,143 @@ class JobQueue:
             self._store.remove(row["output"], owner)
         self.jobs.remove(identity)
 
-    def close(self, seconds: float = 10.0) -> None:
-        """Stop working; what runs is put back and begins again at the next start."""
-        self._closing.set()
+    def close(self, seconds: float = 1.0) -> None:
+        """Stop working; what runs is put back and begins again at the next start. Threads that
+        still do not listen after so many seconds are left behind.
+        """
+        self.crew.closing.set()
         with self._wake:
             self._wake.notify_all()
-        for running in list(self._running.values()):
-            running.stop.set()
-        for thread in self._threads:
-            thread.join(seconds)
+        for running in self.crew.close(seconds):
+            with suppress(UnavailableError):  # then it counts as one of its restarts
+                self.jobs.move(running.id, "queued", ("running",))
 
     # -- the threads -----------------------------------------------------------------------
 
-    def _serve(self) -> None:
-        swept = 0.0
-        while not self._closing.is_set():
-            if time.monotonic() - swept > _SWEEP_S:
-                self._sweep()
-                swept = time.monotonic()
-            row = self.jobs.take()
+    def _tend(self) -> None:
+        """What the crew's own thread does beside looking."""
+        if not self._recovered:
+            self.jobs.recover()  # before anybody takes a job
+            self._recovered = True
+        if time.monotonic() - self._swept > _SWEEP_S:
+            self._sweep()
+            self._swept = time.monotonic()
+
+    def _give_up(self, running: Running) -> None:
+        self.jobs.fail(
+            running.id,
+            f"this made no progress for {self._limits.max_stall_seconds:g} s, and was given up",
+        )
+        self._running.pop(running.id, None)
+        self._drop(running.files, running.owner)
+
+    def _serve(self, hand: Hand) -> None:
+        while not (self.crew.closing.is_set() or hand.dismissed.is_set()):
+            row = self._take()
             if row is not None:
-                self._perform(row)
+                self._perform(row, hand)
                 continue
             with self._wake:
                 self._wake.wait(_LOOK_S)
 
-    def _perform(self, row: sqlite3.Row) -> None:
+    def _take(self) -> sqlite3.Row | None:
+        """The next job, if it could be done and written down."""
+        try:
+            self._store.require_room()
+            return self.jobs.take()
+        except (UnavailableError, FullError):
+            return None  # the crew's own thread has it in the log, /readyz says it
+
+    def _perform(self, row: sqlite3.Row, hand: Hand) -> None:
         """Do one job; whatever happens, it ends in a state that its owner is told."""
         identity, owner = row["id"], row["owner"]
-        running, notices = _Running(), []
-        self._running[identity] = running
-        request = None
+        running = Running(identity, owner, files_in(row["request"]))
+        self._running[identity] = hand.running = running
+        again = False
         try:
-            if self.jobs.row(identity, owner)["state"] != "running":
-                raise _Cancelled
-            request = from_record(row["kind"], row["request"], self._store, owner)
-            self._make(identity, owner, request, running, notices)
-        except _Cancelled:
+            again = self._attempt(row, running)
+        except Cancelled:
             # A job that its owner cancelled has that state already; others wait for a restart.
-            self.jobs.move(identity, "queued", ("running",))
-        except (InputError, NotFoundError) as error:
-            self.jobs.fail(identity, hide_paths(str(error), request))
-        except EndpointError as error:
-            _log.error("job %s: %s", identity, error)
-            self.jobs.fail(identity, "the language model did not answer")
-        except VisavisError as error:
-            _log.error("job %s: %s", identity, error)
-            self.jobs.fail(identity, _FAULT)
+            with suppress(UnavailableError):
+                again = self.jobs.move(identity, "queued", ("running",))
+        finally:
+            hand.running = None
+            if self._running.get(identity) is running:
+                del self._running[identity]
+            if not (again or self.crew.closing.is_set() or hand.dismissed.is_set()):
+                with suppress(UnavailableError):
+                    self._drop(running.files, owner)
+
+    def _attempt(self, row: sqlite3.Row, running: Running) -> bool:
+        """Do it and write down how it ended; True when it waits again instead. Raises Cancelled
+        when it is to stop.
+        """
+        identity, request, error = row["id"], None, ""
+        try:
+            if not self.jobs.is_running(identity):
+                raise Cancelled
+            request = from_record(row["kind"], row["request"], self._store, row["owner"])
+            self._make(row["owner"], request, running)
+            return False
+        except UnavailableError:
+            return self._surely(running, lambda: self.jobs.move(identity, "queued", ("running",)))
+        except (InputError, NotFoundError, FullError) as found:
+            error = hide_paths(str(found), request)
+        except EndpointError as found:
+            _log.error("job %s: %s", identity, found)
+            error = "the language model did not answer"
+        except VisavisError as found:
+            _log.error("job %s: %s", identity, found)
+            error = _FAULT
+        except Cancelled:
+            raise
         except Exception:
             # The thread serves everybody: it must outlive a fault in one job.
             _log.exception("job %s", identity)
-            self.jobs.fail(identity, _FAULT)
-        finally:
-            self._running.pop(identity, None)
-            if not self._closing.is_set():
-                self._drop(files_in(row["request"]), owner)
+            error = _FAULT
+        self._surely(running, lambda: self.jobs.fail(identity, error))
+        return False
 
-    def _make(
-        self,
-        identity: str,
-        owner: str,
-        request: MotionRequest,
-        running: _Running,
-        notices: list[str],
-    ) -> None:
-        most = self._limits.max_seconds
+    def _make(self, owner: str, request: MotionRequest, running: Running) -> None:
+        notices: list[str] = []
 
         def progress(what: str, done: int, total: int) -> None:
             running.progress(what, done, total)
-            rate = request.fps if isinstance(request, RenderRequest) else FPS
-            if max(done, total) > (most + 1) * max(rate, FPS):
-                raise LimitError(f"this would last longer than {most:g} s, the most that is made")
             self.frames += what == "rendering"
 
-        progress("loading", 0, 1)
-        avatar = self._avatar()
-        progress("preparing", 0, 1)
-        isvideo = isinstance(request, RenderRequest)
-        out = self._scratch / f"{identity}{'.mp4' if isvideo else '.npz'}"
+        out = self._scratch / f"{running.id}{suffix_of(request)}"
         try:
-            if isinstance(request, RenderRequest):
-                result = _figures(avatar.render(request, out, progress, notices.append))
-            else:
-                motion = avatar.make(request, progress, notices.append)
-                motion.save(out)
-                result = {"frames": len(motion), "fps": motion.fps, "seconds": motion.seconds}
-            progress("keeping", 0, 1)  # the last chance to stop
-            kept = self._store.add_result(
-                owner, out, "video" if isvideo else "motion", self._limits.expiry_s
+            result = work(
+                self._avatar, request, out, self._limits.max_seconds, progress, notices.append
             )
+            progress("keeping", 0, 1)  # the last chance to stop
             told = [hide_paths(notice, request) for notice in notices]
-            if not self.jobs.finish(identity, kept.id, result, told):
-                self._store.remove(kept.id, owner)
+            self._keep(owner, running, out, result, told)
         finally:
             out.unlink(missing_ok=True)
+
+    def _keep(
+        self, owner: str, running: Running, out: Path, result: dict[str, object], told: list[str]
+    ) -> None:
+        """What was made is worth waiting for the database, however long that takes."""
+        kind = "video" if out.suffix == ".mp4" else "motion"
+        expiry = self._limits.expiry_s
+        kept = self._surely(running, lambda: self._store.add_result(owner, out, kind, expiry))
+        done = self._surely(running, lambda: self.jobs.finish(running.id, kept.id, result, told))
+        if not done:  # it was cancelled or given up meanwhile
+            self._surely(running, lambda: self._store.remove(kept.id, owner))
+
+    def _surely(self, running: Running, act: Callable[[], _T]) -> _T:
+        """Do something until the database can be used. Raises Cancelled when the queue closes."""
+        pause = _PAUSE_S
+        while True:
+            try:
+                return act()
+            except UnavailableError:
+                running.heard()
+                if self.crew.closing.wait(random.uniform(pause / 2, pause)):
+                    raise Cancelled from None
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     def _drop(self, files: list[str], owner: str) -> None:
         for identity in files:
@@ -457,14 +307,8 @@ class JobQueue:
         """Remove what is past its time; keep the files of jobs that are not done."""
         for row in self.jobs.unfinished():
             self._store.hold(files_in(row["request"]), _HELD_S)
+            lost = row["state"] == "running" and row["id"] not in self._running
+            if lost and time.time() - row["started"] > _SWEEP_S:  # its thread has died
+                self.jobs.fail(row["id"], _FAULT)
         self.jobs.sweep()
         self._store.sweep()
-
-
-def _figures(result: RenderResult) -> dict[str, Any]:
-    """What the owner may know of a run: everything but where the server keeps its files."""
-    figures = json.loads(json.dumps(result.to_json()))
-    del figures["out"], figures["notices"], figures["peak_memory_mb"]
-    settings = figures["settings"]
-    figures["settings"] = {k: v for k, v in settings.items() if k not in file_fields()}
-    return figures

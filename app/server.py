@@ -29,7 +29,10 @@ _KEY = re.compile(r"[!-~]{16,256}")  # printable ASCII without spaces: what a he
 class Limits:
     """What one server takes. Bytes, pixels and seconds are of one upload; `max_request_bytes` of a
     whole request body; `quota_bytes` of all files of one owner; `expiry_s` is how long a result
-    is kept after its job ended. Raises InputError for values below 1.
+    is kept after its job ended. `max_jobs`, `max_files` and `total_bytes` are of everybody
+    together; nothing is taken while the disk has less than `min_free_bytes`; a job without
+    progress for `max_stall_seconds` is given up (a language model may be silent for three minutes).
+    Raises InputError for values below 1.
     """
 
     max_upload_bytes: int = 64 * 10**6
@@ -46,6 +49,11 @@ class Limits:
     max_live_seconds: float = 1800.0
     max_connections: int = 256
     expiry_s: float = 3600.0
+    max_jobs: int = 10_000
+    max_files: int = 20_000
+    total_bytes: int = 10 * 10**9
+    min_free_bytes: int = 100 * 10**6
+    max_stall_seconds: float = 300.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

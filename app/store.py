@@ -8,6 +8,8 @@ import contextlib
 import os
 import re
 import secrets
+import shutil
+import sqlite3
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,14 @@ from typing import Protocol, runtime_checkable
 from app.database import Database
 from app.intake import Kind, inspect
 from app.server import Limits
-from weights.errors import InputError, LimitError, NotFoundError, OutputError
+from weights.errors import (
+    FullError,
+    InputError,
+    LimitError,
+    NotFoundError,
+    OutputError,
+    VisavisError,
+)
 
 _BLOCK = 1 << 20
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -46,16 +55,16 @@ class FileStore:
 
     def __init__(self, database: Database, limits: Limits) -> None:
         self._database, self._limits = database, limits
-        self.folder = database.folder / "files"
-        self.folder.mkdir(mode=0o700, exist_ok=True)
+        self.folder = database.subfolder("files")
         self._drop_strangers()
 
     def add(self, owner: str, source: Upload, kinds: tuple[Kind, ...], name: str) -> StoredFile:
         """Keep an upload, if its content is one of `kinds`; `name` is what errors call it.
 
-        Raises LimitError for one that is too large or goes beyond the owner's quota, MediaError
-        or InputError for other content.
+        Raises LimitError for one that is too large or goes beyond the owner's quota, FullError
+        where there is no room for anybody's, MediaError or InputError for other content.
         """
+        self.require_room()
         free = self._limits.quota_bytes - self.used(owner)
         identity = secrets.token_urlsafe(16)
         part = self.folder / f"{identity}.part"
@@ -71,7 +80,10 @@ class FileStore:
             part.unlink(missing_ok=True)
 
     def add_result(self, owner: str, path: Path, kind: str, seconds: float) -> StoredFile:
-        """Keep a file that the server made, for so many seconds; it is moved away from `path`."""
+        """Keep a file that the server made, for so many seconds; it is moved away from `path`.
+
+        Raises FullError; the file stays where it was then, as after UnavailableError.
+        """
         size, identity = path.stat().st_size, secrets.token_urlsafe(16)
         return self._keep(owner, identity, kind, path.suffix, path, size, time.time() + seconds)
 
@@ -88,12 +100,63 @@ class FileStore:
         now = time.time()
         expires = expires or now + self._limits.expiry_s
         path = self.folder / f"{identity}{suffix}"
-        self._database.rows(
-            "insert into files values (?, ?, ?, ?, ?, ?, ?)",
-            *(identity, owner, kind, suffix, size, now, expires),
-        )
-        os.replace(source, path)
+        try:
+            with self._database.transaction() as connection:
+                self._make_room(connection, size)
+                connection.execute(
+                    "insert into files values (?, ?, ?, ?, ?, ?, ?)",
+                    (identity, owner, kind, suffix, size, now, expires),
+                )
+                os.replace(source, path)
+        except OSError as error:
+            raise OutputError(f"cannot keep a file: {error.strerror}") from error
+        except VisavisError:
+            if path.exists():  # the last step of the transaction went wrong
+                os.replace(path, source)
+            raise
         return StoredFile(identity, kind, path, size)
+
+    def require_room(self) -> None:
+        """Raises FullError when nobody's file may be added now, UnavailableError."""
+        free = shutil.disk_usage(self.folder).free
+        if free < self._limits.min_free_bytes:
+            raise FullError(
+                f"the server's disk has {free / 1e6:.0f} MB left; nothing is taken until it has "
+                f"{self._limits.min_free_bytes / 1e6:g} MB"
+            )
+        bytes_, files = self._total()
+        if bytes_ >= self._limits.total_bytes or files >= self._limits.max_files:
+            with self._database.transaction() as connection:
+                self._make_room(connection, 1)
+
+    def _total(self) -> tuple[int, int]:
+        """Bytes and files of all owners."""
+        row = self._database.row("select coalesce(sum(size), 0), count(*) from files")
+        return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
+    def _make_room(self, connection: sqlite3.Connection, size: int) -> None:
+        """Remove what is past its time, the oldest first, until `size` bytes more fit in. Raises
+        FullError when they do not.
+        """
+        bytes_, files = self._total()
+        most = self._limits
+        expired = iter(
+            connection.execute(
+                "select id, suffix, size from files where expires <= ? order by expires",
+                (time.time(),),
+            ).fetchall()
+        )
+        while bytes_ + size > most.total_bytes or files + 1 > most.max_files:
+            row = next(expired, None)
+            if row is None:
+                raise FullError(
+                    f"the server keeps {files} files of {bytes_ / 1e6:.0f} MB for everybody, at "
+                    f"most {most.max_files} of {most.total_bytes / 1e6:.0f} MB; try again when "
+                    "some are past their time"
+                )
+            (self.folder / f"{row['id']}{row['suffix']}").unlink(missing_ok=True)
+            connection.execute("delete from files where id = ?", (row["id"],))
+            bytes_, files = bytes_ - row["size"], files - 1
 
     def get(self, identity: str, owner: str) -> StoredFile:
         """Raises NotFoundError for a file that is not there, not theirs or past its time."""

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import typer
 
-from weights.errors import VisavisError
+from weights.errors import VisavisError, one_line
 
 DEBUG = "VISAVIS_DEBUG"
 _INTERRUPTED, _TERMINATED, _PIPE, _USAGE = 130, 143, 1, 2
@@ -36,7 +36,7 @@ def run(commands: typer.Typer, arguments: Sequence[str]) -> int:
         message = error.format_message().rstrip(".")
         if not message:  # no command was given, and help was shown instead
             return _USAGE
-        return _fail(error, f"{message}; see `visavis --help`", _USAGE, as_json)
+        return _fail(error, f"{one_line(message)}; see `visavis --help`", _USAGE, as_json)
     except (KeyboardInterrupt, typer.Abort) as error:
         return _fail(error, "interrupted; nothing was written", _INTERRUPTED, as_json)
     except BrokenPipeError:
@@ -85,7 +85,7 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 def _fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """sys.excepthook: an exception that nobody expected becomes a sentence (exit code 1)."""
     message = (
-        f"this is a fault of visavis, not yours ({kind.__name__}: {error}); "
+        f"this is a fault of visavis, not yours ({kind.__name__}: {one_line(str(error))}); "
         f"set {DEBUG}=1 and run it again for the traceback"
     )
     _fail(error, message, 1, "--json" in sys.argv)

@@ -14,14 +14,16 @@ import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from weights.errors import StateError
+from weights.errors import InputError, StateError
 
-CLASSES_IN = ("audio2motion.", "app.session")
+CLASSES_IN = ("audio2motion", "app.session")
+"""Packages and modules."""
 _TREE = "tree"
 _BROKEN = (
-    *(ValueError, KeyError, TypeError, ImportError, AttributeError, RecursionError),
-    SafetensorError,
+    *(ValueError, LookupError, TypeError, ImportError, AttributeError, RecursionError),
+    *(ArithmeticError, SafetensorError, InputError),
 )
+MAX_BYTES = 1 << 28
 
 
 class Ticket:
@@ -43,6 +45,8 @@ def decode(data: bytes, device: torch.device | str = "cpu") -> Any:
     """What was encoded, tensors on `device`. Raises StateError for bytes that `encode` has not
     made.
     """
+    if len(data) > MAX_BYTES:
+        raise StateError(f"got a state of {len(data)} bytes; wanted at most {MAX_BYTES}")
     try:
         arrays = load(data)
         return _unpack(json.loads(arrays[_TREE].tobytes()), arrays, device)
@@ -86,7 +90,7 @@ def _unpack(tree: Any, arrays: Any, device: torch.device | str) -> Any:
     if "ticket" in tree:
         return Ticket()
     module, _, name = tree["class"].partition(":")
-    if not module.startswith(CLASSES_IN) or "." in name:
+    if not f"{module}.".startswith(tuple(f"{place}." for place in CLASSES_IN)) or "." in name:
         raise StateError(f"a state must not hold a {tree['class']}")
     cls = getattr(importlib.import_module(module), name)
     if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):

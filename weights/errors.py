@@ -7,6 +7,7 @@ what to do about it.
 
 import unicodedata
 
+_LONGEST = 2_000
 _UNSEEN = frozenset(("Cc", "Cs", "Zl", "Zp"))
 _BIDI = frozenset(map(chr, (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 
@@ -25,17 +26,24 @@ def one_line(text: str) -> str:
     )
 
 
+def _short(line: str) -> str:
+    """A line without its middle where it is too long to be read."""
+    if len(line) <= _LONGEST:
+        return line
+    return f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 4 :]}"
+
+
 class VisavisError(Exception):
     """Base of every error that Visavis raises on purpose.
 
-    A message is one line, whatever was in the path or value that it quotes; `more` are further
-    lines for a list of problems.
+    A message is one line of bounded length, whatever was in the path or value that it quotes;
+    `more` are further lines for a list of problems.
     """
 
     exit_code = 2
 
     def __init__(self, message: str = "", *more: str) -> None:
-        super().__init__("\n".join(one_line(str(line)) for line in (message, *more)))
+        super().__init__("\n".join(_short(one_line(str(line))) for line in (message, *more)))
 
 
 class InputError(VisavisError):

@@ -14,12 +14,14 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-from weights.errors import WeightsError
+from weights.errors import InputError, WeightsError
+from weights.opening import read_regular
 
 MANIFEST_PATH = Path(__file__).with_name("manifest.toml")
 UNSET_HASH = "0" * 64
 """Stands in the manifest for an embedded file that has not been made yet."""
 
+_MAX_BYTES = 1 << 20
 _HASH = re.compile(r"[0-9a-f]{64}")
 _TYPES: dict[str, type] = {"size": int, "optional": bool, "members": dict}  # all others: str
 _LOOPBACK = ("127.0.0.1", "localhost")
@@ -81,10 +83,11 @@ class Manifest:
 def load_manifest(path: Path = MANIFEST_PATH) -> Manifest:
     """Read and check a manifest; WeightsError when it is missing, broken or not as described."""
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise WeightsError(f"cannot read the weights manifest {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        tables = tomllib.loads(read_regular(path, "weights manifest", _MAX_BYTES).decode())
+    except InputError as error:
+        raise WeightsError(f"cannot read the weights manifest: {error}") from error
+    # ValueError: also bytes that are not UTF-8, and whole numbers of thousands of digits.
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"the weights manifest {path} is not valid TOML: {error}") from error
     roles = {name: _role(name, table) for name, table in tables.items()}
     return Manifest(roles=MappingProxyType(roles), root=path.parent)

@@ -12,18 +12,21 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from weights.errors import OutputError, WeightsError
+from weights.errors import InputError, OutputError, WeightsError
 from weights.manifest import UNSET_HASH, Manifest, Role, is_inside, load_manifest
+from weights.opening import open_regular
 
 Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
 
 _BLOCK = 1 << 20
+_ANY_SIZE = 1 << 62
 _TIMEOUT_S = 30.0
 
 # Files whose hash was found right in this process: (path, size, mtime in ns, sha256).
@@ -181,6 +184,8 @@ def _check(file: Path, sha256: str, size: int | None, entry: Role) -> None:
                 f"{remedy}"
             )
         got = _hash(file)
+    except InputError as error:
+        raise WeightsError(f"{error}: {remedy}") from error
     except OSError as error:
         raise WeightsError(
             f"cannot read {file} of the weights {entry.name!r} ({error.strerror}): {remedy}"
@@ -194,7 +199,7 @@ def _check(file: Path, sha256: str, size: int | None, entry: Role) -> None:
 
 
 def _hash(file: Path) -> str:
-    with file.open("rb") as stream:
+    with open_regular(file, "weights file", _ANY_SIZE) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -236,7 +241,7 @@ def _unpack(entry: Role, archive: Path, target: Path) -> None:
                     shutil.copyfileobj(source, sink, _BLOCK)
         staging.chmod(0o755)
         staging.rename(target)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise WeightsError(f"{archive} is not a sound zip file: {error}") from error
     except OSError as error:
         raise OutputError(f"cannot unpack {archive} to {target}: {error.strerror}") from error

@@ -11,11 +11,14 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from weights.errors import OutputError, WeightsError
+from weights.errors import InputError, OutputError, WeightsError
 from weights.manifest import Manifest
+from weights.opening import open_regular
 from weights.registry import find
 
 _CONFIG = "config"
+_MAX_BYTES = 1 << 36
+_MAX_HEADER = 16 << 20
 
 Tensors = dict[str, np.ndarray]
 Config = dict[str, Any]
@@ -31,15 +34,17 @@ def read_safetensors(path: Path) -> tuple[Tensors, Config]:
 
     Raises WeightsError when the file is missing, is not a safetensors file, or has no config.
     """
+    _check_header(path)
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+    # A type of number that numpy does not have is a TypeError or AttributeError.
+    except (OSError, SafetensorError, TypeError, AttributeError, ValueError) as error:
         raise WeightsError(f"cannot read the weights file {path}: {error}") from error
     try:
         config = json.loads(header[_CONFIG])
-    except (KeyError, json.JSONDecodeError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise WeightsError(
             f"the weights file {path} has no configuration in its header: "
             "write it with save_safetensors"
@@ -47,6 +52,17 @@ def read_safetensors(path: Path) -> tuple[Tensors, Config]:
     if not isinstance(config, dict):
         raise WeightsError(f"the configuration in the header of {path} is not an object: {config}")
     return tensors, config
+
+
+def _check_header(path: Path) -> None:
+    """A regular file whose header is of a bounded size: it is parsed as a whole."""
+    try:
+        with open_regular(path, "weights file", _MAX_BYTES) as file:
+            stated = int.from_bytes(file.read(8), "little")
+    except (InputError, OSError) as error:
+        raise WeightsError(f"cannot read the weights file {path}: {error}") from error
+    if stated > _MAX_HEADER:
+        raise WeightsError(f"cannot read the weights file {path}: its header has {stated} bytes")
 
 
 def save_safetensors(

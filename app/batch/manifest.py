@@ -5,10 +5,9 @@ so a new field is a new word. Every problem is found before any work starts, and
 of its row, counted from 1.
 """
 
-import csv
 import dataclasses
-import io
 import json
+import math
 import os
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,13 +16,15 @@ from pathlib import PurePosixPath
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from app.batch import storage
+from app.batch.rows import read_rows
 from app.pipeline import VIDEO_SUFFIXES
 from app.request import RenderRequest, require_choice
-from weights.errors import DependencyError, InputError, VisavisError
+from weights.errors import InputError, VisavisError
 
 RENDERERS = ("embedded",)
 """What the word `renderer` may be where RenderRequest has no field for it."""
-_SHOWN = 20  # problems in one message
+_SHOWN, _MOST_PROBLEMS = 20, 1_000  # problems in one message, and in all
+_LARGEST = 1e15
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
 
 
@@ -70,7 +71,7 @@ def read_manifest(address: str, defaults: Mapping[str, Any]) -> list[Item]:
     items: list[Item] = []
     problems: list[tuple[int, str]] = []
     seen: dict[str, int] = {}
-    for row, values in _rows(address):
+    for row, values in read_rows(address):
         try:
             if isinstance(values, InputError):
                 raise values
@@ -83,6 +84,8 @@ def read_manifest(address: str, defaults: Mapping[str, Any]) -> list[Item]:
             items.append(item)
         except VisavisError as error:
             problems.append((row, str(error)))
+            if len(problems) == _MOST_PROBLEMS:
+                break
     problems += _missing_files(items)
     if problems:
         raise ManifestError(name, sorted(problems))
@@ -188,10 +191,10 @@ class Schema:
         if isinstance(value, bool):
             if bool in origins:
                 return value
-        elif isinstance(value, int | float):
+        elif isinstance(value, int | float) and abs(value) <= _LARGEST:
             if float in origins:
                 return float(value)
-            if int in origins and float(value).is_integer():
+            if int in origins and value == int(value):
                 return int(value)
         elif isinstance(value, list | tuple):
             if Mapping in origins and all(isinstance(v, str) and "=" in v for v in value):
@@ -212,7 +215,7 @@ class Schema:
         if structured and value.lstrip().startswith(("[", "{")):
             try:
                 return self.read(name, json.loads(value))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise InputError(f"got {value!r} for {name}, which is not JSON") from error
         if Literal in origins:
             choices = [get_args(kind) for kind in kinds if get_origin(kind) is Literal]
@@ -234,9 +237,12 @@ class Schema:
 
 def _number(name: str, text: str) -> float:
     try:
-        return float(text)
-    except ValueError as error:
-        raise InputError(f"got {text!r} for {name}; wanted a number") from error
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not abs(number) <= _LARGEST:
+        raise InputError(f"got {text!r} for {name}; wanted a number")
+    return number
 
 
 def _members(hint: Any) -> tuple:
@@ -257,67 +263,3 @@ def _wanted(kinds: tuple) -> str:
     names |= {tuple: "a list", Literal: "a word"}
     told = [names[kind] for kind in names if kind in _origins(kinds)]
     return " or ".join(dict.fromkeys(told)) or "something else"
-
-
-# -- the three formats -------------------------------------------------------------------------
-
-_Row = tuple[int, "Mapping[str, Any] | InputError"]
-
-
-def _rows(address: str) -> Iterator[_Row]:
-    """(row, values) of every row, or what is wrong with it; rows count from 1."""
-    suffix = os.path.splitext(address)[1].lower()
-    readers = {".jsonl": _json_lines, ".ndjson": _json_lines, ".csv": _csv, ".parquet": _parquet}
-    if suffix not in readers:
-        raise InputError(f"got the manifest {address}; wanted .jsonl, .csv or .parquet")
-    return readers[suffix](storage.read_bytes(address), address)
-
-
-def _text(data: bytes, address: str) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"the manifest {address} is not UTF-8 text: {error}") from error
-
-
-def _json_lines(data: bytes, address: str) -> Iterator[_Row]:
-    row = 0
-    for line in _text(data, address).splitlines():
-        if not line.strip():
-            continue
-        row += 1
-        try:
-            values = json.loads(line)
-        except ValueError as error:
-            yield row, InputError(f"it is not JSON ({error})")
-            continue
-        wrong = InputError(f"got {type(values).__name__}; wanted an object of words and values")
-        yield row, values if isinstance(values, dict) else wrong
-
-
-def _csv(data: bytes, address: str) -> Iterator[_Row]:
-    reader = csv.DictReader(io.StringIO(_text(data, address), newline=""), strict=True)
-    row = 0
-    try:
-        for row, values in enumerate(reader, 1):
-            if None in values:
-                yield row, InputError("it has more values than the first line has words")
-                continue
-            yield row, {name: value for name, value in values.items() if value not in (None, "")}
-    except csv.Error as error:
-        yield row + 1, InputError(f"it is not CSV ({error})")
-
-
-def _parquet(data: bytes, address: str) -> Iterator[_Row]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise DependencyError(
-            "a Parquet manifest needs pyarrow: pip install 'visavis[parquet]', or use .jsonl"
-        ) from error
-    try:
-        table = parquet.read_table(pyarrow.BufferReader(data))
-    except pyarrow.ArrowInvalid as error:
-        raise InputError(f"the manifest {address} is not Parquet: {error}") from error
-    yield from enumerate(table.to_pylist(), 1)

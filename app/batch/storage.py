@@ -15,12 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weights.errors import DependencyError, InputError, MediaError, OutputError
+from weights.errors import DependencyError, InputError, LimitError, MediaError, OutputError
+from weights.opening import open_regular
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 _BLOCK = 1 << 20
+_ANY, _WHOLE = 1 << 62, 1 << 30
 _WHOLE_PUTS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
 """Stores in which an object is there as a whole or not at all."""
 _CONTENT_TAGS = ("md5Hash", "ETag", "etag", "content_md5")
@@ -97,10 +99,13 @@ def content_hash(address: str) -> str:
     return digest.hexdigest()
 
 
-def read_bytes(address: str) -> bytes:
-    """All of a file. Raises MediaError when it cannot be read."""
+def read_bytes(address: str, max_bytes: int = _WHOLE) -> bytes:
+    """All of a file. Raises MediaError when it cannot be read, LimitError for a larger one."""
     with _reading(address) as file:
-        return file.read()
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise LimitError(f"{address} has more than {max_bytes} bytes, the most that is read")
+    return data
 
 
 def fetch(address: str, target: Path) -> Path:
@@ -205,5 +210,5 @@ def _reading(address: str) -> Iterator:
             with store.open(path, "rb") as file:
                 yield file
         else:
-            with open(address, "rb") as file:
+            with open_regular(address, "file", _ANY, MediaError) as file:
                 yield file

@@ -1,6 +1,7 @@
 # Sourced by scripts/demo, scripts/test and scripts/update_constraints: makes .venv and installs the project
 # into it. `setup_environment [extra...]` does all of it, takes part in a second when nothing has
-# changed, and may run twice at once. VISAVIS_EXTRAS="app,train" adds extras.
+# changed, and may run twice at once. VISAVIS_EXTRAS="app,train" adds extras. Every file's sha256 is
+# compared with requirements*.lock; VISAVIS_UNVERIFIED=1 takes whatever the package sources have.
 # shellcheck shell=bash
 
 ROOT="$(cd -P -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd)"
@@ -121,11 +122,21 @@ make_venv() { # a venv cannot be moved and may outlive its Python: then it is ma
 }
 
 install_uv() { # pip obeys the user's own settings, whatever they are
+    local wanted=(--constraint "$ROOT/constraints.txt" uv)
     if [[ ! -x $VENV/bin/uv ]]; then
-        "$VENV/bin/python" -m pip install --disable-pip-version-check \
-            --constraint "$ROOT/constraints.txt" uv ||
+        if verified; then
+            locks pick uv >"$VENV/.visavis-uv.txt" || return
+            wanted=(--require-hashes --requirement "$VENV/.visavis-uv.txt")
+        fi
+        "$VENV/bin/python" -m pip install --disable-pip-version-check "${wanted[@]}" ||
             echo "uv cannot be had here: pip will do it, more slowly"
     fi
+}
+
+verified() { [[ ${VISAVIS_UNVERIFIED:-} != 1 ]]; }
+
+locks() { # scripts/_locks.py, which needs no package; it leaves no __pycache__ in the checkout
+    "$VENV/bin/python" -B "$ROOT/scripts/_locks.py" "$@"
 }
 
 project() { # the requirement, with its extras: .[dev]
@@ -133,16 +144,27 @@ project() { # the requirement, with its extras: .[dev]
 }
 
 uv_install() { # uv_install [option...]: the project, editable, with the pinned versions
+    local pins=(--constraints constraints.txt)
+    if verified; then # uv compares all that these name, what is needed to build the project too
+        pins=(--constraints requirements.lock --build-constraints requirements.lock)
+    fi
     (cd -- "$ROOT" && "$VENV/bin/uv" pip install --python "$VENV/bin/python" \
-        --constraints constraints.txt --overrides overrides.txt --editable "$(project)" "$@")
+        "${pins[@]}" --overrides overrides.txt --editable "$(project)" "$@")
 }
 
-pip_install() { # without uv there are no overrides, so the unwanted builds of OpenCV go afterwards
+uv_install_with() { # uv_install_with cpu|cuda [option...]: the same with that build's own lock
+    local lock="requirements-$1.lock"
+    shift
+    if verified; then uv_install --constraints "$lock" "$@"; else uv_install "$@"; fi
+}
+
+pip_install() { # without uv there are no overrides: what is unwanted is left out or goes afterwards
     local pip=("$VENV/bin/python" -m pip --disable-pip-version-check)
     cd -- "$ROOT" || return
-    if [[ $FLAVOUR == cpu ]]; then # PyTorch's index for torch alone: pip would ask it for all
-        "${pip[@]}" install --retries 1 --constraint constraints.txt \
-            --extra-index-url https://download.pytorch.org/whl/cpu torch || return
+    if [[ $FLAVOUR == cpu ]]; then pip_install_cpu_torch "${pip[@]}" || return; fi
+    if verified; then
+        pip_install_locked "${pip[@]}"
+        return
     fi
     "${pip[@]}" install --constraint constraints.txt --editable "$(project)" || return
     "${pip[@]}" uninstall --yes opencv-contrib-python opencv-python || return
@@ -150,20 +172,47 @@ pip_install() { # without uv there are no overrides, so the unwanted builds of O
         opencv-python-headless
 }
 
-resolves_without_cuda() { # nothing is installed: only what would be
-    local plan
-    plan="$(uv_install --dry-run 2>&1)" || return
-    ! grep -qE '^ \+ (nvidia-|cuda-|triton==)' <<<"$plan"
+pip_install_cpu_torch() { # PyTorch's index for torch alone: pip would ask it for all
+    local pip=("$@") index=(--retries 1 --extra-index-url https://download.pytorch.org/whl/cpu)
+    if verified && [[ $(uname -s) == Linux ]]; then
+        "${pip[@]}" install "${index[@]}" --no-deps --require-hashes \
+            --requirement requirements-cpu.lock && return
+        echo "no known CPU build of torch can be had: taking the default build, several GB"
+        touch "$VENV/.visavis-default-torch"
+    elif ! verified; then
+        "${pip[@]}" install "${index[@]}" --constraint constraints.txt torch
+    fi
 }
 
-has_cpu_torch() {
-    "$VENV/bin/python" - <<'PYTHON'
+pip_install_locked() { # pip takes hashes only of a full list, and none of a project or its build
+    local pip=("$@") plan="$VENV/.visavis-plan"
+    locks pick hatchling editables packaging pathspec pluggy trove-classifiers >"$plan.txt" || return
+    "${pip[@]}" install --no-deps --require-hashes --requirement "$plan.txt" || return
+    "${pip[@]}" install --dry-run --quiet --report "$plan.json" --constraint constraints.txt \
+        --no-build-isolation "$(project)" || return
+    locks pick --report "$plan.json" --missing "$plan-missing.txt" >"$plan.txt" || return
+    "${pip[@]}" install --no-deps --require-hashes --requirement "$plan.txt" || return
+    if [[ -s $plan-missing.txt ]]; then
+        echo "no lock has hashes of these: $(paste -s -d ' ' "$plan-missing.txt")"
+        "${pip[@]}" install --no-deps --requirement "$plan-missing.txt" || return
+    fi
+    "${pip[@]}" install --no-deps --no-build-isolation --editable "$(project)"
+}
+
+resolves_without_cuda() { # nothing is installed: only what would be, which goes to PLAN
+    PLAN="$(uv_install --dry-run 2>&1)" || return
+    ! grep -qE '^ \+ (nvidia-|cuda-|triton==)' <<<"$PLAN"
+}
+
+has_cpu_torch() { # has_cpu_torch [VERSION]: of this version, or of any
+    "$VENV/bin/python" - "$@" <<'PYTHON'
 import sys
 from importlib.metadata import PackageNotFoundError, version
 try:
-    sys.exit(not version("torch").endswith("+cpu"))
+    pinned, _, build = version("torch").partition("+")
 except PackageNotFoundError:
     sys.exit(1)
+sys.exit(build != "cpu" or pinned not in (sys.argv[1:] or [pinned]))
 PYTHON
 }
 
@@ -173,22 +222,34 @@ install_packages() { # FLAVOUR decides which build of torch: cpu, cuda, or the u
     elif [[ $FLAVOUR == cuda ]]; then
         # The default index holds the CUDA build; a folder of CPU wheels must not win over it.
         unset UV_FIND_LINKS
-        if has_cpu_torch; then uv_install --reinstall-package torch; else uv_install; fi
+        if has_cpu_torch; then
+            uv_install_with cuda --reinstall-package torch
+        else
+            uv_install_with cuda
+        fi
     elif [[ $FLAVOUR != cpu ]]; then
+        echo "no lock has hashes of torch's builds for $FLAVOUR: these come unverified"
         uv_install # uv itself reads UV_TORCH_BACKEND
-    elif has_cpu_torch; then
-        uv_install
+    elif has_cpu_torch "$(sed -n 's/^torch==//p' "$ROOT/constraints.txt")"; then
+        uv_install_with cpu
     elif [[ (-n ${OWN_SOURCES:-} || $(uname -s) != Linux) ]] && resolves_without_cuda; then
         echo "the CPU build of torch comes from the configured package sources"
-        uv_install
-    elif uv_install --torch-backend cpu; then
+        if grep -qE '^ \+ torch==.*\+cpu' <<<"$PLAN"; then uv_install_with cpu; else uv_install; fi
+    elif uv_install_with cpu --torch-backend cpu; then
         :
     elif tail -n 40 -- "$SETUP_LOG" | grep -q 'download\.pytorch\.org'; then
         echo "PyTorch's CPU index cannot be reached: taking the default build, several GB"
         touch "$VENV/.visavis-default-torch"
-        uv_install
+        uv_install_with cuda
     else
         return 1
+    fi
+}
+
+explain_mismatch() { # after a failed installation: what to do where hashes were the reason
+    if tail -n 80 -- "$SETUP_LOG" | grep -qiE 'hash mismatch|do not match the hashes'; then
+        say "A package is not the file that requirements.lock knows: it was changed on the way, or your"
+        say "package source builds its own. VISAVIS_UNVERIFIED=1 installs it all the same."
     fi
 }
 
@@ -211,8 +272,8 @@ provide_home() { # without a usable HOME, tools would write their caches to odd 
 
 fingerprint() { # of all that decides what gets installed
     (cd -- "$ROOT" && {
-        cat pyproject.toml constraints.txt overrides.txt
-        printf '%s\n' "$ROOT" "$EXTRAS"
+        cat pyproject.toml constraints.txt overrides.txt requirements*.lock
+        printf '%s\n' "$ROOT" "$EXTRAS" "${VISAVIS_UNVERIFIED:-}"
     } | sha256sum | cut -d ' ' -f 1)
 }
 
@@ -248,7 +309,8 @@ setup_environment() {
         phase "virtual environment" make_venv || return
         phase "uv" install_uv || return
         import_pip_settings || return
-        phase "packages ($FLAVOUR torch)" install_packages || return
+        verified || say "  VISAVIS_UNVERIFIED=1: no file is compared with its known hash"
+        phase "packages ($FLAVOUR torch)" install_packages || { explain_mismatch && return 1; }
         if [[ -f $VENV/.visavis-default-torch ]]; then
             say "  PyTorch's CPU index was out of reach: the default build of torch is installed."
         fi

@@ -15,6 +15,7 @@ from app.direction import direct
 from app.measuring import Measuring, identity
 from app.output import check_output
 from app.rate import resampled
+from app.reading import HERE, Reader, read_portrait
 from app.request import (
     ComputeFields,
     MotionFields,
@@ -31,7 +32,6 @@ from app.voices import Track, Voices, hear, load_sound
 from audio2motion.audio import SAMPLE_RATE, Sound, Waveform
 from audio2motion.endpoint import Endpoint
 from audio2motion.gestures import Gesture
-from motion2video.exchange import read_motion
 from motion2video.motion import FPS, Motion
 from weights.errors import MotionError
 
@@ -79,7 +79,8 @@ class Score:
 @dataclass(frozen=True, eq=False)
 class Avatar:
     """The loaded parts: load once, render many. With an `embedder` videos are compared with their
-    photo; `endpoint` is the language model of requests that ask one and name none.
+    photo; `endpoint` is the language model of requests that ask one and name none; `reader` reads
+    the files that requests name.
     """
 
     tracker: "FaceTracker"
@@ -87,6 +88,7 @@ class Avatar:
     renderer: "Renderer"
     embedder: "FaceEmbedder | None" = None
     endpoint: Endpoint | None = None
+    reader: Reader = HERE
 
     @staticmethod
     def load(
@@ -232,8 +234,8 @@ class Avatar:
         """As `motion`, for a request that is there already. What `progress` raises ends it."""
         notify = _both(notify)
         track = self._tracked(notify, progress)
-        voices = hear(request, track, notify, self.endpoint)
-        controls = direct(request, voices, track, notify)
+        voices = hear(request, track, notify, self.endpoint, self.reader)
+        controls = direct(request, voices, track, notify, self.reader)
         return make_motion(request, voices, self.generator, notify, controls, progress)
 
     def score(self, request: RenderRequest, notify: Notify | None = None) -> Score:
@@ -255,22 +257,18 @@ class Avatar:
 
     def _prepare(self, request: RenderRequest, notify: Notify, progress: Progress | None) -> _Shot:
         """Read every input; what is left to do is to draw."""
-        from motion2video.portrait import Portrait
         from motion2video.video import exact_rate
 
-        portrait = Portrait.load(
-            request.portrait,
-            tracker=self.tracker,
-            face=request.face,
-            size=request.size,
-            crop=request.crop,
+        reader = self.reader
+        portrait = read_portrait(
+            reader, request.portrait, self.tracker, request.face, request.size, request.crop
         )
         for notice in portrait.notices:
             notify(notice)
         both, reply = request.mix == "both", None
         if request.motion is not None:
-            motion = _load_motion(request.motion)
-            heard = load_sound(request)
+            motion = _load_motion(request.motion, reader)
+            heard = load_sound(request, reader)
             sound, voice = heard.mixed(both), heard.agent
             if sound is not None and abs(sound.seconds - motion.seconds) > 1 / request.fps:
                 done = "cut" if sound.seconds > motion.seconds else "followed by silence"
@@ -281,7 +279,7 @@ class Avatar:
             parts, seconds, gestures = iter([motion]), motion.seconds, ()
         else:
             track = self._tracked(notify, progress)
-            voices = hear(request, track, notify, self.endpoint)
+            voices = hear(request, track, notify, self.endpoint, self.reader)
             for notice in voices.notices:
                 notify(notice)
             sound, voice = voices.mixed(both) or Waveform.silence(0.0), voices.agent
@@ -289,7 +287,7 @@ class Avatar:
                 notify(
                     "the agent says nothing, so the video is silent (mix both to hear the other)"
                 )
-            controls = direct(request, voices, track, notify)
+            controls = direct(request, voices, track, notify, self.reader)
             parts = stream_motion(request, voices, self.generator, controls)
             seconds, gestures = voices.frames / FPS, controls.gestures
             reply = Reply.of(voices.reply)
@@ -307,7 +305,9 @@ class Avatar:
         return self.renderer.stream(shot.portrait, small, seed=seed)
 
     def _tracked(self, notify: Notify, progress: Progress | None) -> Track:
-        return lambda path: track_video(path, self.tracker, FPS, "largest", notify, progress)
+        return lambda path: track_video(
+            path, self.tracker, FPS, "largest", notify, progress, self.reader
+        )
 
 
 def stream_motion(
@@ -348,8 +348,8 @@ def make_motion(
     return Motion.concat(parts)
 
 
-def _load_motion(source: Source | Motion) -> Motion:
-    motion = source if isinstance(source, Motion) else read_motion(source)
+def _load_motion(source: Source | Motion, reader: Reader) -> Motion:
+    motion = source if isinstance(source, Motion) else reader.motion(Path(source))
     if not len(motion):
         raise MotionError("got a motion without frames; wanted at least one")
     return motion

@@ -4,6 +4,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.reading import HERE, Reader
 from app.request import RenderRequest, Source
 from app.result import peak_memory_mb
 from audio2motion.audio import Waveform
@@ -61,12 +62,12 @@ class Pace:
         return _START_S + self._factor * frames * _frame_seconds(size)
 
 
-def make_plan(request: RenderRequest, pace: Pace) -> Plan:
+def make_plan(request: RenderRequest, pace: Pace, reader: Reader = HERE) -> Plan:
     """What a request will come to. Reads headers, decodes only what has no length in its header.
 
     Raises a VisavisError for files that cannot be used.
     """
-    seconds = video_seconds(request)
+    seconds = video_seconds(request, reader)
     frames = max(1, round(seconds * request.fps))
     work = pace.seconds(frames, request.size)
     if request.interlocutor_video is not None:
@@ -75,13 +76,13 @@ def make_plan(request: RenderRequest, pace: Pace) -> Plan:
     return Plan(seconds, frames, request.size, work, memory)
 
 
-def video_seconds(request: RenderRequest) -> float:
+def video_seconds(request: RenderRequest, reader: Reader = HERE) -> float:
     """Length of the video in seconds: that of the motion, else of the longest voice."""
     if request.motion is not None:
         motion = request.motion
-        return (motion if isinstance(motion, Motion) else Motion.load(motion)).seconds
+        return (motion if isinstance(motion, Motion) else reader.motion(Path(motion))).seconds
     lengths = [
-        _length(source)
+        _length(source, reader)
         for source in (request.agent_audio, request.interlocutor_audio, request.interlocutor_video)
         if source is not None
     ]
@@ -92,16 +93,13 @@ def video_seconds(request: RenderRequest) -> float:
     return max(lengths)
 
 
-def _length(source: Source | Waveform) -> float:
+def _length(source: Source | Waveform, reader: Reader) -> float:
     if isinstance(source, Waveform):
         return source.seconds
-    from audio2motion.recording import Recording
-    from motion2video.video import probe
-
-    seconds = probe(Path(source)).seconds
+    seconds = reader.info(Path(source)).seconds
     if seconds > 0:
         return seconds
-    return Recording.load(source).seconds  # what a browser records says nothing of its length
+    return reader.sound(Path(source)).seconds  # what a browser records says nothing of its length
 
 
 def _frame_seconds(size: int) -> float:

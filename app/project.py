@@ -17,6 +17,7 @@ from app.curves import VoiceRow
 from app.editor import Take
 from app.frame_cache import FrameCache
 from app.pipeline import Avatar
+from app.reading import read_portrait
 from app.request import Progress, Renderer, RenderRequest
 from app.voices import Voices, load_sound
 from audio2motion.audio import SAMPLE_RATE, Sound, Waveform, speech_segments
@@ -26,6 +27,8 @@ from weights.errors import InputError
 
 EDITABLE_S = 30.0
 """Longest clip that can be edited: about 150 MB of frames at 512 px."""
+MOST_EDITS = 200
+"""Edits of one project that can be taken back, one by one; each keeps a whole motion."""
 _PIECE = 5
 Show = Callable[[UInt8[np.ndarray, "H W 3"]], None]
 
@@ -51,7 +54,12 @@ class Project:
         return self.takes[-1]
 
     def edit(self, change: Callable[[Take], Take]) -> None:
-        """Apply one of app.editor's functions. What was undone before is forgotten."""
+        """Apply one of app.editor's functions. What was undone before is forgotten.
+
+        Raises InputError as those do, and after MOST_EDITS of them.
+        """
+        if len(self.takes) > MOST_EDITS:
+            raise InputError(f"at most {MOST_EDITS} edits can be made of one video; undo some")
         self.takes.append(change(self.take))
         self.undone.clear()
 
@@ -126,14 +134,15 @@ def open_project(
         raise InputError(
             f"the clip lasts {take.seconds:.0f} s; at most {EDITABLE_S:.0f} s can be edited"
         )
-    portrait = Portrait.load(
-        request.portrait, avatar.tracker, request.face, request.size, request.crop
+    reader = avatar.reader
+    portrait = read_portrait(
+        reader, request.portrait, avatar.tracker, request.face, request.size, request.crop
     )
     return Project(
         request,
         renderer,
         portrait,
-        load_sound(request),
+        load_sound(request, reader),
         FrameCache(cache_folder, portrait.image),
         [take],
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
+from app.reading import HERE, Reader
 from app.request import Notify, Progress
 from motion2video.motion import Motion
 
@@ -21,18 +22,18 @@ def track_video(
     face: str,
     notify: Notify,
     progress: Progress | None = None,
+    reader: Reader = HERE,
 ) -> Motion:
     """Track one face of a video (`face` as in pick_face) at `fps`; lost frames are filled in.
 
     Raises MediaError for a file that is not a video, FaceError when no frame shows a face.
     """
     from motion2video.geometry import FaceBasis, motion_from_landmarks
-    from motion2video.video import frames_at, probe
 
-    total = round(probe(path).seconds * fps)
+    total = round(reader.info(path).seconds * fps)
 
     def counted() -> Iterator[UInt8[np.ndarray, "H W 3"]]:
-        for done, frame in enumerate(frames_at(path, fps), 1):
+        for done, frame in enumerate(reader.frames(path, fps), 1):
             yield frame
             if progress is not None:
                 progress("tracking", done, max(done, total))

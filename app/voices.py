@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from app.reading import HERE, Reader
 from app.request import SERVERS_OWN, MotionRequest, Notify, Source
 from audio2motion.agent_voice import SpokenReply, TextVoice, listen
 from audio2motion.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Sound, Waveform
 from audio2motion.endpoint import Endpoint
-from audio2motion.recording import Recording
 from audio2motion.transcript import Transcript
 from motion2video.motion import Motion
 
@@ -129,13 +129,17 @@ def _read(voice: Sound | None, start: int, count: int) -> Waveform:
     return Waveform(there if len(there) == count else np.pad(there, (0, count - len(there))))
 
 
-def load_sound(request: MotionRequest) -> Voices:
+def load_sound(request: MotionRequest, reader: Reader = HERE) -> Voices:
     """The voices of a request as sound that is only heard: nobody needs to speak in it."""
-    return Voices(_agent(request)[0], _load(request.interlocutor_audio))
+    return Voices(_agent(request, reader)[0], _load(request.interlocutor_audio, reader))
 
 
 def hear(
-    request: MotionRequest, track: Track, notify: Notify, endpoint: Endpoint | None = None
+    request: MotionRequest,
+    track: Track,
+    notify: Notify,
+    endpoint: Endpoint | None = None,
+    reader: Reader = HERE,
 ) -> Voices:
     """Read, speak and track what a request names, so that it can move a face. `endpoint` is asked
     where the request itself names no language model.
@@ -145,17 +149,17 @@ def hear(
     else.
     """
     request.require_voice()
-    agent, reply = _agent(request)
+    agent, reply = _agent(request, reader)
     if agent is not None:
         hint = " (for an agent that only listens, give the interlocutor's audio alone)"
         agent.require_speech(_name(request.agent_audio, "the agent's audio") + hint)
-    interlocutor = _load(request.interlocutor_audio)
+    interlocutor = _load(request.interlocutor_audio, reader)
     name = _name(request.interlocutor_audio, "the interlocutor's audio")
     motion = None
     if request.interlocutor_video is not None:
         path = Path(request.interlocutor_video)
         if interlocutor is None:
-            interlocutor = _sound_of(path, notify)
+            interlocutor = _sound_of(path, reader, notify)
             name = str(path)
         motion = track(path)
     if interlocutor is not None and not (interlocutor.peak and interlocutor.has_speech):
@@ -169,10 +173,10 @@ def hear(
     return Voices(agent, interlocutor, motion, reply)
 
 
-def _agent(request: MotionRequest) -> tuple[Sound | None, SpokenReply | None]:
+def _agent(request: MotionRequest, reader: Reader) -> tuple[Sound | None, SpokenReply | None]:
     """The agent's voice, read or spoken, and its words where they are known."""
     if request.text is None:
-        return _load(request.agent_audio), None
+        return _load(request.agent_audio, reader), None
     said = _followed(listen(TextVoice(request.text, request.voice)), request)
     return said.sound, said
 
@@ -219,19 +223,19 @@ def _followed(said: SpokenReply, request: MotionRequest) -> SpokenReply:
     return replace(said, codes=codes)
 
 
-def _load(source: Source | Waveform | None) -> Sound | None:
-    return source if source is None or isinstance(source, Waveform) else Recording.load(source)
+def _load(source: Source | Waveform | None, reader: Reader) -> Sound | None:
+    if source is None or isinstance(source, Waveform):
+        return source
+    return reader.sound(Path(source))
 
 
 def _name(source: Source | Waveform | None, fallback: str) -> str:
     return os.fspath(source) if isinstance(source, str | os.PathLike) else fallback
 
 
-def _sound_of(path: Path, notify: Notify) -> Sound | None:
+def _sound_of(path: Path, reader: Reader, notify: Notify) -> Sound | None:
     """The sound of a video, or None (and a notice) when it has no sound track."""
-    from motion2video.video import probe
-
-    if probe(path).audio_codec is None:
+    if reader.info(path).audio_codec is None:
         notify(f"{path} has no sound track: the interlocutor is seen but not heard")
         return None
-    return Recording.load(path)
+    return reader.sound(path)

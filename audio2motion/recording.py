@@ -4,6 +4,7 @@ import contextlib
 import os
 import tempfile
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,9 +36,19 @@ class Recording(Sound):
         max_seconds: float = MAX_SECONDS,
     ) -> "Recording":
         """As `Waveform.load`; raises OutputError too, when the disk for temporary files is full."""
+        pieces = decode_pieces(Path(path), sample_rate, max_seconds)
+        return Recording.of(pieces, sample_rate, path)
+
+    @staticmethod
+    def of(
+        pieces: Iterable[Float[np.ndarray, "n"]], sample_rate: int, path: str | os.PathLike[str]
+    ) -> "Recording":
+        """Sound of `path` that is decoded already, piece by piece. Raises what `pieces` raise, and
+        OutputError.
+        """
         length, file = 0, tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the recording)
         try:
-            for piece in decode_pieces(Path(path), sample_rate, max_seconds):
+            for piece in pieces:
                 length += _write(file, piece, path)
         except BaseException:
             file.close()

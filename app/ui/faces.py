@@ -2,14 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from app.reading import HERE, Reader
+from app.ui import markup
+from app.ui.follow import fail, session_of
+from app.ui.form import FILE_KINDS
+from app.ui.visitors import Visitor
+from app.workshop import Session, Workshop, jpeg
 from motion2video.face import Face, FaceTracker, require_usable, turned_notice
-from motion2video.portrait import load_image
-from weights.errors import FaceError, VisavisError
+from weights.errors import FaceError, InputError, VisavisError
 
 SHOWN = 720
 """Long side of the picture with the boxes, in pixels."""
@@ -76,15 +82,74 @@ class Faces:
         return turned_notice(self.faces[chosen]) or ""
 
 
-def find_faces(path: str, tracker: FaceTracker) -> Faces:
+def find_faces(path: str, tracker: FaceTracker, reader: Reader = HERE) -> Faces:
     """The faces of an uploaded photo. Raises MediaError for what is no picture, FaceError for one
     without a face.
     """
     try:
-        image, _ = load_image(path)
+        image, _ = reader.picture(Path(path))
     except VisavisError as error:
         raise type(error)(str(error).replace(path, Path(path).name)) from error
     faces = tracker.detect(image)
     if not faces:
         raise FaceError("no face found; use a picture with a face that looks towards the camera")
     return Faces(image, faces)
+
+
+def show_faces(workshop: Workshop, visitor: Visitor, photo: str | None) -> tuple[Any, Any, str]:
+    """The photo with its faces marked, the choices among them, and what is wrong with the photo."""
+    import gradio as gr
+
+    hidden = gr.update(visible=False)
+    nothing = gr.update(choices=[], value=None, visible=False)
+    if not photo:
+        return hidden, nothing, ""
+    try:
+        found = _faces_in(workshop, photo)
+    except VisavisError as error:
+        return hidden, nothing, markup.alert(str(error))
+    chosen = found.largest
+    picker = gr.update(choices=found.choices, value=str(chosen), visible=len(found.faces) > 1)
+    drawn = _kept(found, chosen, session_of(workshop, visitor))
+    trouble = found.trouble(chosen)
+    said = markup.alert(trouble) if trouble else ""
+    return gr.update(value=str(drawn), visible=True), picker, said
+
+
+def mark_face(
+    workshop: Workshop, visitor: Visitor, photo: str | None, face: str | None
+) -> tuple[Any, str]:
+    """The photo with another of its faces marked, and what is wrong with that one."""
+    try:
+        found = _faces_in(workshop, photo)
+    except VisavisError as error:
+        fail(error)
+    numbered = [value for _, value in found.choices]
+    if face not in numbered:
+        fail(f"got the face {face!r}; wanted {' or '.join(numbered)}")
+    chosen = int(face)
+    trouble = found.trouble(chosen)
+    drawn = _kept(found, chosen, session_of(workshop, visitor))
+    return str(drawn), markup.alert(trouble) if trouble else ""
+
+
+def choose_face(workshop: Workshop, photo: str | None, x: float, y: float) -> str:
+    """The face nearest to a place in the drawn picture, as a value of the picker."""
+    try:
+        return str(_faces_in(workshop, photo).at(x, y))
+    except VisavisError as error:
+        fail(error)
+
+
+def _faces_in(workshop: Workshop, photo: str | None) -> Faces:
+    if not photo:
+        raise InputError("there is no photo yet: give one, or take one of the examples")
+    workshop.files.require(Path(photo), FILE_KINDS["photo"])
+    return find_faces(photo, workshop.avatar().tracker)
+
+
+def _kept(found: Faces, chosen: int, session: Session) -> Path:
+    """The drawn picture as a file of the visitor's."""
+    path = session.new_folder() / "faces.jpg"
+    path.write_bytes(jpeg(found.drawn(chosen)))
+    return path

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 from typer import Option
 
 from app import options as o
+from app.pulse import Pulse
 from app.reply_options import with_endpoint
 from app.server import KEYS_VARIABLE, Limits, ServerConfig, default_data_dir, read_keys, serve
 from audio2motion.endpoint import Endpoint
 
-_MB = 10**6
+_MB, _GB = 10**6, 10**9
 
 Host = Annotated[str, Option("--host", help="Address to listen on; 0.0.0.0 opens it to others.")]
 Port = Annotated[int, Option("--port", help="Port to listen on; 0 takes a free one.")]
@@ -39,6 +40,12 @@ MaxSize = Annotated[int, Option("--max-size", help="Largest video, longer side i
 MaxWaiting = Annotated[int, Option("--max-waiting", help="Jobs in the queue at most.")]
 Workers = Annotated[int, Option("--workers", help="Jobs done at a time.")]
 MaxLive = Annotated[int, Option("--max-live", help="Live conversations at a time.")]
+MaxStorage = Annotated[
+    float, Option("--max-storage", help="Files of all visitors together, in GB.")
+]
+MaxStall = Annotated[
+    float, Option("--max-stall", help="Seconds without progress after which a job is given up.")
+]
 Expiry = Annotated[float, Option("--expiry", help="Minutes that results are kept.")]
 LanguageModel = Annotated[
     bool,
@@ -62,6 +69,8 @@ def app(
     max_waiting: MaxWaiting = Limits.max_waiting,
     workers: Workers = Limits.workers,
     max_live: MaxLive = Limits.max_live,
+    max_storage: MaxStorage = Limits.total_bytes / _GB,
+    max_stall: MaxStall = Limits.max_stall_seconds,
     expiry: Expiry = Limits.expiry_s / 60,
     llm: LanguageModel = False,
     no_studio: NoStudio = False,
@@ -86,6 +95,8 @@ def app(
         workers=workers,
         max_live=max_live,
         expiry_s=expiry * 60,
+        total_bytes=round(max_storage * _GB),
+        max_stall_seconds=max_stall,
     )
     config = ServerConfig(
         data_dir or default_data_dir(),
@@ -111,7 +122,8 @@ def app(
     served = create_app(load, config)
     if not no_studio and (missing := mount_studio(served)):
         reporter.notify(missing)
-    serve(served, config, lambda address: print(f"Visavis is at {address}", flush=True))
+    with Pulse(limits.max_stall_seconds):
+        serve(served, config, lambda address: print(f"Visavis is at {address}", flush=True))
 
 
 def _endpoint(given: dict[str, Any]) -> Endpoint:

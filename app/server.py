@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from audio2motion.endpoint import Endpoint
@@ -139,7 +140,7 @@ def uvicorn_settings(app: "FastAPI", config: ServerConfig) -> "uvicorn.Config":
         server_header=False,
         limit_concurrency=config.limits.max_connections,
         timeout_keep_alive=15,
-        timeout_graceful_shutdown=3,
+        timeout_graceful_shutdown=1,
         ws="websockets-sansio",
         ws_max_size=8 * 2**20,
         ws_ping_interval=20.0,
@@ -154,6 +155,11 @@ def serve(app: "FastAPI", config: ServerConfig, say: Callable[[str], None]) -> N
     """
     import uvicorn
 
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            app.state.context.closing.set()  # or streams that never end would be waited for
+            super().handle_exit(sig, frame)
+
     settings = uvicorn_settings(app, config)
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
@@ -166,4 +172,4 @@ def serve(app: "FastAPI", config: ServerConfig, say: Callable[[str], None]) -> N
         host = f"[{config.host}]" if family == socket.AF_INET6 else config.host
         say(f"http://{host}:{listener.getsockname()[1]}")
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once all is down
-            uvicorn.Server(settings).run(sockets=[listener])
+            Server(settings).run(sockets=[listener])

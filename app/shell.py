@@ -51,6 +51,8 @@ def own_process(arguments: Sequence[str]) -> None:
         os.environ[DEBUG] = "1"
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin take cores from x264
     signal.signal(signal.SIGTERM, _terminate)
+    # Who is started in the background, by cron or nohup may find Ctrl-C ignored by their parent.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not os.environ.get(DEBUG):
         sys.excepthook = _fault
         _quiet_libraries()

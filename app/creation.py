@@ -1,7 +1,6 @@
 """Making a video for a visitor: the work of a run, with its preview, motion file and project."""
 
 import logging
-import shutil
 from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -9,12 +8,15 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from app.allowance import require_allowed, require_length
 from app.editor import Take
 from app.pipeline import Avatar
 from app.plan import video_seconds
 from app.project import EDITABLE_S, Project, open_project
 from app.request import Renderer, RenderRequest
 from app.result import RenderResult
+from app.sandbox import shared_sandbox
+from app.sandboxed import SandboxReader
 from app.voices import load_sound
 from app.workshop import Run, Session, Workshop
 from audio2motion.agent_voice import listen
@@ -22,8 +24,6 @@ from audio2motion.audio import SAMPLE_RATE
 from motion2video.motion import Motion
 from weights.errors import EndpointError, InputError
 
-MOST_ASKED = 4000
-"""Characters that a visitor may ask a language model."""
 _PATIENCE_S = 60.0
 _log = logging.getLogger("visavis.studio")
 
@@ -45,14 +45,9 @@ def create(
 
     The visitor's last project is replaced. Raises a VisavisError for what cannot be used.
     """
-    seconds = video_seconds(request)
-    if seconds > workshop.config.longest_s:
-        raise InputError(
-            f"the video would last {seconds:.0f} s; at most {workshop.config.longest_s:.0f} s "
-            "are made here"
-        )
+    seconds = _require_within(workshop, request, run)
     run.progress("loading the networks", 0, 1)
-    avatar = workshop.avatar(renderer)
+    avatar = workshop.avatar(renderer, run.check)
     run.progress("looking at the photo", 0, 1)
     folder = session.new_folder()
     project = _project(request, avatar, renderer, folder) if seconds <= EDITABLE_S else None
@@ -68,7 +63,7 @@ def create(
     try:
         result = avatar.render(request, out, run.progress, run.notices.append, watch=watch)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        session.drop(folder)
         raise
     workshop.pace.learn(result.frames, request.size, result.wall_seconds)
     motion = Motion(np.stack(rows), request.fps)
@@ -88,17 +83,25 @@ def write_reply(workshop: Workshop, prompt: str) -> str:
     """
     from audio2motion.language import LanguageVoice
 
-    endpoint = workshop.config.endpoint
+    endpoint, most = workshop.endpoint, workshop.limits.max_text
     if endpoint is None:
         raise InputError("there is no language model here")
-    if not (prompt or "").strip() or len(prompt) > MOST_ASKED:
-        raise InputError(f"ask the language model something, in at most {MOST_ASKED} characters")
+    if not (prompt or "").strip() or len(prompt) > most:
+        raise InputError(f"ask the language model something, in at most {most} characters")
     silent = replace(endpoint, speech_model=None, total_timeout=_PATIENCE_S)
     try:
         return listen(LanguageVoice(silent, prompt, codes=False)).text
     except EndpointError as error:
         _log.error("%s", error)
         raise EndpointError("the language model did not answer; try again later") from None
+
+
+def _require_within(workshop: Workshop, request: RenderRequest, run: Run) -> float:
+    """The length of a video in seconds; raises LimitError for one that is more than is made."""
+    require_allowed(request, workshop.limits)
+    seconds = video_seconds(request, SandboxReader(shared_sandbox(), run.check))
+    require_length(seconds, workshop.limits)
+    return seconds
 
 
 def _project(request: RenderRequest, avatar: Avatar, renderer: Renderer, folder: Path) -> Project:
@@ -126,9 +129,10 @@ def compare(
     """
     from motion2video.video import VideoWriter
 
+    seconds = max([_require_within(workshop, request, run) for request in requests])
     run.progress("loading the networks", 0, 1)
-    avatar = workshop.avatar(renderer)
-    total = max(1, round(max(map(video_seconds, requests)) * requests[0].fps))
+    avatar = workshop.avatar(renderer, run.check)
+    total = max(1, round(seconds * requests[0].fps))
     run.progress("rendering both", 0, total)
     first, second = (avatar.draw(request, run.notices.append) for request in requests)
     out = session.new_folder() / "comparison.mp4"
@@ -136,7 +140,7 @@ def compare(
     if left.shape != right.shape:
         raise InputError("the two pictures are not of one size; compare two settings of one photo")
     height, width = left.shape[:2]
-    sound = load_sound(requests[0]).mixed(requests[0].mix == "both")
+    sound = load_sound(requests[0], avatar.reader).mixed(requests[0].mix == "both")
     rate = SAMPLE_RATE if sound is None else sound.sample_rate
     with VideoWriter(out, (2 * width, height), requests[0].fps, sound, rate) as writer:
         for pair in chain([(left, right)], zip_longest(first, second)):
@@ -162,14 +166,19 @@ class Edit:
 
 
 def render_edit(workshop: Workshop, session: Session, project: Project, run: Run) -> Edit:
-    """Write the video of a project's current take; frames that are known are not drawn again."""
+    """Write the video of a project's current take; frames that are known are not drawn again.
+
+    Raises LimitError for a take that is longer, or a picture that is larger, than is made.
+    """
+    require_allowed(project.request, workshop.limits)
+    require_length(project.take.seconds, workshop.limits)
     run.progress("loading the networks", 0, 1)
-    avatar = workshop.avatar(project.renderer)
+    avatar = workshop.avatar(project.renderer, run.check)
     folder = session.new_folder()
     motion = project.take.motion
     try:
         drawn = project.render(avatar, folder / "edited.mp4", run.progress, run.show)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        session.drop(folder)
         raise
     return Edit(folder / "edited.mp4", motion.save(folder / "edited.npz"), len(motion), drawn)

@@ -30,7 +30,7 @@ class FrameCache:
     """
 
     def __init__(self, folder: Path, photo: Frame) -> None:
-        self._folder, self._photo = folder, photo
+        self.folder, self._photo = folder, photo
         self._known = {path.name for path in folder.iterdir()}
 
     def __len__(self) -> int:
@@ -41,7 +41,7 @@ class FrameCache:
         name = _name(row)
         if name not in self._known:
             packed = zlib.compress((frame - self._photo).tobytes(), _LEVEL)
-            (self._folder / name).write_bytes(packed)
+            (self.folder / name).write_bytes(packed)
             self._known.add(name)
 
     def get(self, row: Float[np.ndarray, "90"]) -> Frame | None:
@@ -49,12 +49,12 @@ class FrameCache:
         name = _name(row)
         if name not in self._known:
             return None
-        raw = zlib.decompress((self._folder / name).read_bytes())
+        raw = zlib.decompress((self.folder / name).read_bytes())
         return np.frombuffer(raw, np.uint8).reshape(self._photo.shape) + self._photo
 
     def remove(self) -> None:
         """Delete every frame."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
         self._known.clear()
 
     def missing(self, motion: Motion) -> Bool[np.ndarray, "T"]:

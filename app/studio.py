@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from app.context import ServerContext
+from app.gradio_files import keep_uploads_in
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -22,11 +23,14 @@ def mount_studio(app: "FastAPI") -> str | None:
         return "the studio is off: it needs the extra `app` (pip install 'visavis[app]')"
     if find_spec("app.ui") is None:
         return "the studio is off: this installation has none"
+    keep_uploads_in(app, context.database.folder / "uploads")
     shop = importlib.import_module("app.workshop")
     workshop = shop.Workshop(
         context.database.folder / "studio",
         context.loader.get,
-        shop.WorkshopConfig(endpoint=context.config.endpoint),
+        context.config.limits,
+        context.config.endpoint,
+        lambda: context.queue.jobs.counts().get("queued", 0),
     )
     importlib.import_module("app.ui").mount(app, workshop, live="/v1/live")
     return None

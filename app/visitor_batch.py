@@ -4,8 +4,6 @@ The manifest is one of app.batch (JSON Lines or CSV). Its files are looked for a
 their bare names, and nowhere else: no path of the server and no address goes in.
 """
 
-import csv
-import io
 import json
 import shutil
 import zipfile
@@ -14,13 +12,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from app.allowance import require_allowed, require_file, require_length
 from app.batch.manifest import Item, Schema, read_manifest
-from app.request import SERVERS_OWN
+from app.intake import Kind
+from app.plan import video_seconds
+from app.reading import Reader
+from app.request import SERVERS_OWN, RenderRequest
+from app.sandbox import shared_sandbox
+from app.sandboxed import SandboxReader
+from app.server import Limits
 from app.workshop import Cancelled, Run, Workshop
-from weights.errors import InputError, VisavisError
+from weights.errors import InputError, LimitError, VisavisError
 
 MOST_ITEMS = 200
+"""Rows of one manifest, where the server has places for so many waiting videos."""
 _MANIFESTS = (".jsonl", ".csv")
+_KINDS: dict[str, tuple[Kind, ...]] = {
+    "portrait": ("picture",),
+    "agent_audio": ("sound",),
+    "interlocutor_audio": ("sound",),
+    "interlocutor_video": ("video",),
+    "motion": ("motion",),
+    "style_clip": ("motion", "video"),
+    "gesture_file": ("text",),
+    "transcript": ("text",),
+}
 State = Literal["waiting", "working", "done", "failed"]
 
 
@@ -62,10 +78,11 @@ class VisitorBatch:
         return packed
 
 
-def read_upload(uploads: Sequence[Path], folder: Path) -> VisitorBatch:
+def read_upload(uploads: Sequence[Path], folder: Path, limits: Limits) -> VisitorBatch:
     """The batch in uploaded files, copied into `folder`: one manifest, and what it names.
 
-    Raises InputError (ManifestError for its rows) for anything that cannot be used.
+    Raises InputError (ManifestError for its rows) for anything that cannot be used, LimitError for
+    more than this server takes.
     """
     manifests = [path for path in uploads if path.suffix.lower() in _MANIFESTS]
     if len(manifests) != 1:
@@ -74,9 +91,12 @@ def read_upload(uploads: Sequence[Path], folder: Path) -> VisitorBatch:
         )
     (manifest,) = manifests
     given = {path.name: path for path in uploads if path is not manifest}
-    rows = _rows(manifest)
-    if len(rows) > MOST_ITEMS:
-        raise InputError(f"the manifest has {len(rows)} rows; at most {MOST_ITEMS} are made here")
+    if len(given) != len(uploads) - 1:
+        raise InputError("two of the files have one name; give each a name of its own")
+    rows = SandboxReader(shared_sandbox()).rows(manifest)
+    most = min(MOST_ITEMS, limits.max_waiting)
+    if len(rows) > most:
+        raise LimitError(f"the manifest has {len(rows)} rows; at most {most} are made here")
     for number, row in enumerate(rows, 1):
         _require_uploaded(number, row, given)
         _require_no_endpoint(number, row)
@@ -88,12 +108,17 @@ def read_upload(uploads: Sequence[Path], folder: Path) -> VisitorBatch:
     clean.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     videos = folder / "videos"
     entries = [Entry(item, videos / item.output) for item in read_manifest(str(clean), {})]
+    for entry in entries:
+        try:
+            require_allowed(entry.item.request(), limits)
+        except LimitError as error:
+            raise LimitError(f"row {entry.item.row}: {error}") from error
     return VisitorBatch(folder, entries, {str(inputs / name): name for name in given})
 
 
 def make_all(workshop: Workshop, batch: VisitorBatch, run: Run) -> VisitorBatch:
     """Make what is left of a batch, as the work of a run; one that fails does not stop the rest."""
-    avatar = workshop.avatar()
+    avatar = workshop.avatar(check=run.check)
     left = batch.left()
     for done, entry in enumerate(left):
         run.progress("videos made", done, len(left))
@@ -105,7 +130,9 @@ def make_all(workshop: Workshop, batch: VisitorBatch, run: Run) -> VisitorBatch:
             run.check()
 
         try:
-            made = avatar.render(entry.item.request(), entry.video, progress)
+            made = avatar.render(
+                _looked_at(entry.item, workshop.limits, avatar.reader), entry.video, progress
+            )
             entry.state, entry.told = "done", f"{made.seconds:.2f} s"
         except Cancelled:
             entry.state, entry.told = "waiting", "cancelled"
@@ -116,25 +143,20 @@ def make_all(workshop: Workshop, batch: VisitorBatch, run: Run) -> VisitorBatch:
     return batch
 
 
-def _rows(manifest: Path) -> list[dict[str, Any]]:
-    try:
-        text = manifest.read_text(encoding="utf-8-sig")
-        if manifest.suffix.lower() == ".csv":
-            read = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-            return [{k: v for k, v in row.items() if v not in (None, "")} for row in read]
-        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-    except (UnicodeDecodeError, ValueError, csv.Error) as error:
-        raise InputError(f"{manifest.name} cannot be read as a manifest: {error}") from error
-    if not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"every line of {manifest.name} must be an object of words and values")
-    return rows
+def _looked_at(item: Item, limits: Limits, reader: Reader) -> RenderRequest:
+    """The request of a row whose files have been looked at, each by its content."""
+    for name in item.files:
+        require_file(Path(item.fields[name]), _KINDS[name], limits)
+    request = item.request()
+    require_length(video_seconds(request, reader), limits)
+    return request
 
 
 def _require_uploaded(number: int, row: Mapping[str, Any], given: Mapping[str, Path]) -> None:
     """Raise InputError when a row names a file that was not uploaded with it."""
     for word in Schema().files:
         name = row.get(word)
-        if name is not None and name not in given:
+        if name is not None and (not isinstance(name, str) or name not in given):
             raise InputError(
                 f"row {number}: {word} is {name!r}, which was not uploaded; upload the files "
                 "together with the manifest, and name them without folders"

@@ -2,9 +2,11 @@
 
 A visitor is known by a random key that their browser keeps and no page shows; nothing that comes
 from a visitor becomes a path. What is theirs (results, projects, runs) lives in a Session, is
-reached through it alone, and is removed when they leave or do nothing for a while.
+reached through it alone, and is removed when they leave, do nothing for a while, or its time is
+over. The limits are the server's: the same as those of the API.
 """
 
+import contextlib
 import queue
 import secrets
 import shutil
@@ -25,8 +27,12 @@ from app.pipeline import Avatar
 from app.plan import Pace
 from app.project import Project
 from app.request import Renderer
+from app.sandbox import Check, shared_sandbox
+from app.sandboxed import SandboxReader
+from app.server import Limits
+from app.visitor_files import VisitorFiles
 from audio2motion.endpoint import Endpoint
-from weights.errors import InputError, VisavisError
+from weights.errors import BusyError, LimitError, VisavisError
 
 if TYPE_CHECKING:
     from app.visitor_batch import VisitorBatch
@@ -37,20 +43,7 @@ _LOOK_S = 0.2
 _STRIP = 40
 """Most thumbnails in the film strip: then every other one goes."""
 _THUMB = 72
-
-
-@dataclass(frozen=True)
-class WorkshopConfig:
-    """`waiting` runs at most in the queue, `waiting_each` of them one visitor's; `expiry_s` after
-    which a visitor who does nothing is forgotten; `longest_s` of video at most. `endpoint` is a
-    language model that visitors may ask.
-    """
-
-    waiting: int = 16
-    waiting_each: int = 3
-    expiry_s: float = 3600.0
-    longest_s: float = 600.0
-    endpoint: Endpoint | None = None
+_TIDY_S = 60.0
 
 
 class Cancelled(Exception):  # noqa: N818 (nothing went wrong)
@@ -60,12 +53,13 @@ class Cancelled(Exception):  # noqa: N818 (nothing went wrong)
 class Run:
     """One piece of work on its way. Its own thread writes, any thread reads.
 
-    `what`, `done`, `total` and `rate` (a second) say how far it is; `strip` and `look` are JPEG
-    pictures: a thumbnail for about every second of the video, and the latest frame.
+    `videos` are how many it makes; `what`, `done`, `total` and `rate` (a second) say how far it is;
+    `strip` and `look` are JPEG pictures: a thumbnail for about every second of the video, and the
+    latest frame.
     """
 
-    def __init__(self, work: "Work") -> None:
-        self.work = work
+    def __init__(self, work: "Work", videos: int = 1) -> None:
+        self.work, self.videos = work, videos
         self.state: State = "waiting"
         self.what, self.done, self.total, self.rate = "", 0, 0, 0.0
         self.error = ""
@@ -157,42 +151,81 @@ Work = Callable[[Run], Any]
 
 @dataclass(eq=False)
 class Session:
-    """What belongs to one visitor. `folder` is theirs alone and goes with them."""
+    """What belongs to one open page of a visitor: its runs, results and project. `owner` is the
+    visitor, who may have several; `folder` is the page's alone and goes with it.
+    """
 
     folder: Path
     used: float
+    owner: str
     runs: list[Run] = field(default_factory=list)
     project: Project | None = None
     batch: "VisitorBatch | None" = None
+    made: dict[Path, float] = field(default_factory=dict)
 
     def new_folder(self) -> Path:
         """A fresh folder in the visitor's own."""
         path = self.folder / secrets.token_urlsafe(12)
-        path.mkdir()
+        path.mkdir(parents=True, mode=0o700)
+        self.made[path] = time.monotonic()
         return path
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is made for it, or shall be."""
+        return any(not run.ended for run in self.runs)
+
+    def drop(self, folder: Path) -> None:
+        """Remove one of its folders with what was in it."""
+        if self.project is not None and self.project.cache.folder.is_relative_to(folder):
+            self.project = None
+        if self.batch is not None and self.batch.folder.is_relative_to(folder):
+            self.batch = None
+        self.made.pop(folder, None)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Workshop:
-    """One Avatar, one thread that works, any number of visitors. Close it at the end."""
+    """One Avatar, `limits.workers` threads that work, any number of visitors. Close it at the end.
+
+    `endpoint` is a language model that visitors may ask. `waiting_elsewhere` says how many jobs
+    the rest of the server has waiting, which share the places of `limits.max_waiting`.
+    """
 
     def __init__(
-        self, folder: Path, load: Callable[[], Avatar], config: WorkshopConfig | None = None
+        self,
+        folder: Path,
+        load: Callable[[], Avatar],
+        limits: Limits = Limits(),  # noqa: B008 (frozen)
+        endpoint: Endpoint | None = None,
+        waiting_elsewhere: Callable[[], int] = lambda: 0,
     ) -> None:
-        self.config = config or WorkshopConfig()
+        self.limits, self.endpoint = limits, endpoint
         self.pace = Pace()
+        self.files = VisitorFiles(folder / "uploads", limits)
         self._folder = folder
         self._load = load
+        self._elsewhere = waiting_elsewhere
         self._loaded: Future[Avatar] | None = None
         self._sessions: dict[str, Session] = {}
         self._waiting: deque[Run] = deque()
         self._wake: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._lock = threading.RLock()
-        self._thread = threading.Thread(target=self._serve, name="visavis-runs", daemon=True)
-        self._thread.start()
+        self._closing = threading.Event()
+        shutil.rmtree(folder, ignore_errors=True)  # what a killed server left is nobody's
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"visavis-runs-{number}", daemon=True)
+            for number in range(limits.workers)
+        ]
+        self._threads.append(threading.Thread(target=self._tidy, name="visavis-tidy", daemon=True))
+        for thread in self._threads:
+            thread.start()
 
-    def avatar(self, renderer: Renderer = "diffusion") -> Avatar:
-        """The one Avatar, loaded by whoever asks first; the others wait for it."""
-        avatar = self._base()
+    def avatar(self, renderer: Renderer = "diffusion", check: Check | None = None) -> Avatar:
+        """The one Avatar, loaded by whoever asks first; the others wait for it. It has visitors'
+        files read in a sandbox; what `check` raises meanwhile ends that.
+        """
+        avatar = replace(self._base(), reader=SandboxReader(shared_sandbox(), check))
         if renderer == "diffusion":
             return avatar
         return replace(avatar, renderer=avatar.renderer.draft())
@@ -212,16 +245,17 @@ class Workshop:
                 loaded.set_exception(error)
         return loaded.result()
 
-    def session(self, key: str) -> Session:
-        """The session of a visitor, made anew for an unknown key."""
+    def session(self, key: str, owner: str | None = None) -> Session:
+        """The session of a visitor's page, made anew for an unknown key; its owner is the key
+        where there is no other.
+        """
         now = time.monotonic()
         self.sweep(now)
         with self._lock:
             session = self._sessions.get(key)
             if session is None:
                 folder = self._folder / secrets.token_urlsafe(16)
-                folder.mkdir(parents=True, mode=0o700)
-                session = self._sessions[key] = Session(folder, now)
+                session = self._sessions[key] = Session(folder, now, owner or key)
             session.used = now
             return session
 
@@ -229,39 +263,66 @@ class Workshop:
         """Forget a visitor: stop what runs for them and remove their files."""
         with self._lock:
             session = self._sessions.pop(key, None)
+        self.files.forget(key)
         if session is not None:
             for run in session.runs:
                 run.cancel()
             shutil.rmtree(session.folder, ignore_errors=True)
 
     def sweep(self, now: float) -> None:
-        """Forget those who have done nothing for long; one with a run under way stays."""
+        """Forget those who have done nothing for long, and what was uploaded or made long ago; one
+        with a run under way keeps all.
+        """
+        most = self.limits.expiry_s
         with self._lock:
-            old = [
-                key
-                for key, session in self._sessions.items()
-                if now - session.used > self.config.expiry_s
-                and all(run.ended for run in session.runs)
+            busy = {key for key, session in self._sessions.items() if session.busy}
+            idle = [(k, s) for k, s in self._sessions.items() if k not in busy]
+            old = [key for key, session in idle if now - session.used > most]
+            stale = [
+                (s, f) for _, s in idle for f, made in list(s.made.items()) if now - made > most
             ]
+            for session, folder in stale:
+                self.files.forget_below(folder)
+                session.drop(folder)
         for key in old:
             self.leave(key)
+        self.files.sweep(now, busy)
 
-    def submit(self, session: Session, work: Work) -> Run:
-        """Queue a piece of work. Raises InputError when the queue is full, or the visitor has
-        too much in it already."""
+    def submit(self, session: Session, work: Work, videos: int = 1) -> Run:
+        """Queue a piece of work that makes so many videos. Raises BusyError when too many wait, or
+        the visitor has too much on its way already, LimitError when their files are too many.
+        """
         with self._lock:
-            session.runs = [run for run in session.runs if not run.ended]
-            if len(session.runs) >= self.config.waiting_each:
-                raise InputError(
-                    f"{len(session.runs)} of your videos are on their way already; wait for one"
-                )
-            if self.position(None) >= self.config.waiting:
-                raise InputError("too many people are waiting for a video; try again in a minute")
-            run = Run(work)
+            for other in self._sessions.values():
+                other.runs = [run for run in other.runs if not run.ended]
+            self._require_room(session, videos)
+            run = Run(work, videos)
             session.runs.append(run)
             self._waiting.append(run)
         self._wake.put(True)
         return run
+
+    def _require_room(self, session: Session, videos: int) -> None:
+        limits = self.limits
+        theirs = [s for s in self._sessions.values() if s.owner == session.owner]
+        going = sum(len(other.runs) for other in theirs)
+        if going >= limits.max_waiting_each:
+            raise BusyError(
+                f"{going} of your videos are on their way already, and at most "
+                f"{limits.max_waiting_each} may be; wait for one"
+            )
+        waiting = sum(run.videos for run in self._waiting if not run.ended) + self._elsewhere()
+        if waiting + videos > limits.max_waiting:
+            raise BusyError(
+                f"{waiting} videos are waiting here and at most {limits.max_waiting} may; try "
+                "again in a few minutes"
+            )
+        size = self.files.used(session.owner) + sum(_bytes_in(other.folder) for other in theirs)
+        if size > limits.quota_bytes:
+            raise LimitError(
+                f"your files take {size / 1e6:.0f} MB, and at most {limits.quota_bytes / 1e6:g} MB "
+                "are kept of one visitor; open the page anew, which removes them"
+            )
 
     def position(self, run: Run | None) -> int:
         """How many runs wait before this one; all that wait for None."""
@@ -275,8 +336,11 @@ class Workshop:
             keys = list(self._sessions)
         for key in keys:
             self.leave(key)
-        self._wake.put(False)
-        self._thread.join(timeout=10)
+        self._closing.set()
+        for _ in self._threads:
+            self._wake.put(False)
+        for thread in self._threads:
+            thread.join(timeout=10)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _serve(self) -> None:
@@ -285,6 +349,19 @@ class Workshop:
                 run = self._waiting.popleft() if self._waiting else None
             if run is not None:
                 run.perform()
+
+    def _tidy(self) -> None:
+        """Nobody need come for what is past its time to go."""
+        while not self._closing.wait(min(_TIDY_S, self.limits.expiry_s / 4)):
+            self.sweep(time.monotonic())
+
+
+def _bytes_in(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # its frames come and go
+            total += path.stat().st_size
+    return total
 
 
 def jpeg(image: UInt8[np.ndarray, "H W 3"], quality: int = 82) -> bytes:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 __all__ = ["PATH", "mount"]
 
 PATH = "/studio"
-MAX_UPLOAD = "256mb"
 
 
 def mount(app: "FastAPI", workshop: Workshop, live: str | None = None) -> None:
@@ -24,11 +23,13 @@ def mount(app: "FastAPI", workshop: Workshop, live: str | None = None) -> None:
     """
     import gradio as gr
     from fastapi.responses import FileResponse, RedirectResponse
+    from starlette.routing import Mount
 
     from app.ui import blocks
     from app.ui import live as live_tab
+    from app.ui.gate import Gate
 
-    answers = workshop.config.endpoint is not None
+    answers = workshop.endpoint is not None
     page = live_tab.add_page(app, live, answers) if live is not None else None
 
     @app.get("/", include_in_schema=False)
@@ -45,10 +46,14 @@ def mount(app: "FastAPI", workshop: Workshop, live: str | None = None) -> None:
         path=PATH,
         footer_links=["api", "settings"],
         show_error=True,
-        max_file_size=MAX_UPLOAD,
+        max_file_size=workshop.limits.max_upload_bytes,
+        run_history=False,
         ssr_mode=False,
         enable_monitoring=False,
         pwa=False,
         theme=blocks.theme(),
         css_paths=[blocks.STYLE],
     )
+    for route in app.routes:
+        if isinstance(route, Mount) and route.path == PATH:
+            route.app = Gate(route.app, workshop.files, workshop.limits)

@@ -1,5 +1,6 @@
 """The batch tab: a manifest with its files in, a table of states, and all videos as one file."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -7,7 +8,8 @@ from typing import Any
 
 from app.ui import markup
 from app.ui.endpoints import endpoint
-from app.ui.follow import fail, follow, outcome, submit
+from app.ui.follow import cancel_all, fail, follow, outcome, session_of, submit
+from app.ui.visitors import Visitor
 from app.visitor_batch import VisitorBatch, make_all, read_upload
 from app.workshop import Workshop
 from weights.errors import InputError, VisavisError
@@ -56,37 +58,42 @@ def build(workshop: Workshop) -> None:
         concurrency_limit=None,
         show_progress="hidden",
     )
-    cancel.click(endpoint(_cancel, workshop, ()), None, None, api_visibility="private", queue=False)
+    cancel.click(
+        endpoint(cancel_all, workshop, ()), None, None, api_visibility="private", queue=False
+    )
 
 
 async def _start(
-    workshop: Workshop, key: str, files: Sequence[str] | None
+    workshop: Workshop, visitor: Visitor, files: Sequence[str] | None
 ) -> AsyncIterator[list[Any]]:
-    session = workshop.session(key)
+    session = session_of(workshop, visitor)
     try:
         if not files:
             raise InputError("there are no files yet: upload a manifest and the files it names")
-        batch = read_upload([Path(file) for file in files], session.new_folder())
+        paths = [Path(file) for file in files]
+        batch = await asyncio.to_thread(read_upload, paths, session.new_folder(), workshop.limits)
     except VisavisError as error:
         fail(error, files or ())
     session.batch = batch
-    async for shown in _follow(workshop, key, batch):
+    async for shown in _follow(workshop, visitor, batch):
         yield shown
 
 
-async def _retry(workshop: Workshop, key: str) -> AsyncIterator[list[Any]]:
-    batch = workshop.session(key).batch
+async def _retry(workshop: Workshop, visitor: Visitor) -> AsyncIterator[list[Any]]:
+    batch = session_of(workshop, visitor).batch
     if batch is None:
         fail("there is no batch to try again")
-    async for shown in _follow(workshop, key, batch):
+    async for shown in _follow(workshop, visitor, batch):
         yield shown
 
 
-async def _follow(workshop: Workshop, key: str, batch: VisitorBatch) -> AsyncIterator[list[Any]]:
+async def _follow(
+    workshop: Workshop, visitor: Visitor, batch: VisitorBatch
+) -> AsyncIterator[list[Any]]:
     import gradio as gr
 
     on, off, keep = gr.update(interactive=True), gr.update(interactive=False), gr.update()
-    run = submit(workshop, key, partial(make_all, workshop, batch))
+    run = submit(workshop, visitor, partial(make_all, workshop, batch), len(batch.left()))
     async for html in follow(run, workshop):
         yield [html, _table(batch), keep, off, off, on]
     failed = any(entry.state != "done" for entry in batch.entries)
@@ -103,8 +110,3 @@ async def _follow(workshop: Workshop, key: str, batch: VisitorBatch) -> AsyncIte
 
 def _table(batch: VisitorBatch) -> str:
     return markup.grid(_HEADERS, batch.rows())
-
-
-def _cancel(workshop: Workshop, key: str) -> None:
-    for run in workshop.session(key).runs:
-        run.cancel()

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from app.demo import ASSETS
 from app.ui import batch, comparing, create, editing, live
+from app.ui.visitors import visitor_of
 from app.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 STYLE = ASSETS / "studio" / "studio.css"
 ICON = ASSETS / "studio" / "icon.svg"
 TITLE = "Visavis"
-_CACHE_SWEEP_S, _CACHE_AGE_S = 600, 3600
+_LEAST_QUEUE = 64
+"""Places in gradio's queue, which small questions such as a plan need too, not only videos."""
 
 
 def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
@@ -23,12 +25,10 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
     """
     import gradio as gr
 
-    with gr.Blocks(
-        analytics_enabled=False,
-        title=TITLE,
-        fill_width=True,
-        delete_cache=(_CACHE_SWEEP_S, _CACHE_AGE_S),
-    ) as blocks:
+    from app.ui.own_blocks import OwnBlocks
+
+    gr.set_static_paths([create.EXAMPLES[0].parent])  # not to be copied into gradio's own folder
+    with OwnBlocks(workshop, TITLE) as blocks:
         gr.HTML(
             "<header class='v-head'><h1>Visavis</h1><p>One photo, two voices: a video of a person "
             "who talks, and who listens.</p></header>"
@@ -46,10 +46,11 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
                 live.build(live_page)
 
         def leave(request: gr.Request) -> None:
-            workshop.leave(str(request.session_hash))
+            workshop.leave(visitor_of(request).key)
 
         blocks.unload(leave)
-    blocks.queue(api_open=False, max_size=64, default_concurrency_limit=4)
+    waiting = max(_LEAST_QUEUE, workshop.limits.max_waiting)
+    blocks.queue(api_open=False, max_size=waiting, default_concurrency_limit=4)
     return blocks
 
 

@@ -1,16 +1,17 @@
 """Two settings of one photo and one voice, side by side in one video, so always in step."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from app.creation import compare
-from app.request import RenderRequest
 from app.ui import markup
 from app.ui.create import CreateScreen
 from app.ui.endpoints import endpoint
-from app.ui.follow import fail, follow, outcome, submit
-from app.ui.form import FORM_FIELDS, Form, from_values, typed
+from app.ui.follow import cancel_all, fail, follow, outcome, session_of, submit
+from app.ui.form import FORM_FIELDS, Form, from_values, request_of, typed
+from app.ui.visitors import Visitor
 from app.workshop import Workshop
 from audio2motion.emotion import EMOTIONS
 from audio2motion.style import STYLES
@@ -53,7 +54,9 @@ def build(workshop: Workshop, first: CreateScreen) -> None:
         concurrency_limit=None,
         show_progress="hidden",
     )
-    cancel.click(endpoint(_cancel, workshop, ()), None, None, api_visibility="private", queue=False)
+    cancel.click(
+        endpoint(cancel_all, workshop, ()), None, None, api_visibility="private", queue=False
+    )
 
 
 def _settings(side: str, expressivity: float) -> list[Any]:
@@ -69,7 +72,7 @@ def _settings(side: str, expressivity: float) -> list[Any]:
     ]
 
 
-async def _make(workshop: Workshop, key: str, *values: Any) -> AsyncIterator[list[Any]]:
+async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIterator[list[Any]]:
     import gradio as gr
 
     on, off, keep = gr.update(interactive=True), gr.update(interactive=False), gr.update()
@@ -78,14 +81,15 @@ async def _make(workshop: Workshop, key: str, *values: Any) -> AsyncIterator[lis
     except VisavisError as error:
         fail(error)
     try:
-        requests = [_side(form, values[i : i + len(_ASKED)]) for i in (0, len(_ASKED))]
+        sides = [_side(form, values[i : i + len(_ASKED)]) for i in (0, len(_ASKED))]
+        requests = [await asyncio.to_thread(request_of, side, workshop) for side in sides]
     except VisavisError as error:
         yield [markup.alert(str(error)), keep, on, off]
         fail(error, form.files)
-    session = workshop.session(key)
+    session = session_of(workshop, visitor)
     run = submit(
         workshop,
-        key,
+        visitor,
         lambda run: compare(workshop, session, (requests[0], requests[1]), form.renderer, run),
     )
     async for html in follow(run, workshop):
@@ -100,11 +104,6 @@ async def _make(workshop: Workshop, key: str, *values: Any) -> AsyncIterator[lis
     yield ["".join(markup.note(n) for n in dict.fromkeys(run.notices)), video, on, off]
 
 
-def _side(form: Form, values: Sequence[Any]) -> RenderRequest:
+def _side(form: Form, values: Sequence[Any]) -> Form:
     asked = {name: typed(name, value) for name, value in zip(_ASKED, values, strict=True)}
-    return replace(form, **asked, new_seed=False).request()
-
-
-def _cancel(workshop: Workshop, key: str) -> None:
-    for run in workshop.session(key).runs:
-        run.cancel()
+    return replace(form, **asked, new_seed=False)

@@ -1,21 +1,36 @@
 """The first screen: photo, voices, movement -> a plan, a video as it grows, its files."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
-from app.creation import MOST_ASKED, Creation, create, write_reply
+from app.allowance import require_length
+from app.creation import Creation, create, write_reply
 from app.demo import ASSETS
 from app.plan import make_plan
 from app.request import Crop, Mix, Renderer
+from app.sandbox import shared_sandbox
+from app.sandboxed import SandboxReader
+from app.server import Limits
 from app.ui import markup
 from app.ui.endpoints import endpoint
-from app.ui.faces import find_faces
-from app.ui.follow import fail, follow, outcome, submit
-from app.ui.form import FORM_FIELDS, Form, Says, add_gesture, from_values, parse_gestures
+from app.ui.faces import choose_face, mark_face, show_faces
+from app.ui.follow import cancel_all, fail, follow, outcome, session_of, submit
+from app.ui.form import (
+    FORM_FIELDS,
+    Form,
+    Says,
+    add_gesture,
+    default_form,
+    from_values,
+    parse_gestures,
+    request_of,
+)
 from app.ui.form import voice_choices as list_voice_choices
+from app.ui.visitors import Visitor
 from app.workshop import Workshop
 from audio2motion.controls import REGIONS
 from audio2motion.emotion import EMOTIONS
@@ -50,10 +65,10 @@ def build(workshop: Workshop) -> CreateScreen:
     parts: dict[str, Any] = {}
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320):
-            _photo(parts)
+            _photo(parts, workshop)
             _voices(parts, workshop)
             _movement(parts)
-            _picture(parts)
+            _picture(parts, workshop.limits)
         with gr.Column(scale=6, min_width=320):
             plan = gr.HTML(markup.note("Give a photo to begin."), elem_id="plan")
             with gr.Row():
@@ -91,7 +106,7 @@ def build(workshop: Workshop) -> CreateScreen:
         show_progress="hidden",
         scroll_to_output=True,
     )
-    cancel.click(endpoint(_cancel, workshop, ()), None, None, api_name="cancel", queue=False)
+    cancel.click(endpoint(cancel_all, workshop, ()), None, None, api_name="cancel", queue=False)
     use_seed.click(
         lambda given: (False, int(given["seed"])),
         settings,
@@ -101,8 +116,11 @@ def build(workshop: Workshop) -> CreateScreen:
     return CreateScreen(inputs, video, edit)
 
 
-def _photo(parts: dict[str, Any]) -> None:
+def _photo(parts: dict[str, Any], workshop: Workshop) -> None:
     import gradio as gr
+
+    for path in EXAMPLES:
+        workshop.files.publish(path)
 
     parts["photo"] = gr.Image(
         label="Photo",
@@ -153,11 +171,17 @@ def _voices(parts: dict[str, Any], workshop: Workshop) -> None:
         parts["says"] = gr.Radio(
             list(get_args(Says)), value=Form.says, label="What the person says", elem_id="says"
         )
-        parts["text"] = gr.Textbox(Form.text, label="Text", lines=3, elem_id="text")
+        parts["text"] = gr.Textbox(
+            Form.text,
+            label="Text",
+            lines=3,
+            max_length=workshop.limits.max_text,
+            elem_id="text",
+        )
         parts["voice"] = gr.Dropdown(
             list_voice_choices(), value=Form.voice, label="Voice", elem_id="voice"
         )
-        asking = [] if workshop.config.endpoint is None else [_asking(parts, workshop)]
+        asking = [] if workshop.endpoint is None else [_asking(parts, workshop)]
         parts["agent_audio"] = gr.Audio(
             label="Recording of the agent's voice",
             type="filepath",
@@ -201,7 +225,7 @@ def _asking(parts: dict[str, Any], workshop: Workshop) -> "gr.Row":
     with gr.Row(elem_classes="v-tight") as row:
         prompt = gr.Textbox(
             label="or a language model writes it: ask it something",
-            max_length=MOST_ASKED,
+            max_length=workshop.limits.max_text,
             elem_id="prompt",
         )
         ask = gr.Button("Ask", elem_id="ask", min_width=70, scale=0)
@@ -217,7 +241,7 @@ def _asking(parts: dict[str, Any], workshop: Workshop) -> "gr.Row":
     return row
 
 
-def _reply(workshop: Workshop, _key: str, prompt: str) -> str:
+def _reply(workshop: Workshop, _visitor: Visitor, prompt: str) -> str:
     try:
         return write_reply(workshop, prompt)
     except VisavisError as error:
@@ -276,7 +300,7 @@ def _gestures(parts: dict[str, Any]) -> None:
     )
 
 
-def _picture(parts: dict[str, Any]) -> None:
+def _picture(parts: dict[str, Any], limits: Limits) -> None:
     import gradio as gr
 
     with gr.Accordion("Picture and renderer", open=False):
@@ -288,8 +312,8 @@ def _picture(parts: dict[str, Any]) -> None:
                 elem_id="renderer",
             )
             parts["size"] = gr.Dropdown(
-                list(_SIZES),
-                value=Form.size,
+                sorted({size for size in _SIZES if size <= limits.max_size} | {limits.max_size}),
+                value=default_form(limits).size,
                 label="Longer side (px)",
                 allow_custom_value=True,
                 elem_id="size",
@@ -316,17 +340,22 @@ def _connect_photo(
     import gradio as gr
 
     def choose(event: gr.SelectData) -> str:
-        return str(EXAMPLES[int(event.index)])  # type: ignore[arg-type]
+        numbered = {str(number): str(path) for number, path in enumerate(EXAMPLES)}
+        if str(event.index) not in numbered:
+            fail("there is no such example")
+        return numbered[str(event.index)]
 
-    def click(event: gr.SelectData, path: str) -> str:
-        found = find_faces(path, workshop.avatar().tracker)
-        x, y = event.index  # type: ignore[misc]
-        return str(found.at(float(x), float(y)))
+    def click(event: gr.SelectData, path: str | None) -> str:
+        try:
+            x, y = (float(value) for value in event.index)  # type: ignore[union-attr]
+        except (TypeError, ValueError):
+            fail(f"got {event.index!r}; wanted a place in the picture")
+        return choose_face(workshop, path, x, y)
 
     parts["examples"].select(choose, None, parts["photo"], api_visibility="private")
     shown = [parts["faces"], parts["face"], parts["trouble"]]
     parts["photo"].change(
-        partial(_detect, workshop),
+        endpoint(show_faces, workshop, ("photo",)),
         parts["photo"],
         shown,
         api_name="faces",
@@ -334,7 +363,7 @@ def _connect_photo(
         show_progress="hidden",
     )
     parts["face"].input(
-        partial(_mark, workshop),
+        endpoint(mark_face, workshop, ("photo", "face")),
         [parts["photo"], parts["face"]],
         [parts["faces"], parts["trouble"]],
         api_visibility="private",
@@ -343,7 +372,7 @@ def _connect_photo(
     parts["faces"].select(
         click, parts["photo"], parts["face"], api_visibility="private", show_progress="hidden"
     ).then(
-        partial(_mark, workshop),
+        endpoint(mark_face, workshop, ("photo", "face")),
         [parts["photo"], parts["face"]],
         [parts["faces"], parts["trouble"]],
         api_visibility="private",
@@ -399,41 +428,20 @@ def _connect_gestures(parts: dict[str, Any]) -> None:
     )
 
 
-def _detect(workshop: Workshop, photo: str | None) -> tuple[Any, Any, str]:
-    import gradio as gr
-
-    if not photo:
-        return gr.update(visible=False), gr.update(choices=[], value=None, visible=False), ""
-    try:
-        found = find_faces(photo, workshop.avatar().tracker)
-    except VisavisError as error:
-        hidden = gr.update(visible=False)
-        return hidden, gr.update(choices=[], value=None, visible=False), markup.alert(str(error))
-    chosen = found.largest
-    picker = gr.update(choices=found.choices, value=str(chosen), visible=len(found.faces) > 1)
-    trouble = found.trouble(chosen)
-    said = markup.alert(trouble) if trouble else ""
-    return gr.update(value=found.drawn(chosen), visible=True), picker, said
-
-
-def _mark(workshop: Workshop, photo: str, face: str) -> tuple[Any, str]:
-    found = find_faces(photo, workshop.avatar().tracker)
-    trouble = found.trouble(int(face))
-    return found.drawn(int(face)), markup.alert(trouble) if trouble else ""
-
-
-def _plan(workshop: Workshop, _key: str, *values: Any) -> str:
+def _plan(workshop: Workshop, _visitor: Visitor, *values: Any) -> str:
     form = Form()
     try:
         form = from_values(values)
         if not form.photo:
             return markup.note("Give a photo to begin.")
-        return markup.note(f"Plan: {make_plan(form.request(), workshop.pace)}")
+        plan = make_plan(request_of(form, workshop), workshop.pace, SandboxReader(shared_sandbox()))
+        require_length(plan.seconds, workshop.limits)
+        return markup.note(f"Plan: {plan}")
     except VisavisError as error:
         return markup.note(markup.without_paths(str(error), form.files))
 
 
-async def _make(workshop: Workshop, key: str, *values: Any) -> AsyncIterator[list[Any]]:
+async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIterator[list[Any]]:
     """Queue a video, tell how it goes, and hand it over."""
     import gradio as gr
 
@@ -442,14 +450,14 @@ async def _make(workshop: Workshop, key: str, *values: Any) -> AsyncIterator[lis
     keep = gr.update()
     try:
         form = from_values(values)
-        wanted = form.request()
+        wanted = await asyncio.to_thread(request_of, form, workshop)
     except VisavisError as error:
         yield [markup.alert(str(error)), keep, keep, keep, keep, on, off, keep, keep]
         fail(error, form.files)
-    session = workshop.session(key)
+    session = session_of(workshop, visitor)
     run = submit(
         workshop,
-        key,
+        visitor,
         lambda run: create(workshop, session, wanted, form.renderer, run),
     )
     hidden = gr.update(visible=False)
@@ -476,11 +484,6 @@ def _told(made: Creation, form: Form) -> dict[str, Any]:
     """The result as JSON, without the server's folders."""
     text = json.dumps(made.result.to_json(), default=str)
     return json.loads(markup.without_paths(text, form.files))
-
-
-def _cancel(workshop: Workshop, key: str) -> None:
-    for run in workshop.session(key).runs:
-        run.cancel()
 
 
 def _title(stem: str) -> str:

@@ -11,7 +11,8 @@ from app.project import Project
 from app.ui import markup
 from app.ui.create import CreateScreen
 from app.ui.endpoints import endpoint
-from app.ui.follow import fail, follow, outcome, submit
+from app.ui.follow import cancel_all, fail, follow, outcome, session_of, submit
+from app.ui.visitors import Visitor
 from app.workshop import Workshop
 from audio2motion.gestures import Gesture
 from weights.errors import InputError, VisavisError
@@ -77,7 +78,9 @@ def build(workshop: Workshop, first: CreateScreen, tab: "gr.Tab", tabs: "gr.Tabs
         concurrency_limit=None,
         show_progress="hidden",
     )
-    cancel.click(endpoint(_cancel, workshop, ()), None, None, api_visibility="private", queue=False)
+    cancel.click(
+        endpoint(cancel_all, workshop, ()), None, None, api_visibility="private", queue=False
+    )
 
 
 def _result() -> "tuple[gr.Button, gr.Button, gr.HTML, gr.Video, gr.File]":
@@ -181,8 +184,8 @@ def _insert(project: Project, start: float, end: float, kind: str, intensity: Nu
     project.edit(lambda take: editor.insert_gesture(take, gesture))
 
 
-def _project(workshop: Workshop, key: str) -> Project:
-    project = workshop.session(key).project
+def _project(workshop: Workshop, visitor: Visitor) -> Project:
+    project = session_of(workshop, visitor).project
     if project is None:
         raise InputError("there is no video to edit yet: make one of up to 30 s first")
     return project
@@ -191,7 +194,7 @@ def _project(workshop: Workshop, key: str) -> Project:
 def _edit(
     apply: Callable[..., None],
     workshop: Workshop,
-    key: str,
+    visitor: Visitor,
     shown: Sequence[str],
     start: Number,
     end: Number,
@@ -200,19 +203,19 @@ def _edit(
     def change(project: Project) -> None:
         apply(project, float(start or 0), float(end or 0), *values)
 
-    return _change(change, workshop, key, shown, start, end)
+    return _change(change, workshop, visitor, shown, start, end)
 
 
 def _change(
     change: Callable[[Project], None],
     workshop: Workshop,
-    key: str,
+    visitor: Visitor,
     shown: Sequence[str],
     start: Number,
     end: Number,
 ) -> list[str]:
     try:
-        project = _project(workshop, key)
+        project = _project(workshop, visitor)
         change(project)
     except VisavisError as error:
         fail(error)
@@ -220,17 +223,17 @@ def _change(
 
 
 def _look(
-    workshop: Workshop, key: str, shown: Sequence[str], start: Number, end: Number
+    workshop: Workshop, visitor: Visitor, shown: Sequence[str], start: Number, end: Number
 ) -> list[str]:
-    project = workshop.session(key).project
+    project = session_of(workshop, visitor).project
     return [_EMPTY, ""] if project is None else _drawn(project, shown, start, end)
 
 
-def _open(workshop: Workshop, key: str, shown: Sequence[str]) -> list[Any]:
+def _open(workshop: Workshop, visitor: Visitor, shown: Sequence[str]) -> list[Any]:
     import gradio as gr
 
     try:
-        project = _project(workshop, key)
+        project = _project(workshop, visitor)
     except VisavisError as error:
         fail(error)
     end = round(project.take.seconds, 2)
@@ -251,17 +254,17 @@ def _drawn(project: Project, shown: Sequence[str], start: Number, end: Number) -
 
 
 async def _render(
-    workshop: Workshop, key: str, shown: Sequence[str], start: Number, end: Number
+    workshop: Workshop, visitor: Visitor, shown: Sequence[str], start: Number, end: Number
 ) -> AsyncIterator[list[Any]]:
     import gradio as gr
 
     on, off, keep = gr.update(interactive=True), gr.update(interactive=False), gr.update()
     try:
-        project = _project(workshop, key)
+        project = _project(workshop, visitor)
     except VisavisError as error:
         fail(error)
-    session = workshop.session(key)
-    run = submit(workshop, key, partial(render_edit, workshop, session, project))
+    session = session_of(workshop, visitor)
+    run = submit(workshop, visitor, partial(render_edit, workshop, session, project))
     hidden = gr.update(visible=False)
     async for html in follow(run, workshop):
         yield [html, hidden, keep, off, on, keep, keep]
@@ -277,11 +280,6 @@ async def _render(
     video = gr.update(value=str(made.video), visible=True)
     motion = gr.update(value=str(made.motion), visible=True)
     yield [done, video, motion, on, off, *_drawn(project, shown, start, end)]
-
-
-def _cancel(workshop: Workshop, key: str) -> None:
-    for run in workshop.session(key).runs:
-        run.cancel()
 
 
 # Dragging over the curves fills in From and To; the two numbers do the same from the keyboard.

@@ -4,17 +4,17 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-from app.ui.form import FORM_FIELDS, Form
+from app.ui.form import FORM_FIELDS, default_form
+from app.ui.visitors import visitor_of
 from app.workshop import Workshop
 
 
 def endpoint(
     function: Callable[..., Any], workshop: Workshop, names: Sequence[str] = FORM_FIELDS
 ) -> Callable[..., Any]:
-    """`function(workshop, session key, *values)` as a function of (request, one parameter a name).
+    """`function(workshop, visitor, *values)` as a function of (request, one parameter a name).
 
     gradio finds the request by its annotation, and gradio_client and the API page show the names.
-    The session key is the random one that gradio's page makes when it is opened.
     """
     import gradio as gr
 
@@ -22,30 +22,23 @@ def endpoint(
     if inspect.isasyncgenfunction(function):
 
         async def run_each(request: Any, *values: Any) -> AsyncIterator[Any]:
-            async for result in function(workshop, _key(request), *values):
+            async for result in function(workshop, visitor_of(request), *values):
                 yield result
 
         run = run_each
     else:
 
         def run_once(request: Any, *values: Any) -> Any:
-            return function(workshop, _key(request), *values)
+            return function(workshop, visitor_of(request), *values)
 
         run = run_once
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter("request", kind, annotation=gr.Request)]
     # With a default, gradio_client need not be given an optional file.
+    form = default_form(workshop.limits)
     parameters += [
-        inspect.Parameter(name, kind, default=getattr(Form, name, None)) for name in names
+        inspect.Parameter(name, kind, default=getattr(form, name, None)) for name in names
     ]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {"request": gr.Request}
     return run
-
-
-def _key(request: Any) -> str:
-    """Every visitor has one; without it there is no telling whose files are whose."""
-    key = request.session_hash
-    if not key:
-        raise ValueError("the request has no session")
-    return str(key)

@@ -145,7 +145,8 @@ def _faces_in(workshop: Workshop, photo: str | None) -> Faces:
     if not photo:
         raise InputError("there is no photo yet: give one, or take one of the examples")
     workshop.files.require(Path(photo), FILE_KINDS["photo"])
-    return find_faces(photo, workshop.avatar().tracker)
+    avatar = workshop.avatar()
+    return find_faces(photo, avatar.tracker, avatar.reader)
 
 
 def _kept(found: Faces, chosen: int, session: Session) -> Path:

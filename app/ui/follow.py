@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any, NoReturn
 
 from app.ui import markup
-from app.workshop import Run, Work, Workshop
+from app.ui.visitors import Visitor
+from app.workshop import Run, Session, Work, Workshop
 from weights.errors import VisavisError
 
 _POLL_S = 0.2
@@ -18,12 +19,23 @@ def fail(error: VisavisError | str, files: Iterable[str] = ()) -> NoReturn:
     raise gr.Error(markup.without_paths(str(error), files), print_exception=False, duration=8)
 
 
-def submit(workshop: Workshop, key: str, work: Work, files: Iterable[str] = ()) -> Run:
+def submit(workshop: Workshop, visitor: Visitor, work: Work, videos: int = 1) -> Run:
     """Queue a visitor's work; a refusal becomes a sentence."""
     try:
-        return workshop.submit(workshop.session(key), work)
+        return workshop.submit(session_of(workshop, visitor), work, videos)
     except VisavisError as error:
-        fail(error, files)
+        fail(error)
+
+
+def session_of(workshop: Workshop, visitor: Visitor) -> Session:
+    """What belongs to the visitor's page."""
+    return workshop.session(visitor.key, visitor.owner)
+
+
+def cancel_all(workshop: Workshop, visitor: Visitor) -> None:
+    """Stop all that is made for the visitor's page."""
+    for run in session_of(workshop, visitor).runs:
+        run.cancel()
 
 
 async def follow(run: Run, workshop: Workshop) -> AsyncIterator[str]:

@@ -5,9 +5,14 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal, cast
 
+from app.allowance import require_allowed, require_text
+from app.intake import Kind
 from app.request import Crop, Mix, Renderer, RenderRequest
+from app.server import Limits
+from app.workshop import Workshop
 from audio2motion.controls import REGIONS
 from audio2motion.gestures import Gesture
 from audio2motion.timeline import parse_gesture
@@ -17,6 +22,14 @@ Says = Literal["a text", "a recording", "nothing"]
 GREETING = "Hello! It is lovely to meet you. What shall we talk about?"
 """So that a photo is all that a visitor needs to bring."""
 _SEEDS = 1_000_000
+FILE_KINDS: dict[str, tuple[Kind, ...]] = {
+    "photo": ("picture",),
+    "agent_audio": ("sound",),
+    "interlocutor_audio": ("sound",),
+    "interlocutor_video": ("video",),
+    "motion": ("motion",),
+}
+"""Fields that are files, and what the content of each may be."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -97,12 +110,33 @@ class Form:
     @property
     def files(self) -> tuple[str, ...]:
         """The files that are read."""
-        named = ("photo", "agent_audio", "interlocutor_audio", "interlocutor_video", "motion")
-        return tuple(path for name in named if (path := getattr(self, name)))
+        return tuple(path for name in FILE_KINDS if (path := getattr(self, name)))
 
 
 FORM_FIELDS = tuple(field.name for field in fields(Form))
 _TYPES = {field.name: field.type for field in fields(Form)}
+
+
+def default_form(limits: Limits) -> Form:
+    """What the first screen shows at first, as far as the server makes it."""
+    return Form(size=min(Form.size, limits.max_size))
+
+
+def request_of(form: Form, workshop: Workshop) -> RenderRequest:
+    """The request of a form whose files have been looked at; the only way from one to the other.
+
+    Raises an InputError, which may name a path, for files or values that cannot be used, and
+    LimitError for more than this server takes.
+    """
+    limits = workshop.limits
+    require_text("text", form.text or "", limits.max_text)
+    require_text("list of gestures", form.gestures or "", limits.max_text)
+    for name, wanted in FILE_KINDS.items():
+        if (path := getattr(form, name)) is not None:
+            workshop.files.require(Path(path), wanted)
+    request = form.request()
+    require_allowed(request, limits)
+    return request
 
 
 def parse_gestures(text: str) -> tuple[Gesture, ...]:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app.pipeline import Avatar
-from app.workshop import Workshop, WorkshopConfig
+from app.server import Limits
+from app.workshop import Workshop
 from audio2motion.endpoint import Endpoint
 from tests.conftest import CHROMIUM, missing_browser
 
@@ -72,7 +73,9 @@ class Window:
 
 
 @contextlib.contextmanager
-def serve(avatar: Avatar, folder: Path, endpoint: Endpoint | None = None) -> Iterator[Studio]:
+def serve(
+    avatar: Avatar, folder: Path, endpoint: Endpoint | None = None, limits: Limits | None = None
+) -> Iterator[Studio]:
     """The studio on a free port of the loopback; visitors may ask the model at `endpoint`."""
     import uvicorn
 
@@ -80,8 +83,10 @@ def serve(avatar: Avatar, folder: Path, endpoint: Endpoint | None = None) -> Ite
     from app.server import ServerConfig
     from app.ui import mount
 
-    app = create_app(lambda: avatar, ServerConfig(folder / "server", endpoint=endpoint))
-    workshop = Workshop(folder / "visitors", lambda: avatar, WorkshopConfig(endpoint=endpoint))
+    limits = limits or Limits()
+    config = ServerConfig(folder / "server", endpoint=endpoint, limits=limits)
+    app = create_app(lambda: avatar, config)
+    workshop = Workshop(folder / "visitors", lambda: avatar, limits, endpoint)
 
     async def mounted() -> None:
         mount(app, workshop, live="/v1/live")

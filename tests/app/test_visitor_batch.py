@@ -9,6 +9,7 @@ import pytest
 
 from app.demo import DEFAULT_PORTRAIT
 from app.pipeline import Avatar
+from app.server import Limits
 from app.visitor_batch import make_all, read_upload
 from app.workshop import Workshop
 from weights.errors import InputError
@@ -36,11 +37,13 @@ def test_a_batch_is_made_and_what_failed_is_tried_again(
         {"portrait": "default.jpg", "agent_audio": "agent.wav", "size": 64, "output": "a.mp4"},
         {"portrait": "agent.wav", "agent_audio": "agent.wav", "output": "b.mp4"},
     )
-    batch = read_upload([manifest(tmp_path, *rows), DEFAULT_PORTRAIT, voice], session.new_folder())
+    batch = read_upload(
+        [manifest(tmp_path, *rows), DEFAULT_PORTRAIT, voice], session.new_folder(), Limits()
+    )
     run = workshop.submit(session, lambda run: make_all(workshop, batch, run))
     assert run.wait(60.0)
     assert [row[2] for row in batch.rows()] == ["done", "failed"]
-    assert "agent.wav is not a picture" in batch.rows()[1][3]
+    assert "agent.wav: it is no picture" in batch.rows()[1][3]
     assert str(tmp_path) not in batch.rows()[1][3]
     packed = batch.pack()
     assert packed is not None
@@ -67,9 +70,9 @@ def test_only_what_was_uploaded_is_read(tmp_path: Path, row: dict[str, object], 
     folder = tmp_path / "mine"
     folder.mkdir()
     with pytest.raises(InputError, match=words):
-        read_upload([manifest(tmp_path, row), DEFAULT_PORTRAIT], folder)
+        read_upload([manifest(tmp_path, row), DEFAULT_PORTRAIT], folder, Limits())
 
 
 def test_there_must_be_one_manifest(tmp_path: Path):
     with pytest.raises(InputError, match="got 0 manifests"):
-        read_upload([DEFAULT_PORTRAIT], tmp_path)
+        read_upload([DEFAULT_PORTRAIT], tmp_path, Limits())

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from app.pipeline import Avatar
-from app.workshop import Run, Workshop, WorkshopConfig
-from weights.errors import InputError, MediaError
+from app.server import Limits
+from app.workshop import Run, Workshop
+from weights.errors import BusyError, MediaError
 
 
 def no_avatar() -> Avatar:
@@ -20,8 +21,8 @@ def no_avatar() -> Avatar:
 @pytest.fixture
 def workshop(tmp_path: Path) -> Iterator[Workshop]:
     """One with room for three runs, two of them one visitor's."""
-    config = WorkshopConfig(waiting=3, waiting_each=2, expiry_s=100.0)
-    shop = Workshop(tmp_path / "visitors", no_avatar, config)
+    limits = Limits(max_waiting=3, max_waiting_each=2, expiry_s=100.0)
+    shop = Workshop(tmp_path / "visitors", no_avatar, limits)
     yield shop
     shop.close()
     assert not (tmp_path / "visitors").exists()
@@ -47,10 +48,10 @@ def test_one_at_a_time_in_the_order_of_asking(workshop: Workshop):
     second = workshop.submit(two, lambda run: "second")
     third = workshop.submit(one, lambda run: "third")
     assert [workshop.position(run) for run in (second, third)] == [0, 1]
-    with pytest.raises(InputError, match="2 of your videos"):
+    with pytest.raises(BusyError, match="2 of your videos"):
         workshop.submit(one, lambda run: "too many")
     workshop.submit(two, lambda run: "fourth")
-    with pytest.raises(InputError, match="too many people"):
+    with pytest.raises(BusyError, match="3 videos are waiting"):
         workshop.submit(workshop.session("three"), lambda run: "fifth")
     gate.set()
     assert third.wait(5.0)
@@ -103,6 +104,7 @@ def test_a_visitor_who_leaves_is_forgotten_with_their_files(workshop: Workshop):
 
 def test_who_does_nothing_for_long_is_forgotten_unless_something_runs(workshop: Workshop):
     idle, busy = workshop.session("idle"), workshop.session("busy")
+    idle.new_folder(), busy.new_folder()
     run = workshop.submit(busy, until(threading.Event()))
     workshop.sweep(time.monotonic() + 99)
     assert idle.folder.exists()

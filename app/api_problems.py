@@ -6,6 +6,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from weights.errors import (
@@ -26,12 +27,15 @@ _TITLES = {
     403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
+    408: "Too slow",
     409: "Not in this state",
     413: "Too large",
+    414: "Too long",
     416: "Range not satisfiable",
     421: "Misdirected request",
     422: "The input cannot be used",
     429: "Too busy",
+    431: "Too long",
     500: "A fault of the server",
     503: "Not ready",
     507: "No room left",
@@ -128,6 +132,10 @@ def install(app: FastAPI) -> None:
         if error.status_code == 405:  # the router names the methods of the first route alone
             answer.headers["Allow"] = ", ".join(sorted(_methods(app, request)))
         return answer
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=408)  # to nobody: a name for the log's figures
 
     @app.exception_handler(Exception)
     async def fault(request: Request, error: Exception) -> Response:

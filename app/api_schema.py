@@ -9,14 +9,17 @@ import io
 import json
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
 from functools import cache
 from typing import Annotated, Any, Literal
 
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from starlette.datastructures import UploadFile
 
+from app.api_json import JsonBody, JsonBounds, LongText, check_json, read_json
 from app.api_problems import Problem, in_words
 from app.intake import Kind
 from app.jobs import Job
@@ -147,6 +150,7 @@ def _model(kind: str, name: str, more: dict[str, Any]) -> type[BaseModel]:
 
 
 _LONGEST = 10_000
+_MOST_FIELDS = 64
 
 
 def _json_type(hint: Any) -> Any:
@@ -192,17 +196,37 @@ def request_body(kind: str) -> dict[str, Any]:
     }
 
 
+@asynccontextmanager
 async def read_request(
     request: Request, kind: str, config: ServerConfig
-) -> tuple[dict[str, Any], list[FileInput]]:
-    """The values and the files of a request, from either form. Raises Problem."""
+) -> AsyncIterator[tuple[dict[str, Any], list[FileInput]]]:
+    """The values and the files of a request, from either form; the files go when the block ends.
+
+    Raises Problem.
+    """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type == "multipart/form-data":
-        values, files = await _read_form(request, kind)
-    elif content_type == "application/json":
-        values, files = await _read_json(request, kind)
-    else:
-        raise Problem(422, "wanted multipart/form-data or application/json")
+    try:
+        if content_type == "multipart/form-data":
+            values, files = await _read_form(request, kind)
+            _check_limits(values, config)
+            yield _frozen(values), files
+        elif content_type == "application/json":
+            with closing(JsonBody(JsonBounds(texts=len(upload_fields(kind))))) as body:
+                given = await read_json(request.stream(), body)
+                values, files = await run_in_threadpool(_read_json, given, kind)
+                _check_limits(values, config)
+                yield _frozen(values), files
+        else:
+            raise Problem(422, "wanted multipart/form-data or application/json")
+    finally:
+        await request.close()  # the temporary files of its form
+
+
+def _frozen(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: frozen(value) for name, value in values.items()}
+
+
+def _check_limits(values: dict[str, Any], config: ServerConfig) -> None:
     limits = config.limits
     for name in ("text", "ask", "persona"):
         if len(values.get(name) or "") > limits.max_text:
@@ -211,12 +235,15 @@ async def read_request(
         raise Problem(422, "ask: this server has no language model for visitors")
     if values.get("size", 0) > limits.max_size:
         raise Problem(413, f"size is larger than {limits.max_size}, the most that is made here")
-    return {name: frozen(value) for name, value in values.items()}, files
 
 
 async def _read_form(request: Request, kind: str) -> tuple[dict[str, Any], list[FileInput]]:
-    form = await request.form(max_files=len(upload_fields(kind)), max_fields=64)
-    texts: dict[str, Any] = {}
+    form = await request.form(
+        max_files=len(upload_fields(kind)),
+        max_fields=_MOST_FIELDS,
+        max_part_size=JsonBounds().bytes,
+    )
+    texts: dict[str, str] = {}
     files: list[FileInput] = []
     for name, part in form.multi_items():
         if name in upload_fields(kind):
@@ -230,8 +257,13 @@ async def _read_form(request: Request, kind: str) -> tuple[dict[str, Any], list[
         elif name in texts:
             raise Problem(422, f"{name} was given twice; write a list as JSON")
         else:
-            texts[name] = _from_text(part, name, kind)
-    return _validated(values_model(kind), texts), files
+            texts[name] = part
+    return await run_in_threadpool(_from_texts, texts, kind), files
+
+
+def _from_texts(texts: dict[str, str], kind: str) -> dict[str, Any]:
+    given = {name: _from_text(text, name, kind) for name, text in texts.items()}
+    return _validated(values_model(kind), given)
 
 
 def _from_text(text: str, name: str, kind: str) -> Any:
@@ -239,6 +271,7 @@ def _from_text(text: str, name: str, kind: str) -> Any:
     if text[:1] in ("[", "{") or text == "null":
         field = values_model(kind).model_fields.get(name)
         if field is not None and field.annotation is not str:
+            check_json(text.encode("utf-8", "surrogatepass"))
             try:
                 return json.loads(text)
             except ValueError as error:
@@ -246,16 +279,21 @@ def _from_text(text: str, name: str, kind: str) -> Any:
     return text
 
 
-async def _read_json(request: Request, kind: str) -> tuple[dict[str, Any], list[FileInput]]:
-    try:
-        body = json.loads(await request.body())
-    except (ValueError, RecursionError) as error:
-        raise Problem(422, "the body is no JSON") from error
-    values = _validated(json_model(kind), body)
+def _read_json(given: Any, kind: str) -> tuple[dict[str, Any], list[FileInput]]:
+    """The values and files of an object whose long texts are decoded already."""
     files: list[FileInput] = []
+    if isinstance(given, dict):
+        for name, value in given.items():
+            if isinstance(value, LongText):
+                if name not in upload_fields(kind):
+                    raise Problem(413, f"{name}: this text is too long")
+                files.append((name, value.file))
+        given = {n: "" if isinstance(v, LongText) else v for n, v in given.items()}
+    values = _validated(json_model(kind), given)
+    known = [name for name, _ in files]
     for name in upload_fields(kind):
         encoded = values.pop(name, None)
-        if encoded is not None:
+        if encoded is not None and name not in known:
             files.append((name, io.BytesIO(decoded(encoded, name))))
     return values, files
 
@@ -272,5 +310,6 @@ def _validated(model: type[BaseModel], values: object) -> dict[str, Any]:
     try:
         made = model.model_validate(values)
     except ValidationError as error:
-        raise Problem(422, in_words(error.errors())) from error
+        found = error.errors(include_input=False, include_context=False, include_url=False)
+        raise Problem(422, in_words(found)) from error
     return {name: getattr(made, name) for name in made.model_fields_set}

@@ -5,12 +5,14 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
+from app.api_follow import Follow, Seen
 from app.api_problems import Problem, responses
 from app.api_schema import KINDS, FileInput, JobOut, read_request, request_body
 from app.context import ServerContext
@@ -99,7 +101,7 @@ def make_router(context: ServerContext) -> APIRouter:
         summary="Progress as server-sent events, until the job has ended",
         response_class=StreamingResponse,
         responses={
-            **responses(401, 404, 422),
+            **responses(401, 404, 422, 429),
             200: {
                 "description": "Events named `job`, whose data is the job.",
                 "content": {"text/event-stream": {"schema": {"type": "string"}}},
@@ -145,6 +147,7 @@ class _Jobs:
 
     def __init__(self, context: ServerContext) -> None:
         self._context = context
+        self._follow = Follow(self._look, EVENT_S, context.closing.is_set)
 
     def owner(self, request: Request) -> str:
         """Who asks; the guard has let nobody pass without."""
@@ -166,11 +169,8 @@ class _Jobs:
     async def submit(self, request: Request, kind: str, key: str | None) -> str:
         """Check and queue a request; the job's id."""
         context, owner = self._context, self.owner(request)
-        try:
-            values, files = await read_request(request, kind, context.config)
+        async with read_request(request, kind, context.config) as (values, files):
             return await run_in_threadpool(self._submit, owner, kind, values, files, key)
-        finally:
-            await request.close()  # the temporary files of its form
 
     def _submit(
         self, owner: str, kind: str, values: dict[str, Any], files: list[FileInput], key: str | None
@@ -219,25 +219,16 @@ class _Jobs:
             headers={"Cache-Control": "private, no-cache"},
         )
 
+    def _look(self, identity: str, owner: str) -> Seen:
+        job = self._context.queue.get(identity, owner)
+        return Seen(self.seen(job).model_dump_json(), job.ended)
+
     async def events(self, identity: str, request: Request) -> AsyncIterator[str]:
         """The job each time that it has changed, and a comment when it has not for long."""
-        last, quiet = "", 0.0
-        while not self._context.closing.is_set():
-            try:
-                job = await self.get(identity, request)
-            except Exception:  # it was deleted: the stream ends
-                return
-            told = self.seen(job).model_dump_json()
-            if told != last:
-                yield f"event: job\ndata: {told}\n\n"
-                last, quiet = told, 0.0
-            elif quiet >= _BEAT_S:
-                yield ": still here\n\n"
-                quiet = 0.0
-            if job.ended:
-                return
-            await asyncio.sleep(EVENT_S)
-            quiet += EVENT_S
+        followed = self._follow.events(identity, self.owner(request), _BEAT_S)
+        async with aclosing(followed) as told:
+            async for text in told:
+                yield f"event: job\ndata: {text}\n\n" if text else ": still here\n\n"
 
     async def make_motion(self, request: Request) -> Response:
         """A motion while the caller waits; who goes away cancels it."""

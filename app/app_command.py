@@ -51,6 +51,16 @@ LanguageModel = Annotated[
     bool,
     Option("--llm", help="Visitors may ask the language model that flags or environment name."),
 ]
+MaxConnections = Annotated[
+    int, Option("--max-connections", help="Connections at a time that one address may have.")
+]
+Proxy = Annotated[
+    list[str] | None,
+    Option(
+        "--forwarded-allow-ips",
+        help="Address or network of a proxy whose X-Forwarded-For is believed; repeatable.",
+    ),
+]
 NoStudio = Annotated[bool, Option("--no-studio", help="The API alone.")]
 
 
@@ -72,6 +82,8 @@ def app(
     max_storage: MaxStorage = Limits.total_bytes / _GB,
     max_stall: MaxStall = Limits.max_stall_seconds,
     expiry: Expiry = Limits.expiry_s / 60,
+    max_connections: MaxConnections = Limits.max_connections_each,
+    forwarded_allow_ips: Proxy = None,
     llm: LanguageModel = False,
     no_studio: NoStudio = False,
     steps: o.Steps = None,
@@ -97,6 +109,8 @@ def app(
         expiry_s=expiry * 60,
         total_bytes=round(max_storage * _GB),
         max_stall_seconds=max_stall,
+        max_connections=max(Limits.max_connections, max_connections),
+        max_connections_each=max_connections,
     )
     config = ServerConfig(
         data_dir or default_data_dir(),
@@ -107,6 +121,7 @@ def app(
         tuple(name.lower() for name in allow_host or ()),
         _endpoint(endpoint) if llm or any(endpoint.values()) else None,
         limits,
+        tuple(forwarded_allow_ips or ()),
     )
     try:
         from app.api import create_app

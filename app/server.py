@@ -1,6 +1,7 @@
 """The server's settings, and running it: `visavis app`. FastAPI itself is known to app/api*.py."""
 
 import contextlib
+import ipaddress
 import os
 import re
 import socket
@@ -33,6 +34,10 @@ class Limits:
     is kept after its job ended. `max_jobs`, `max_files` and `total_bytes` are of everybody
     together; nothing is taken while the disk has less than `min_free_bytes`; a job without
     progress for `max_stall_seconds` is given up (a language model may be silent for three minutes).
+
+    `max_connections_each` and `max_streams_each` are of one address, streams (WebSockets too) being
+    connections; `max_live_each` of one owner. A request's head must be here after `header_s`;
+    bodies and answers must move by `min_rate` bytes a second, looked at every `stall_s`.
     Raises InputError for values below 1.
     """
 
@@ -48,13 +53,20 @@ class Limits:
     workers: int = 1
     max_live: int = 2
     max_live_seconds: float = 1800.0
-    max_connections: int = 256
+    max_connections: int = 512
     expiry_s: float = 3600.0
     max_jobs: int = 10_000
     max_files: int = 20_000
     total_bytes: int = 10 * 10**9
     min_free_bytes: int = 100 * 10**6
     max_stall_seconds: float = 300.0
+    max_connections_each: int = 320
+    max_streams: int = 256
+    max_streams_each: int = 208
+    max_live_each: int = 2
+    header_s: float = 10.0
+    stall_s: float = 20.0
+    min_rate: int = 1000
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -68,7 +80,9 @@ class ServerConfig:
     keys, none = no key is asked for. `cors` are the origins (https://host[:port]) whose pages may
     call, `hosts` the names beside `host` under which this server is reached: requests to others
     are refused, so that no page can reach a server on loopback through a name of its own.
-    `endpoint` is a language model that visitors may ask; its key shows nowhere.
+    `endpoint` is a language model that visitors may ask; its key shows nowhere. `proxies` are the
+    addresses or networks whose X-Forwarded-For is believed: without them, visitors who come
+    through a proxy count as one address.
     """
 
     data_dir: Path
@@ -79,6 +93,7 @@ class ServerConfig:
     hosts: tuple[str, ...] = ()
     endpoint: Endpoint | None = None
     limits: Limits = Limits()
+    proxies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for key in self.keys:
@@ -92,6 +107,13 @@ class ServerConfig:
                 raise InputError(
                     f"got the origin {origin!r}; wanted one like https://example.org, no wildcard"
                 )
+        for proxy in self.proxies:
+            try:
+                ipaddress.ip_network(proxy, strict=False)
+            except ValueError as error:
+                raise InputError(
+                    f"got the proxy {proxy!r}; wanted an address or a network like 10.0.0.0/8"
+                ) from error
         if not 0 <= self.port < 65536:
             raise InputError(f"got the port {self.port}; wanted 0 to 65535")
 
@@ -133,15 +155,20 @@ def uvicorn_settings(app: "FastAPI", config: ServerConfig) -> "uvicorn.Config":
         raise DependencyError(
             "the server needs the extra `app`: pip install 'visavis[app]'"
         ) from error
+    from app.api_connections import protocols
+
+    over_http, over_socket = protocols(config)
     return uvicorn.Config(
         app,
         log_level="warning",
         access_log=False,  # addresses of visitors and tokens in URLs are nobody's business
         server_header=False,
-        limit_concurrency=config.limits.max_connections,
+        http=over_http,
+        proxy_headers=bool(config.proxies),
+        forwarded_allow_ips=list(config.proxies),
         timeout_keep_alive=15,
         timeout_graceful_shutdown=1,
-        ws="websockets-sansio",
+        ws=over_socket,
         ws_max_size=8 * 2**20,
         ws_ping_interval=20.0,
         ws_per_message_deflate=False,  # pictures are compressed already

@@ -37,6 +37,7 @@ from audio2motion.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Waveform
 from audio2motion.controls import Controls
 from motion2video.live_encoder import LiveEncoder
 from motion2video.motion import FPS
+from motion2video.pictures import open_picture
 from weights.errors import MediaError, VisavisError
 
 _START_S = 10.0
@@ -412,13 +413,8 @@ def _jpeg(frame: UInt8[np.ndarray, "h w 3"]) -> bytes:
 
 
 def _decoded_picture(data: bytes) -> UInt8[np.ndarray, "H W 3"]:
-    """A visitor's JPEG, at most 1280 pixels long; raises MediaError."""
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
-            if max(image.size) > 1280:
-                raise MediaError("the visitor's picture is larger than 1280 pixels")
-            return np.array(image.convert("RGB"), np.uint8)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise MediaError("the visitor's picture is no JPEG") from error
+    """A visitor's JPEG, at most 1280 pixels long; raises MediaError or LimitError."""
+    with open_picture(data, formats=("JPEG",), name="the visitor's picture") as image:
+        if max(image.size) > 1280:
+            raise MediaError("the visitor's picture is larger than 1280 pixels")
+        return np.array(image.convert("RGB"), np.uint8)

@@ -6,7 +6,6 @@ once, to its limit, because the length that a header states may be a lie.
 
 import io
 import re
-import warnings
 import zipfile
 from pathlib import Path
 from typing import Literal
@@ -15,12 +14,11 @@ import numpy as np
 
 from app.server import Limits
 from motion2video.motion import FPS, Motion
+from motion2video.pictures import format_of, open_picture
 from weights.errors import InputError, LimitError, MediaError
 
 Kind = Literal["picture", "sound", "video", "motion", "text"]
 
-PICTURES = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
-"""Pillow's names of what a portrait may be; its other decoders are never tried."""
 _MAX_TEXT_BYTES = 10**6
 _MAX_MOTION_BYTES = 200 * 10**6
 _MOTION_MEMBERS = {"format.npy", "values.npy", "fps.npy", "valid.npy", "names.npy"}
@@ -52,7 +50,7 @@ def _kind(head: bytes, wanted: tuple[Kind, ...]) -> Kind:
     """What the first bytes look like, among `wanted`; what is wrong with it shows later."""
     if head.startswith(b"PK\x03\x04"):
         found: tuple[Kind, ...] = ("motion",)
-    elif _looks_like_picture(head):
+    elif format_of(head):
         found = ("picture", "video") if head.startswith(b"GIF8") else ("picture",)
     elif b"\0" not in head and _is_text(head):
         found = ("text",)
@@ -64,11 +62,6 @@ def _kind(head: bytes, wanted: tuple[Kind, ...]) -> Kind:
     raise MediaError(f"it is no {' or '.join(wanted)}")
 
 
-def _looks_like_picture(head: bytes) -> bool:
-    starts = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"BM", b"GIF8")
-    return head.startswith(starts) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
-
-
 def _is_text(head: bytes) -> bool:
     try:
         head.decode("utf-8")
@@ -78,27 +71,13 @@ def _is_text(head: bytes) -> bool:
 
 
 def _picture(path: Path, limits: Limits) -> str:
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=PICTURES) as image:
-                width, height = image.size
-                if width * height > limits.max_pixels:
-                    raise LimitError(
-                        f"it has {width} x {height} pixels; at most "
-                        f"{limits.max_pixels / 1e6:.3g} million are taken"
-                    )
-                return f".{(image.format or 'img').lower()}"
-    except LimitError:
-        raise
-    except Exception as error:  # a decoder that was handed rubbish may raise anything
-        raise MediaError("it cannot be read as a picture") from error
+    with open_picture(path, limits.max_pixels, name="it") as image:
+        return f".{(image.format or 'img').lower()}"
 
 
 def _media(path: Path, kind: Kind, limits: Limits) -> str:
-    from audio2motion.recording import Recording
+    from audio2motion.audio import SAMPLE_RATE
+    from audio2motion.decoding import decode_pieces
     from motion2video.container import probe
 
     info = probe(path)
@@ -111,7 +90,8 @@ def _media(path: Path, kind: Kind, limits: Limits) -> str:
     if info.size is not None and info.size[0] * info.size[1] > limits.max_pixels:
         raise LimitError(f"its picture is larger than {limits.max_pixels / 1e6:.3g} megapixels")
     if info.audio_codec is not None:
-        Recording.load(path, max_seconds=limits.max_seconds + 1)
+        for _ in decode_pieces(path, SAMPLE_RATE, limits.max_seconds + 1):
+            pass  # whether all of it can be decoded is all that is asked
     elif kind == "sound":
         raise MediaError("it has no sound")
     return ".media"

@@ -1,8 +1,6 @@
 """Portraits: any picture file -> an upright RGB array with one usable face."""
 
 import os
-import struct
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from motion2video.face import Face, FaceTracker, pick_face, require_usable, turned_notice
+from motion2video.pictures import open_picture, upright
 from weights.errors import InputError, MediaError
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
 MAX_SIDE = 4096
 HEAD_SHARE = 0.45  # width of the face in a picture cropped to the head
+_BAND = 2**20  # pixels that are worked on at a time where a copy of a picture is wide
 _HEAD_LIFT = 0.04  # the face sits this much above the middle, so that the neck is in
 
 Crop = Literal["full", "head"]
@@ -47,8 +47,8 @@ class Portrait:
 
         `face` chooses among several (see `pick_face`). `crop="head"` cuts out a square in which
         the face takes 45% of the width. `size` caps the long side of the result; nothing is ever
-        enlarged. Raises MediaError for the picture, FaceError for its face, InputError for the
-        other arguments.
+        enlarged. Raises MediaError or LimitError for the picture, FaceError for its face,
+        InputError for the other arguments.
         """
         if crop not in ("full", "head"):
             raise InputError(f"got crop={crop!r}; wanted full or head")
@@ -74,21 +74,15 @@ def load_image(
 ) -> tuple[UInt8[np.ndarray, "H W 3"], tuple[str, ...]]:
     """A picture as upright RGB, and sentences for the user about what was done to it.
 
-    Reads what Pillow reads (JPEG, PNG, WebP, TIFF, BMP, GIF's first frame, ...): EXIF
+    Reads JPEG, PNG, WebP, TIFF, BMP and a GIF's first frame, up to 50 million pixels: EXIF
     orientation is applied, transparency is laid over white, grey, palette, CMYK and 16-bit
     pictures become 8-bit RGB. Longer than `max_side` pixels is reduced. An array is
-    [H, W], [H, W, 3] or [H, W, 4] uint8. Raises MediaError when there is no such picture.
+    [H, W], [H, W, 3] or [H, W, 4] uint8. Raises MediaError when there is no such picture,
+    LimitError when it is too large.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, max_side)
-    path = Path(source)
-    if path.is_dir():
-        raise MediaError(f"{path} is a folder; wanted a picture file")
-    if not path.exists():
-        raise MediaError(f"there is no picture {path}")
-    if path.stat().st_size == 0:
-        raise MediaError(f"{path} is empty; wanted a picture file")
-    return _decode(path, max_side)
+    return _decode(Path(source), max_side)
 
 
 def _from_array(
@@ -106,33 +100,15 @@ def _from_array(
 
 
 def _decode(path: Path, max_side: int) -> tuple[UInt8[np.ndarray, "H W 3"], tuple[str, ...]]:
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd metadata and of large pictures
-            with Image.open(path) as image:
-                original = image.size
-                # JPEG decodes straight to 1/2, 1/4 or 1/8, never below what was asked for.
-                image.draft(None, _fitted(original, max_side))
-                lying = image.size
-                ImageOps.exif_transpose(image, in_place=True)
-                if image.size != lying:
-                    original = (original[1], original[0])
-                return _finish(image, original, max_side)
-    except UnidentifiedImageError as error:
-        raise MediaError(
-            f"{path} is not a picture that can be read; wanted JPEG, PNG, WebP, TIFF or BMP"
-        ) from error
-    except Image.DecompressionBombError as error:
-        raise MediaError(
-            f"{path} has too many pixels ({error}); make it smaller first, {MAX_SIDE} pixels on "
-            "the long side are enough"
-        ) from error
-    except (OSError, ValueError, SyntaxError, struct.error, EOFError) as error:
-        raise MediaError(
-            f"{path} cannot be read as a picture, it is truncated or damaged: {error}"
-        ) from error
+    with open_picture(path) as image:
+        original = image.size
+        # JPEG decodes straight to 1/2, 1/4 or 1/8, never below what was asked for.
+        image.draft(None, _fitted(original, max_side))
+        lying = image.size
+        turned = upright(image)
+        if turned.size != lying:
+            original = (original[1], original[0])
+        return _finish(turned, original, max_side)
 
 
 def _finish(
@@ -145,7 +121,7 @@ def _finish(
     if max(original) <= max_side:
         return np.array(_to_rgb(image), np.uint8), ()
     if image.mode not in ("L", "RGB", "RGBA", "CMYK"):
-        image = _to_rgb(image)
+        image = image.convert("RGBA") if image.has_transparency_data else _to_rgb(image)
     size = _fitted(original, max_side)
     small = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     return np.array(_to_rgb(small), np.uint8), (
@@ -163,19 +139,40 @@ def _to_rgb(image: "Image") -> "Image":
     """Any Pillow mode -> RGB of 8 bits, transparency over white."""
     from PIL import Image
 
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        eight = np.arange(65536, dtype=np.uint32) * 255 // 65535
-        deep = np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
-        image = Image.fromarray(eight.astype(np.uint8)[deep])
-    elif image.mode == "F":
-        real = np.nan_to_num(np.asarray(image))
-        top = 1.0 if real.max() <= 1.0 else 255.0 if real.max() <= 255.0 else 65535.0
-        image = Image.fromarray(np.clip(real / top * 255 + 0.5, 0, 255).astype(np.uint8))
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image = _eight_bits(image)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         ground = Image.new("RGBA", layer.size, "white")
         image = Image.alpha_composite(ground, layer)
     return image.convert("RGB")
+
+
+def _eight_bits(image: "Image") -> "Image":
+    """A picture of 16 bits or of real numbers as grey; band by band, since copies of it are large.
+
+    Real numbers are taken to reach 1, 255 or 65535, whichever holds the largest.
+    """
+    from PIL import Image
+
+    grey = np.empty((image.height, image.width), np.uint8)
+    rows = max(1, _BAND // image.width)
+    bands = range(0, image.height, rows)
+
+    def band(first: int) -> np.ndarray:
+        last = min(first + rows, image.height)
+        return np.nan_to_num(np.asarray(image.crop((0, first, image.width, last))))
+
+    if image.mode == "F":
+        highest = max(float(band(first).max()) for first in bands)
+        top = 1.0 if highest <= 1.0 else 255.0 if highest <= 255.0 else 65535.0
+        for first in bands:
+            grey[first : first + rows] = np.clip(band(first) / top * 255 + 0.5, 0, 255)
+    else:
+        for first in bands:
+            deep = np.clip(band(first), 0, 65535).astype(np.uint32)
+            grey[first : first + rows] = deep * 255 // 65535
+    return Image.fromarray(grey)
 
 
 def _crop_head(

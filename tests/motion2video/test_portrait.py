@@ -11,7 +11,7 @@ from skimage.data import astronaut
 
 from motion2video.face import FaceTracker
 from motion2video.portrait import Portrait, load_image
-from weights.errors import FaceError, InputError, MediaError
+from weights.errors import FaceError, InputError, LimitError, MediaError
 
 PORTRAITS = Path(__file__).resolve().parents[2] / "app/assets/portraits"
 DEFAULT = PORTRAITS / "default.jpg"
@@ -138,7 +138,7 @@ def test_decompression_bomb_is_refused(tmp_path: Path) -> None:
     data[16:24] = (60_000).to_bytes(4, "big") * 2
     data[29:33] = zlib.crc32(bytes(data[12:29])).to_bytes(4, "big")
     (tmp_path / "bomb.png").write_bytes(bytes(data))
-    with pytest.raises(MediaError, match="too many pixels"):
+    with pytest.raises(LimitError, match="too many pixels"):
         load_image(tmp_path / "bomb.png")
 
 

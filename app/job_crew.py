@@ -40,6 +40,12 @@ class Running:
         """It is not silent, even if it waits for something."""
         self.beat = time.monotonic()
 
+    def check(self) -> None:
+        """It waits for a file to be read; raises Cancelled when it is to stop."""
+        self.heard()
+        if self.stop.is_set():
+            raise Cancelled
+
     def progress(self, what: str, done: int, total: int) -> None:
         """As app.request.Progress; raises Cancelled when the job is to stop."""
         now = self.beat = time.monotonic()

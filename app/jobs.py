@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +25,8 @@ from app.job_work import suffix_of, work
 from app.pipeline import Avatar
 from app.request import MotionRequest
 from app.request_record import files_in, from_record, hide_paths, to_record
+from app.sandbox import shared_sandbox
+from app.sandboxed import SandboxReader
 from app.server import Limits
 from app.store import FileStore
 from weights.errors import (
@@ -72,6 +75,7 @@ class JobQueue:
         """Take up what was left over, and begin to work."""
         for path in self._scratch.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shared_sandbox().start()
         self.crew.start()
 
     def trouble(self) -> str:
@@ -265,11 +269,13 @@ class JobQueue:
             running.progress(what, done, total)
             self.frames += what == "rendering"
 
+        def avatar() -> Avatar:
+            reader = SandboxReader(shared_sandbox(), running.check)
+            return replace(self._avatar(), reader=reader)
+
         out = self._scratch / f"{running.id}{suffix_of(request)}"
         try:
-            result = work(
-                self._avatar, request, out, self._limits.max_seconds, progress, notices.append
-            )
+            result = work(avatar, request, out, self._limits.max_seconds, progress, notices.append)
             progress("keeping", 0, 1)  # the last chance to stop
             told = [hide_paths(notice, request) for notice in notices]
             self._keep(owner, running, out, result, told)

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from app.database import Database
-from app.intake import Kind, inspect
+from app.intake import Kind
+from app.sandbox import shared_sandbox
+from app.sandboxed import SandboxReader
 from app.server import Limits
 from weights.errors import (
     FullError,
@@ -71,7 +73,8 @@ class FileStore:
         try:
             size = self._copy(source, part, free, name)
             try:
-                kind, suffix = inspect(part, kinds, self._limits)
+                reader = SandboxReader(shared_sandbox())
+                kind, suffix = reader.inspect(part, kinds, self._limits)
             except InputError as error:
                 said = str(error).replace(str(part), "it")  # the server's path is its own
                 raise type(error)(f"{name} cannot be used: {said}") from error

@@ -5,7 +5,8 @@ import contextlib
 import hmac
 import io
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any, Literal
 
 import cv2
@@ -18,7 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 from starlette.websockets import WebSocketDisconnect
 
 from app import framing
-from app.api_guard import owner_of_key
+from app.api_connections import place_of
+from app.api_guard import ANONYMOUS, owner_of_key
+from app.api_json import JsonBody, JsonBounds, LongText, check_json
 from app.api_metrics import Metrics
 from app.api_problems import Problem, responses
 from app.api_schema import decoded
@@ -41,6 +44,9 @@ from motion2video.pictures import open_picture
 from weights.errors import MediaError, VisavisError
 
 _START_S = 10.0
+_LOOK_S = 1.0
+_MOST_TEXT = 64 * 1024
+"""Bytes of a message of JSON, but for the first, whose photo may be larger."""
 _MOST_WAITING = 10 * SAMPLE_RATE
 _QUALITY = 80
 _BOUNDARY = "visavis"
@@ -121,7 +127,7 @@ def make_live_router(context: ServerContext, rooms: LiveRooms, metrics: Metrics)
         summary="A conversation's pictures as motion JPEG, for OBS or ffmpeg",
         response_class=StreamingResponse,
         responses={
-            **responses(404, 422),
+            **responses(404, 422, 429),
             200: {
                 "description": "JPEG pictures, each when it is made.",
                 "content": {"multipart/x-mixed-replace": {"schema": {"type": "string"}}},
@@ -152,13 +158,35 @@ def _token(context: ServerContext, identity: str) -> str:
 
 async def _pictures(room: Room, rooms: LiveRooms, context: ServerContext) -> AsyncIterator[bytes]:
     """The room's pictures, as long as it is there."""
-    seen = 0
-    while rooms.look_up(room.id) is room and not context.closing.is_set():
-        if room.looked != seen:
-            seen, data = room.looked, room.look
-            head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n"
-            yield head.encode() + b"\r\n" + data + b"\r\n"
-        await asyncio.sleep(1 / (4 * FPS))
+    seen, news = 0, asyncio.Event()
+    with _listening(room, news):
+        while rooms.look_up(room.id) is room and not context.closing.is_set():
+            news.clear()
+            if room.looked != seen:
+                seen, data = room.looked, room.look
+                head = (
+                    f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n"
+                )
+                yield head.encode() + b"\r\n" + data + b"\r\n"
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_S):
+                    await news.wait()
+
+
+@contextlib.contextmanager
+def _listening(room: Room, news: asyncio.Event) -> Iterator[None]:
+    """`news` is set, in this loop, whenever there is some of the room."""
+    loop = asyncio.get_running_loop()
+
+    def listener() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended before the room's thread
+            loop.call_soon_threadsafe(news.set)
+
+    room.told.add(listener)
+    try:
+        yield
+    finally:
+        room.told.discard(listener)
 
 
 class _Connection:
@@ -186,9 +214,9 @@ class _Connection:
                 first = await self._socket.receive()
             if first["type"] == "websocket.disconnect":
                 return
-            message = _parsed(_First, first.get("text"))
+            message, photo = await run_in_threadpool(_beginning, first.get("text"))
             owner = self._owner(message.api_key)
-            room = await run_in_threadpool(self._enter, message, owner)
+            room = await run_in_threadpool(self._enter, message, photo, owner)
             if message.video == "h264":
                 self._encoder = LiveEncoder(room.session.size)
             self._metrics.live.inc()
@@ -213,16 +241,18 @@ class _Connection:
             raise Problem(401, "give an API key: `api_key` in the first message")
         return owner
 
-    def _enter(self, message: Start | Resume, owner: str) -> Room:
+    def _enter(self, message: Start | Resume, photo: bytes | None, owner: str) -> Room:
+        client = self._socket.client
+        place = place_of(client.host if client else "") if owner == ANONYMOUS else owner
         if isinstance(message, Resume):
-            return self._rooms.resume(message.session, owner)
+            return self._rooms.resume(message.session, owner, place)
         portrait = None
-        if message.portrait is not None:
-            data = io.BytesIO(decoded(message.portrait, "portrait"))
+        if photo is not None:
+            data = io.BytesIO(photo)
             portrait = self._context.store.add(owner, data, ("picture",), "portrait").id
         controls = Controls(emotion=message.emotion, expressivity=message.expressivity)
         config = LiveConfig(seed=message.seed, controls=controls, barge_in=message.barge_in)
-        return self._rooms.open(owner, portrait, message.size, config)
+        return self._rooms.open(owner, place, portrait, message.size, config)
 
     async def _welcome(self, room: Room) -> None:
         width, height = room.session.size
@@ -242,9 +272,10 @@ class _Connection:
         worker = asyncio.create_task(self._work(room))
         limit = self._context.config.limits.max_live_seconds
         try:
-            done, _ = await asyncio.wait(
-                (reader, worker), timeout=limit, return_when=asyncio.FIRST_COMPLETED
-            )
+            with _listening(room, self._news):
+                done, _ = await asyncio.wait(
+                    (reader, worker), timeout=limit, return_when=asyncio.FIRST_COMPLETED
+                )
             if not done:
                 self._ended = True
                 raise Problem(413, f"a conversation lasts at most {limit:g} s")
@@ -262,11 +293,12 @@ class _Connection:
             message = await self._socket.receive()
             if message["type"] == "websocket.disconnect":
                 return
+            room.heard = time.monotonic()
             if (data := message.get("bytes")) is not None:
                 if (told := self._take(data, room)) is not None:
                     await self._socket.send_text(json.dumps(told))
             else:
-                await self._obey(_parsed(_Later, message.get("text")), room)
+                await self._obey(_parsed(message.get("text")), room)
 
     def _take(self, data: bytes, room: Room) -> dict[str, Any] | None:
         """Put it where the worker finds it; a message for the visitor when they begin to talk into
@@ -329,6 +361,8 @@ class _Connection:
         while True:
             await self._news.wait()
             self._news.clear()
+            if room.taken_over:
+                raise Problem(429, "you were silent for long, and somebody needed the place", 30)
             sound, self._sound, self._waiting = self._sound, [], 0
             picture, self._picture = self._picture, None
             if sound:
@@ -350,6 +384,8 @@ class _Connection:
         late = len(samples) + room.session.waiting - CHUNK_SAMPLES
         out: list[bytes | dict[str, Any]] = []
         with room.lock:
+            if room.taken_over:
+                return out
             events = room.session.push(samples, pictures, pictures_for(late))
         for event in events:
             if isinstance(event, Interruption):
@@ -397,13 +433,37 @@ class _Connection:
             await self._socket.close(1008)
 
 
-def _parsed(kind: type[_First] | type[_Later], text: str | None) -> Any:
+def _beginning(text: str | None) -> tuple[Start | Resume, bytes | None]:
+    """The first message, and the photo in it. In a thread: photos are large."""
+    with contextlib.closing(JsonBody(JsonBounds(texts=1))) as body:
+        body.feed((text or "").encode("utf-8", "surrogatepass"))
+        given, photo = body.values(), None
+        if isinstance(given, dict) and isinstance(given.get("portrait"), LongText):
+            photo = given.pop("portrait").file.read()
+        try:
+            message = _First.model_validate(given).root
+        except ValidationError as error:
+            raise _not_understood(error) from error
+    if isinstance(message, Start) and message.portrait is not None:
+        photo = decoded(message.portrait, "portrait")
+    return message, photo
+
+
+def _parsed(text: str | None) -> Say | Ask | Stop | End:
+    data = (text or "").encode("utf-8", "surrogatepass")
+    if len(data) > _MOST_TEXT:
+        raise Problem(413, f"got a message of {len(data)} bytes; wanted at most {_MOST_TEXT}")
+    check_json(data)
     try:
-        return kind.model_validate_json(text or "").root
+        return _Later.model_validate_json(data).root
     except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False)
-        detail = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in found[:3])
-        raise Problem(422, f"this message is not understood: {detail}") from error
+        raise _not_understood(error) from error
+
+
+def _not_understood(error: ValidationError) -> Problem:
+    found = error.errors(include_input=False, include_context=False, include_url=False)
+    detail = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in found[:3])
+    return Problem(422, f"this message is not understood: {detail}")
 
 
 def _jpeg(frame: UInt8[np.ndarray, "h w 3"]) -> bytes:

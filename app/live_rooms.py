@@ -1,10 +1,16 @@
-"""Live conversations of a server: found again by their visitors, saved when they are left alone."""
+"""Live conversations of a server: found again by their visitors, saved when they are left alone.
+
+A place that nobody uses is nobody's: where all are taken, a new conversation takes over that of
+the one that was left first, then of one whose visitor has been silent for long. What is taken over
+is saved, and goes on when it is resumed and a place is free.
+"""
 
 import json
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +18,9 @@ from typing import TYPE_CHECKING
 from app.context import ServerContext
 from app.demo import DEFAULT_PORTRAIT
 from app.pipeline import Avatar
+from app.reading import read_portrait
+from app.sandbox import shared_sandbox
+from app.sandboxed import SandboxReader
 from app.session import LiveConfig, LiveSession
 from audio2motion.agent_voice import AgentVoice, Pieces
 from motion2video.portrait import Portrait
@@ -22,6 +31,9 @@ if TYPE_CHECKING:
 
 _LINGER_S = 60.0
 """A conversation whose visitor has gone is kept in memory for so long, then on disk."""
+_SILENT_S = 30.0
+"""A visitor who sends nothing for so long keeps their place only while nobody needs it."""
+_SAVING_S = 30.0
 _LOOK_S = 5.0
 _REMEMBERED = 40
 """Turns that a language model is told of, from both sides."""
@@ -30,12 +42,18 @@ _REMEMBERED = 40
 class Room:
     """One conversation: its session, who it belongs to, and its latest picture for onlookers."""
 
-    def __init__(self, identity: str, owner: str, session: LiveSession, size: int) -> None:
-        self.id, self.owner, self.session, self.size = identity, owner, session, size
+    def __init__(
+        self, identity: str, owner: str, place: str, session: LiveSession, size: int
+    ) -> None:
+        self.id, self.owner, self.place = identity, owner, place
+        self.session, self.size = session, size
         self.lock = threading.Lock()
         """Held by whoever works on the session: a connection that broke off may still be at it."""
         self.attached = True
-        self.left = self.began = time.monotonic()
+        self.left = self.began = self.heard = time.monotonic()
+        self.taken_over = False
+        self.told: set[Callable[[], None]] = set()
+        """Called in whatever thread has news: a new picture, or that the place is taken over."""
         self.look: bytes = b""
         self.looked = 0
         """Grows with every picture."""
@@ -45,6 +63,12 @@ class Room:
     def show(self, jpeg: bytes) -> None:
         """The latest picture, for onlookers."""
         self.look, self.looked = jpeg, self.looked + 1
+        self.tell()
+
+    def tell(self) -> None:
+        """There is news."""
+        for listener in tuple(self.told):
+            listener()
 
 
 class _Answer(AgentVoice):
@@ -71,30 +95,36 @@ class _Answer(AgentVoice):
 
 
 class LiveRooms:
-    """At most `limits.max_live` conversations at a time. Safe for many threads."""
+    """At most `limits.max_live` conversations at a time, and `limits.max_live_each` of one place:
+    an owner, or the address of somebody who has not said who they are. Safe for many threads.
+    """
 
     def __init__(self, context: ServerContext) -> None:
         self._context = context
         self._rooms: dict[str, Room] = {}
-        self._opening = 0
+        self._opening: list[str] = []
+        """Whose conversations are being prepared."""
+        self._saving: set[str] = set()
         self._lock = threading.Lock()
+        self._saved = threading.Condition(self._lock)
         self._thread = threading.Thread(target=self._watch, name="visavis-rooms", daemon=True)
 
     def start(self) -> None:
         """Begin to look after conversations that were left alone."""
         self._thread.start()
 
-    def open(self, owner: str, portrait: str | None, size: int, config: LiveConfig) -> Room:
+    def open(
+        self, owner: str, place: str, portrait: str | None, size: int, config: LiveConfig
+    ) -> Room:
         """A new conversation with the photo of that id in the store; the embedded one for None.
 
         Raises BusyError when there are too many, NotFoundError for a photo that is not theirs, and
         what loading and the photo raise.
         """
-        self._admit()
-        try:
+        with self._admitted(place):
             path = self._photo(portrait, owner)
             session = self._begin(path, size, lambda a, p: LiveSession(a, p, config))
-            room = Room(secrets.token_urlsafe(16), owner, session, size)
+            room = Room(secrets.token_urlsafe(16), owner, place, session, size)
             self._context.database.rows(
                 "insert into live values (?, ?, ?, ?, null, ?)",
                 *(room.id, owner, str(size), portrait, time.time()),
@@ -102,42 +132,34 @@ class LiveRooms:
             with self._lock:
                 self._rooms[room.id] = room
             return room
-        finally:
-            with self._lock:
-                self._opening -= 1
 
-    def resume(self, identity: str, owner: str) -> Room:
+    def resume(self, identity: str, owner: str, place: str) -> Room:
         """A conversation that its visitor had left, also before a restart. Raises NotFoundError."""
         with self._lock:
+            self._saved.wait_for(lambda: identity not in self._saving, _SAVING_S)
             room = self._rooms.get(identity)
             if room is not None and room.owner == owner:
                 if room.attached:
                     raise BusyError("this conversation is going on in another connection", 1)
-                room.attached = True
+                room.attached, room.heard = True, time.monotonic()
                 return room
         row = self._context.database.row(
             "select * from live where id = ? and owner = ? and state is not null", identity, owner
         )
         if row is None:
             raise NotFoundError("there is no such conversation")
-        self._admit()
         try:
-            path, data = self._photo(row["portrait"], owner), self._path(identity).read_bytes()
-            session = self._begin(
-                path,
-                int(row["options"]),
-                lambda a, p: LiveSession.restore(a, p, data),
-            )
-            room = Room(identity, owner, session, int(row["options"]))
-            room.turns = self._turns(identity)
-            with self._lock:
-                self._rooms[identity] = room
-            return room
+            with self._admitted(place):
+                path, data = self._photo(row["portrait"], owner), self._path(identity).read_bytes()
+                size = int(row["options"])
+                session = self._begin(path, size, lambda a, p: LiveSession.restore(a, p, data))
+                room = Room(identity, owner, place, session, size)
+                room.turns = self._turns(identity)
+                with self._lock:
+                    self._rooms[identity] = room
+                return room
         except FileNotFoundError as error:
             raise NotFoundError("there is no such conversation") from error
-        finally:
-            with self._lock:
-                self._opening -= 1
 
     def reply(self, words: str, room: Room) -> AgentVoice:
         """The language model's answer, which knows what was said in the room before. Raises
@@ -184,7 +206,8 @@ class LiveRooms:
         self, path: Path, size: int, make: Callable[[Avatar, Portrait], LiveSession]
     ) -> LiveSession:
         avatar = self._context.loader.get()
-        return make(avatar, Portrait.load(path, avatar.tracker, size=size, crop="head"))
+        reader = SandboxReader(shared_sandbox())
+        return make(avatar, read_portrait(reader, path, avatar.tracker, size=size, crop="head"))
 
     def _photo(self, portrait: str | None, owner: str) -> Path:
         if portrait is None:
@@ -206,13 +229,50 @@ class LiveRooms:
         for suffix in (".npz", ".json"):
             self._path(identity).with_suffix(suffix).unlink(missing_ok=True)
 
-    def _admit(self) -> None:
+    @contextmanager
+    def _admitted(self, place: str) -> Iterator[None]:
+        """A place while a conversation is prepared for it. Raises BusyError."""
         with self._lock:
-            if len(self._rooms) + self._opening >= self._context.config.limits.max_live:
-                raise BusyError("too many conversations are going on; try again later", 30)
-            self._opening += 1
+            over = self._make_room(place)
+            self._opening.append(place)
+        try:
+            if over is not None:
+                over.tell()
+                self._save(over)
+            yield
+        finally:
+            with self._lock:
+                self._opening.remove(place)
+
+    def _make_room(self, place: str) -> Room | None:
+        """The conversation whose place a new one takes; None where there is a free one."""
+        limits, rooms = self._context.config.limits, list(self._rooms.values())
+        mine = [room for room in rooms if room.place == place]
+        if len(mine) + self._opening.count(place) >= limits.max_live_each:
+            among, problem = mine, f"you have {limits.max_live_each} conversations; end one first"
+        elif len(rooms) + len(self._opening) >= limits.max_live:
+            among, problem = rooms, "too many conversations are going on; try again later"
+        else:
+            return None
+        silent = time.monotonic() - _SILENT_S
+        unused = [room for room in among if not room.attached or room.heard < silent]
+        if not unused:
+            raise BusyError(problem, 30)
+        over = min(unused, key=lambda room: (room.attached, max(room.left, room.heard)))
+        over.taken_over = True
+        del self._rooms[over.id]
+        self._saving.add(over.id)
+        return over
 
     def _save(self, room: Room) -> None:
+        try:
+            self._write(room)
+        finally:
+            with self._lock:
+                self._saving.discard(room.id)
+                self._saved.notify_all()
+
+    def _write(self, room: Room) -> None:
         path = self._path(room.id)
         path.parent.mkdir(mode=0o700, exist_ok=True)
         with room.lock:
@@ -236,6 +296,7 @@ class LiveRooms:
                 ]
                 for room in alone:
                     del self._rooms[room.id]
+                    self._saving.add(room.id)
             for room in alone:
                 self._save(room)
             database = self._context.database

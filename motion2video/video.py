@@ -122,7 +122,7 @@ class VideoReader:
             raise StateError(f"the frames of {self.path} were read already; open it again")
         frames, first = self._decoded, self._first
         self._decoded = self._first = None
-        usual = 1 / Fraction(self.fps or 25).limit_denominator(1001)
+        usual = 1 / (Fraction(self.fps).limit_denominator(1001) or Fraction(25))
         zero = to_seconds(first.pts, first.time_base) or Fraction(0)
         at, due = Fraction(0), Fraction(0)
         for frame in itertools.chain([first], frames):
@@ -202,7 +202,9 @@ class VideoReader:
 
     def _rgb(self, frame: "VideoFrame") -> UInt8[np.ndarray, "H W 3"]:
         width, height = self._stored_size
-        pixels = frame.reformat(width=width, height=height, format="rgb24").to_ndarray()
+        # One thread: PyAV starts fresh ones for every frame, and they stay until the frame goes.
+        rgb = frame.reformat(width=width, height=height, format="rgb24", threads=1)
+        pixels = rgb.to_ndarray()
         matrix = frame.side_data.get("DISPLAYMATRIX")
         if matrix is not None:
             pixels = _turn(pixels, np.frombuffer(bytes(matrix), np.int32).reshape(3, 3))
@@ -243,7 +245,9 @@ def frames_at(
                 yield reader._rgb(shown)
                 count += 1
             shown, end = frame, at + length
-        while shown is not None and count < max(1, round(end * rate)):
+        total = max(1, round(end * rate))
+        reader._check_count(total)
+        while shown is not None and count < total:
             yield reader._rgb(shown)
             count += 1
 
@@ -351,7 +355,7 @@ class VideoWriter:
         with self._reported():
             for pixels in frames:
                 frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-                frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
+                frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", threads=1)
                 frame.pts, frame.time_base = self.frames, 1 / self.rate
                 self._container.mux(self._video.encode(frame))
                 self.frames += 1

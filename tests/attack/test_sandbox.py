@@ -266,7 +266,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     exif = Image.Exif()
     exif[0x0112] = 6  # lies on its side
     for name in ("a.jpeg", "a.png", "a.webp", "a.tiff", "a.bmp", "a.gif"):
-        more = {"exif": exif} if name == "a.jpeg" else {}
+        more: dict[str, Any] = {"exif": exif} if name == "a.jpeg" else {}
         Image.fromarray(pixels).save(folder / name, **more)
     sound = Waveform(random.normal(0, 0.1, 30_000).astype(np.float32))
     sound.save(folder / "a.wav")

@@ -444,3 +444,16 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         peak[count] = int(done.stdout.splitlines()[-1])
     assert peak[160] < 1.05 * peak[40]
+
+
+def test_reading_and_writing_need_no_threads_for_every_frame(tmp_path: Path):
+    def threads() -> int:
+        return len(os.listdir("/proc/self/task"))
+
+    before, path = threads(), tmp_path / "long.mp4"
+    with VideoWriter(path, (64, 48), config=QUICK) as writer:
+        for _ in range(60):
+            writer.write(grey(90))
+        writing = threads() - before
+    reading = [threads() - before for _ in frames_at(path, 25.0)]
+    assert writing < 20 and max(reading) < 20

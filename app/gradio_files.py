@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 _FOLDER = "GRADIO_TEMP_DIR"
 
 
-def keep_uploads_in(app: "FastAPI", folder: Path) -> None:
-    """Let gradio write below `folder`, emptied now and when the app has shut down. Call it before
-    gradio is imported: parts of it look only then. Others that use this computer cannot read it.
+def keep_uploads_in(folder: Path) -> None:
+    """Let gradio write below `folder`, which is emptied. Call it before gradio is imported: parts
+    of it look only then. Others that use this computer cannot read what is in there.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
     os.environ[_FOLDER] = str(folder)
+
+
+def remove_at_end(app: "FastAPI", *folders: Path) -> None:
+    """Remove these folders once the app has shut down."""
     inner = app.router.lifespan_context
 
     @asynccontextmanager
@@ -29,6 +33,7 @@ def keep_uploads_in(app: "FastAPI", folder: Path) -> None:
             async with inner(served) as state:
                 yield state
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            for folder in folders:
+                shutil.rmtree(folder, ignore_errors=True)
 
     app.router.lifespan_context = lifespan

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from app.memory import Trimmer, limit_heaps
 from audio2motion.endpoint import Endpoint
 from weights.errors import DependencyError, InputError
 
@@ -187,6 +188,7 @@ def serve(app: "FastAPI", config: ServerConfig, say: Callable[[str], None]) -> N
             app.state.context.closing.set()  # or streams that never end would be waited for
             super().handle_exit(sig, frame)
 
+    limit_heaps()
     settings = uvicorn_settings(app, config)
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
@@ -198,5 +200,9 @@ def serve(app: "FastAPI", config: ServerConfig, say: Callable[[str], None]) -> N
     with listener:
         host = f"[{config.host}]" if family == socket.AF_INET6 else config.host
         say(f"http://{host}:{listener.getsockname()[1]}")
-        with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once all is down
-            Server(settings).run(sockets=[listener])
+        trimmer = Trimmer()
+        try:
+            with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it once all is down
+                Server(settings).run(sockets=[listener])
+        finally:
+            trimmer.close()

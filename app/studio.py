@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from app.context import ServerContext
-from app.gradio_files import keep_uploads_in
+from app.gradio_files import keep_uploads_in, remove_at_end
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -23,10 +23,12 @@ def mount_studio(app: "FastAPI") -> str | None:
         return "the studio is off: it needs the extra `app` (pip install 'visavis[app]')"
     if find_spec("app.ui") is None:
         return "the studio is off: this installation has none"
-    keep_uploads_in(app, context.database.folder / "uploads")
+    uploads, pages = context.database.folder / "uploads", context.database.folder / "studio"
+    keep_uploads_in(uploads)
+    remove_at_end(app, uploads, pages)
     shop = importlib.import_module("app.workshop")
     workshop = shop.Workshop(
-        context.database.folder / "studio",
+        pages,
         context.loader.get,
         context.config.limits,
         context.config.endpoint,

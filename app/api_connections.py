@@ -52,7 +52,6 @@ class Line(Protocol):
 
     place: str
     since: float
-    transport: Transport
 
     @property
     def idle(self) -> bool:
@@ -66,6 +65,10 @@ class Line(Protocol):
 
     def look(self, now: float) -> None:
         """End the connection where its client lets it wait for too long."""
+        ...
+
+    def end(self, at_once: bool) -> None:
+        """Close it, with or without what is still to be sent."""
         ...
 
 
@@ -107,22 +110,19 @@ class Connections:
                 return True
         for place, lines in holders:
             if len(lines) > mine + 1 and not self._is_proxy(place):
-                self._end(max(lines, key=lambda line: (line.sending, line.since)), now=True)
+                self._end(max(lines, key=lambda line: (line.sending, line.since)), at_once=True)
                 return True
         return False
 
     def _end_idle(self, lines: list[Line]) -> bool:
         idle = [line for line in lines if line.idle]
         if idle:
-            self._end(min(idle, key=lambda line: line.since))
+            self._end(min(idle, key=lambda line: line.since), at_once=False)
         return bool(idle)
 
-    def _end(self, line: Line, now: bool = False) -> None:
+    def _end(self, line: Line, at_once: bool) -> None:
         self._lines.discard(line)
-        if now:
-            line.transport.abort()
-        else:
-            line.transport.close()
+        line.end(at_once)
 
     def _is_proxy(self, place: str) -> bool:
         if not self._proxies:
@@ -170,15 +170,15 @@ class _Out:
     def __init__(self, limits: Limits) -> None:
         self._rate, self._last, self._sent = _Rate(limits), 0, 0
 
-    def look(self, transport: Transport, now: float) -> None:
-        """Abort where the client reads too slowly, or much too much waits for it."""
+    def stuck(self, transport: Transport, now: float) -> bool:
+        """Whether the client reads too slowly, or much too much waits for it."""
         waiting = transport.get_write_buffer_size()
         self._sent += max(0, self._last - waiting)
         self._last = waiting
         if not waiting:
             self._rate.forget()
-        elif self._rate.too_slow(self._sent, now) or waiting > _MOST_UNSENT:
-            transport.abort()
+            return False
+        return self._rate.too_slow(self._sent, now) or waiting > _MOST_UNSENT
 
 
 class GuardedHttp(HttpToolsProtocol):
@@ -267,6 +267,13 @@ class GuardedHttp(HttpToolsProtocol):
         self._in.forget()
         super().on_response_complete()
 
+    def shutdown(self) -> None:
+        """As uvicorn's, which would wait for uploads that nobody will use."""
+        if self.sending and not self.idle:
+            self._refuse(503)
+        else:
+            super().shutdown()
+
     def send_400_response(self, msg: str) -> None:
         """The answer to what cannot be parsed."""
         self._refuse(self._refusal)
@@ -283,7 +290,8 @@ class GuardedHttp(HttpToolsProtocol):
 
     def look(self, now: float) -> None:
         """As Line."""
-        self._out.look(self.transport, now)
+        if self._out.stuck(self.transport, now):
+            self.end(at_once=True)
         if self.transport.is_closing():
             return
         if self._reading_head:
@@ -295,6 +303,18 @@ class GuardedHttp(HttpToolsProtocol):
         elif self._in.too_slow(self._body_bytes, now):
             self._refuse(408)
 
+    def end(self, at_once: bool) -> None:
+        """As Line. The app must not write to what is closed: uvloop would raise."""
+        for cycle in (self.cycle, *(waiting for waiting, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        self.flow.resume_writing()
+        if at_once:
+            self.transport.abort()
+        else:
+            self.transport.close()
+
     def _refuse(self, status: int) -> None:
         """Answer, where no answer was begun, and close."""
         if self.idle or not self.cycle.response_started:
@@ -304,7 +324,7 @@ class GuardedHttp(HttpToolsProtocol):
                 b"HTTP/1.1 %d %b\r\ncontent-type: text/plain\r\n%bconnection: close\r\n"
                 b"content-length: %d\r\n\r\n%b" % (status, words, again, len(words), words)
             )
-        self.transport.close()
+        self.end(at_once=False)
 
 
 class GuardedSocket(WebSocketsSansIOProtocol):
@@ -329,7 +349,7 @@ class GuardedSocket(WebSocketsSansIOProtocol):
         super().connection_made(transport)
         self.place = place_of(self.client[0] if self.client else "")
         if not self._places.admit(self, self.loop):
-            transport.abort()
+            self.end(at_once=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """As uvicorn's; the place is free."""
@@ -365,7 +385,14 @@ class GuardedSocket(WebSocketsSansIOProtocol):
 
     def look(self, now: float) -> None:
         """As Line."""
-        self._out.look(self.transport, now)
+        if self._out.stuck(self.transport, now):
+            self.end(at_once=True)
+
+    def end(self, at_once: bool) -> None:
+        """As Line."""
+        self.disconnected = True
+        self.writable.set()
+        self.transport.abort()
 
 
 def protocols(config: ServerConfig) -> tuple[Any, Any]:
@@ -376,10 +403,10 @@ def protocols(config: ServerConfig) -> tuple[Any, Any]:
 
 def _end_when_gone(transport: Transport, seconds: float) -> None:
     """A client whose machine is gone says no goodbye: the system asks for it, and gives up."""
-    connected = transport.get_extra_info("socket")
+    connected, idle = transport.get_extra_info("socket"), max(1, round(seconds))
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, round(seconds))
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, round(seconds / 2))
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, idle)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(2000 * seconds))
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2000 * idle)

@@ -180,7 +180,8 @@ def upload_name(given: str | None) -> str:
     and messages can name it; what a terminal or a file system would stumble over goes.
     """
     last = re.split(r"[/\\]", given or "")[-1]
-    name = "".join(letter for letter in last if letter.isprintable()).strip()
+    name = "".join(letter for letter in last if letter.isprintable())
+    name = name.strip().lstrip(".")
     stem, dot, suffix = name.rpartition(".")
     if not dot:
         stem, suffix = suffix, ""

@@ -5,6 +5,7 @@ proxy, a file server and a recorder, are not there.
 """
 
 import json
+import logging
 import re
 import secrets
 from collections import OrderedDict
@@ -25,6 +26,7 @@ from app.ui.visitors import owner_in
 from app.visitor_files import VisitorFiles, upload_name
 from weights.errors import LimitError, NotFoundError
 
+_log = logging.getLogger("visavis.studio")
 _API = "/gradio_api"
 _FILE = f"{_API}/file="
 _PAGE = ("/", "/config", "/config/")
@@ -76,9 +78,32 @@ class Gate:
         else:
             answer = PlainTextResponse("there is no such page", 404)
         if answer is None:
-            await self._app(scope, receive, _naming(scope, send) if path in _PAGE else send)
+            await self._pass(scope, receive, _naming(scope, send) if path in _PAGE else send)
         else:
             await answer(scope, receive, send)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let gradio answer; what it stumbles over (a name that no endpoint has, a number that is
+        none) is the caller's fault and no 500.
+        """
+        fell = False
+
+        async def answer(message: Message) -> None:
+            nonlocal fell
+            if message["type"] == "http.response.start" and message["status"] == 500:
+                kind = dict(message["headers"]).get(b"content-type", b"")
+                fell = kind.startswith(b"text/plain")  # its own answers are JSON
+            if not fell:
+                await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        except Exception as error:
+            if not fell:
+                raise
+            _log.warning("gradio cannot take a request: %s", type(error).__name__)
+            refusal = PlainTextResponse("the request does not fit what was asked for", 422)
+            await refusal(scope, receive, send)
 
     def _read(self, scope: Scope, path: str, owner: str) -> Response | None:
         """Refuse to tell one browser what another's page is told."""
@@ -88,7 +113,7 @@ class Gate:
             page = given.get("session_hash", [""])[-1]
         elif path.startswith(f"{_API}/heartbeat/"):
             page = path.rpartition("/")[2]
-        return None if self._is_page_of(page, owner) else _OTHERS()
+        return None if self._is_page_of(page, owner) else _others()
 
     def _is_page_of(self, page: str, owner: str) -> bool:
         """Whether an open page is in the owner's browser; whoever names it first has it."""
@@ -124,7 +149,7 @@ class Gate:
         if not isinstance(given, dict) or not isinstance(page, str | None):
             return receive, PlainTextResponse("wanted an object with a session_hash", 422)
         if not self._is_page_of(page or "", owner):
-            return receive, _OTHERS()
+            return receive, _others()
         return _again(bytes(body), receive), None
 
     def _file(self, handle: str, owner: str) -> Response:
@@ -187,7 +212,7 @@ class Gate:
             raise
 
 
-def _OTHERS() -> Response:  # noqa: N802 (an answer of its own each time)
+def _others() -> Response:
     return PlainTextResponse("that session is open in another browser", 403)
 
 

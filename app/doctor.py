@@ -75,7 +75,7 @@ class Report:
 def diagnose(quick: bool = False) -> Report:
     """Look at everything; `quick` skips rendering a few frames."""
     findings = [_python(), *_packages(), *_graphics_libraries(), *_devices()]
-    findings += [_encoders(), _speech(), _voice_activity(), *_weights()]
+    findings += [_encoders(), _speech(), _voice_activity(), _decoders(), *_weights()]
     findings += [_extra(name, what) for name, what in _EXTRAS.items()]
     if not quick and Report(tuple(findings)).healthy:
         findings.append(_self_check())
@@ -173,6 +173,23 @@ def _voice_activity() -> Finding:
             "voice activity", False, str(error), "pip install --force-reinstall silero-vad"
         )
     return Finding("voice activity", not found, "silence is found silent")
+
+
+def _decoders() -> Finding:
+    """How far a server can shut in what decodes strangers' files; only a server needs it."""
+    name = "confined decoders"
+    try:
+        from app.sandbox import Sandbox
+    except ImportError as error:  # a system without fork and limits
+        return Finding(name, False, f"not on this system ({error}); no server runs here", "", False)
+    sandbox = Sandbox()
+    try:
+        found = sandbox.confinement()
+    except VisavisError as error:
+        return Finding(name, False, f"{error}; a server cannot run here", "", False)
+    finally:
+        sandbox.close()
+    return Finding(name, found.system_calls and found.files, str(found), needed=False)
 
 
 def _weights() -> list[Finding]:

@@ -35,7 +35,7 @@ _LAUNCH = (
     "main(int(sys.argv[1]), sys.argv[2], sys.argv[3])"
 )
 _START_S, _REPLY_S, _LOOK_S = 60.0, 10.0, 0.1
-_MOST_TOLD = 4000
+_MOST_TOLD, _BUFFER = 4000, 1 << 22
 _log = logging.getLogger("visavis.sandbox")
 
 
@@ -135,6 +135,8 @@ class Sandbox:
                 raise BusyError("too many files are being read; try again later")
         try:
             ours, theirs = socket.socketpair()
+            for end in (ours, theirs):  # a frame fits, as far as the system allows
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
             with ours:
                 with theirs, self._lock:
                     helper, pid = self._fork(theirs)

@@ -17,6 +17,7 @@ def test_a_sound_installation(capsys: pytest.CaptureFixture[str]) -> None:
     found = {f["name"]: f for f in report["findings"]}
     assert report["healthy"]
     assert found["video and sound encoders"]["detail"] == "h264, aac"
+    assert found["confined decoders"]["detail"].startswith("limits of time and memory yes, seccomp")
     assert found["self check"]["detail"].startswith("5 frames of 256 x 256")
     assert {"python", "torch", "mediapipe", "espeak-ng", "CPU", "GPU", "backends"} <= found.keys()
     assert {f"weights {role}" for role in load_manifest().roles} <= found.keys()

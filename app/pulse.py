@@ -1,8 +1,8 @@
 """A process whose Python stands still ends itself, so that whoever started it can start it again.
 
 One call into C that keeps the interpreter's lock stops every thread, those that watch the others
-included, and signals are not heard. The kernel's timer of the processor time that was spent needs no
-Python: it is set anew by a thread, and when that cannot run any more it ends the process. A machine
+included, and signals are not heard. The kernel's timer of the processor time that was spent needs
+no Python: a thread sets it anew, and when that cannot run any more, it ends the process. A machine
 that sleeps or a process that is paused spends no such time.
 """
 
@@ -12,7 +12,7 @@ import sys
 import threading
 from types import TracebackType
 
-_BEAT_S = 1.0
+_BEAT_S = 1.0  # at most
 
 
 class Pulse:
@@ -42,4 +42,4 @@ class Pulse:
     def _beat(self) -> None:
         while not self._over.is_set():
             signal.setitimer(signal.ITIMER_PROF, self._stall_s)
-            self._over.wait(_BEAT_S)
+            self._over.wait(min(_BEAT_S, self._stall_s / 4))

@@ -3,6 +3,8 @@
 Exit codes: 0 done, 2 bad input (the error's own), 1 a fault of ours, 130 Ctrl-C, 143 SIGTERM.
 """
 
+import atexit
+import contextlib
 import json
 import os
 import signal
@@ -29,7 +31,8 @@ def run(commands: typer.Typer, arguments: Sequence[str]) -> int:
         if code == _INTERRUPTED:  # typer has caught a KeyboardInterrupt
             raise KeyboardInterrupt
         sys.stdout.flush()
-        return int(code or 0)
+        _Ending.code = int(code or 0)  # a server that was interrupted has done what it should
+        return _Ending.code
     except VisavisError as error:
         return _fail(error, str(error), error.exit_code, as_json)
     except typer.TyperException as error:
@@ -52,7 +55,8 @@ def own_process(arguments: Sequence[str]) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin take cores from x264
     signal.signal(signal.SIGTERM, _terminate)
     # Who is started in the background, by cron or nohup may find Ctrl-C ignored by their parent.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, _interrupt)
+    atexit.register(_leave)  # before any library's own: it runs after those
     if not os.environ.get(DEBUG):
         sys.excepthook = _fault
         _quiet_libraries()
@@ -80,8 +84,32 @@ def _quiet_libraries() -> None:
     )
 
 
+class _Ending:
+    """How this process ends: whether a signal told it to, and its exit code."""
+
+    told = False
+    code = _TERMINATED
+
+
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    _Ending.told, _Ending.code = True, _TERMINATED
     raise SystemExit(_TERMINATED)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    _Ending.told, _Ending.code = True, _INTERRUPTED
+    raise KeyboardInterrupt
+
+
+def _leave() -> None:
+    """Who was told to end has put everything in order by now: freeing networks piece by piece takes
+    seconds on a busy machine, and a thread that is left behind may be using them.
+    """
+    if _Ending.told:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):  # who read it has gone
+                stream.flush()
+        os._exit(_Ending.code)
 
 
 def _fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

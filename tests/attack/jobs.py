@@ -1,0 +1,68 @@
+"""A queue of jobs without a server, whose Avatar does what a test tells it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.database import Database
+from app.jobs import JobQueue
+from app.pipeline import Avatar
+from app.request import MotionRequest, Notify, Progress
+from app.server import Limits
+from app.store import FileStore
+from motion2video.motion import Motion
+
+OWNER = "a"
+
+
+class Told(Avatar):
+    """An Avatar without networks: `act` is called with the words of each motion's request."""
+
+    def __init__(self, act: Callable[[str, Progress], None]) -> None:
+        object.__setattr__(self, "act", act)
+
+    def make(
+        self,
+        request: MotionRequest,
+        progress: Progress | None = None,
+        notify: Notify | None = None,
+    ) -> Motion:
+        """A short motion, when `act` has returned."""
+        assert progress is not None
+        self.act(request.text or "", progress)  # type: ignore[attr-defined]
+        return Motion.neutral(3)
+
+
+@contextmanager
+def working(
+    folder: Path, act: Callable[[str, Progress], None], limits: Limits | None = None
+) -> Iterator[JobQueue]:
+    """A queue at work, closed at the end."""
+    database, limits = Database(folder), limits or Limits()
+    queue = JobQueue(database, FileStore(database, limits), lambda: Told(act), limits)
+    queue.start()
+    try:
+        yield queue
+    finally:
+        queue.close()
+        database.close()
+
+
+def until(true: Callable[[], object], seconds: float = 30.0) -> float:
+    """Wait for it; the seconds that took."""
+    began = time.monotonic()
+    while not true():
+        assert time.monotonic() - began < seconds
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def ask(queue: JobQueue, words: str) -> str:
+    """Queue a motion that says so."""
+    return queue.submit(MotionRequest(text=words), OWNER)
+
+
+def state(queue: JobQueue, identity: str) -> str:
+    """Of a job."""
+    return queue.get(identity, OWNER).state

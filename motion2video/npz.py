@@ -7,6 +7,7 @@ than wanted, and exactly the bytes of the promised shape are unpacked.
 
 import math
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -50,7 +51,7 @@ def read_arrays(file: BinaryIO, wanted: Mapping[str, Wanted]) -> dict[str, np.nd
             if info.flag_bits & _ENCRYPTED:
                 raise ValueError("it is encrypted")
             with archive.open(info) as member:
-                arrays[name] = _read_array(member, name, want)
+                arrays[name] = _read_array(member, name, want, info.file_size)
         return arrays
 
 
@@ -70,7 +71,8 @@ def _check_directory(file: BinaryIO) -> None:
     file.seek(0)
 
 
-def _read_array(member: zipfile.ZipExtFile, name: str, want: Wanted) -> np.ndarray:
+def _read_array(member: zipfile.ZipExtFile, name: str, want: Wanted, size: int) -> np.ndarray:
+    """The array of a member that has, as the zip's directory says, `size` bytes."""
     version = np.lib.format.read_magic(member)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"{name!r} is in version {version} of numpy's format")
@@ -87,14 +89,14 @@ def _read_array(member: zipfile.ZipExtFile, name: str, want: Wanted) -> np.ndarr
     items = math.prod(shape)
     if items > want.max_items or dtype.itemsize > want.max_item_bytes:
         raise ValueError(f"{name!r} has {items} values; at most {want.max_items} are read")
+    if size - member.tell() != items * dtype.itemsize:
+        raise ValueError(f"{name!r} has other bytes than its shape {shape} says")
     data = bytearray()
     while len(data) < items * dtype.itemsize:
         block = member.read(min(_BLOCK, items * dtype.itemsize - len(data)))
         if not block:
             raise ValueError(f"{name!r} is cut off")
         data += block
-    if member.read(1):
-        raise ValueError(f"{name!r} has more bytes than its shape says")
     array = np.frombuffer(data, dtype, count=items)
     return array.reshape(shape, order="F" if fortran else "C")
 
@@ -106,7 +108,7 @@ def _told() -> Iterator[None]:
         yield
     except (
         *(zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, KeyError),
-        *(SyntaxError, TypeError, OverflowError, RecursionError),
+        *(SyntaxError, tokenize.TokenError, TypeError, OverflowError, RecursionError),
         *(NotImplementedError, RuntimeError),  # another way of packing; a password
     ) as error:
         raise ValueError(str(error) or type(error).__name__) from error

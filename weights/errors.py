@@ -26,11 +26,11 @@ def one_line(text: str) -> str:
     )
 
 
-def _short(line: str) -> str:
-    """A line without its middle where it is too long to be read."""
-    if len(line) <= _LONGEST:
-        return line
-    return f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 4 :]}"
+def _shown(line: str) -> str:
+    """A line as `one_line` shows it, without its middle where it is too long to be read."""
+    if len(line) > _LONGEST:
+        line = f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 4 :]}"
+    return one_line(line)
 
 
 class VisavisError(Exception):
@@ -43,7 +43,7 @@ class VisavisError(Exception):
     exit_code = 2
 
     def __init__(self, message: str = "", *more: str) -> None:
-        super().__init__("\n".join(_short(one_line(str(line))) for line in (message, *more)))
+        super().__init__("\n".join(_shown(str(line)) for line in (message, *more)))
 
 
 class InputError(VisavisError):

@@ -170,6 +170,8 @@ def _plain(column: "pyarrow.Array", depth: int = 0) -> list[Any]:
     kind = column.type
     if types.is_dictionary(kind):
         words = column.dictionary.to_pylist()
+        if max((len(word) for word in words if word is not None), default=0) > _MAX_ROW:
+            raise ValueError(f"it has a text of more than {_MAX_ROW} characters")
         return [None if i is None else words[i] for i in column.indices.to_pylist()]
     if types.is_list(kind) or types.is_large_list(kind):
         items, ends = _plain(column.values, depth + 1), column.offsets.to_pylist()

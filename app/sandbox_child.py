@@ -100,8 +100,8 @@ def _transcript(path: Path, _: dict[str, Any]) -> Iterator[Message]:
     from audio2motion.transcript import Transcript
 
     read = Transcript.load(path)
-    words = [[word.first, word.last, word.start, word.end] for word in read.words]
-    yield Message("item", {"text": read.text, "language": read.language, "words": words})
+    words = np.array([dataclasses.astuple(word) for word in read.words], np.float64).reshape(-1, 4)
+    yield Message("item", {"text": read.text, "language": read.language}, (words,))
 
 
 def _manifest(path: Path, _: dict[str, Any]) -> Iterator[Message]:

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-MAX_JSON = 64 * 10**6
+MAX_JSON = 16 * 10**6
+"""Bytes; what is read from them may take twenty times as much memory."""
 _LENGTHS = struct.Struct(">QQ")
-_DTYPES = {"uint8": np.uint8, "float32": np.float32, "bool": np.bool_}
+_DTYPES = {"uint8": np.uint8, "float32": np.float32, "float64": np.float64, "bool": np.bool_}
 _MAX_ARRAYS, _MAX_AXES = 8, 4
 
 Receive = Callable[[memoryview], None]
@@ -32,7 +33,7 @@ class WireError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Message:
-    """`kind` says what it is, `value` is plain JSON; `arrays` are uint8, float32 or bool."""
+    """`kind` says what it is, `value` is plain JSON; `arrays` are of _DTYPES."""
 
     kind: str
     value: Any = None

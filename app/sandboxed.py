@@ -25,7 +25,7 @@ from motion2video.portrait import MAX_SIDE
 from motion2video.video import MAX_PIXELS
 from weights.errors import InputError, MediaError
 
-_MOST_SOUND = 64 * 10**6
+_MOST_SOUND, _MOST_WORDS = 64 * 10**6, 32 * 10**6
 _MOST_MOTION = 512 * 10**6
 _MOST_NOTICES = 8
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
@@ -118,13 +118,19 @@ class SandboxReader:
 
     def transcript(self, path: Path) -> Transcript:
         """As Transcript.load."""
-        value = self._one("transcript", path, {}).value
+        message = self._one("transcript", path, {}, _MOST_WORDS)
+        value = message.value
         if not isinstance(value, dict) or not isinstance(value.get("text"), str):
             _nonsense(path)
-        text, language, words = value["text"], value.get("language"), value.get("words")
-        if not isinstance(language, str | None) or not isinstance(words, list):
+        text, language = value["text"], value.get("language")
+        words = _array(message, path, np.float64, 2)
+        fits = words.shape[1] == 4 and np.isfinite(words).all()
+        places = words[:, :2] if fits else np.full((1, 2), -1.0)
+        inside = (places >= 0) & (places <= len(text)) & (places == np.floor(places))
+        if not inside.all() or not isinstance(language, str | None):
             _nonsense(path)
-        return Transcript(text, tuple(_word(w, len(text), path) for w in words), language)
+        read = tuple(Word(int(a), int(b), start, end) for a, b, start, end in words.tolist())
+        return Transcript(text, read, language)
 
     def rows(self, path: Path) -> list[dict[str, Any]]:
         """As app.visitor_manifest.read_rows."""
@@ -185,12 +191,3 @@ def _gesture(item: Any, path: Path) -> Gesture:
         raise
     except (TypeError, ValueError, KeyError):
         _nonsense(path)
-
-
-def _word(item: Any, length: int, path: Path) -> Word:
-    if isinstance(item, list) and len(item) == 4:
-        first, last, start, end = item
-        places = type(first) is int and type(last) is int and 0 <= first <= last <= length
-        if places and isinstance(start, int | float) and isinstance(end, int | float):
-            return Word(first, last, start, end)
-    _nonsense(path)

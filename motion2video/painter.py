@@ -21,7 +21,7 @@ from motion2video.autoencoder import Autoencoder
 from motion2video.denoiser import Denoiser
 from motion2video.flow import euler, time_grid
 from weights.errors import DependencyError, InputError, WeightsError
-from weights.telemetry import import_onnxruntime
+from weights.telemetry import import_onnxruntime, import_openvino
 from weights.tensors import load_safetensors
 
 Backend = Literal["auto", "torch", "onnxruntime", "openvino"]
@@ -288,8 +288,7 @@ def _openvino(precision: str, values: dict[str, np.ndarray], threads: int) -> _R
                 f"backend 'openvino' was asked for, but {package} is not installed: "
                 "pip install 'visavis[openvino]', or use backend 'onnxruntime'"
             )
-    import openvino
-
+    openvino = import_openvino()
     core = openvino.Core()
     settings = {
         "INFERENCE_NUM_THREADS": threads,

@@ -1,13 +1,17 @@
 """Libraries that write to their makers when they are loaded: they are told not to, just before.
 
-Loading is the moment that counts: ONNX Runtime asks for the address of a Microsoft host, and leaves
+Loading is the moment that counts. ONNX Runtime asks for the address of a Microsoft host, and leaves
 files in the temporary and the home folder, from within its import; its own
-`disable_telemetry_events()` can only be called after that.
+`disable_telemetry_events()` can only be called after that. OpenVINO sends an event to Google
+Analytics from within its import, and leaves an identifier in the home folder.
 """
 
 import importlib
 import os
+import sys
 from types import ModuleType
+
+_OPENVINO_REPORTER = "openvino_telemetry"
 
 
 def import_onnxruntime() -> ModuleType:
@@ -18,3 +22,18 @@ def import_onnxruntime() -> ModuleType:
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     return importlib.import_module("onnxruntime")
+
+
+def import_openvino() -> ModuleType:
+    """OpenVINO that sends nothing: while it is imported, its reporter is not to be found, for
+    which it has a stand-in. Its only switch is a file in the home folder.
+
+    Raises ImportError where it is not installed.
+    """
+    before = {n: m for n, m in sys.modules.items() if n.split(".")[0] == _OPENVINO_REPORTER}
+    sys.modules |= dict.fromkeys([*before, _OPENVINO_REPORTER])
+    try:
+        return importlib.import_module("openvino")
+    finally:
+        sys.modules.pop(_OPENVINO_REPORTER)
+        sys.modules |= before

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -198,7 +199,8 @@ def converse(url: str) -> int:
 def test_a_server_its_studio_and_a_conversation_ask_nobody_and_leave_the_data_folder_alone(
     place: Place, tmp_path: Path
 ):
-    pytest.importorskip("gradio", reason="the extra `app` is not installed")
+    if find_spec("gradio") is None:
+        pytest.skip("the extra `app` is not installed")
     still = Motion.neutral(6).save(tmp_path / "still.npz")
     with server(place) as url:
         page = httpx.get(f"{url}/studio/", timeout=60)
@@ -220,8 +222,37 @@ def test_a_server_its_studio_and_a_conversation_ask_nobody_and_leave_the_data_fo
     assert studio == [], "what visitors uploaded in the studio stays when the server has gone"
 
 
-def imports_onnxruntime(path: Path) -> bool:
-    """Whether a module loads ONNX Runtime itself. Names for type checkers load nothing."""
+# What the libraries do when they are loaded, whatever is done with them later.
+LOADS = {
+    "onnxruntime": "from weights.telemetry import import_onnxruntime as f; f()",
+    "openvino": "from weights.telemetry import import_openvino as f; f()",
+    "insightface": "from motion2video.insight import _model_zoo as f; f()",
+    "transformers": "import transformers",
+    "gradio": "import gradio",
+}
+
+
+@needs_strace
+@pytest.mark.parametrize("library", LOADS)
+def test_a_library_that_is_loaded_asks_nobody_and_leaves_nothing(place: Place, library: str):
+    if find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    wait = "\nimport time; time.sleep(1.5)"  # threads that it started
+    done = subprocess.run(
+        place.command(LOADS[library] + wait),
+        cwd=place.folder / "cwd",
+        env=place.environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    assert strangers(place.trace.read_text()) == []
+    assert place.left() == []
+
+
+def loads_itself(path: Path) -> bool:
+    """Whether a module loads such a library itself. Names for type checkers load nothing."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -234,16 +265,16 @@ def imports_onnxruntime(path: Path) -> bool:
             names = [node.module or ""]
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
             names = [ast.unparse(given).strip("'\"") for given in node.args]
-        if "onnxruntime" in names:
+        if {"onnxruntime", "openvino"} & set(names):
             return True
     return False
 
 
-def test_onnx_runtime_is_loaded_only_where_it_is_told_to_be_silent():
+def test_libraries_that_report_are_loaded_only_where_they_are_told_not_to():
     found = [
         path.relative_to(ROOT).as_posix()
         for package in PACKAGES
         for path in sorted((ROOT / package).rglob("*.py"))
-        if imports_onnxruntime(path)
+        if loads_itself(path)
     ]
     assert found == ["weights/telemetry.py"]

@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 
 from audio2motion.audio import Waveform
 from audio2motion.gestures import Gesture
+from audio2motion.text_limits import MAX_ADDRESS, MAX_CHARACTERS, MAX_GESTURES, MAX_NAME
 from audio2motion.transcript import Transcript
 from motion2video.motion import FPS, Motion
 from motion2video.video import exact_rate
@@ -153,6 +154,8 @@ class MotionRequest:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            _require_short(field.name, getattr(self, field.name))
         if self.agent_audio is not None and self.text is not None:
             raise InputError(
                 "got both a recording of the agent's voice and a text to speak; give one of them"
@@ -314,6 +317,21 @@ class RenderRequest(MotionRequest):
             )
 
 
+def _require_short(name: str, value: object) -> None:
+    """Raise InputError for a text, or a list of gestures, that is longer than anybody needs."""
+    if isinstance(value, str | bytes):
+        most = _LONGEST.get(name, MAX_ADDRESS if name in _FILES else MAX_NAME)
+        if len(value) > most:
+            raise InputError(
+                f"got a {name.replace('_', ' ')} of {len(value)} characters; at most {most} are "
+                "taken"
+            )
+    elif name == "gestures" and isinstance(value, Sequence) and len(value) > MAX_GESTURES:
+        raise InputError(f"got {len(value)} gestures; at most {MAX_GESTURES} are placed")
+    elif name == "regions" and isinstance(value, Mapping) and len(value) > MAX_GESTURES:
+        raise InputError(f"got {len(value)} regions; wanted a few names")
+
+
 def require_choice(name: str, value: str, wanted: tuple[str, ...]) -> None:
     """Raise InputError unless `value` is one of those `wanted`."""
     if value not in wanted:
@@ -324,6 +342,10 @@ _FILES = (
     *("portrait", "agent_audio", "interlocutor_audio", "interlocutor_video", "motion"),
     *("style_clip", "gesture_file", "transcript", "llm_key_file"),
 )
+_LONGEST = {
+    **dict.fromkeys(("text", "ask", "persona"), MAX_CHARACTERS),
+    "llm_url": MAX_ADDRESS,
+}
 _FOR_ASK = ("persona", "llm_url", "llm_model", "llm_key_file", "speech_model", "speech_voice")
 
 

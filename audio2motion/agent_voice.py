@@ -5,6 +5,7 @@ they say, where those are known, and the codes in them (see reply_codes.py). `li
 """
 
 from abc import ABC, abstractmethod
+from bisect import bisect_left, bisect_right
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
@@ -98,11 +99,15 @@ class TextVoice(AgentVoice):
         sentences = [*stream.push(self._text), *stream.flush()]
         # In one go: the melody of a text is not that of its sentences one by one.
         sound, said = synthesize_transcript(stream.text, self._voice)
-        starts = [_said(said.words, s.span[0], sound.seconds) for s in sentences]
+        ends = [word.last for word in said.words]
+        begins = [min(word.start, sound.seconds) for word in said.words] + [sound.seconds]
+        # A sentence starts with the word at or after its first character.
+        starts = [begins[bisect_right(ends, sentence.span[0])] for sentence in sentences]
         starts = [0.0, *starts[1:], sound.seconds]
+        firsts = [word.first for word in said.words]
         for sentence, start, end in zip(sentences, starts, starts[1:], strict=False):
             past = sentence.first + len(sentence.text)
-            words = tuple(w for w in said.words if sentence.first <= w.first < past)
+            words = said.words[bisect_left(firsts, sentence.first) : bisect_left(firsts, past)]
             first, last = round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)
             yield SpokenPiece(
                 Waveform(sound.samples[first:last]),
@@ -112,11 +117,6 @@ class TextVoice(AgentVoice):
                 words,
                 place(sentence, start, words),
             )
-
-
-def _said(words: tuple[Word, ...], at: int, end: float) -> float:
-    """Seconds at which the word at or after character `at` begins; `end` where none does."""
-    return next((min(word.start, end) for word in words if word.last > at), end)
 
 
 @dataclass(frozen=True, eq=False)

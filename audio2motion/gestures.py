@@ -23,8 +23,10 @@ starts where it would run into a blink or a wink.
 """
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -236,7 +238,18 @@ class GestureTrack:
         if not len(t):
             return []
         room = max(FADE_S, BLINK_ROOM_S) + 1 / FPS
-        return [g for g in self.gestures if g.start - room <= t[-1] and t[0] <= g.end + room]
+        starts, places = self._by_start
+        near = slice(
+            bisect_left(starts, t[0] - room - LONGEST_S), bisect_right(starts, t[-1] + room)
+        )
+        found = (self.gestures[i] for i in sorted(places[near]))
+        return [g for g in found if g.start - room <= t[-1] and t[0] <= g.end + room]
+
+    @cached_property
+    def _by_start(self) -> tuple[list[float], list[int]]:
+        """When gestures start, in order of time, and which of `gestures` each is."""
+        places = sorted(range(len(self.gestures)), key=lambda i: self.gestures[i].start)
+        return [self.gestures[i].start for i in places], places
 
 
 def _seconds(first: int, count: int) -> Float[np.ndarray, "n"]:

@@ -25,14 +25,13 @@ from audio2motion.reply_codes import Sentence, place, system_prompt
 from audio2motion.sentences import SentenceStream
 from audio2motion.sound_stream import SoundStream
 from audio2motion.synthesis import language_of, synthesize_transcript
+from audio2motion.text_limits import MAX_CHARACTERS
 from audio2motion.transcript import Word, split_words
 from weights.errors import EndpointError, MediaError
 
 if TYPE_CHECKING:
     import httpx
 
-MAX_CHARACTERS = 20_000
-"""Longest reply, about 20 minutes of speech; the rest is not said."""
 MAX_SENTENCE_SECONDS = 120.0
 _PCM_RATE = 24_000  # of bare samples, unless their content type says otherwise (OpenAI's "pcm")
 _FIRST_PACE = 15.0  # characters a second until a sentence of this voice has been heard
@@ -204,12 +203,12 @@ class _Reply:
                 async for text in _chat(exchange, response, self._put):
                     for sentence in stream.push(text):
                         sentences.put_nowait(sentence)
-                    if len(stream.text) > MAX_CHARACTERS:
+                    if stream.length > MAX_CHARACTERS:
                         self._put(f"the reply is over {MAX_CHARACTERS} characters: it is cut there")
                         break
             for sentence in stream.flush():
                 sentences.put_nowait(sentence)
-            if not stream.text:
+            if not stream.length:
                 raise EndpointError(f"{exchange.name} answered without a word; ask it otherwise")
         finally:
             sentences.put_nowait(None)

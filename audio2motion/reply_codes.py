@@ -13,6 +13,7 @@ What is in brackets and is not a code:
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -41,8 +42,8 @@ MARKING = (
 # The longest text between two brackets that is waited for.
 _LONGEST = 40
 _SEPARATORS = re.compile(r"[,;/|+&]|\band\b")
-_STAGE_DIRECTION = re.compile(r"[\w' -]+")
-_WORD = re.compile(r"\w+(?:['’]\w+)*")
+_BETWEEN_WORDS = re.compile(r"[\s_-]++")
+_STAGE_DIRECTION = re.compile(r"[\w' -]++")
 # What models write instead of the names they were given.
 _ALIASES = {
     "happiness": "happy joy joyful cheerful glad excited",
@@ -103,7 +104,7 @@ class Sentence(NamedTuple):
     @property
     def has_words(self) -> bool:
         """Whether there is anything to say in it."""
-        return _WORD.search(self.text) is not None
+        return any(c.isalnum() or c == "_" for c in self.text)
 
 
 def system_prompt(persona: str | None = None, codes: bool = True) -> str:
@@ -123,33 +124,56 @@ class CodeParser:
     """
 
     def __init__(self, keep_unknown: bool = False) -> None:
-        self.text = ""
         self.marks: list[Mark] = []
+        self.length = 0
+        self._spoken: list[str] = []
+        self._pushed: list[str] = []  # of it, what the current push has added
         self._keep_unknown = keep_unknown
-        self._open: str | None = None  # an opening bracket and what came after it
-        self._space = ""  # white space that may turn out to have stood around a code
+        self._open: list[str] | None = None  # an opening bracket and what came after it
+        self._space: list[str] = []  # white space that may turn out to have stood around a code
         self._after_code = False
 
-    def push(self, piece: str) -> None:
-        """Take more of the text in."""
-        for character in piece:
-            if self._open is None:
-                if character == "[":
-                    self._open = character
-                else:
-                    self._speak(character)
-            elif character == "]":
-                self._close(self._open[1:])
-            elif character in "[\n" or len(self._open) > _LONGEST:
-                self.flush()
-                self.push(character)
-            else:
-                self._open += character
+    @property
+    def text(self) -> str:
+        """All that is to be spoken so far."""
+        self._spoken = ["".join(self._spoken)]
+        return self._spoken[0]
 
-    def flush(self) -> None:
-        """The text is over, or a bracket will not close: what was held back is plain text."""
+    def push(self, piece: str) -> str:
+        """Take more of the text in; returns what is to be spoken beyond what was."""
+        for character in piece:
+            self._read(character)
+        return self._added()
+
+    def flush(self) -> str:
+        """The text is over: what was held back is plain text, and returned as by `push`."""
+        self._give_up()
+        return self._added()
+
+    def _added(self) -> str:
+        added = "".join(self._pushed)
+        self._pushed = []
+        self._spoken.append(added)
+        return added
+
+    def _read(self, character: str) -> None:
+        if self._open is None:
+            if character == "[":
+                self._open = [character]
+            else:
+                self._speak(character)
+        elif character == "]":
+            self._close("".join(self._open[1:]))
+        elif character in "[\n" or len(self._open) > _LONGEST:
+            self._give_up()
+            self._read(character)
+        else:
+            self._open.append(character)
+
+    def _give_up(self) -> None:
+        """A bracket that will not close is plain text."""
         held, self._open = self._open, None
-        for character in held or "":
+        for character in held or ():
             self._speak(character)
 
     def _close(self, inside: str) -> None:
@@ -159,27 +183,29 @@ class CodeParser:
             for character in f"[{inside}]":
                 self._speak(character)
             return
-        self.marks += [Mark(kind, name, len(self.text)) for kind, name in found]
+        self.marks += [Mark(kind, name, self.length) for kind, name in found]
         self._after_code = True
 
     def _speak(self, character: str) -> None:
         if character.isspace():
             # One space is left where a code stood between two; none at the very start.
-            if not (self._after_code and (self._space or not self.text)):
-                self._space += character
+            if not (self._after_code and (self._space or not self.length)):
+                self._space.append(character)
             return
         if self._after_code and character in ".,;:!?":
-            self._space = ""
-        self.text += self._space + character
-        self._space, self._after_code = "", False
+            self._space = []
+        self._pushed += [*self._space, character]
+        self.length += len(self._space) + 1
+        self._space, self._after_code = [], False
 
 
 def place(sentence: Sentence, start: float, words: Sequence[Word]) -> tuple[ReplyCode, ...]:
     """The codes of a sentence that begins at `start` seconds, at its words, in order of time."""
     end = sentence.first + len(sentence.text)
     codes = []
+    ends = [word.last for word in words]
     for kind, name, at in sentence.marks:
-        word = next((w for w in words if w.last > at), words[-1] if words else None)
+        word = words[min(bisect_right(ends, at), len(words) - 1)] if words else None
         code = ReplyCode(kind, name, start, (sentence.first, end))
         codes.append(code if word is None else at_word(code, word))
     return tuple(sorted(codes, key=lambda code: code.time))
@@ -228,6 +254,6 @@ def _names() -> dict[str, tuple[Kind, str]]:
 
 def _named(part: str) -> tuple[Kind, str] | None:
     """The code that a piece between brackets is, be it `Nods`, `brow raise` or `emotion: fear`."""
-    before, colon, after = re.sub(r"=", ":", part).partition(":")
+    before, colon, after = part.replace("=", ":").partition(":")
     word = after if colon and before.strip().lower() in ("emotion", "gesture") else before
-    return _names().get("-".join(re.split(r"[\s_-]+", word.strip().lower())))
+    return _names().get("-".join(_BETWEEN_WORDS.split(word.strip().lower())))

@@ -9,11 +9,13 @@ LONGEST_SENTENCE = 300
 
 # The end of a sentence, closing quotes and the white space that shows that nothing follows; or a
 # line break, or a full stop of scripts that put no space after it.
-_END = re.compile(r"[.!?…]+[\"'”’)»]*(?=\s)|[。！？]|(?<=\S)(?=\s*\n)")
+_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)»]*+(?=\s)|[。！？]|(?<=\S)(?=[^\S\n]*+\n)")
 # Full stops that end no sentence: titles and the like, initials, the number of a list item.
-_NO_END = re.compile(
-    r"(?:\b(?:mr|mrs|ms|dr|prof|st|vs|e\.g|i\.e|approx)|\b[A-Z]|^\s*\d+)\.$", re.IGNORECASE
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:mr|mrs|ms|dr|prof|st|vs|e\.g|i\.e|approx)|\b[A-Z])\.$", re.IGNORECASE
 )
+_LONGEST_ABBREVIATION = len("approx.")
+_LIST_NUMBER = re.compile(r"\s*+[0-9]++\.")
 
 
 class SentenceStream:
@@ -25,6 +27,7 @@ class SentenceStream:
     def __init__(self, codes: bool = True, keep_unknown: bool = False) -> None:
         self._parser = CodeParser(keep_unknown)
         self._codes = codes
+        self._rest = ""  # what is to be spoken and belongs to no complete sentence yet
         self._done = 0
         self._marks = 0
 
@@ -33,40 +36,58 @@ class SentenceStream:
         """All that is to be spoken so far."""
         return self._parser.text
 
+    @property
+    def length(self) -> int:
+        """Characters of `text`."""
+        return self._parser.length
+
     def push(self, piece: str) -> list[Sentence]:
         """Take more text in; the sentences that are complete now."""
-        self._parser.push(piece)
-        found = []
-        while (end := self._end()) is not None:
-            found.append(self._cut(end))
-        return found
+        return self._take(self._parser.push(piece))
 
     def flush(self) -> list[Sentence]:
         """The text is over: what is left, which may be nothing but marks."""
-        self._parser.flush()
-        found = self.push("")
-        if self._done < len(self.text) or self._marks < len(self._parser.marks):
-            found.append(self._cut(len(self.text), last=True))
+        found = self._take(self._parser.flush())
+        if self._rest or self._marks < len(self._parser.marks):
+            found.append(self._cut(self._rest, last=True))
+            self._rest = ""
         return found
 
-    def _end(self) -> int | None:
-        rest = self.text[self._done :]
-        for match in _END.finditer(rest):
-            ended = rest[: match.end()]
-            if len(ended) > LONGEST_SENTENCE:
-                break
-            if ended.strip() and not _NO_END.search(ended):
-                return self._done + match.end()
-        if len(rest) <= LONGEST_SENTENCE:
-            return None
-        comma, space = (rest.rfind(mark, 0, LONGEST_SENTENCE) for mark in (", ", " "))
-        best = comma + 1 if comma > 0 else space
-        return self._done + (best if best > 0 else LONGEST_SENTENCE)
+    def _take(self, spoken: str) -> list[Sentence]:
+        self._rest += spoken
+        found, at = [], 0
+        # A sentence and one character show all that decides where it ends.
+        while length := _end(self._rest[at : at + LONGEST_SENTENCE + 1]):
+            found.append(self._cut(self._rest[at : at + length]))
+            at += length
+        self._rest = self._rest[at:]
+        return found
 
-    def _cut(self, end: int, last: bool = False) -> Sentence:
-        marks = self._parser.marks[self._marks :]
-        taken = marks if last else [mark for mark in marks if mark.at < end]
-        self._marks += len(taken)
-        text = self.text[self._done : end]
-        first, self._done = self._done, end
-        return Sentence(text, first, tuple(taken) if self._codes else ())
+    def _cut(self, text: str, last: bool = False) -> Sentence:
+        first, marks = self._marks, self._parser.marks
+        end = self._done + len(text)
+        while self._marks < len(marks) and (last or marks[self._marks].at < end):
+            self._marks += 1
+        start, self._done = self._done, end
+        return Sentence(text, start, tuple(marks[first : self._marks]) if self._codes else ())
+
+
+def _end(rest: str) -> int:
+    """Where the first sentence of a text ends, which may go on; 0 where it has not ended yet."""
+    for match in _END.finditer(rest):
+        ended = rest[: match.end()]
+        if len(ended) > LONGEST_SENTENCE:
+            break
+        if ended.strip() and not _goes_on(ended):
+            return match.end()
+    if len(rest) <= LONGEST_SENTENCE:
+        return 0
+    comma, space = (rest.rfind(mark, 0, LONGEST_SENTENCE) for mark in (", ", " "))
+    best = comma + 1 if comma > 0 else space
+    return best if best > 0 else LONGEST_SENTENCE
+
+
+def _goes_on(ended: str) -> bool:
+    """Whether the full stop at the end of a text ends no sentence."""
+    tail = max(0, len(ended) - _LONGEST_ABBREVIATION)
+    return bool(_ABBREVIATION.search(ended, tail) or _LIST_NUMBER.fullmatch(ended))

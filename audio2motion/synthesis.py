@@ -19,11 +19,10 @@ from typing import NamedTuple
 import numpy as np
 
 from audio2motion.audio import SAMPLE_RATE, Waveform
+from audio2motion.text_limits import MAX_CHARACTERS, MAX_SPEECH_S
 from audio2motion.transcript import Transcript, timed_words
-from weights.errors import DependencyError, InputError
+from weights.errors import DependencyError, InputError, LimitError
 
-MAX_CHARACTERS = 20_000
-"""Longest text, about 20 minutes of speech."""
 SLOWEST, FASTEST = 80, 450
 """Limits of the speaking rate, words a minute."""
 
@@ -295,9 +294,14 @@ def _speak(library: ctypes.CDLL, text: str, rate: int) -> _Spoken:
     phonemes: list[tuple[str, int]] = []
     words: list[tuple[int, int]] = []
     interrupts: list[KeyboardInterrupt] = []
+    room = round(MAX_SPEECH_S * rate)
 
     def collect(samples, count, event) -> int:
+        nonlocal room
         try:
+            room -= max(count, 0)
+            if room < 0:
+                return 1  # the library stops
             if samples and count > 0:
                 pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
             index = 0
@@ -322,6 +326,11 @@ def _speak(library: ctypes.CDLL, text: str, rate: int) -> _Spoken:
     status = library.espeak_Synth(data, len(data), 0, _BY_CHARACTER, 0, _UTF_8, None, None)
     if interrupts:
         raise interrupts[0]
+    if room < 0:
+        raise LimitError(
+            f"the text {text[:40]!r}... takes over {MAX_SPEECH_S / 60:g} minutes to speak; "
+            "give a shorter one"
+        )
     if status != 0:
         raise InputError(f"espeak-ng could not speak the text {text[:40]!r} (error {status})")
     return _Spoken(np.concatenate([np.empty(0, np.int16), *pieces]), rate, phonemes, words)

@@ -18,18 +18,17 @@ import re
 from pathlib import Path
 from typing import Any
 
-from audio2motion.gestures import AIMED, LOOK_KINDS, Aim, Gesture, Span
-from weights.errors import InputError
+from audio2motion.gestures import AIMED, KINDS, LOOK_KINDS, Aim, Gesture, Span
+from audio2motion.text_limits import MAX_FILE_BYTES, MAX_GESTURE, MAX_GESTURES, shown
+from weights.errors import InputError, LimitError
 from weights.opening import read_regular
 
 SYNTAX = "KIND[/AIM]@START[:DURATION][xINTENSITY], such as nod@3.2 or nod@3.2:0.8x1.5"
-_NUMBER = r"\d*\.?\d+(?:e[+-]?\d+)?"
+_NUMBER = r"(?:[0-9]++(?:\.[0-9]++)?|\.[0-9]++)(?:e[+-]?[0-9]++)?"
 _GESTURE = re.compile(
-    rf"(?P<kind>[a-z-]+)(?:/(?P<aim>[^@]*))?@(?P<start>{_NUMBER})"
+    rf"(?P<kind>[a-z-]++)(?:/(?P<aim>[^@]*+))?@(?P<start>{_NUMBER})"
     rf"(?::(?P<duration>{_NUMBER}))?(?:x(?P<intensity>{_NUMBER}))?"
 )
-MAX_TEXT_BYTES = 8 << 20
-"""Bytes of a transcript or timeline in a file: an hour of talk has about 60,000."""
 _SIDES: dict[str, Aim] = {
     "left": (-12.0, 0.0),
     "right": (12.0, 0.0),
@@ -41,9 +40,9 @@ _FIELDS = ("kind", "start", "duration", "intensity", "aim", "source")
 
 def parse_gesture(text: str) -> Gesture:
     """One gesture from its text. Raises InputError."""
-    found = _GESTURE.fullmatch(text.strip())
+    found = _GESTURE.fullmatch(text.strip()) if len(text) <= MAX_GESTURE else None
     if found is None:
-        raise InputError(f"got the gesture {text!r}; wanted {SYNTAX}")
+        raise InputError(f"got the gesture {shown(text)}; wanted {SYNTAX}")
     return _gesture({k: v for k, v in found.groupdict().items() if v is not None}, repr(text))
 
 
@@ -57,19 +56,25 @@ def load_timeline(path: str | os.PathLike[str]) -> tuple[Gesture, ...]:
         raise InputError(f"the timeline of gestures {path} must end in .json or .csv")
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON ({error})") from error
     items = data.get("gestures") if isinstance(data, dict) else data
     if not isinstance(items, list):
         raise InputError(f"{path} holds no list of gestures; wanted [...] or {{'gestures': [...]}}")
+    _require_count(len(items), path)
     return tuple(
         _from_json(item, f"gesture {number} of {path}") for number, item in enumerate(items, 1)
     )
 
 
+def _require_count(count: int, path: Path) -> None:
+    if count > MAX_GESTURES:
+        raise LimitError(f"{path} holds {count} gestures; at most {MAX_GESTURES} are placed")
+
+
 def read_text(path: Path, what: str) -> str:
     """A text file as UTF-8, with or without a byte order mark. Raises InputError."""
-    data = read_regular(path, what, MAX_TEXT_BYTES)
+    data = read_regular(path, what, MAX_FILE_BYTES)
     try:
         # Only what is wanted: a carriage return would shift no character, but break lines.
         return data.decode("utf-8-sig").replace("\r\n", "\n")
@@ -78,25 +83,30 @@ def read_text(path: Path, what: str) -> str:
 
 
 def _from_csv(text: str, path: Path) -> tuple[Gesture, ...]:
+    _require_count(text.count("\n"), path)
     rows = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-    names = [name.strip() for name in rows.fieldnames or []]
-    if not {"kind", "start"} <= set(names):
-        raise InputError(f"the first line of {path} is {names}; wanted kind,start and more")
-    gestures = []
-    for row in rows:
-        name = f"line {rows.line_num} of {path}"
-        if None in row or None in row.values():
-            raise InputError(f"{name} has other columns than the first line")
-        values = {key.strip(): value.strip() for key, value in row.items() if value.strip()}
-        gestures.append(_gesture(values, name))
-    return tuple(gestures)
+    try:
+        names = [name.strip() for name in rows.fieldnames or []]
+        if not {"kind", "start"} <= set(names):
+            raise InputError(
+                f"the first line of {path} is {shown(','.join(names))}; wanted kind,start and more"
+            )
+        return tuple(_from_row(row, f"line {rows.line_num} of {path}") for row in rows)
+    except csv.Error as error:
+        raise InputError(f"{path} is not CSV ({error})") from error
+
+
+def _from_row(row: dict[str, Any], name: str) -> Gesture:
+    if None in row or None in row.values():
+        raise InputError(f"{name} has other columns than the first line")
+    return _gesture({k.strip(): v.strip() for k, v in row.items() if v.strip()}, name)
 
 
 def _from_json(item: object, name: str) -> Gesture:
     if isinstance(item, str):
         return parse_gesture(item)
     if not isinstance(item, dict):
-        raise InputError(f"{name} is {item!r}; wanted an object or a text such as 'nod@3.2'")
+        raise InputError(f"{name} is {shown(item)}; wanted an object or a text such as 'nod@3.2'")
     return _gesture({k: v for k, v in item.items() if v is not None}, name)
 
 
@@ -105,16 +115,19 @@ def _gesture(values: dict[str, Any], name: str) -> Gesture:
     unknown = set(values) - set(_FIELDS)
     missing = {"kind", "start"} - set(values)
     if unknown or missing:
-        wrong = f"an unknown {sorted(unknown)[0]!r}" if unknown else f"no {sorted(missing)[0]!r}"
+        wrong = f"an unknown {shown(min(unknown))}" if unknown else f"no {sorted(missing)[0]!r}"
         raise InputError(f"{name} has {wrong}; wanted {', '.join(_FIELDS)}")
+    kind = values["kind"]
+    if kind not in KINDS:
+        raise InputError(f"there is no gesture {shown(kind)}; wanted one of {', '.join(KINDS)}")
     numbers = {
         key: _number(values[key], key, name)
         for key in ("start", "duration", "intensity")
         if key in values
     }
-    aim = _aim(values["aim"], str(values["kind"]), name) if "aim" in values else None
+    aim = _aim(values["aim"], kind, name) if "aim" in values else None
     source = _span(values["source"], name) if "source" in values else None
-    return Gesture.at(str(values["kind"]), aim=aim, source=source, **numbers)
+    return Gesture.at(kind, aim=aim, source=source, **numbers)
 
 
 def _number(value: object, key: str, name: str) -> float:
@@ -125,8 +138,8 @@ def _number(value: object, key: str, name: str) -> float:
         if not math.isfinite(number):
             raise ValueError
         return number
-    except ValueError:
-        raise InputError(f"{name} has the {key} {value!r}; wanted a number") from None
+    except (ValueError, OverflowError):
+        raise InputError(f"{name} has the {key} {shown(value)}; wanted a number") from None
 
 
 def _aim(value: object, kind: str, name: str) -> Aim:
@@ -137,7 +150,7 @@ def _aim(value: object, kind: str, name: str) -> Aim:
         found = (_number(parts[0], "aim", name), _number(parts[1], "aim", name))
     if found is None:
         raise InputError(
-            f"{name} has the aim {value!r}; wanted left, right, up, down or degrees RIGHT,UP"
+            f"{name} has the aim {shown(value)}; wanted left, right, up, down or degrees RIGHT,UP"
         )
     if kind not in AIMED and found != (0.0, 0.0):
         raise InputError(f"{name} has an aim; only {', '.join(AIMED)} have one")
@@ -147,11 +160,9 @@ def _aim(value: object, kind: str, name: str) -> Aim:
 
 
 def _span(value: object, name: str) -> Span:
-    try:
-        if not isinstance(value, dict):
-            raise TypeError
-        return Span(**value)
-    except TypeError:
-        raise InputError(
-            f"{name} has the source {value!r}; wanted first, last, word and meaning"
-        ) from None
+    if isinstance(value, dict) and set(value) == {"first", "last", "word", "meaning"}:
+        places, texts = (value["first"], value["last"]), (value["word"], value["meaning"])
+        whole = all(isinstance(place, int) and not isinstance(place, bool) for place in places)
+        if whole and all(isinstance(text, str) for text in texts):
+            return Span(*places, *texts)
+    raise InputError(f"{name} has the source {shown(value)}; wanted first, last, word and meaning")

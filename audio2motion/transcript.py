@@ -10,13 +10,18 @@ meanings want the same part of the face the more important one has it.
 import json
 import os
 import re
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from audio2motion.gestures import LONGEST_S, Gesture, Span
 from audio2motion.lexicon import FUNCTION_WORDS, GESTURES, NEGATABLE, WORDS
+from audio2motion.text_limits import shown
 from audio2motion.timeline import read_text
 from weights.errors import InputError
 
@@ -25,14 +30,21 @@ LEAD_S = 0.12
 """A gesture begins this long before its word (nods start before or with it: Chalmers 2011)."""
 GAP_S = 0.1
 """At least so long between two gestures for the same part of the face."""
+_LONGEST = max(
+    len(phrase.split("_"))
+    for meanings in WORDS.values()
+    for phrases in meanings.values()
+    for phrase in phrases.split()
+)
 SHORTENED_S = 0.6
 """A gesture that was found may be cut to this much to make room for the next."""
 NEGATION_BEFORE, NEGATION_AFTER = 4, 2
 """Words that a negation reaches forwards and backwards within its clause."""
-_WORD = re.compile(r"[^\W_]+(?:['\u2019\-][^\W_]+)*")
+_WORD = re.compile(r"[^\W_]++(?:['\u2019\-][^\W_]++)*+")
 _CLAUSE_END = ",.;:!?\u2026"
-_TIME = r"(?:(\d+):)?(\d{1,2}):(\d{2})[,.](\d{3})"
-_CUE = re.compile(rf"^[ \t]*{_TIME}[ \t]*-->[ \t]*{_TIME}.*$", re.MULTILINE)
+_MARKS = re.compile(r"[^\w\s]*+")
+_SPACED_MARK = re.compile(r"\s([?!:;])")
+_TIME = re.compile(r"(?:([0-9]{1,4}):)?([0-9]{1,2}):([0-9]{2})[,.]([0-9]{3})")
 
 
 @dataclass(frozen=True)
@@ -125,20 +137,28 @@ def timed_words(
     """
     spans = split_words(text)
     starts: list[float | None] = [None] * len(spans)
+    firsts = [first for first, _ in spans]
     for position, seconds in marks:
-        for i, (first, last) in enumerate(spans):
-            if first <= position < last and starts[i] is None:
-                starts[i] = seconds
-    known = [(i, s) for i, s in enumerate(starts) if s is not None]
-    end = pauses[-1][1] if pauses else known[-1][1] if known else 0.0
-    words = []
-    for i, (first, last) in enumerate(spans):
-        start = starts[i]
-        if start is None:
-            start = max((s for k, s in known if k < i), default=0.0)
-        after = min((s for k, s in known if k > i), default=end)
-        quiet = min((p for p, _ in pauses if start < p < after), default=after)
-        words.append(Word(first, last, start, max(start, quiet)))
+        i = bisect_right(firsts, position) - 1
+        if i >= 0 and position < spans[i][1] and starts[i] is None:
+            starts[i] = seconds
+    known = [s for s in starts if s is not None]
+    end = pauses[-1][1] if pauses else known[-1] if known else 0.0
+    # The earliest time that is known behind each word, from the last word to the first.
+    following: list[float] = []
+    earliest: float | None = None
+    for start in reversed(starts):
+        following.append(end if earliest is None else earliest)
+        if start is not None:
+            earliest = start if earliest is None else min(earliest, start)
+    quiet = sorted(p for p, _ in pauses)
+    latest, words = 0.0, []
+    for (first, last), start, after in zip(spans, starts, reversed(following), strict=True):
+        begin = latest if start is None else start
+        latest = max(latest, begin)
+        i = bisect_right(quiet, begin)
+        until = quiet[i] if i < len(quiet) and quiet[i] < after else after
+        words.append(Word(first, last, begin, max(begin, until)))
     return tuple(words)
 
 
@@ -160,9 +180,9 @@ def merge(found: Sequence[Gesture], placed: Sequence[Gesture]) -> tuple[Gesture,
 
 def guess_language(text: str) -> str:
     """The language of WORDS whose commonest words the text has most of; English if none."""
-    words = [text[a:b].lower() for a, b in split_words(text)]
+    words = Counter(text[a:b].lower() for a, b in split_words(text))
     scores = {
-        language: sum(word in set(common.split()) for word in words)
+        language: sum(words[word] for word in set(common.split()))
         + sum(phrase in words for phrase in " ".join(WORDS[language].values()).split())
         for language, common in FUNCTION_WORDS.items()
     }
@@ -207,11 +227,7 @@ def _meanings(transcript: Transcript, phrases: _Phrases) -> Iterator[tuple[float
     tokens = _tokens(transcript)
     matches = [m for m in _matches(tokens, phrases) if m.meaning != "neutral"]
     negations = [m for m in matches if m.meaning == "negation"]
-    kept = [
-        m
-        for m in matches
-        if m.meaning not in NEGATABLE or not any(_reaches(n, m, tokens) for n in negations)
-    ]
+    kept = [m for m in matches if m.meaning not in NEGATABLE or not _negated(m, negations, tokens)]
     kept += _by_punctuation(tokens, kept)
     seen: set[tuple[int, str]] = set()
     for match in sorted(kept):
@@ -232,10 +248,10 @@ def _tokens(transcript: Transcript) -> list[_Token]:
     text = transcript.text
     for i, word in enumerate(transcript.words):
         following = transcript.words[i + 1].first if i + 1 < len(transcript.words) else len(text)
-        behind = re.match(r"[^\w\s]*", text[word.last : following])
+        behind = _MARKS.match(text, word.last, following)
         mark = "".join(c for c in (behind.group() if behind else "") if c in _CLAUSE_END)
         # French puts a space before its marks.
-        if not mark and (spaced := re.match(r"\s([?!:;])", text[word.last : following])):
+        if not mark and (spaced := _SPACED_MARK.match(text, word.last, following)):
             mark = spaced.group(1)
         key = text[word.first : word.last].lower().replace("\u2019", "'")
         tokens.append(_Token(word, key, clause, opens, mark))
@@ -264,6 +280,16 @@ def _matches(tokens: list[_Token], phrases: _Phrases) -> list[_Match]:
                 break
         at += 1
     return found
+
+
+def _negated(match: _Match, negations: list[_Match], tokens: list[_Token]) -> bool:
+    """Whether one of the negations, which are in order, reaches a match."""
+    # No two matches share a token, so that only those in reach by their first one can.
+    near = slice(
+        bisect_left(negations, match.first - NEGATION_BEFORE - _LONGEST, key=itemgetter(0)),
+        bisect_right(negations, match.last + NEGATION_AFTER, key=itemgetter(0)),
+    )
+    return any(_reaches(negation, match, tokens) for negation in negations[near])
 
 
 def _reaches(negation: _Match, other: _Match, tokens: list[_Token]) -> bool:
@@ -298,26 +324,47 @@ def _without_collisions(
         most = LONGEST_S if gesture.kind == "smile" else longest
         return gesture.start + min(gesture.duration, most) + GAP_S
 
+    taken: dict[str, _Taken] = defaultdict(_Taken)
+    for other in placed:
+        taken[other.region].add(other.start, other.end + GAP_S)
     kept: list[Gesture] = []
     for gesture in wanted:
-        others = [(o, o.end + GAP_S) for o in placed] + [(o, end(o)) for o in kept]
-        if not any(
-            gesture.region == other.region and gesture.start < until and other.start < end(gesture)
-            for other, until in others
-        ):
+        if not taken[gesture.region].meets(gesture.start, end(gesture)):
+            taken[gesture.region].add(gesture.start, end(gesture))
             kept.append(gesture)
     return kept
 
 
+class _Taken:
+    """Stretches of time that are taken, merged where they meet, so that they are in order."""
+
+    def __init__(self) -> None:
+        self._starts: list[float] = []
+        self._ends: list[float] = []
+
+    def meets(self, start: float, end: float) -> bool:
+        """Whether something in it is under way between two times."""
+        i = bisect_right(self._ends, start)
+        return i < len(self._starts) and self._starts[i] < end
+
+    def add(self, start: float, end: float) -> None:
+        """Take a stretch; those that it overlaps become one with it."""
+        first, last = bisect_right(self._ends, start), bisect_left(self._starts, end)
+        if first < last:
+            start, end = min(start, self._starts[first]), max(end, self._ends[last - 1])
+        self._starts[first:last] = [start]
+        self._ends[first:last] = [end]
+
+
 def _shortened(gestures: Sequence[Gesture]) -> tuple[Gesture, ...]:
     """In order of time, each over before the next begins on the same part of the face."""
-    ordered = sorted(gestures, key=lambda g: g.start)
-    result = []
-    for i, gesture in enumerate(ordered):
-        following = [g.start for g in ordered[i + 1 :] if g.region == gesture.region]
-        room = min(following, default=gesture.end + GAP_S) - GAP_S - gesture.start
+    result: list[Gesture] = []
+    following: dict[str, float] = {}
+    for gesture in reversed(sorted(gestures, key=lambda g: g.start)):
+        room = following.get(gesture.region, gesture.end + GAP_S) - GAP_S - gesture.start
+        following[gesture.region] = gesture.start
         result.append(replace(gesture, duration=round(min(gesture.duration, room), 3)))
-    return tuple(result)
+    return tuple(reversed(result))
 
 
 # -- files -----------------------------------------------------------------------------------
@@ -329,13 +376,14 @@ def _spread(
     """Words laid over segments of time, longer ones for longer."""
     lengths = [last - first + 1 for first, last in spans]
     rate = sum(end - start for start, end in segments) / max(sum(lengths), 1)
+    # Voiced seconds up to the end of each segment.
+    voiced = list(accumulate(end - start for start, end in segments))
 
-    def at(voiced: float) -> float:
-        for start, end in segments:
-            if voiced <= end - start:
-                return start + voiced
-            voiced -= end - start
-        return segments[-1][1] if segments else 0.0
+    def at(seconds: float) -> float:
+        i = bisect_left(voiced, seconds)
+        if i == len(segments):
+            return segments[-1][1] if segments else 0.0
+        return segments[i][0] + seconds - (voiced[i - 1] if i else 0.0)
 
     done = 0
     for (first, last), length in zip(spans, lengths, strict=True):
@@ -345,27 +393,59 @@ def _spread(
 
 
 def _from_cues(text: str, path: Path) -> Transcript:
-    """SRT and WebVTT: the words of a cue share its time."""
-    cues = list(_CUE.finditer(text))
-    if not cues:
-        raise InputError(f"there are no times such as 00:01.000 --> 00:02.500 in {path}")
-    # Tags such as <b> or <v Ann> are not said; spaces keep every character in its place.
-    plain = re.sub(r"<[^>\n]*>", lambda tag: " " * len(tag.group()), text)
+    """SRT and WebVTT: the words of a cue share its time. A cue ends at a blank line or the next."""
+    plain: list[str] = []
     words: list[Word] = []
-    for cue in cues:
-        blank = re.compile(r"\n[ \t]*\n|\Z").search(plain, cue.end())
-        assert blank is not None
-        spans = [m.span() for m in _WORD.finditer(plain, cue.end(), blank.start())]
-        start, end = (_seconds(cue.groups()[i : i + 4]) for i in (0, 4))
-        if end < start:
-            raise InputError(f"the cue {cue.group().strip()!r} of {path} ends before it starts")
-        words += _spread(plain, spans, [(start, end)])
-    return Transcript(plain, tuple(words))
+    times: tuple[float, float] | None = None
+    found, at, start, first = False, 0, 0, 0
+
+    def close() -> None:
+        if times is not None:
+            spans = [(a + first, b + first) for a, b in split_words("\n".join(plain[start:]))]
+            words.extend(_spread(text, spans, [times]))
+
+    for line in text.split("\n"):
+        cue = _cue(line)
+        if cue is not None or not line.strip():
+            close()
+            times = cue
+            start, first = len(plain) + 1, at + len(line) + 1
+        if cue is not None:
+            found = True
+            if cue[1] < cue[0]:
+                raise InputError(f"the cue {shown(line.strip())} of {path} ends before it starts")
+        plain.append(_untagged(line))
+        at += len(line) + 1
+    close()
+    if not found:
+        raise InputError(f"there are no times such as 00:01.000 --> 00:02.500 in {path}")
+    return Transcript("\n".join(plain), tuple(words))
 
 
-def _seconds(parts: Sequence[str | None]) -> float:
-    hours, minutes, seconds, thousandths = (int(part or 0) for part in parts)
+def _cue(line: str) -> tuple[float, float] | None:
+    """Start and end of a cue, from its line of times; None for any other line."""
+    before, arrow, after = line.partition("-->")
+    if not arrow:
+        return None
+    start = _TIME.fullmatch(before.strip(" \t"))
+    end = _TIME.match(after.lstrip(" \t"))
+    return None if start is None or end is None else (_seconds(start), _seconds(end))
+
+
+def _seconds(time: re.Match[str]) -> float:
+    hours, minutes, seconds, thousandths = (int(part or 0) for part in time.groups())
     return 3600 * hours + 60 * minutes + seconds + thousandths / 1000
+
+
+def _untagged(line: str) -> str:
+    """A line without tags such as <b> or <v Ann>, which are not said; spaces keep every character
+    in its place.
+    """
+    parts, at = [], 0
+    while (opens := line.find("<", at)) >= 0 and (closes := line.find(">", opens)) >= 0:
+        parts += [line[at:opens], " " * (closes + 1 - opens)]
+        at = closes + 1
+    return "".join((*parts, line[at:]))
 
 
 def _from_json(text: str, path: Path) -> Transcript:
@@ -374,7 +454,7 @@ def _from_json(text: str, path: Path) -> Transcript:
     """
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON ({error})") from error
     items = data if isinstance(data, list) else None
     language = None
@@ -401,9 +481,9 @@ def _entry(entry: Any, path: Path) -> tuple[str, float, float]:
         start, end = float(entry["start"]), float(entry["end"])
         if not isinstance(said, str) or not 0 <= start <= end < float("inf"):
             raise ValueError
-    except (AttributeError, KeyError, TypeError, ValueError):
+        said.encode()
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         raise InputError(
-            f"got {json.dumps(entry)[:80]} in {path}; wanted a word, and a start and an end in "
-            "seconds"
+            f"got {shown(entry)} in {path}; wanted a word, and a start and an end in seconds"
         ) from None
     return said.strip(), start, end

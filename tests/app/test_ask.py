@@ -162,7 +162,10 @@ def test_ctrl_c_ends_a_request_that_hangs(server: Server, tmp_path: Path) -> Non
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, printed = process.communicate(timeout=20)
+    try:
+        _, printed = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert printed == "visavis: interrupted; nothing was written\n"
 

@@ -50,7 +50,10 @@ def test_an_end_in_the_middle(
     process = start("render", "--portrait", portrait, "--text", LONG_TEXT, "--out", out)
     started_writing(out, process)
     process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=60)
+    try:
+        stdout, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == code
     assert stdout == "" and stderr.endswith(said)
     # Neither a traceback nor the chatter of MediaPipe and its kin: only what we say.

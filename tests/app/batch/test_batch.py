@@ -133,7 +133,7 @@ def test_a_damaged_ledger_is_said(make_batch: MakeBatch) -> None:
     batch = make_batch(1)
     Path(batch.out).mkdir()
     batch.ledger_path.write_bytes(b"this is no database" * 100)
-    with pytest.raises(OutputError, match=r"the ledger .* cannot be used"):
+    with pytest.raises(OutputError, match=r"the ledger .* is damaged"):
         batch.run()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from app.request import Progress
+from weights.errors import one_line
 
 LINE_SECONDS = 4.0
 """Plain lines come at most this often."""
@@ -21,7 +22,7 @@ class Reporter:
 
     def notify(self, notice: str) -> None:
         """One sentence for the user."""
-        self._console.print(f"note: {notice}", markup=False)
+        self._console.print(f"note: {one_line(notice)}", markup=False)
 
     @contextmanager
     def progress(self, unit: str = "frames") -> Iterator[Progress]:
@@ -45,6 +46,8 @@ class Reporter:
             clock = _Clock()
 
             def update(what: str, done: int, total: int) -> None:
+                if what in _UNCOUNTED:
+                    return
                 if what not in tasks:
                     tasks[what] = bar.add_task(what, total=total, rate=0.0, unit=unit)
                 bar.update(tasks[what], completed=done, total=total, rate=clock.rate(what, done))
@@ -57,6 +60,8 @@ class Reporter:
 
         def update(what: str, done: int, total: int) -> None:
             nonlocal said
+            if what in _UNCOUNTED:
+                return
             rate = clock.rate(what, done)
             if time.perf_counter() - said < LINE_SECONDS:
                 return
@@ -67,6 +72,10 @@ class Reporter:
             self._console.print(line, markup=False)
 
         return update
+
+
+_UNCOUNTED = ("loading", "preparing")
+"""What is done before the first frame, in no unit that could be shown."""
 
 
 class _Clock:

@@ -19,7 +19,7 @@ from app.batch import storage
 from app.batch.rows import read_rows
 from app.pipeline import VIDEO_SUFFIXES
 from app.request import RenderRequest, require_choice
-from weights.errors import InputError, VisavisError
+from weights.errors import InputError, VisavisError, one_line
 
 RENDERERS = ("embedded",)
 """What the word `renderer` may be where RenderRequest has no field for it."""
@@ -135,7 +135,7 @@ def _output(value: object, row: int) -> str:
     """The name of a video below the batch's folder."""
     if value is None:
         return f"{row:06d}.mp4"
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or one_line(value) != value:
         raise InputError(f"got the output {value!r}; wanted the name of a video")
     path = PurePosixPath(value)
     hidden = any(part.startswith(".") for part in path.parts)

@@ -14,6 +14,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from app.progress import Reporter
 from motion2video.live_link import COLUMNS
 from motion2video.motion import EXPRESSION_NAMES, Motion
 from motion2video.video import frames_at, read_video
@@ -100,6 +101,11 @@ def test_a_message_is_one_line_without_escape_sequences(tmp_path: Path, name: st
     with pytest.raises(VisavisError) as caught:
         Motion.load(tmp_path / name)
     assert str(caught.value).isprintable() and "b.npz" in str(caught.value)
+
+
+def test_a_note_is_one_line_without_escape_sequences(capsys: pytest.CaptureFixture[str]) -> None:
+    Reporter().notify("a \x1b[2J\nb")
+    assert capsys.readouterr().err == "note: a \\x1b[2J\\nb\n"
 
 
 def test_a_message_is_never_long() -> None:
@@ -478,6 +484,7 @@ MANIFESTS: dict[str, bytes] = {
     "twice.csv": b"portrait,portrait\n/dev/null,/etc/passwd\n",
     "deep.csv": b'portrait,gestures\n/dev/null,"' + b"[" * 100_000 + b'"\n',
     "nan.csv": b"portrait,text,expressivity\n/dev/null,Hi,nan\n",
+    "escape.jsonl": f'{ROW}, "output": "\\u001b[2J.mp4"}}'.encode(),
     "infinite.csv": b"portrait,text,seed\n/dev/null,Hi,inf\n",
 }
 

@@ -22,7 +22,7 @@ from app.api_problems import Problem
 LONG = 64 * 1024
 """Characters from which on a text is a file in base64, and goes to a file of its own."""
 _BLOCK = 1 << 20
-_SIGN = re.compile(rb'["{}\[\],]')
+_BRACKET = re.compile(rb"[{}\[\]]")
 _TEXT = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 
 
@@ -59,6 +59,8 @@ class JsonBody:
     def feed(self, data: bytes) -> None:
         """Take in the next bytes, however they were cut."""
         data, self._carry, at = self._carry + data, b"", 0
+        if data.count(b'"') - data.count(b'\\"') > self._bounds.signs:
+            self._count(self._bounds.signs + 1)  # without a look at each
         while at < len(data):
             at = self._in_text(data, at) if self._inside else self._between(data, at)
         if len(self._small) > self._bounds.bytes:
@@ -91,31 +93,29 @@ class JsonBody:
             text.file.close()
 
     def _between(self, data: bytes, at: int) -> int:
-        """From `at`, outside of texts, to behind the next sign."""
-        found = _SIGN.search(data, at)
-        end = len(data) if found is None else found.end()
-        self._small += data[at:end]
-        if found is not None:
-            self._count(found[0])
+        """From `at`, outside of texts, to behind the next quote or the end of the data."""
+        quote = data.find(b'"', at)
+        end = len(data) if quote < 0 else quote + 1
+        piece = data[at:end]
+        self._small += piece
+        brackets = len(piece) - len(piece.translate(None, b"{}[]"))
+        self._count(brackets + piece.count(b",") + piece.count(b'"'))
+        for found in _BRACKET.finditer(piece) if brackets else ():
+            self._depth += 1 if found[0] in b"{[" else -1
+            if self._depth > self._bounds.depth:
+                raise Problem(422, f"the JSON is nested deeper than {self._bounds.depth}")
+        if quote >= 0:
+            self._inside, self._began = True, len(self._small)
         return end
 
-    def _count(self, sign: bytes) -> None:
-        self._signs += 1
-        if sign == b'"':
-            self._inside = not self._inside
-            self._began = len(self._small)
-        elif sign in b"{[":
-            self._depth += 1
-        elif sign in b"}]":
-            self._depth -= 1
+    def _count(self, signs: int) -> None:
+        self._signs += signs
         if self._signs > self._bounds.signs:
             raise Problem(
                 413,
                 f"the JSON has more than {self._bounds.signs} quotes, commas and brackets; "
                 "wanted fewer keys and values",
             )
-        if self._depth > self._bounds.depth:
-            raise Problem(422, f"the JSON is nested deeper than {self._bounds.depth}")
 
     def _in_text(self, data: bytes, at: int) -> int:
         """From `at`, inside a text, to behind its end or to the end of the data."""
@@ -128,7 +128,7 @@ class JsonBody:
             self._carry = data[end:]
             return len(data)
         self._finish_text()
-        self._count(b'"')
+        self._count(1)
         return end + 1
 
     def _add(self, piece: bytes) -> None:
@@ -149,6 +149,7 @@ class JsonBody:
             self._small += f"{self._mark}:{len(self._texts) - 1}".encode()
             self._long = None
         self._small += b'"'
+        self._inside = False
 
     def _placed(self, parsed: Any) -> Any:
         """The parsed object with its long texts in their places, which are its own values."""

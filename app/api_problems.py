@@ -6,7 +6,6 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from weights.errors import (
@@ -132,10 +131,6 @@ def install(app: FastAPI) -> None:
         if error.status_code == 405:  # the router names the methods of the first route alone
             answer.headers["Allow"] = ", ".join(sorted(_methods(app, request)))
         return answer
-
-    @app.exception_handler(ClientDisconnect)
-    async def gone(request: Request, error: ClientDisconnect) -> Response:
-        return Response(status_code=408)  # to nobody: a name for the log's figures
 
     @app.exception_handler(Exception)
     async def fault(request: Request, error: Exception) -> Response:

@@ -14,6 +14,7 @@ _ONCE = (
 )
 _MOST_QUERY, _MOST_PATH, _MOST_COOKIE = 4096, 2048, 8192
 _ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253}))(?::[0-9]{1,5})?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CONTROL_ESCAPE = re.compile(rb"%(?:[01][0-9A-Fa-f]|7[Ff])")
 
@@ -36,11 +37,9 @@ def misshapen(scope: Scope, headers: Headers) -> Problem | None:
 
 
 def host_of(headers: Headers) -> str:
-    """The name in Host; "" where there is none or it is none."""
-    try:
-        return urlsplit(f"//{headers.get('host', '')}").hostname or ""
-    except ValueError:
-        return ""
+    """The name in Host, in small letters; "" where there is none or it is none."""
+    found = _HOST.fullmatch(headers.get("host", ""))
+    return (found[1] or found[2]).lower() if found else ""
 
 
 def place_in(origin: str) -> str:

@@ -108,6 +108,7 @@ def test_composed_services_can_write_little_and_do_less():
     assert server["networks"] == ["inside"] and "ports" not in server
     assert compose()["networks"]["inside"]["internal"] is True
     assert server["user"] == dict(containerfile())["USER"]
+    assert "/readyz" in str(server["healthcheck"]["test"])
 
 
 def test_the_unit_holds_the_service_as_tightly_as_it_says():

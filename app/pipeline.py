@@ -28,7 +28,7 @@ from app.request import (
 )
 from app.result import RenderResult, Reply, peak_memory_mb, used_weights, versions
 from app.tracking import track_video
-from app.voices import Track, Voices, hear, load_sound
+from app.voices import Track, Voices, hear, load_sound, preparing
 from audio2motion.audio import SAMPLE_RATE, Sound, Waveform
 from audio2motion.endpoint import Endpoint
 from audio2motion.gestures import Gesture
@@ -234,7 +234,8 @@ class Avatar:
         """As `motion`, for a request that is there already. What `progress` raises ends it."""
         notify = _both(notify)
         track = self._tracked(notify, progress)
-        voices = hear(request, track, notify, self.endpoint, self.reader)
+        voices = hear(request, track, notify, self.endpoint, self.reader, progress)
+        preparing(progress)
         controls = direct(request, voices, track, notify, self.reader)
         return make_motion(request, voices, self.generator, notify, controls, progress)
 
@@ -265,6 +266,7 @@ class Avatar:
         )
         for notice in portrait.notices:
             notify(notice)
+        preparing(progress)
         both, reply = request.mix == "both", None
         if request.motion is not None:
             motion = _load_motion(request.motion, reader)
@@ -279,7 +281,8 @@ class Avatar:
             parts, seconds, gestures = iter([motion]), motion.seconds, ()
         else:
             track = self._tracked(notify, progress)
-            voices = hear(request, track, notify, self.endpoint, self.reader)
+            voices = hear(request, track, notify, self.endpoint, self.reader, progress)
+            preparing(progress)
             for notice in voices.notices:
                 notify(notice)
             sound, voice = voices.mixed(both) or Waveform.silence(0.0), voices.agent
@@ -288,6 +291,7 @@ class Avatar:
                     "the agent says nothing, so the video is silent (mix both to hear the other)"
                 )
             controls = direct(request, voices, track, notify, self.reader)
+            preparing(progress)
             parts = stream_motion(request, voices, self.generator, controls)
             seconds, gestures = voices.frames / FPS, controls.gestures
             reply = Reply.of(voices.reply)

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from app.reading import HERE, Reader
-from app.request import SERVERS_OWN, MotionRequest, Notify, Source
-from audio2motion.agent_voice import SpokenReply, TextVoice, listen
+from app.request import SERVERS_OWN, MotionRequest, Notify, Progress, Source
+from audio2motion.agent_voice import AgentVoice, Pieces, SpokenReply, TextVoice, listen
 from audio2motion.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Sound, Waveform
 from audio2motion.endpoint import Endpoint
 from audio2motion.transcript import Transcript
@@ -140,16 +140,18 @@ def hear(
     notify: Notify,
     endpoint: Endpoint | None = None,
     reader: Reader = HERE,
+    progress: Progress | None = None,
 ) -> Voices:
     """Read, speak and track what a request names, so that it can move a face. `endpoint` is asked
-    where the request itself names no language model.
+    where the request itself names no language model. What `progress` raises ends the work, also
+    between two sentences of a voice.
 
     Raises InputError when it names nothing, MediaError for recordings that cannot be read, for
     an agent's voice in which nobody speaks, and for such an interlocutor's when there is nothing
     else.
     """
     request.require_voice()
-    agent, reply = _agent(request, reader)
+    agent, reply = _agent(request, reader, progress)
     if agent is not None:
         hint = " (for an agent that only listens, give the interlocutor's audio alone)"
         agent.require_speech(_name(request.agent_audio, "the agent's audio") + hint)
@@ -167,17 +169,44 @@ def hear(
             interlocutor.require_speech(name)
         notify(f"nobody speaks in {name}: there is nothing to listen to")
     if request.ask is not None:
-        reply = _ask(request, interlocutor, notify, endpoint)
+        reply = _ask(request, interlocutor, notify, endpoint, progress)
         reply.sound.require_speech("the speech of the language model's reply")
         agent = reply.sound
     return Voices(agent, interlocutor, motion, reply)
 
 
-def _agent(request: MotionRequest, reader: Reader) -> tuple[Sound | None, SpokenReply | None]:
+def preparing(progress: Progress | None) -> None:
+    """Say that something is done before the first frame, which nobody counts: a chance to stop."""
+    if progress is not None:
+        progress("preparing", 0, 1)
+
+
+class _Followed(AgentVoice):
+    """A voice that is given up between two pieces when `progress` raises."""
+
+    def __init__(self, voice: AgentVoice, progress: Progress | None) -> None:
+        self._voice, self._progress = voice, progress
+        self.language = voice.language
+
+    def speak(self) -> Pieces:
+        """As the voice does."""
+        pieces = self._voice.speak()
+        try:
+            for piece in pieces:
+                preparing(self._progress)
+                yield piece
+        finally:
+            pieces.close()
+
+
+def _agent(
+    request: MotionRequest, reader: Reader, progress: Progress | None = None
+) -> tuple[Sound | None, SpokenReply | None]:
     """The agent's voice, read or spoken, and its words where they are known."""
     if request.text is None:
         return _load(request.agent_audio, reader), None
-    said = _followed(listen(TextVoice(request.text, request.voice)), request)
+    voice = _Followed(TextVoice(request.text, request.voice), progress)
+    said = _wanted(listen(voice), request)
     return said.sound, said
 
 
@@ -186,6 +215,7 @@ def _ask(
     interlocutor: Sound | None,
     notify: Notify,
     endpoint: Endpoint | None,
+    progress: Progress | None,
 ) -> SpokenReply:
     """A language model's reply; it begins when the interlocutor has finished."""
     from audio2motion.language import LanguageVoice
@@ -208,12 +238,12 @@ def _ask(
         codes=request.reply_codes,
         notify=notify,
     )
-    said = _followed(listen(voice), request)
+    said = _wanted(listen(_Followed(voice, progress)), request)
     ended = 0.0 if interlocutor is None else interlocutor.speech_end
     return said.delayed(ended + REPLY_GAP) if ended else said
 
 
-def _followed(said: SpokenReply, request: MotionRequest) -> SpokenReply:
+def _wanted(said: SpokenReply, request: MotionRequest) -> SpokenReply:
     """With those codes alone that the user has not overridden."""
     codes = tuple(
         code

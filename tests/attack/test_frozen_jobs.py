@@ -1,5 +1,6 @@
 """Jobs that stand still, threads that die and servers that freeze: the others' jobs go on."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from app.jobs import JobQueue
 from app.request import Progress
 from app.server import Limits
 from app.store import FileStore
+from tests.app.serving import small_avatar
 from tests.attack.jobs import OWNER, ask, state, until, working
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -186,3 +188,23 @@ def test_a_cancelled_job_frees_its_thread_between_two_steps(tmp_path: Path) -> N
         queue.cancel(job, OWNER)
         until(lambda: state(queue, other) == "succeeded", 10)
         assert state(queue, job) == "cancelled"
+
+
+def test_a_cancel_is_heard_while_the_longest_text_is_spoken(tmp_path: Path) -> None:
+    database, limits = Database(tmp_path), Limits()
+    avatar = small_avatar()
+    queue = JobQueue(database, FileStore(database, limits), lambda: avatar, limits)
+    queue.start()
+    try:
+        sentence = "Yes, I know that this is a long story, and no, it does not end. "
+        job = ask(queue, sentence * (limits.max_text // len(sentence)))
+        until(lambda: queue.get(job, OWNER).step.what == "preparing")
+        queue.cancel(job, OWNER)
+        spent = until(lambda: not queue.crew.at_work())
+        busy = os.getloadavg()[0] / (os.cpu_count() or 1)
+        print(f"the thread was free after {spent:.2f} s, {busy:.1f} at work on each core")
+        assert spent / max(1.0, busy) < 1.0
+        assert state(queue, job) == "cancelled"
+    finally:
+        queue.close()
+        database.close()

@@ -78,10 +78,6 @@ _UNCOUNTED = ("loading", "preparing")
 """What is done before the first frame, in no unit that could be shown."""
 
 
-_UNCOUNTED = ("loading", "preparing")
-"""What is done before the first frame, in no unit that could be shown."""
-
-
 class _Clock:
     """How fast each thing goes, from the first time it is heard of."""
 

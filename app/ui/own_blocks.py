@@ -43,6 +43,8 @@ class OwnBlocks(gr.Blocks):
         **named: Any,
     ) -> dict[str, Any]:
         """As gradio's, whose further arguments it hands on; remembers who asks."""
+        if (event := named.get("event_data")) is not None:
+            event._data = _place_in(event._data)
         one = request[0] if isinstance(request, list) else request
         token = _asking.set(None if one is None or not one.session_hash else visitor_of(one))
         try:
@@ -150,6 +152,13 @@ def _require_plain(value: Any) -> None:
     if isinstance(value, list):
         for item in value:
             _require_plain(item)
+
+
+def _place_in(data: Any) -> Any:
+    """What a page tells of a click, less the value that was clicked on: it may hold a file, and
+    none of ours looks at it.
+    """
+    return {"index": data.get("index"), "value": None} if isinstance(data, dict) else None
 
 
 def _mapped(value: Any, change: Callable[[dict[str, Any]], Any]) -> Any:

@@ -183,6 +183,27 @@ def test_no_address_leads_to_a_file(world: World, page: Page, way: str):
         require_refused(world, path, lambda path=path: page.http.get(GET[way](path)).text[:10_000])
 
 
+def test_an_example_is_chosen_by_its_number_and_what_else_a_click_tells_is_not_read(
+    world: World, page: Page
+):
+    config = page.http.get("/studio/config").json()
+    (gallery,) = [c["id"] for c in config["components"] if c["props"].get("elem_id") == "examples"]
+    choose = next(d["id"] for d in config["dependencies"] if [gallery, "select"] in d["targets"])
+    for path in world.targets:
+        event = {"index": 0, "value": {"image": _file(str(path)), "caption": str(path)}}
+
+        def act(event: dict = event) -> str:
+            return page.told(choose, [], event_data=event, trigger_id=gallery)
+
+        with watching() as events:
+            told = act()
+        assert not opened(events, path)
+        assert "default.jpg" in told
+    for index in (-1, 99, "x", None, [0, 0], {"path": "/etc/passwd"}):
+        told = page.told(choose, [], event_data={"index": index}, trigger_id=gallery)
+        assert "there is no such example" in told
+
+
 @pytest.mark.parametrize(
     "route",
     ["run/faces", "api/faces", "run/predict", "call/faces", "call/v2/faces", "queue/join"],

@@ -162,7 +162,7 @@ def test_everything_that_a_request_may_hold_is_counted():
     with pytest.raises(LimitError, match=f"at most {MOST_GESTURES} are taken"):
         require_allowed(RenderRequest(portrait="x", text="Hi.", gestures=gestures), Limits())
     for name in ("ask", "persona"):
-        given = {"ask": "Hi.", name: "a" * 201}
+        given: dict[str, Any] = {"ask": "Hi.", name: "a" * 201}
         with pytest.raises(LimitError, match=f"{name} of 201 characters; at most 200"):
             require_allowed(RenderRequest(portrait="x", size=64, **given), LIMITS)
 

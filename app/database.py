@@ -108,6 +108,18 @@ class Database:
         """Run one statement; what it returns."""
         return self._execute(statement, values)
 
+    def insist(self, stop: threading.Event, statement: str, *values: Any) -> None:
+        """As `rows`, again and again until it is done. Raises UnavailableError when `stop` is set
+        and it still cannot be.
+        """
+        while True:
+            try:
+                self._execute(statement, values)
+                return
+            except UnavailableError:
+                if stop.wait(_LONGEST_PAUSE_S):
+                    raise
+
     def row(self, statement: str, *values: Any) -> sqlite3.Row | None:
         """As `rows`, the first one."""
         return next(iter(self.rows(statement, *values)), None)

@@ -6,6 +6,7 @@ is saved, and goes on when it is resumed and a place is free.
 """
 
 import json
+import logging
 import secrets
 import threading
 import time
@@ -24,7 +25,7 @@ from app.sandboxed import SandboxReader
 from app.session import LiveConfig, LiveSession
 from audio2motion.agent_voice import AgentVoice, Pieces
 from motion2video.portrait import Portrait
-from weights.errors import BusyError, InputError, NotFoundError
+from weights.errors import BusyError, InputError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
     from audio2motion.language import LanguageVoice, Message
@@ -35,6 +36,7 @@ _SILENT_S = 30.0
 """A visitor who sends nothing for so long keeps their place only while nobody needs it."""
 _SAVING_S = 30.0
 _LOOK_S = 5.0
+_log = logging.getLogger("visavis.live")
 _REMEMBERED = 40
 """Turns that a language model is told of, from both sides."""
 
@@ -280,27 +282,38 @@ class LiveRooms:
             room.session.close()
         spoken = json.dumps([asdict(turn) for turn in room.turns])
         path.with_suffix(".json").write_text(spoken, encoding="utf8")
-        self._context.database.rows(
-            "update live set state = 'saved', updated = ? where id = ?", time.time(), room.id
+        self._context.database.insist(
+            self._context.closing,
+            "update live set state = 'saved', updated = ? where id = ?",
+            *(time.time(), room.id),
         )
 
     def _watch(self) -> None:
-        expiry = self._context.config.limits.expiry_s
         while not self._context.closing.wait(_LOOK_S):
-            now = time.monotonic()
-            with self._lock:
-                alone = [
-                    room
-                    for room in self._rooms.values()
-                    if not room.attached and now - room.left > _LINGER_S
-                ]
-                for room in alone:
-                    del self._rooms[room.id]
-                    self._saving.add(room.id)
+            try:
+                self._look_after()
+            except UnavailableError as error:
+                _log.warning("live conversations: %s", error)
+            except Exception:
+                # Conversations that were left would stay in memory for good without this thread.
+                _log.exception("live conversations could not be looked after")
+
+    def _look_after(self) -> None:
+        """Save those that were left alone, forget those past their time."""
+        now = time.monotonic()
+        with self._lock:
+            alone = [
+                room
+                for room in self._rooms.values()
+                if not room.attached and now - room.left > _LINGER_S
+            ]
             for room in alone:
-                self._save(room)
-            database = self._context.database
-            for row in database.rows("select id from live where updated < ?", time.time() - expiry):
-                if row["id"] not in self._rooms:
-                    self._forget(row["id"])
-                    database.rows("delete from live where id = ?", row["id"])
+                del self._rooms[room.id]
+                self._saving.add(room.id)
+        for room in alone:
+            self._save(room)
+        database, expiry = self._context.database, self._context.config.limits.expiry_s
+        for row in database.rows("select id from live where updated < ?", time.time() - expiry):
+            if row["id"] not in self._rooms:
+                self._forget(row["id"])
+                database.rows("delete from live where id = ?", row["id"])

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.database import Database
@@ -16,11 +17,16 @@ from motion2video.motion import Motion
 OWNER = "a"
 
 
+@dataclass(frozen=True, eq=False)
 class Told(Avatar):
     """An Avatar without networks: `act` is called with the words of each motion's request."""
 
-    def __init__(self, act: Callable[[str, Progress], None]) -> None:
-        object.__setattr__(self, "act", act)
+    act: Callable[[str, Progress], None] | None = None
+
+    @staticmethod
+    def to(act: Callable[[str, Progress], None]) -> "Told":
+        """One that does this."""
+        return Told(None, None, None, act=act)  # type: ignore[arg-type]
 
     def make(
         self,
@@ -29,8 +35,8 @@ class Told(Avatar):
         notify: Notify | None = None,
     ) -> Motion:
         """A short motion, when `act` has returned."""
-        assert progress is not None
-        self.act(request.text or "", progress)  # type: ignore[attr-defined]
+        assert progress is not None and self.act is not None
+        self.act(request.text or "", progress)
         return Motion.neutral(3)
 
 
@@ -40,7 +46,7 @@ def working(
 ) -> Iterator[JobQueue]:
     """A queue at work, closed at the end."""
     database, limits = Database(folder), limits or Limits()
-    queue = JobQueue(database, FileStore(database, limits), lambda: Told(act), limits)
+    queue = JobQueue(database, FileStore(database, limits), lambda: Told.to(act), limits)
     queue.start()
     try:
         yield queue

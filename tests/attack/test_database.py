@@ -14,17 +14,18 @@ from types import SimpleNamespace
 
 import pytest
 
+from app.api import create_app
 from app.api_problems import Problem
 from app.batch.ledger import Ledger
 from app.cli import main
 from app.database import Database
 from app.demo import DEFAULT_PORTRAIT
 from app.request import Progress
-from app.server import Limits
+from app.server import Limits, ServerConfig
 from app.store import FileStore
 from motion2video.motion import Motion
 from tests.app.serving import running, small_avatar, wait_ended
-from tests.attack.jobs import OWNER, ask, state, until, working
+from tests.attack.jobs import OWNER, Told, ask, state, until, working
 from weights.errors import BusyError, FullError, OutputError, UnavailableError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -334,3 +335,21 @@ def test_jobs_that_are_remembered_are_bounded_and_expired_ones_make_room(tmp_pat
             ask(queue, "x")
         queue._database.rows("update jobs set expires = 1 where id = ?", jobs[0])
         assert state(queue, ask(queue, "y")) in ("queued", "running", "succeeded")
+
+
+def test_what_looks_after_live_conversations_outlives_a_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.live_rooms._LOOK_S", 0.05)
+    monkeypatch.setattr("app.database._WAIT_S", 0.2)
+    config = ServerConfig(tmp_path / "d")
+    app = create_app(lambda: Told.to(lambda *_: None), config)
+    database, rooms = app.state.context.database, app.state.rooms
+    database.rows("insert into live values ('old', 'a', '64', null, 'saved', 1.0)")
+    with locked(tmp_path / "d" / "visavis.sqlite3"):
+        rooms.start()
+        time.sleep(1.0)
+    until(lambda: database.rows("select * from live") == [])
+    app.state.context.closing.set()
+    rooms.close()
+    database.close()

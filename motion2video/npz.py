@@ -51,6 +51,7 @@ def read_arrays(file: BinaryIO, wanted: Mapping[str, Wanted]) -> dict[str, np.nd
             if info.flag_bits & _ENCRYPTED:
                 raise ValueError("it is encrypted")
             with archive.open(info) as member:
+                assert isinstance(member, zipfile.ZipExtFile)
                 arrays[name] = _read_array(member, name, want, info.file_size)
         return arrays
 

@@ -6,10 +6,10 @@ which somebody could replace in between.
 """
 
 import errno
+import io
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
 
 from weights.errors import InputError, LimitError
 
@@ -29,7 +29,7 @@ def open_regular(
     what: str,
     max_bytes: int,
     error: type[InputError] = InputError,
-) -> BinaryIO:
+) -> io.BufferedReader:
     """A file, opened for reading bytes; `what` names it in messages: "motion file".
 
     Raises `error` when it is not there, may not be read, or is not a regular file (a folder, a

@@ -8,8 +8,10 @@ from tests.attack.fuzz import child, parent
 from tests.attack.fuzz.child import Watch, case, judge
 from tests.attack.fuzz.corpus import good_files
 from tests.attack.fuzz.readers import READERS
+from tests.attack.limited import Limited
 from weights.errors import InputError
 
+CASES = Path(child.__file__).with_name("cases")
 SLACK = 6.0
 """The machine runs other tests at the same time."""
 
@@ -65,6 +67,17 @@ def test_a_child_that_hangs_or_dies_is_told_and_replaced(
         report.found[0].path.read_bytes()
         == case("gestures", 0, 1, good_files("gestures", tmp_path))[1]
     )
+
+
+@pytest.mark.parametrize("found", sorted(CASES.iterdir()), ids=lambda path: path.name)
+def test_what_was_found_once_is_taken_well(tmp_path: Path, found: Path) -> None:
+    """Cases are named READER-SEED-NUMBER, as the fuzzer writes them."""
+    limited = Limited(tmp_path)
+    try:
+        answer = limited.read(found.name.rsplit("-", 2)[0], found)
+    finally:
+        limited.close()
+    assert answer.ours and "\n" not in answer.message, answer
 
 
 def run(cases: int, seed: int, folder: Path) -> None:

@@ -17,7 +17,7 @@ from tests.attack.fuzz.readers import READERS
 def _replay(reader: str, path: Path) -> int:
     folder = tempfile.gettempdir()
     with bounded_addresses():
-        wrong = judge(READERS[reader].read, path, Watch(Path(folder)))
+        wrong = judge(READERS[reader].read, path, Watch(Path(folder), READERS[reader].network))
     print(wrong or "taken well")
     return 1 if wrong else 0
 

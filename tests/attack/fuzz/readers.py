@@ -7,11 +7,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Reader:
-    """`read` gets the path of a case, and may take `seconds` for it."""
+    """`read` gets the path of a case, and may take `seconds` for it. With `network` its files
+    may name addresses that are asked: the files of a manifest may be in an object store.
+    """
 
     suffixes: tuple[str, ...]
     read: Callable[[Path], object]
     seconds: float = 10.0
+    network: bool = False
 
 
 def _picture(path: Path) -> object:
@@ -98,7 +101,7 @@ READERS: dict[str, Reader] = {
     "glb": Reader((".glb",), _motion),
     "transcript": Reader((".srt", ".vtt", ".json", ".txt"), _transcript),
     "gestures": Reader((".json", ".csv"), _gestures),
-    "manifest": Reader((".jsonl", ".csv", ".parquet"), _manifest),
+    "manifest": Reader((".jsonl", ".csv", ".parquet"), _manifest, network=True),
     "safetensors": Reader((".safetensors",), _tensors),
     "roles": Reader((".toml",), _roles),
     "state": Reader((".state",), _state),

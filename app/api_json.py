@@ -99,11 +99,11 @@ class JsonBody:
         piece = data[at:end]
         self._small += piece
         brackets = len(piece) - len(piece.translate(None, b"{}[]"))
-        self._count(brackets + piece.count(b",") + piece.count(b'"'))
         for found in _BRACKET.finditer(piece) if brackets else ():
             self._depth += 1 if found[0] in b"{[" else -1
             if self._depth > self._bounds.depth:
                 raise Problem(422, f"the JSON is nested deeper than {self._bounds.depth}")
+        self._count(brackets + piece.count(b",") + piece.count(b'"'))
         if quote >= 0:
             self._inside, self._began = True, len(self._small)
         return end

@@ -158,7 +158,10 @@ def _place_in(data: Any) -> Any:
     """What a page tells of a click, less the value that was clicked on: it may hold a file, and
     none of ours looks at it.
     """
-    return {"index": data.get("index"), "value": None} if isinstance(data, dict) else None
+    index = data.get("index") if isinstance(data, dict) else None
+    parts = index if isinstance(index, list) else [index]
+    known = all(isinstance(part, int | float | str) for part in parts)
+    return {"index": index if known else None, "value": None}
 
 
 def _mapped(value: Any, change: Callable[[dict[str, Any]], Any]) -> Any:

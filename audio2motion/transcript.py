@@ -261,10 +261,15 @@ def _tokens(transcript: Transcript) -> list[_Token]:
 
 
 def _matches(tokens: list[_Token], phrases: _Phrases) -> list[_Match]:
-    longest = max(map(len, phrases), default=0)
+    # The longest phrase that begins with a word.
+    longest: dict[str, int] = {}
+    for phrase in phrases:
+        opening = phrase[0].removeprefix("^")
+        longest[opening] = max(len(phrase), longest.get(opening, 1))
     found, at = [], 0
     while at < len(tokens):
-        for length in range(min(longest, len(tokens) - at), 0, -1):
+        most = longest.get(tokens[at].key, 1)
+        for length in range(min(most, len(tokens) - at), 0, -1):
             piece = tokens[at : at + length]
             if piece[0].clause != piece[-1].clause:
                 continue

@@ -1,0 +1,78 @@
+"""A megabyte of text each, made to be slow: run, prints how many CPU seconds each one took."""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from audio2motion.sentences import SentenceStream
+from audio2motion.timeline import load_timeline, parse_gesture
+from audio2motion.transcript import Transcript
+from weights.errors import VisavisError
+
+CUE = "00:01.000 --> 00:02.000\n"
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    return path
+
+
+def _transcript(text: str, suffix: str) -> Callable[[Path], object]:
+    def read(folder: Path) -> object:
+        found = Transcript.load(write(folder / f"long{suffix}", text))
+        return (found if found.timed else found.spread([(0.0, 300.0)])).gestures()
+
+    return read
+
+
+def _clock(i: int) -> str:
+    return f"{i // 3600:02}:{i // 60 % 60:02}:{i % 60:02}"
+
+
+def _cues(count: int) -> str:
+    return "".join(f"{_clock(i)}.000 --> {_clock(i)}.900\nyes!\n\n" for i in range(count))
+
+
+MEGABYTE = 10**6
+LONG: dict[str, Callable[[Path], object]] = {
+    "open tags": _transcript(CUE + "<" * MEGABYTE, ".vtt"),
+    "tags": _transcript(CUE + "<b>yes</b> " * (MEGABYTE // 11), ".vtt"),
+    "yes and no": _transcript("yes no " * (MEGABYTE // 7), ".txt"),
+    "yes and no, apart": _transcript("yes. not. " * (MEGABYTE // 10), ".txt"),
+    "cues without blank lines": _transcript((CUE + "yes no\n") * (MEGABYTE // 31), ".srt"),
+    "cues": _transcript(_cues(MEGABYTE // 38), ".srt"),
+    "digits": _transcript("9" * MEGABYTE + f":{CUE}yes", ".srt"),
+    "marks": _transcript("a" + "!" * MEGABYTE, ".txt"),
+    "apostrophes": _transcript("a'" * (MEGABYTE // 2), ".txt"),
+    "a deep JSON": _transcript("[" * MEGABYTE, ".json"),
+    "a gesture of digits": lambda folder: parse_gesture("nod@" + "9" * MEGABYTE),
+    "a timeline of one text": lambda folder: load_timeline(
+        write(folder / "x.csv", "kind,start\n" + "a" * MEGABYTE)
+    ),
+    "full stops": lambda folder: SentenceStream().push("." * MEGABYTE),
+    "stops and quotes": lambda folder: SentenceStream().push(".\"'" * (MEGABYTE // 3)),
+    "spaces": lambda folder: SentenceStream().push("a" + " " * MEGABYTE + "b"),
+    "open brackets": lambda folder: SentenceStream().push("[" * MEGABYTE),
+    "codes": lambda folder: SentenceStream().push("[nod] a. " * (MEGABYTE // 9)),
+    "initials": lambda folder: SentenceStream().push("A. " * (MEGABYTE // 3)),
+}
+
+
+def seconds(name: str, folder: Path) -> float:
+    """CPU time of one of LONG, the better of two."""
+    taken = []
+    for _ in range(2):
+        begun = time.process_time()
+        try:
+            LONG[name](folder)
+        except VisavisError as error:
+            assert len(str(error)) < 500 + len(str(folder)), name
+        taken.append(time.process_time() - begun)
+    return min(taken)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as place:
+        print(json.dumps({name: seconds(name, Path(place)) for name in LONG}))

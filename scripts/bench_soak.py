@@ -32,11 +32,13 @@ _NORMAL_95 = 1.96
 
 @dataclass(frozen=True)
 class Sample:
-    """The server at one moment: seconds since the load began, resident megabytes of the process
-    and of its children, open files, threads, children."""
+    """The server at one moment: seconds since the load began, resident megabytes of the process,
+    those of them that are not pages of files (which the system takes away and reads again as it
+    likes), resident megabytes of its children, open files, threads, children."""
 
     seconds: float
     rss_mb: float
+    private_mb: float
     children_mb: float
     files: int
     threads: int
@@ -52,10 +54,15 @@ def sample(process: psutil.Process, began: float) -> Sample:
         except psutil.NoSuchProcess:
             continue
         count += 1
-    rss = process.memory_info().rss / 1e6
-    seconds = time.monotonic() - began
+    held = process.memory_info()
     return Sample(
-        round(seconds, 2), rss, children_mb, process.num_fds(), process.num_threads(), count
+        round(time.monotonic() - began, 2),
+        held.rss / 1e6,
+        (held.rss - held.shared) / 1e6,
+        children_mb,
+        process.num_fds(),
+        process.num_threads(),
+        count,
     )
 
 
@@ -103,7 +110,7 @@ def figures(samples: list[Sample], load_s: float) -> dict[str, Any]:
     half = [s for s in samples if load_s / 2 <= s.seconds <= load_s]
     at = np.array([s.seconds for s in half])
     found: dict[str, Any] = {"minutes": round(load_s / 60, 1), "samples": len(samples)}
-    for name in ("rss_mb", "children_mb", "files", "threads"):
+    for name in ("rss_mb", "private_mb", "children_mb", "files", "threads"):
         rate, width = slope(at, np.array([getattr(s, name) for s in half], float))
         found[f"{name}_per_min"] = [round(rate, 3), round(width, 3)]
     last = [s for s in samples if s.seconds <= load_s]
@@ -162,11 +169,13 @@ def main() -> None:
         print(json.dumps(found))
         return
     rate, width = found["rss_mb_per_min"]
+    private, private_width = found["private_mb_per_min"]
     print(
         f"{found['rounds']} rounds of {a.clients} clients in {found['minutes']} minutes, "
         f"{found['failed']} failed, {found['round_s_median']} s a round (median)\n"
         f"memory of the last half: {found['rss_mb_mean_last_half']} MB, "
-        f"{rate:+.2f} +- {width:.2f} MB/min; peak {found['rss_mb_peak']} MB, end of the load "
+        f"{rate:+.2f} +- {width:.2f} MB/min (without pages of files "
+        f"{private:+.2f} +- {private_width:.2f}); peak {found['rss_mb_peak']} MB, end of the load "
         f"{found['rss_mb_end_of_load']} MB, after {a.idle:g} s alone {found['rss_mb_idle']} MB\n"
         f"open files {found['files_first_last']}, threads {found['threads_first_last']} "
         f"(first and last sample)"

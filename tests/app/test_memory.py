@@ -112,7 +112,7 @@ def test_a_soak_finds_the_slope_of_a_line_and_the_width_of_noise():
 
 def test_a_soak_looks_at_the_last_half_of_the_load_only():
     curve = [
-        Sample(float(s), 100.0 + max(0, 300 - s) + (50 if s > 600 else 0), 0.0, 9, 4, 0)
+        Sample(float(s), 100.0 + max(0, 300 - s) + (50 if s > 600 else 0), 60.0, 0.0, 9, 4, 0)
         for s in range(0, 660, 5)
     ]
     found = figures(curve, 600.0)

@@ -5,8 +5,6 @@ avatar = Avatar.load()
 result = avatar.animate(portrait="me.jpg", agent_audio="answer.wav", out="answer.mp4")
 """
 
-from app.pipeline import Avatar
-from app.request import MotionRequest, RenderRequest
-from app.result import RenderResult
+import lazy_loader
 
-__all__ = ["Avatar", "MotionRequest", "RenderRequest", "RenderResult"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -28,7 +28,7 @@ from jaxtyping import Float
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from app.framing import SOUND, Packet, to_bytes
+from app.live.framing import SOUND, Packet, to_bytes
 from weights.errors import VisavisError
 
 _FILES = (

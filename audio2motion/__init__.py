@@ -1,8 +1,8 @@
 """audio2motion: the voices of two people in, Motion of one of them out.
 
-The facade is `audio2motion.generator.MotionGenerator`; `audio2motion.synthesis` speaks text.
+The facade is `audio2motion.network.MotionGenerator`; `audio2motion.voice` speaks text.
 """
 
-from audio2motion.audio import SAMPLE_RATE, Dyad, Waveform
+import lazy_loader
 
-__all__ = ["SAMPLE_RATE", "Dyad", "Waveform"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

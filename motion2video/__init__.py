@@ -1,9 +1,9 @@
 """motion2video: Motion and one portrait photo in, video frames out.
 
-The facade is `motion2video.renderer.Renderer`; `motion2video.portrait.Portrait` loads a photo,
-`motion2video.face.FaceTracker` finds faces, `motion2video.video` reads and writes files.
+The facade is `motion2video.renderer.Renderer`; `motion2video.portrait` loads a photo,
+`motion2video.faces` finds faces, `motion2video.media` reads and writes files.
 """
 
-from motion2video.motion import EXPRESSION_NAMES, FPS, Motion
+import lazy_loader
 
-__all__ = ["EXPRESSION_NAMES", "FPS", "Motion"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

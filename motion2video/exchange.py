@@ -17,7 +17,7 @@ from motion2video.motion import Motion
 from weights.errors import InputError
 
 if TYPE_CHECKING:
-    from motion2video.head_mesh import HeadMesh
+    from motion2video.formats.head_mesh import HeadMesh
 
 EXPORTS = (".csv", ".bvh", ".glb")
 SUFFIXES = (".npz", *EXPORTS)
@@ -30,15 +30,15 @@ def read_motion(path: str | os.PathLike[str]) -> Motion:
     """
     suffix = Path(path).suffix.lower()
     if suffix == ".csv":
-        from motion2video.live_link import read_live_link
+        from motion2video.formats.live_link import read_live_link
 
         return read_live_link(path)
     if suffix == ".bvh":
-        from motion2video.bvh import read_bvh
+        from motion2video.formats.bvh import read_bvh
 
         return read_bvh(path)
     if suffix == ".glb":
-        from motion2video.gltf_reader import read_glb
+        from motion2video.formats.gltf_reader import read_glb
 
         return read_glb(path)
     return Motion.load(path)
@@ -59,15 +59,15 @@ def write_motion(
     if suffix == ".npz":
         return motion.save(path)
     if suffix == ".csv":
-        from motion2video.live_link import write_live_link
+        from motion2video.formats.live_link import write_live_link
 
         return write_live_link(motion, path)
     if suffix == ".bvh":
-        from motion2video.bvh import write_bvh
+        from motion2video.formats.bvh import write_bvh
 
         return write_bvh(motion, path)
     if suffix == ".glb":
-        from motion2video.gltf import write_glb
+        from motion2video.formats.gltf import write_glb
 
         return write_glb(motion, path, head)
     raise InputError(f"got the motion file {path}; wanted one that ends in {' or '.join(SUFFIXES)}")

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from motion2video.npz import Wanted, read_arrays
-from motion2video.saving import save_whole
+from motion2video.media.npz import Wanted, read_arrays
+from motion2video.media.saving import save_whole
 from weights.errors import MotionError
 from weights.opening import open_regular
 

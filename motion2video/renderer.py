@@ -24,7 +24,7 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from motion2video.areas import (
+from motion2video.drawing.areas import (
     DARK,
     LATENT_SIZE,
     WINDOWS,
@@ -35,17 +35,17 @@ from motion2video.areas import (
     shade_cavity,
     window_corners,
 )
-from motion2video.autoencoder import Autoencoder
-from motion2video.canvas import Canvas, Sheet
-from motion2video.compute import ComputeConfig, pick_device
-from motion2video.denoiser import FACTOR, Denoiser
-from motion2video.flow import frame_noise
-from motion2video.geometry import FaceBasis
+from motion2video.drawing.canvas import Canvas, Sheet
+from motion2video.drawing.warp import CROP_SIZE, FaceWarp, Warped
+from motion2video.geometry.basis import FaceBasis
+from motion2video.geometry.retarget import PortraitFace
 from motion2video.motion import Motion
-from motion2video.painter import Painter, Window, make_painter
-from motion2video.portrait import Portrait
-from motion2video.retarget import PortraitFace
-from motion2video.warp import CROP_SIZE, FaceWarp, Warped
+from motion2video.network.autoencoder import Autoencoder
+from motion2video.network.compute import ComputeConfig, pick_device
+from motion2video.network.denoiser import FACTOR, Denoiser
+from motion2video.network.flow import frame_noise
+from motion2video.network.painter import Painter, Window, make_painter
+from motion2video.portrait.portrait import Portrait
 from weights.errors import InputError, StateError
 
 T = TypeVar("T")

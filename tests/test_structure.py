@@ -18,7 +18,7 @@ from unittest import mock
 
 import pytest
 
-from app.cli import main
+from app.cli.commands import main
 from tests.conftest import PACKAGES
 
 ROOT = Path(__file__).parents[1]
@@ -231,7 +231,7 @@ def test_wheel_holds_everything(tmp_path: Path):
         capture_output=True,
         text=True,
     ).stdout
-    assert {"weights/manifest.toml", "app/cli.py"} <= held
+    assert {"weights/manifest.toml", "app/cli/commands.py"} <= held
     assert held == set(listing.splitlines())
 
 

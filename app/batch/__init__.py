@@ -1,7 +1,6 @@
-"""Many videos: a manifest of rows, a ledger of what is done, workers here or on a Ray cluster.
+"""Thousands of videos from a manifest, on this machine or a cluster: every row is done once, and a
+batch that was killed goes on where it stopped."""
 
-The command is `visavis batch` (app/batch/command.py); `app.batch.driver` runs one, `app.batch.work`
-is what every worker does.
-"""
+import lazy_loader
 
-__all__: list[str] = []
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -20,7 +20,7 @@ from app.batch.ledger import Ledger
 from app.batch.manifest import Item, read_manifest
 from app.batch.report import write_report
 from app.batch.work import AvatarSettings, Place, Task
-from app.request import Notify
+from app.render.request import Notify
 from weights import cache_dir
 from weights.errors import InputError, OutputError
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from app.batch.doing import do_task
 from app.batch.work import AvatarSettings, Failure, Outcome, Place, Task, Worker, with_threads
 from weights.errors import VisavisError
 
@@ -102,7 +103,7 @@ class HereEngine:
         task, self._task = self._task, None
         if task is None or self._worker is None:
             return ()
-        return (self._worker.work(task),)
+        return (do_task(self._worker, task),)
 
 
 class LoadError(VisavisError):

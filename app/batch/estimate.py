@@ -19,7 +19,7 @@ from app.batch import storage
 from app.batch.ledger import Ledger
 from app.batch.manifest import Item
 from app.batch.work import AvatarSettings, with_threads
-from app.pipeline import Avatar
+from app.render.pipeline import Avatar
 from motion2video.motion import Motion
 from weights.errors import VisavisError
 
@@ -149,7 +149,7 @@ def measure(items: Sequence[Item], settings: AvatarSettings) -> Cost:
 
 def _draw(avatar: Avatar, item: Item) -> Cost:
     """What an item takes until its first frame, and each frame after that."""
-    from motion2video.video import VideoWriter
+    from motion2video.media.video import VideoWriter
 
     started, count = time.perf_counter(), 1
     frames = avatar.frames(**item.fields)
@@ -204,6 +204,6 @@ def _probed(address: str, known: dict[str, float | None]) -> float | None:
 
 
 def _seconds(path: Path) -> float:
-    from motion2video.video import probe
+    from motion2video.media.video import probe
 
     return Motion.load(path).seconds if path.suffix == ".npz" else probe(path).seconds

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from app.request import Notify, Progress
+from app.render.request import Notify, Progress
 
 EventName = Literal["started", "done", "retried", "failed", "stopped"]
 

@@ -10,7 +10,7 @@ from typing import Any
 from app.batch.manifest import Item
 from app.batch.storage import content_hash
 from app.batch.work import AvatarSettings
-from app.result import used_weights
+from app.render.result import used_weights
 
 KEY_VERSION = 1
 """Goes up when the same key would no longer mean the same video."""

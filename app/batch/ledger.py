@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from app.batch.manifest import Item
-from app.sqlite_file import SqliteFile
+from app.jobs.sqlite_file import SqliteFile
 from weights.errors import OutputError, StateError
 
 State = Literal["pending", "running", "done", "failed"]

@@ -16,6 +16,7 @@ from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
+from app.batch.doing import do_task
 from app.batch.engine import LoadError, Recipe, lost_outcome
 from app.batch.work import Outcome, Task, with_threads
 from weights.errors import VisavisError
@@ -182,7 +183,7 @@ def _serve(recipe: Recipe, name: str, pipe: Connection) -> None:
     pipe.send(None)
     try:
         while (task := pipe.recv()) is not None:
-            pipe.send(worker.work(task))
+            pipe.send(do_task(worker, task))
     except (EOFError, OSError):
         os._exit(1)
     finally:

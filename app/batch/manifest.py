@@ -17,8 +17,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from app.batch import storage
 from app.batch.rows import read_rows
-from app.pipeline import VIDEO_SUFFIXES
-from app.request import RenderRequest, require_choice
+from app.render.pipeline import VIDEO_SUFFIXES
+from app.render.request import RenderRequest, require_choice
 from weights.errors import InputError, VisavisError, one_line
 
 RENDERERS = ("embedded",)

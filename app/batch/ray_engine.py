@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from app.batch.doing import do_task
 from app.batch.engine import LoadError, Recipe, lost_outcome
 from app.batch.work import Outcome, Task, Worker
 from weights.errors import DependencyError, InputError, VisavisError
@@ -43,7 +44,7 @@ class _Actor:
     def work(self, task: Task) -> Outcome:
         """Do a task."""
         assert self._worker is not None
-        return self._worker.work(task)
+        return do_task(self._worker, task)
 
 
 @dataclass(eq=False)

@@ -19,8 +19,8 @@ import numpy as np
 from app.batch import storage
 from app.batch.ledger import Made
 from app.batch.work import Task, Worker
-from app.request import RenderRequest
-from audio2motion.audio import SAMPLE_RATE, speech_segments
+from app.render.request import RenderRequest
+from audio2motion.hearing.audio import SAMPLE_RATE, speech_segments
 from motion2video.motion import Motion
 from weights.errors import StateError
 
@@ -117,7 +117,7 @@ def _draw(worker: Worker, task: Task) -> None:
 
 def _join(worker: Worker, task: Task) -> Made:
     """The parts and the sound as one video, under its name."""
-    from motion2video.joining import join_videos
+    from motion2video.media.joining import join_videos
 
     suffix = Path(task.item.output).suffix
     out = worker.place.local() / f"{secrets.token_hex(8)}{suffix}"

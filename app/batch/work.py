@@ -12,8 +12,6 @@ import os
 import secrets
 import shutil
 import tempfile
-import time
-import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -23,9 +21,9 @@ from typing import Any, Literal
 from app.batch import storage
 from app.batch.ledger import Made
 from app.batch.manifest import Item
-from app.pipeline import Avatar
-from app.request import Attention, Backend, Precision
-from weights.errors import InputError, OutputError, VisavisError
+from app.render.pipeline import Avatar
+from app.render.request import Attention, Backend, Precision
+from weights.errors import InputError, OutputError
 
 DEFAULT_AVATAR = "app.batch.work:load_avatar"
 _THUMBNAIL = 96  # pixels on the long side
@@ -168,28 +166,6 @@ class Worker:
     split: float | None = None
     _copies: "OrderedDict[str, Path]" = field(default_factory=OrderedDict)
 
-    def work(self, task: Task) -> Outcome:
-        """Do a task; what goes wrong is in the outcome."""
-        started = time.perf_counter()
-        made, cuts, failure = None, (), None
-        try:
-            if task.kind == "whole":
-                made = self.make(task.item, task.key)
-            else:
-                from app.batch.segments import do_part
-
-                made, cuts = do_part(self, task)
-        except OutputError as error:
-            failure = Failure("output", str(error))
-        except VisavisError as error:
-            failure = Failure("input", str(error))
-        except Exception as error:
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{os.path.basename(where.filename)}:{where.lineno}"
-            failure = Failure("fault", f"{type(error).__name__}: {error} (at {place})")
-        seconds = time.perf_counter() - started
-        return Outcome(task, self.name, seconds, made, cuts, failure)
-
     def make(self, item: Item, key: str) -> Made:
         """A whole video, from its inputs to its name."""
         folder = self.place.local()
@@ -249,7 +225,7 @@ def thumbnail(path: Path) -> bytes:
     """A small JPEG of a video's first frame."""
     from PIL import Image
 
-    from motion2video.video import read_video
+    from motion2video.media.video import read_video
 
     with read_video(path) as frames:
         picture = Image.fromarray(next(iter(frames)))

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from app.demo import DEFAULT_PORTRAIT
-from app.pipeline import Avatar
-from audio2motion.audio import Waveform
-from audio2motion.synthesis import synthesize
+from app.render.demo import DEFAULT_PORTRAIT
+from app.render.pipeline import Avatar
+from audio2motion.hearing.audio import Waveform
+from audio2motion.voice.synthesis import synthesize
 
 
 @pytest.fixture(scope="session")

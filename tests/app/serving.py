@@ -13,17 +13,19 @@ import torch
 import uvicorn
 from fastapi import FastAPI
 
-from app.api import create_app
+from app.api.app import create_app
+from app.api.context import ServerContext
+from app.api.run import uvicorn_settings
+from app.api.settings import ServerConfig
 from app.client import Client
-from app.context import ServerContext
-from app.pipeline import Avatar
-from app.server import Limits, ServerConfig, uvicorn_settings
-from audio2motion.endpoint import Endpoint
-from audio2motion.generator import GeneratorConfig, MotionGenerator
-from audio2motion.model import ModelConfig, MotionNetwork
-from audio2motion.speech import SpeechConfig, SpeechEncoder
-from motion2video.compute import ComputeConfig
-from motion2video.face import FaceTracker
+from app.intake.limits import Limits
+from app.render.pipeline import Avatar
+from audio2motion.hearing.speech import SpeechConfig, SpeechEncoder
+from audio2motion.network.generator import GeneratorConfig, MotionGenerator
+from audio2motion.network.model import ModelConfig, MotionNetwork
+from audio2motion.voice.endpoint import Endpoint
+from motion2video.faces.tracker import FaceTracker
+from motion2video.network.compute import ComputeConfig
 from motion2video.renderer import RenderConfig, Renderer
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import psutil
 import pytest
 
-from app.memory import Trimmer, hand_back
-from scripts.bench_soak import Sample, figures, slope
+from app.api.memory import Trimmer, hand_back
+from scripts.benchmarks.soak import Sample, figures, slope
 
 ROOT = Path(__file__).parents[2]
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
@@ -21,7 +21,7 @@ glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C libr
 # A heap that ends with a block in use gives nothing of what was freed before it back by itself.
 HOLES = """
 import sys, threading, psutil
-from app.memory import Trimmer
+from app.api.memory import Trimmer
 kept = []
 def work():
     blocks = [b"x" * 50_000 for _ in range(8000)]
@@ -39,7 +39,7 @@ print(before, process.memory_info().rss)
 # Threads that allocate at the same time get a heap each, unless heaps are limited.
 HEAPS = """
 import ctypes, sys, threading
-from app.memory import limit_heaps
+from app.api.memory import limit_heaps
 if sys.argv[1] == "limited":
     limit_heaps()
 together = threading.Barrier(12)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.sandbox_wire import MAX_JSON, Message, WireError, receive, send
+from app.intake.wire import MAX_JSON, Message, WireError, receive, send
 
 MOST = 10_000
 

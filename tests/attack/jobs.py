@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.database import Database
-from app.jobs import JobQueue
-from app.pipeline import Avatar
-from app.request import MotionRequest, Notify, Progress
-from app.server import Limits
-from app.store import FileStore
+from app.intake.limits import Limits
+from app.jobs.database import Database
+from app.jobs.queue import JobQueue
+from app.jobs.store import FileStore
+from app.render.pipeline import Avatar
+from app.render.request import MotionRequest, Notify, Progress
 from motion2video.motion import Motion
 
 OWNER = "a"

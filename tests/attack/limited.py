@@ -108,7 +108,7 @@ def _answer(call: Callable[[], Any]) -> dict[str, Any]:
 
 def _command(arguments: list[str]) -> str:
     """Exit code and what was written to stderr."""
-    from app.cli import main
+    from app.cli.commands import main
 
     said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
@@ -127,8 +127,8 @@ def _serve() -> None:
             import scipy.spatial.transform  # noqa: F401
 
             import app.batch.manifest  # noqa: F401
-            import motion2video.geometry
-            import motion2video.video  # noqa: F401
+            import motion2video.geometry.basis
+            import motion2video.media.video  # noqa: F401
 
             now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (now + limit, resource.RLIM_INFINITY))

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from audio2motion.sentences import SentenceStream
-from audio2motion.timeline import load_timeline, parse_gesture
-from audio2motion.transcript import Transcript
+from audio2motion.gestures.timeline import load_timeline, parse_gesture
+from audio2motion.gestures.transcript import Transcript
+from audio2motion.voice.sentences import SentenceStream
 from weights.errors import VisavisError
 
 CUE = "00:01.000 --> 00:02.000\n"

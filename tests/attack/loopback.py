@@ -13,9 +13,11 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from app.api import create_app
-from app.pipeline import Avatar
-from app.server import Limits, ServerConfig, uvicorn_settings
+from app.api.app import create_app
+from app.api.run import uvicorn_settings
+from app.api.settings import ServerConfig
+from app.intake.limits import Limits
+from app.render.pipeline import Avatar
 from weights.errors import StateError
 
 HOST = "127.0.0.1"

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from app import sandbox_child
-from app.sandbox_wire import Message
+import app.intake.child as sandbox_child
+from app.intake.wire import Message
 
 
 def _loop(_: Path, __: dict[str, Any]) -> Iterator[Message]:

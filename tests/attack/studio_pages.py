@@ -70,7 +70,7 @@ class Page:
 
 def form(**values: Any) -> list[Any]:
     """The values of the first screen, in their order; what is not said is as it is shown."""
-    from app.ui.form import FORM_FIELDS, Form
+    from app.studio.screens.form import FORM_FIELDS, Form
 
     shown = {name: getattr(Form, name) for name in FORM_FIELDS}
     return [{**shown, **values}[name] for name in FORM_FIELDS]

@@ -12,9 +12,10 @@ import httpx
 import pytest
 from PIL import Image
 
-from app.api_budget import Budget, is_stream
-from app.api_connections import place_of
-from app.server import Limits, ServerConfig
+from app.api.budget import Budget, is_stream
+from app.api.connections import place_of
+from app.api.settings import ServerConfig
+from app.intake.limits import Limits
 from motion2video.motion import Motion
 from tests.attack.loopback import HEAD, Loopback, is_closed, listening, status_of, wait_closed
 from weights.errors import InputError

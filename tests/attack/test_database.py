@@ -14,15 +14,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from app.api import create_app
-from app.api_problems import Problem
+from app.api.app import create_app
+from app.api.problems import Problem
+from app.api.settings import ServerConfig
 from app.batch.ledger import Ledger
-from app.cli import main
-from app.database import Database
-from app.demo import DEFAULT_PORTRAIT
-from app.request import Progress
-from app.server import Limits, ServerConfig
-from app.store import FileStore
+from app.cli.commands import main
+from app.intake.limits import Limits
+from app.jobs.database import Database
+from app.jobs.store import FileStore
+from app.render.demo import DEFAULT_PORTRAIT
+from app.render.request import Progress
 from motion2video.motion import Motion
 from tests.app.serving import running, small_avatar, wait_ended
 from tests.attack.jobs import OWNER, Told, ask, state, until, working
@@ -224,7 +225,7 @@ def test_a_thing_of_another_kind_in_the_folder_is_a_sentence(
 def test_without_the_right_to_write_it_is_a_sentence(tmp_path: Path) -> None:
     Database(tmp_path / "d").close()
     code = (
-        "import os, sys; from pathlib import Path; from app.database import Database\n"
+        "import os, sys; from pathlib import Path; from app.jobs.database import Database\n"
         "from weights.errors import OutputError\n"
         "if os.geteuid() == 0: os.setuid(65534)\n"
         "try: Database(Path(sys.argv[1]))\n"
@@ -248,7 +249,7 @@ def test_without_the_right_to_write_it_is_a_sentence(tmp_path: Path) -> None:
 def test_a_database_that_somebody_holds_at_the_start_is_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.database._OPEN_WAIT_S", 0.2)
+    monkeypatch.setattr("app.jobs.database._OPEN_WAIT_S", 0.2)
     path = tmp_path / "visavis.sqlite3"
     with locked(path), pytest.raises(OutputError, match="is locked by another program; close"):
         Database(tmp_path)
@@ -316,7 +317,7 @@ def test_while_the_disk_is_full_jobs_wait_and_the_server_is_not_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, still: bytes
 ) -> None:
     done: list[str] = []
-    monkeypatch.setattr("app.store.shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    monkeypatch.setattr("app.jobs.store.shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
     with working(tmp_path / "d", lambda words, _: done.append(words)) as queue:
         job = ask(queue, "x")
         until(lambda: "disk has 0 MB left" in queue.trouble())
@@ -340,8 +341,8 @@ def test_jobs_that_are_remembered_are_bounded_and_expired_ones_make_room(tmp_pat
 def test_what_looks_after_live_conversations_outlives_a_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.live_rooms._LOOK_S", 0.05)
-    monkeypatch.setattr("app.database._WAIT_S", 0.2)
+    monkeypatch.setattr("app.live.rooms._LOOK_S", 0.05)
+    monkeypatch.setattr("app.jobs.database._WAIT_S", 0.2)
     config = ServerConfig(tmp_path / "d")
     app = create_app(lambda: Told.to(lambda *_: None), config)
     database, rooms = app.state.context.database, app.state.rooms

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from app.server import Limits, ServerConfig
+from app.api.settings import ServerConfig
+from app.intake.limits import Limits
 from tests.test_structure import visavis_help
 
 ROOT = Path(__file__).parents[2]

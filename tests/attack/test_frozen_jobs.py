@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from app.database import Database
-from app.job_crew import MOST_FROZEN
-from app.job_table import JobStore
-from app.jobs import JobQueue
-from app.request import Progress
-from app.server import Limits
-from app.store import FileStore
+from app.intake.limits import Limits
+from app.jobs.crew import MOST_FROZEN
+from app.jobs.database import Database
+from app.jobs.queue import JobQueue
+from app.jobs.store import FileStore
+from app.jobs.table import JobStore
+from app.render.request import Progress
 from tests.app.serving import small_avatar
 from tests.attack.jobs import OWNER, ask, state, until, working
 
@@ -142,7 +142,7 @@ def test_of_jobs_that_ran_when_the_server_died_one_runs_at_a_time(tmp_path: Path
 FREEZES = r"""
 import re, sys
 from pathlib import Path
-from app.pulse import Pulse
+from app.api.pulse import Pulse
 from tests.attack.jobs import ask, state, until, working
 
 def freeze(words, progress):

@@ -16,8 +16,8 @@ import pytest
 from fastapi import FastAPI, Request
 from PIL import Image
 
-from app.api_json import JsonBody, JsonBounds, LongText, check_json
-from app.api_problems import Problem
+from app.api.json_bodies import JsonBody, JsonBounds, LongText, check_json
+from app.api.problems import Problem
 from tests.attack.loopback import HEAD, Loopback, listening
 
 HELD_S = 1.0

@@ -11,9 +11,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from app import framing, live_rooms
-from app.pipeline import Avatar
-from app.server import Limits
+import app.live.framing as framing
+import app.live.rooms as live_rooms
+from app.intake.limits import Limits
+from app.render.pipeline import Avatar
 from tests.app.serving import Served, running, small_avatar
 
 SILENCE = bytes([framing.SOUND]) + framing.to_bytes(np.zeros(3200, np.float32))

@@ -24,15 +24,15 @@ import psutil
 import pytest
 
 from app.client import Client
-from app.demo import DEFAULT_PORTRAIT
-from app.framing import H264, JPEG, Packet
-from audio2motion.audio import SAMPLE_RATE, Waveform
-from audio2motion.synthesis import synthesize
+from app.live.framing import H264, JPEG, Packet
+from app.render.demo import DEFAULT_PORTRAIT
+from audio2motion.hearing.audio import SAMPLE_RATE, Waveform
+from audio2motion.voice.synthesis import synthesize
 from motion2video.motion import Motion
 from tests.conftest import PACKAGES
 
 ROOT = Path(__file__).parents[2]
-START = "import sys; from app.cli import main; sys.exit(main())"
+START = "import sys; from app.cli.commands import main; sys.exit(main())"
 READY_S = 120
 CALLS = "network,open,openat,creat"
 ADDRESS = re.compile(r'inet_addr\("([^"]+)"\)|inet_pton\(AF_INET6, "([^"]+)"')
@@ -226,7 +226,7 @@ def test_a_server_its_studio_and_a_conversation_ask_nobody_and_leave_the_data_fo
 LOADS = {
     "onnxruntime": "from weights.telemetry import import_onnxruntime as f; f()",
     "openvino": "from weights.telemetry import import_openvino as f; f()",
-    "insightface": "from motion2video.insight import _model_zoo as f; f()",
+    "insightface": "from motion2video.faces.insight import _model_zoo as f; f()",
     "transformers": "import transformers",
     "gradio": "import gradio",
 }

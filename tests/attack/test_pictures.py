@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import main
-from app.demo import DEFAULT_PORTRAIT
-from app.intake import inspect
-from app.pipeline import Avatar
-from app.server import Limits
-from motion2video.pictures import MAX_PIXELS, open_picture
-from motion2video.portrait import load_image
+from app.cli.commands import main
+from app.intake.inspection import inspect
+from app.intake.limits import Limits
+from app.render.demo import DEFAULT_PORTRAIT
+from app.render.pipeline import Avatar
+from motion2video.media.pictures import MAX_PIXELS, open_picture
+from motion2video.portrait.portrait import load_image
 from tests.app.serving import running, small_avatar
 from tests.attack.pictures import bombs, foreign_files, ghostscript_trap, png, started
 from tests.conftest import PACKAGES
@@ -121,7 +121,7 @@ def test_the_api_refuses_it_with_422(avatar: Avatar, tmp_path: Path):
 
 
 def test_the_studio_refuses_it_in_a_sentence(avatar: Avatar, tmp_path: Path):
-    from app.ui.faces import find_faces
+    from app.studio.screens.faces import find_faces
 
     for name in ("eps.png", "ps.png"):
         (tmp_path / name).write_bytes(FOREIGN[name])
@@ -171,8 +171,8 @@ def test_pictures_are_opened_in_one_module():
         for path in sorted((ROOT / package).rglob("*.py"))
         if (calls := opened_in(path))
     }
-    assert list(found) == ["motion2video/pictures.py"], found
-    assert len(found["motion2video/pictures.py"]) == 1
+    assert list(found) == ["motion2video/media/pictures.py"], found
+    assert len(found["motion2video/media/pictures.py"]) == 1
 
 
 def test_the_search_for_openings_finds_them(tmp_path: Path):

@@ -14,10 +14,10 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from app.progress import Reporter
-from motion2video.live_link import COLUMNS
+from app.cli.reporter import Reporter
+from motion2video.formats.live_link import COLUMNS
+from motion2video.media.video import frames_at, read_video
 from motion2video.motion import EXPRESSION_NAMES, Motion
-from motion2video.video import frames_at, read_video
 from tests.attack.fuzz.corpus import good_files
 from tests.attack.fuzz.readers import READERS
 from tests.attack.limited import Answer, Limited
@@ -560,8 +560,9 @@ def test_a_deep_configuration(limited: Limited, tmp_path: Path) -> None:
         b"[" * 100_000,
         b'{"class": "os:system", "fields": {"command": "id"}}',
         b'{"class": "app.session_of_another:LiveConfig", "fields": {}}',
-        b'{"class": "app.session:LiveConfig", "fields": {"onset": 5}}',
-        b'{"class": "audio2motion.audio:Waveform", "fields": {"samples": {"array": "tree"}}}',
+        b'{"class": "app.live.session:LiveConfig", "fields": {"onset": 5}}',
+        b'{"class": "audio2motion.hearing.audio:Waveform",'
+        b' "fields": {"samples": {"array": "tree"}}}',
         b'{"class": "audio2motion.nothing:A", "fields": {}}',
         b'{"class": 7, "fields": {}}',
         b'{"tensor": ["a"]}',
@@ -575,7 +576,9 @@ def test_states(limited: Limited, tmp_path: Path, tree: bytes) -> None:
     (tmp_path / "s").write_bytes(save({"tree": np.frombuffer(tree, np.uint8)}))
     answer = limited.read("state", tmp_path / "s", 60.0)
     assert answer.ours and answer.megabytes < 600, answer
-    assert answer.error == "StateError" or tree.startswith(b'{"class": "audio2motion.audio'), answer
+    assert answer.error == "StateError" or tree.startswith(
+        b'{"class": "audio2motion.hearing.audio'
+    ), answer
 
 
 @pytest.mark.parametrize(

@@ -17,16 +17,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.confinement import Confinement
-from app.demo import DEFAULT_PORTRAIT
-from app.reading import HERE, Reader
-from app.sandbox import Sandbox, SandboxLimits, shared_sandbox
-from app.sandboxed import SandboxReader
-from audio2motion.audio import Waveform
-from audio2motion.gestures import Gesture
+from app.intake.confinement import Confinement
+from app.intake.sandbox import Sandbox, SandboxLimits, shared_sandbox
+from app.intake.values import SandboxReader
+from app.render.demo import DEFAULT_PORTRAIT
+from app.render.reading import HERE, Reader
+from audio2motion.gestures.gestures import Gesture
+from audio2motion.hearing.audio import Waveform
 from motion2video.exchange import EXPORTS, write_motion
+from motion2video.media.video import VideoWriter
 from motion2video.motion import Motion
-from motion2video.video import VideoWriter
 from tests.app.serving import running, small_avatar, wait_ended
 from tests.attack.sandbox_operations import trap
 from weights.errors import BusyError, MediaError, VisavisError
@@ -176,7 +176,7 @@ def test_a_dead_helper_is_replaced(sandbox: Sandbox, file: Path) -> None:
 
 def test_the_helper_is_alone_in_its_process_and_dies_with_a_killed_server(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from app.sandbox import Sandbox; s = Sandbox(); s.start();"
+        "import sys, time; from app.intake.sandbox import Sandbox; s = Sandbox(); s.start();"
         "print(s._helper._process.pid, flush=True); time.sleep(60)"
     )
     server = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -329,7 +329,7 @@ def test_values_and_errors_are_the_same_bits_as_without(
 def test_no_job_but_its_own_suffers_from_a_picture_that_traps_its_decoder(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("app.jobs", "app.store"):
+    for module in ("app.jobs.queue", "app.jobs.store"):
         monkeypatch.setattr(f"{module}.shared_sandbox", lambda: sandbox)
     photo = DEFAULT_PORTRAIT.read_bytes()
     with running(small_avatar(), tmp_path / "data") as served, served.http() as http:

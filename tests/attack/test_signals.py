@@ -16,13 +16,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.demo import DEFAULT_PORTRAIT
+from app.render.demo import DEFAULT_PORTRAIT
 from motion2video.motion import Motion
 from tests.app.batch.tiny import FACTORY
 from tests.app.serving import wait_ready
 
 ROOT = Path(__file__).resolve().parents[2]
-MAIN = "import sys; from app.cli import main; sys.exit(main())"
+MAIN = "import sys; from app.cli.commands import main; sys.exit(main())"
 STOP_S = 3.0
 
 
@@ -180,7 +180,7 @@ def test_a_batch_with_two_busy_workers_stops_promptly(
 
 STANDS = r"""
 import re, sys, threading, time
-from app.pulse import Pulse
+from app.api.pulse import Pulse
 stall, work = float(sys.argv[1]), sys.argv[2]
 with Pulse(stall):
     if work == "busy":

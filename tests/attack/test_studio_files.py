@@ -15,11 +15,11 @@ from urllib.parse import quote
 
 import pytest
 
-from app.demo import DEFAULT_PORTRAIT
-from app.ui.gate import MOST_BYTES, MOST_FILES
-from app.visitor_files import upload_name
+from app.render.demo import DEFAULT_PORTRAIT
+from app.studio.screens.gate import MOST_BYTES, MOST_FILES
+from app.studio.visitor_files import upload_name
 from tests.app.serving import small_avatar
-from tests.app.studio_server import QUIET, Studio, serve
+from tests.app.studio.studio_server import QUIET, Studio, serve
 from tests.attack.studio_pages import API, META, Page, called, form, handles_in, opened, watching
 
 pytestmark = [*QUIET]

@@ -13,21 +13,21 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from app.allowance import MOST_GESTURES, require_allowed
-from app.demo import DEFAULT_PORTRAIT
-from app.editor import Take
-from app.project import MOST_EDITS, Project
-from app.request import RenderRequest
-from app.server import Limits
-from app.studio import mount_studio
-from app.visitor_batch import read_upload
-from app.visitor_files import VisitorFiles
-from app.workshop import Run, Workshop
-from audio2motion.audio import Waveform
-from audio2motion.synthesis import synthesize
+from app.intake.allowance import MOST_GESTURES, require_allowed
+from app.intake.limits import Limits
+from app.render.demo import DEFAULT_PORTRAIT
+from app.render.request import RenderRequest
+from app.studio.editor import Take
+from app.studio.mount import mount_studio
+from app.studio.project import MOST_EDITS, Project
+from app.studio.visitor_batch import read_upload
+from app.studio.visitor_files import VisitorFiles
+from app.studio.workshop import Run, Workshop
+from audio2motion.hearing.audio import Waveform
+from audio2motion.voice.synthesis import synthesize
 from motion2video.motion import Motion
 from tests.app.serving import small_avatar
-from tests.app.studio_server import QUIET, Studio, serve
+from tests.app.studio.studio_server import QUIET, Studio, serve
 from tests.attack.studio_pages import API, META, Page, form, handles_in
 from weights.errors import BusyError, InputError, LimitError, NotFoundError
 
@@ -294,14 +294,14 @@ def test_the_studio_has_the_servers_own_limits(tmp_path: Path):
     import asyncio
     from concurrent.futures import ThreadPoolExecutor
 
-    from app.api import create_app
-    from app.server import ServerConfig
+    from app.api.app import create_app
+    from app.api.run import ServerConfig
 
     app = create_app(small_avatar, ServerConfig(tmp_path, limits=LIMITS))
     seen: list[Limits] = []
 
     async def mounted() -> None:
-        import app.ui as ui
+        import app.studio.screens as ui
 
         real = ui.mount
         ui.mount = lambda made, shop, live: seen.append(shop.limits) or shop.close()

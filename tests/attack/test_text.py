@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.request import MotionRequest
-from audio2motion import synthesis
-from audio2motion.gestures import AIMED, KINDS, Gesture
-from audio2motion.sentences import SentenceStream
-from audio2motion.text_limits import MAX_ADDRESS, MAX_CHARACTERS, MAX_GESTURES, MAX_NAME
-from audio2motion.timeline import load_timeline, parse_gesture
-from audio2motion.transcript import Transcript, split_words
+import audio2motion.voice.synthesis as synthesis
+from app.render.request import MotionRequest
+from audio2motion.gestures.gestures import AIMED, KINDS, Gesture
+from audio2motion.gestures.text_limits import MAX_ADDRESS, MAX_CHARACTERS, MAX_GESTURES, MAX_NAME
+from audio2motion.gestures.timeline import load_timeline, parse_gesture
+from audio2motion.gestures.transcript import Transcript, split_words
+from audio2motion.voice.sentences import SentenceStream
 from tests.attack.long_texts import CUE, LONG, write
 from weights.errors import InputError, LimitError, VisavisError
 

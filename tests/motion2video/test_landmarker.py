@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from motion2video.landmarker import _NOWHERE, _REPORTS_TO, _turn_reports_off
+from motion2video.faces.landmarker import _NOWHERE, _REPORTS_TO, _turn_reports_off
 from weights.errors import DependencyError
 
 ROOT = Path(__file__).parents[2]
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 # A program that uses our tracker first, and MediaPipe's drawing, which needs matplotlib, later.
 SHARED = """
 import sys
-from motion2video.landmarker import _load_mediapipe
+from motion2video.faces.landmarker import _load_mediapipe
 _load_mediapipe()
 assert "matplotlib" not in sys.modules, "a stand-in stays"
 assert "sounddevice" not in sys.modules

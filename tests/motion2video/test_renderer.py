@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from motion2video.areas import eyes_alpha, lid_shares, lip_shares, mouth_alpha, shade_cavity
-from motion2video.compute import ComputeConfig, pick_device
+from motion2video.drawing.areas import eyes_alpha, lid_shares, lip_shares, mouth_alpha, shade_cavity
 from motion2video.motion import Motion, channel_index
-from motion2video.portrait import Portrait
+from motion2video.network.compute import ComputeConfig, pick_device
+from motion2video.portrait.portrait import Portrait
 from motion2video.renderer import RenderConfig, Renderer
 from weights.errors import DependencyError, InputError, StateError
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from app.batch.batch import Batch, EngineOptions
 from app.batch.work import AvatarSettings
-from app.demo import DEFAULT_PORTRAIT
+from app.render.demo import DEFAULT_PORTRAIT
 from motion2video.motion import Motion, channel_index
 from tests.app.batch.tiny import FACTORY, TinyAvatar, load
 

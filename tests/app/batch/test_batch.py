@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app import cli
+import app.cli.commands as cli
 from app.batch.batch import LEDGER, Batch, EngineOptions
 from app.batch.driver import BatchConfig
 from app.batch.events import Event
@@ -21,8 +21,8 @@ from app.batch.ledger import Ledger
 from app.batch.metrics import metrics
 from app.batch.segments import cut_at_silence
 from app.batch.work import AvatarSettings
+from motion2video.media.video import probe, read_video
 from motion2video.motion import Motion
-from motion2video.video import probe, read_video
 from tests.app.batch.conftest import FRAMES, make_rows, write_manifest
 from tests.app.batch.tiny import FACTORY, TinyAvatar
 from weights.errors import InputError, OutputError, StateError
@@ -171,8 +171,8 @@ def test_parts_are_the_whole(
     make_batch: MakeBatch, tmp_path: Path, tiny_avatar: TinyAvatar, fps: float
 ) -> None:
     """Frames before encoding bit for bit, every sample of the sound, and no seam in the file."""
-    from audio2motion.audio import Waveform
-    from audio2motion.synthesis import synthesize
+    from audio2motion.hearing.audio import Waveform
+    from audio2motion.voice.synthesis import synthesize
 
     said = synthesize("Hello there.").samples
     pause = np.zeros(8000, np.float32)
@@ -216,7 +216,7 @@ def test_parts_are_the_whole(
 
 
 def replace_request(fields: dict[str, Any], voice: Path):
-    from app.request import RenderRequest
+    from app.render.request import RenderRequest
 
     return RenderRequest(**fields, agent_audio=voice)
 

@@ -18,15 +18,16 @@ from pathlib import Path
 import pytest
 
 from app.batch.batch import LEDGER, Batch
+from app.batch.doing import do_task
 from app.batch.work import Place, Task, Worker
-from motion2video.video import probe
+from motion2video.media.video import probe
 from tests.app.batch.conftest import FRAMES, ROOT, make_rows, write_manifest
 from tests.app.batch.tiny import FACTORY, TinyAvatar
 
 COUNT, POISONED = 200, 77
 RUN = """
 import sys, tests.app.batch.tiny as tiny
-from app.cli import main
+from app.cli.commands import main
 if __name__ == "__main__":
     tiny.jump_clock()
     sys.exit(main())
@@ -181,7 +182,7 @@ def require_same_as_serial(
     items = read_manifest(str(manifest), {"size": 64})
     for item in [*items[::25], items[3], items[160]]:
         if item.row != POISONED + 1:
-            made = worker.work(Task(item, "")).made
+            made = do_task(worker, Task(item, "")).made
             assert made is not None and made.sha256 == states[item.output][1]
 
 

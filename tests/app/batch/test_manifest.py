@@ -11,7 +11,7 @@ import pytest
 
 from app.batch import manifest as m
 from app.batch.manifest import ManifestError, Schema, read_manifest
-from app.request import RenderRequest
+from app.render.request import RenderRequest
 from tests.app.batch.conftest import write_manifest
 from weights.errors import InputError, MediaError
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from app import cli
+import app.cli.commands as cli
 from app.batch.batch import Batch, EngineOptions
 from app.batch.driver import BatchConfig
 from app.batch.events import Event
@@ -161,7 +161,7 @@ def test_the_pages_files_are_what_ray_knows() -> None:
 def test_the_pages_service_is_what_serve_knows() -> None:
     from ray.serve.schema import ServeDeploySchema
 
-    from app.serve import ServiceConfig
+    from app.api.ray_serve import ServiceConfig
 
     config = yaml.safe_load(documents()["RayService"]["spec"]["serveConfigV2"])
     (made,) = ServeDeploySchema.model_validate(config).applications

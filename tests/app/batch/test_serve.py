@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from app.api.ray_serve import ServiceConfig, model_settings
 from app.batch.work import AvatarSettings
-from app.serve import ServiceConfig, model_settings
-from motion2video.video import probe
+from motion2video.media.video import probe
 from tests.app.batch.conftest import ROOT, make_rows
 from tests.app.batch.tiny import FACTORY
 from weights.errors import InputError
@@ -45,7 +45,7 @@ SERVER = """
 import sys
 import ray
 from ray import serve
-from app.serve import application
+from app.api.ray_serve import application
 ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
 arguments = {"least": "2", "most": "2", "cpus": "0.5", "avatar": sys.argv[2], "api": sys.argv[3]}

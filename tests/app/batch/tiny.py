@@ -21,17 +21,17 @@ import numpy as np
 import torch
 
 from app.batch.work import AvatarSettings
-from app.pipeline import Avatar, Watch
-from app.request import Notify, Progress, RenderRequest, Source
-from app.result import RenderResult
-from audio2motion.generator import GeneratorConfig, MotionGenerator
-from audio2motion.model import ModelConfig, MotionNetwork
-from audio2motion.speech import SpeechConfig, SpeechEncoder
-from motion2video.autoencoder import Autoencoder, AutoencoderConfig
-from motion2video.compute import ComputeConfig
-from motion2video.denoiser import Denoiser, DenoiserConfig
-from motion2video.face import Face, FaceTracker
-from motion2video.geometry import FaceBasis
+from app.render.pipeline import Avatar, Watch
+from app.render.request import Notify, Progress, RenderRequest, Source
+from app.render.result import RenderResult
+from audio2motion.hearing.speech import SpeechConfig, SpeechEncoder
+from audio2motion.network.generator import GeneratorConfig, MotionGenerator
+from audio2motion.network.model import ModelConfig, MotionNetwork
+from motion2video.faces.tracker import Face, FaceTracker
+from motion2video.geometry.basis import FaceBasis
+from motion2video.network.autoencoder import Autoencoder, AutoencoderConfig
+from motion2video.network.compute import ComputeConfig
+from motion2video.network.denoiser import Denoiser, DenoiserConfig
 from motion2video.renderer import RenderConfig, Renderer
 from weights.errors import VisavisError
 

@@ -136,7 +136,7 @@ def _sound(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _video(folder: Path) -> Iterator[tuple[str, bytes]]:
-    from motion2video.video import VideoWriter
+    from motion2video.media.video import VideoWriter
 
     frames = (np.arange(8 * 32 * 48 * 3).reshape(8, 32, 48, 3) % 251).astype(np.uint8)
     sound = np.sin(np.arange(5_120) / 20).astype(np.float32)
@@ -198,9 +198,9 @@ def _roles(folder: Path) -> Iterator[tuple[str, bytes]]:
 def _state(folder: Path) -> Iterator[tuple[str, bytes]]:
     import torch
 
-    from app.session import LiveConfig
-    from audio2motion.audio import VoiceActivityState
-    from audio2motion.state_codec import encode
+    from app.live.session import LiveConfig
+    from audio2motion.hearing.audio import VoiceActivityState
+    from audio2motion.network.state_codec import encode
 
     yield ".state", encode((LiveConfig(), VoiceActivityState(), torch.arange(6), 3, "words", None))
 

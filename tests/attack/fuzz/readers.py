@@ -18,19 +18,19 @@ class Reader:
 
 
 def _picture(path: Path) -> object:
-    from motion2video.portrait import load_image
+    from motion2video.portrait.portrait import load_image
 
     return load_image(path)
 
 
 def _sound(path: Path) -> object:
-    from audio2motion.audio import Waveform
+    from audio2motion.hearing.audio import Waveform
 
     return Waveform.load(path, max_seconds=600.0)
 
 
 def _sound_stream(path: Path) -> object:
-    from audio2motion.sound_stream import SoundStream
+    from audio2motion.hearing.sound_stream import SoundStream
 
     data, stream = path.read_bytes(), SoundStream()
     for start in range(0, len(data), 4_096):
@@ -39,8 +39,8 @@ def _sound_stream(path: Path) -> object:
 
 
 def _video(path: Path) -> object:
-    from motion2video.container import probe
-    from motion2video.video import frames_at
+    from motion2video.media.container import probe
+    from motion2video.media.video import frames_at
 
     found = probe(path)
     for _ in frames_at(path, 25.0, max_pixels=1 << 20, max_frames=250):
@@ -55,13 +55,13 @@ def _motion(path: Path) -> object:
 
 
 def _transcript(path: Path) -> object:
-    from audio2motion.transcript import Transcript
+    from audio2motion.gestures.transcript import Transcript
 
     return Transcript.load(path).gestures()
 
 
 def _gestures(path: Path) -> object:
-    from audio2motion.timeline import load_timeline
+    from audio2motion.gestures.timeline import load_timeline
 
     return load_timeline(path)
 
@@ -85,7 +85,7 @@ def _roles(path: Path) -> object:
 
 
 def _state(path: Path) -> object:
-    from audio2motion.state_codec import decode
+    from audio2motion.network.state_codec import decode
 
     return decode(path.read_bytes())
 

@@ -1,0 +1,75 @@
+"""Running the server: `visavis app`."""
+
+import contextlib
+import socket
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from app.api.memory import Trimmer, limit_heaps
+from app.api.settings import ServerConfig
+from weights.errors import DependencyError, InputError
+
+if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
+
+
+def uvicorn_settings(app: "FastAPI", config: ServerConfig) -> "uvicorn.Config":
+    """How uvicorn shall run the app. Raises DependencyError where it is not installed."""
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise DependencyError(
+            "the server needs the extra `app`: pip install 'visavis[app]'"
+        ) from error
+    from app.api.connections import protocols
+
+    over_http, over_socket = protocols(config)
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,  # addresses of visitors and tokens in URLs are nobody's business
+        server_header=False,
+        http=over_http,
+        proxy_headers=bool(config.proxies),
+        forwarded_allow_ips=list(config.proxies),
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=1,
+        ws=over_socket,
+        ws_max_size=8 * 2**20,
+        ws_ping_interval=20.0,
+        ws_per_message_deflate=False,  # pictures are compressed already
+    )
+
+
+def serve(app: "FastAPI", config: ServerConfig, say: Callable[[str], None]) -> None:
+    """Answer requests until Ctrl-C or SIGTERM; then running jobs are put back into the queue.
+
+    `say` is told the address. Raises InputError when it is taken.
+    """
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            app.state.context.closing.set()  # or streams that never end would be waited for
+            super().handle_exit(sig, frame)
+
+    limit_heaps()
+    settings = uvicorn_settings(app, config)
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    try:
+        listener = socket.create_server((config.host, config.port), family=family, backlog=256)
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {config.host}, port {config.port}: {error.strerror}"
+        ) from error
+    with listener:
+        host = f"[{config.host}]" if family == socket.AF_INET6 else config.host
+        say(f"http://{host}:{listener.getsockname()[1]}")
+        trimmer = Trimmer()
+        try:
+            with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it once all is down
+                Server(settings).run(sockets=[listener])
+        finally:
+            trimmer.close()

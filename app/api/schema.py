@@ -1,0 +1,315 @@
+"""Requests and answers of the API as OpenAPI knows them, derived from MotionRequest and
+RenderRequest: a field that is added there is a field here.
+"""
+
+import base64
+import binascii
+import dataclasses
+import io
+import json
+import types
+import typing
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from starlette.datastructures import UploadFile
+
+from app.api.json_bodies import JsonBody, JsonBounds, LongText, check_json, read_json
+from app.api.problems import Problem, in_words
+from app.api.settings import ServerConfig
+from app.intake.inspection import Kind
+from app.jobs.queue import Job
+from app.jobs.record import file_fields, frozen
+from app.jobs.store import Upload
+from app.render.request import SERVERS_OWN, MotionRequest, RenderRequest
+
+KINDS: dict[str, tuple[Kind, ...]] = {
+    "portrait": ("picture",),
+    "agent_audio": ("sound",),
+    "interlocutor_audio": ("sound",),
+    "interlocutor_video": ("video",),
+    "motion": ("motion",),
+    "style_clip": ("motion", "video"),
+    "gesture_file": ("text",),
+    "transcript": ("text",),
+}
+"""What the content of a file may be. A field that is not here takes sound, picture or video."""
+_ANY_MEDIA: tuple[Kind, ...] = ("picture", "sound", "video")
+_PLAIN = (str, int, float, bool, type(None))
+_EXAMPLES = {
+    "video": {"text": "Nice to meet you.", "emotion": "happiness", "size": 256, "seed": 3},
+    "motion": {"text": "Nice to meet you.", "gestures": ["nod@0.4"], "seed": 3},
+}
+
+FileInput = tuple[str, Upload]
+"""The field that an upload is for, and its content."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class ProgressOut(BaseModel):
+    """How far a job is: frames done and in all, of what is being done."""
+
+    what: str
+    done: int
+    total: int
+
+
+class JobOut(BaseModel):
+    """A job. Times in seconds since 1970; `position` is how many jobs wait before it."""
+
+    id: str
+    kind: Literal["video", "motion"]
+    state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    created: float
+    started: float | None
+    finished: float | None
+    restarts: int = Field(description="How often the server was restarted while it worked on this.")
+    position: int | None
+    progress: ProgressOut
+    eta_seconds: float | None
+    notices: list[str]
+    error: str | None
+    result: dict[str, Any] | None
+    content_url: str | None = Field(
+        description="Where the result is, with a token: whoever has this address may read it."
+    )
+
+    @staticmethod
+    def of(job: Job, content_url: str | None) -> "JobOut":
+        """The job as its owner reads it."""
+        return JobOut(
+            id=job.id,
+            kind=job.kind,
+            state=job.state,
+            created=job.created,
+            started=job.started,
+            finished=job.finished,
+            restarts=job.restarts,
+            position=job.position,
+            progress=ProgressOut(what=job.step.what, done=job.step.done, total=job.step.total),
+            eta_seconds=job.step.eta_s if job.state == "running" else None,
+            notices=list(job.notices),
+            error=job.error,
+            result=job.result,
+            content_url=content_url if job.state == "succeeded" else None,
+        )
+
+
+@cache
+def values_model(kind: str) -> type[BaseModel]:
+    """The fields of a "video" or "motion" request that are no files."""
+    return _model(kind, "Values", {})
+
+
+@cache
+def json_model(kind: str) -> type[BaseModel]:
+    """A whole request as JSON: files are base64."""
+    encoded: Any = Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})]
+    files: dict[str, Any] = {}
+    required = {"portrait"}
+    for name in upload_fields(kind):
+        about = f"Content of a file, in base64: {' or '.join(KINDS.get(name, _ANY_MEDIA))}."
+        if name in required:
+            files[name] = (encoded, Field(description=about))
+        else:
+            files[name] = (encoded | None, Field(None, description=about))
+    return _model(kind, "Request", files)
+
+
+def upload_fields(kind: str) -> tuple[str, ...]:
+    """The fields of a request that take a file from a visitor."""
+    return tuple(name for name in file_fields(kind) if name not in SERVERS_OWN)
+
+
+def _model(kind: str, name: str, more: dict[str, Any]) -> type[BaseModel]:
+    cls = RenderRequest if kind == "video" else MotionRequest
+    hints = typing.get_type_hints(cls, localns={"Controls": object})
+    given: dict[str, Any] = {}
+    for field in dataclasses.fields(cls):
+        if field.name not in (*file_fields(kind), *SERVERS_OWN):
+            hint = _json_type(hints[field.name])
+            if hint in (str, str | None):
+                given[field.name] = (hint, Field(field.default, max_length=_LONGEST))
+            else:
+                given[field.name] = (hint, field.default)
+    return create_model(
+        f"{kind.title()}{name}",
+        __base__=_Strict,
+        __doc__=f"What a {kind} is made of; see the README for what the fields mean.",
+        **given,
+        **more,
+    )
+
+
+_LONGEST = 10_000
+_MOST_FIELDS = 64
+
+
+def _json_type(hint: Any) -> Any:
+    """The part of a type that JSON can hold; `types.NoneType` where there is none."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint in _PLAIN or origin is Literal:
+        return hint
+    if origin in (typing.Union, types.UnionType):
+        kept = [_json_type(a) for a in arguments]
+        kept = [k for k, a in zip(kept, arguments, strict=True) if k is not type(None) or a is k]
+        return typing.Union[tuple(kept)]  # noqa: UP007 (made at run time)
+    if origin is tuple:
+        return hint
+    if origin is Sequence:
+        return list[_json_type(arguments[0])]
+    if origin is Mapping:
+        key, value = arguments
+        return dict[key, value]
+    return type(None)
+
+
+def request_body(kind: str) -> dict[str, Any]:
+    """OpenAPI's requestBody: multipart with files as parts, or JSON with files in base64."""
+    values = values_model(kind).model_json_schema(ref_template="#/components/schemas/{model}")
+    parts = {n: {"type": "string", "format": "binary"} for n in upload_fields(kind)}
+    form = {
+        "type": "object",
+        "properties": {**values["properties"], **parts},
+        "required": ["portrait"] if kind == "video" else [],
+        "additionalProperties": False,
+        "example": _EXAMPLES[kind],
+    }
+    example = {**_EXAMPLES[kind], **({"portrait": "/9j/4AAQSkZJRg..."} if kind == "video" else {})}
+    schema = json_model(kind).model_json_schema(ref_template="#/components/schemas/{model}")
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {"schema": form},
+                "application/json": {"schema": schema, "example": example},
+            },
+        }
+    }
+
+
+@asynccontextmanager
+async def read_request(
+    request: Request, kind: str, config: ServerConfig
+) -> AsyncIterator[tuple[dict[str, Any], list[FileInput]]]:
+    """The values and the files of a request, from either form; the files go when the block ends.
+
+    Raises Problem.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    try:
+        if content_type == "multipart/form-data":
+            values, files = await _read_form(request, kind)
+            _check_limits(values, config)
+            yield _frozen(values), files
+        elif content_type == "application/json":
+            with closing(JsonBody(JsonBounds(texts=len(upload_fields(kind))))) as body:
+                given = await read_json(request.stream(), body)
+                values, files = await run_in_threadpool(_read_json, given, kind)
+                _check_limits(values, config)
+                yield _frozen(values), files
+        else:
+            raise Problem(422, "wanted multipart/form-data or application/json")
+    finally:
+        await request.close()  # the temporary files of its form
+
+
+def _frozen(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: frozen(value) for name, value in values.items()}
+
+
+def _check_limits(values: dict[str, Any], config: ServerConfig) -> None:
+    limits = config.limits
+    for name in ("text", "ask", "persona"):
+        if len(values.get(name) or "") > limits.max_text:
+            raise Problem(413, f"{name} is longer than {limits.max_text} characters")
+    if values.get("ask") is not None and config.endpoint is None:
+        raise Problem(422, "ask: this server has no language model for visitors")
+    if values.get("size", 0) > limits.max_size:
+        raise Problem(413, f"size is larger than {limits.max_size}, the most that is made here")
+
+
+async def _read_form(request: Request, kind: str) -> tuple[dict[str, Any], list[FileInput]]:
+    form = await request.form(
+        max_files=len(upload_fields(kind)),
+        max_fields=_MOST_FIELDS,
+        max_part_size=JsonBounds().bytes,
+    )
+    texts: dict[str, str] = {}
+    files: list[FileInput] = []
+    for name, part in form.multi_items():
+        if name in upload_fields(kind):
+            if not isinstance(part, UploadFile):
+                raise Problem(422, f"{name}: wanted a file, not a text: no path and no address")
+            if any(known == name for known, _ in files):
+                raise Problem(422, f"{name} was given twice")
+            files.append((name, part.file))
+        elif isinstance(part, UploadFile):
+            raise Problem(422, f"{name}: got a file where none belongs")
+        elif name in texts:
+            raise Problem(422, f"{name} was given twice; write a list as JSON")
+        else:
+            texts[name] = part
+    return await run_in_threadpool(_from_texts, texts, kind), files
+
+
+def _from_texts(texts: dict[str, str], kind: str) -> dict[str, Any]:
+    given = {name: _from_text(text, name, kind) for name, text in texts.items()}
+    return _validated(values_model(kind), given)
+
+
+def _from_text(text: str, name: str, kind: str) -> Any:
+    """A form's text as what its field takes: lists and objects are JSON, the rest stays text."""
+    if text[:1] in ("[", "{") or text == "null":
+        field = values_model(kind).model_fields.get(name)
+        if field is not None and field.annotation is not str:
+            check_json(text.encode("utf-8", "surrogatepass"))
+            try:
+                return json.loads(text)
+            except ValueError as error:
+                raise Problem(422, f"{name}: this is no JSON") from error
+    return text
+
+
+def _read_json(given: Any, kind: str) -> tuple[dict[str, Any], list[FileInput]]:
+    """The values and files of an object whose long texts are decoded already."""
+    files: list[FileInput] = []
+    if isinstance(given, dict):
+        for name, value in given.items():
+            if isinstance(value, LongText):
+                if name not in upload_fields(kind):
+                    raise Problem(413, f"{name}: this text is too long")
+                files.append((name, value.file))
+        given = {n: "" if isinstance(v, LongText) else v for n, v in given.items()}
+    values = _validated(json_model(kind), given)
+    known = [name for name, _ in files]
+    for name in upload_fields(kind):
+        encoded = values.pop(name, None)
+        if encoded is not None and name not in known:
+            files.append((name, io.BytesIO(decoded(encoded, name))))
+    return values, files
+
+
+def decoded(text: str, name: str) -> bytes:
+    """Base64 -> bytes; raises Problem for anything else, such as an address."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Problem(422, f"{name}: wanted base64; no path and no address") from error
+
+
+def _validated(model: type[BaseModel], values: object) -> dict[str, Any]:
+    try:
+        made = model.model_validate(values)
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_context=False, include_url=False)
+        raise Problem(422, in_words(found)) from error
+    return {name: getattr(made, name) for name in made.model_fields_set}

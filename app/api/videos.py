@@ -1,0 +1,272 @@
+"""The routes of jobs: videos and motions, their states, events and files."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse, Response, StreamingResponse
+
+from app.api.context import ServerContext
+from app.api.follow import Follow, Seen
+from app.api.problems import Problem, responses
+from app.api.schema import KINDS, FileInput, JobOut, read_request, request_body
+from app.jobs.queue import Job
+from app.jobs.store import StoredFile
+from app.render.request import MotionRequest, RenderRequest
+
+EVENT_S = 0.2
+"""How often a follower of a job is told what is new, in seconds."""
+_BEAT_S = 10.0
+_BLOCK = 1 << 20
+_MEDIA_TYPES = {"video": "video/mp4", "motion": "application/x-npz"}
+
+JobId = Annotated[str, Path(min_length=22, max_length=22, pattern="^[A-Za-z0-9_-]+$")]
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=128,
+        pattern="^[!-~]+$",
+        description="The same key and request again give the same job, not another one.",
+    ),
+]
+Token = Annotated[str | None, Query(max_length=128, description="From `content_url`.")]
+
+
+def make_router(context: ServerContext) -> APIRouter:
+    """The routes under /v1 that have to do with jobs."""
+    router = APIRouter(prefix="/v1", tags=["jobs"])
+    jobs = _Jobs(context)
+
+    @router.post(
+        "/videos",
+        status_code=202,
+        response_model=JobOut,
+        summary="Ask for a video",
+        responses=responses(401, 413, 422, 429, 503, 507),
+        openapi_extra=request_body("video"),
+    )
+    async def create_video(request: Request, response: Response, key: Key = None) -> JobOut:
+        identity = await jobs.submit(request, "video", key)
+        response.headers["Location"] = f"/v1/videos/{identity}"
+        return jobs.seen(await jobs.get(identity, request))
+
+    @router.get(
+        "/videos/{id}",
+        response_model=JobOut,
+        summary="How far a video is",
+        responses=responses(401, 404, 422),
+    )
+    async def video(request: Request, id: JobId) -> JobOut:
+        return jobs.seen(await jobs.get(id, request))
+
+    @router.delete(
+        "/videos/{id}",
+        status_code=204,
+        summary="Cancel a video, or forget a finished one with its file",
+        responses=responses(401, 404, 422),
+    )
+    async def cancel(request: Request, id: JobId) -> Response:
+        await run_in_threadpool(context.queue.cancel, id, jobs.owner(request))
+        return Response(status_code=204)
+
+    @router.api_route(
+        "/videos/{id}/content",
+        methods=["GET"],
+        summary="The finished video; answers Range",
+        response_class=FileResponse,
+        responses={
+            **responses(401, 404, 409, 422),
+            **{s: _binary(what) for s, what in ((200, "The video."), (206, "A part of it."))},
+            400: {"description": "A malformed Range."},
+            416: {"description": "A Range outside the video."},
+        },
+    )
+    async def content(request: Request, id: JobId, token: Token = None) -> Response:
+        return await jobs.content(request, id, token)
+
+    @router.head("/videos/{id}/content", include_in_schema=False)
+    async def content_head(request: Request, id: JobId, token: Token = None) -> Response:
+        return await jobs.content(request, id, token)
+
+    @router.get(
+        "/videos/{id}/events",
+        summary="Progress as server-sent events, until the job has ended",
+        response_class=StreamingResponse,
+        responses={
+            **responses(401, 404, 422, 429),
+            200: {
+                "description": "Events named `job`, whose data is the job.",
+                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            },
+        },
+    )
+    async def events(request: Request, id: JobId) -> Response:
+        await jobs.get(id, request)  # 404 before the stream begins
+        return StreamingResponse(
+            jobs.events(id, request),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    @router.post(
+        "/motion",
+        summary="Make a motion file, and wait for it",
+        response_class=Response,
+        responses={
+            **responses(401, 413, 422, 429, 503, 507),
+            200: {
+                "description": "A motion file (.npz), as `visavis motion` writes it.",
+                "content": {_MEDIA_TYPES["motion"]: {"schema": _BINARY}},
+            },
+        },
+        openapi_extra=request_body("motion"),
+    )
+    async def motion(request: Request) -> Response:
+        return await jobs.make_motion(request)
+
+    return router
+
+
+_BINARY = {"type": "string", "format": "binary"}
+
+
+def _binary(what: str) -> dict[str, Any]:
+    return {"description": what, "content": {_MEDIA_TYPES["video"]: {"schema": _BINARY}}}
+
+
+class _Jobs:
+    """What the routes have in common."""
+
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
+        self._follow = Follow(self._look, EVENT_S, context.closing.is_set)
+
+    def owner(self, request: Request) -> str:
+        """Who asks; the guard has let nobody pass without."""
+        owner = request.state.owner
+        if owner is None:
+            raise Problem(401, "give an API key: Authorization: Bearer KEY")
+        return owner
+
+    async def get(self, identity: str, request: Request) -> Job:
+        return await run_in_threadpool(self._context.queue.get, identity, self.owner(request))
+
+    def seen(self, job: Job) -> JobOut:
+        token = self._token(job.id)
+        return JobOut.of(job, f"/v1/videos/{job.id}/content?token={token}")
+
+    def _token(self, identity: str) -> str:
+        return hmac.digest(self._context.secret, identity.encode(), "sha256").hex()[:40]
+
+    async def submit(self, request: Request, kind: str, key: str | None) -> str:
+        """Check and queue a request; the job's id."""
+        context, owner = self._context, self.owner(request)
+        async with read_request(request, kind, context.config) as (values, files):
+            return await run_in_threadpool(self._submit, owner, kind, values, files, key)
+
+    def _submit(
+        self, owner: str, kind: str, values: dict[str, Any], files: list[FileInput], key: str | None
+    ) -> str:
+        context = self._context
+        digest = None
+        if key is not None:
+            digest = _digest(kind, values, files)
+            known = context.queue.jobs.replay(owner, key, digest)
+            if known is not None:
+                return known
+        kept: list[StoredFile] = []
+        try:
+            for name, source in files:
+                wanted = KINDS.get(name, ("picture", "sound", "video"))
+                kept.append(context.store.add(owner, source, wanted, name))
+                values[name] = kept[-1].path
+            if kind == "video" and "portrait" not in values:
+                raise Problem(422, "portrait: wanted a photo")
+            made = RenderRequest(**values) if kind == "video" else MotionRequest(**values)
+            if kind == "motion":
+                made.require_voice()
+        except BaseException:
+            for file in kept:
+                context.store.remove(file.id, owner)
+            raise
+        return context.queue.submit(made, owner, key, digest)
+
+    async def content(self, request: Request, identity: str, token: str | None) -> Response:
+        """The file of a finished job, for its owner or whoever has its token."""
+        owner = request.state.owner
+        right = self._token(identity).encode()
+        if token is not None and hmac.compare_digest(token.encode(), right):
+            owner = await run_in_threadpool(self._context.queue.jobs.owner_of, identity)
+        if owner is None:
+            raise Problem(401, "give an API key, or the address in `content_url`")
+        job = await run_in_threadpool(self._context.queue.get, identity, owner)
+        if job.output is None:
+            raise Problem(409, f"this job is {job.state}: it has no content")
+        file = await run_in_threadpool(self._context.store.get, job.output, owner)
+        return FileResponse(
+            file.path,
+            media_type=_MEDIA_TYPES[job.kind],
+            filename=f"visavis{file.path.suffix}",
+            content_disposition_type="inline",
+            headers={"Cache-Control": "private, no-cache"},
+        )
+
+    def _look(self, identity: str, owner: str) -> Seen:
+        job = self._context.queue.get(identity, owner)
+        return Seen(self.seen(job).model_dump_json(), job.ended)
+
+    async def events(self, identity: str, request: Request) -> AsyncIterator[str]:
+        """The job each time that it has changed, and a comment when it has not for long."""
+        followed = self._follow.events(identity, self.owner(request), _BEAT_S)
+        async with aclosing(followed) as told:
+            async for text in told:
+                yield f"event: job\ndata: {text}\n\n" if text else ": still here\n\n"
+
+    async def make_motion(self, request: Request) -> Response:
+        """A motion while the caller waits; who goes away cancels it."""
+        owner = self.owner(request)
+        identity = await self.submit(request, "motion", None)
+        queue = self._context.queue
+        try:
+            while not (job := await run_in_threadpool(queue.get, identity, owner)).ended:
+                if await request.is_disconnected() or self._context.closing.is_set():
+                    raise Problem(503, "the server is stopping")
+                await asyncio.sleep(EVENT_S / 4)
+            if job.output is None:
+                raise Problem(422, job.error or f"the job was {job.state}")
+            file = self._context.store.get(job.output, owner)
+            data = await run_in_threadpool(file.path.read_bytes)
+        finally:
+            await run_in_threadpool(_forget, queue, identity, owner)
+        return Response(
+            data,
+            media_type=_MEDIA_TYPES["motion"],
+            headers={"Content-Disposition": 'attachment; filename="visavis.npz"'},
+        )
+
+
+def _forget(queue: Any, identity: str, owner: str) -> None:
+    """Stop a job if it still runs, then remove it with what it made."""
+    if not queue.get(identity, owner).ended:
+        queue.cancel(identity, owner)
+    queue.cancel(identity, owner)
+
+
+def _digest(kind: str, values: dict[str, Any], files: list[FileInput]) -> str:
+    """The same for the same request, files included."""
+    parts: dict[str, Any] = {"kind": kind, "values": values}
+    for name, source in files:
+        content = hashlib.sha256()
+        while block := source.read(_BLOCK):
+            content.update(block)
+        source.seek(0)
+        parts[f"file {name}"] = content.hexdigest()
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

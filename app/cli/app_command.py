@@ -1,0 +1,149 @@
+"""`visavis app`: the API and the studio, in one process."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Option
+
+import app.cli.options as o
+from app.api.pulse import Pulse
+from app.api.run import serve
+from app.api.settings import KEYS_VARIABLE, ServerConfig, default_data_dir, read_keys
+from app.cli.reply_options import with_endpoint
+from app.intake.limits import Limits
+from audio2motion.voice.endpoint import Endpoint
+
+_MB, _GB = 10**6, 10**9
+
+Host = Annotated[str, Option("--host", help="Address to listen on; 0.0.0.0 opens it to others.")]
+Port = Annotated[int, Option("--port", help="Port to listen on; 0 takes a free one.")]
+KeysFile = Annotated[
+    Path | None,
+    Option(
+        "--keys-file", help=f"API keys, one a line; else those in {KEYS_VARIABLE}. None: no key."
+    ),
+]
+Cors = Annotated[
+    list[str] | None,
+    Option("--cors", help="Origin whose pages may call, e.g. https://example.org; repeatable."),
+]
+AllowHost = Annotated[
+    list[str] | None,
+    Option("--allow-host", help="Another name under which this server is reached; repeatable."),
+]
+DataDir = Annotated[
+    Path | None,
+    Option("--data-dir", help="Where jobs and files are.", show_default="of this user"),
+]
+MaxUpload = Annotated[float, Option("--max-upload", help="Largest file taken, in MB.")]
+MaxSeconds = Annotated[float, Option("--max-seconds", help="Longest sound, video or result.")]
+MaxSize = Annotated[int, Option("--max-size", help="Largest video, longer side in pixels.")]
+MaxWaiting = Annotated[int, Option("--max-waiting", help="Jobs in the queue at most.")]
+Workers = Annotated[int, Option("--workers", help="Jobs done at a time.")]
+MaxLive = Annotated[int, Option("--max-live", help="Live conversations at a time.")]
+MaxStorage = Annotated[
+    float, Option("--max-storage", help="Files of all visitors together, in GB.")
+]
+MaxStall = Annotated[
+    float, Option("--max-stall", help="Seconds without progress after which a job is given up.")
+]
+Expiry = Annotated[float, Option("--expiry", help="Minutes that results are kept.")]
+LanguageModel = Annotated[
+    bool,
+    Option("--llm", help="Visitors may ask the language model that flags or environment name."),
+]
+MaxConnections = Annotated[
+    int, Option("--max-connections", help="Connections at a time that one address may have.")
+]
+Proxy = Annotated[
+    list[str] | None,
+    Option(
+        "--forwarded-allow-ips",
+        help="Address or network of a proxy whose X-Forwarded-For is believed; repeatable.",
+    ),
+]
+NoStudio = Annotated[bool, Option("--no-studio", help="The API alone.")]
+
+
+@with_endpoint
+def app(
+    endpoint: dict[str, Any],
+    host: Host = ServerConfig.host,
+    port: Port = ServerConfig.port,
+    keys_file: KeysFile = None,
+    cors: Cors = None,
+    allow_host: AllowHost = None,
+    data_dir: DataDir = None,
+    max_upload: MaxUpload = Limits.max_upload_bytes / _MB,
+    max_seconds: MaxSeconds = Limits.max_seconds,
+    max_size: MaxSize = Limits.max_size,
+    max_waiting: MaxWaiting = Limits.max_waiting,
+    workers: Workers = Limits.workers,
+    max_live: MaxLive = Limits.max_live,
+    max_storage: MaxStorage = Limits.total_bytes / _GB,
+    max_stall: MaxStall = Limits.max_stall_seconds,
+    expiry: Expiry = Limits.expiry_s / 60,
+    max_connections: MaxConnections = Limits.max_connections_each,
+    forwarded_allow_ips: Proxy = None,
+    llm: LanguageModel = False,
+    no_studio: NoStudio = False,
+    steps: o.Steps = None,
+    detector: o.Detector = o.DETECTOR,
+    speech_encoder: o.SpeechEncoder = None,
+    device: o.Device = o.DEVICE,
+) -> None:
+    """Serve the API under /v1, and the studio, until Ctrl-C."""
+    from app.cli.reporter import Reporter
+    from app.render.pipeline import Avatar
+    from app.studio.mount import mount_studio
+    from weights.errors import DependencyError
+
+    limits = replace(
+        Limits(),
+        max_upload_bytes=round(max_upload * _MB),
+        max_request_bytes=max(Limits.max_request_bytes, round(2 * max_upload * _MB)),
+        max_seconds=max_seconds,
+        max_size=max_size,
+        max_waiting=max_waiting,
+        workers=workers,
+        max_live=max_live,
+        expiry_s=expiry * 60,
+        total_bytes=round(max_storage * _GB),
+        max_stall_seconds=max_stall,
+        max_connections=max(Limits.max_connections, max_connections),
+        max_connections_each=max_connections,
+    )
+    config = ServerConfig(
+        data_dir or default_data_dir(),
+        host,
+        port,
+        read_keys(keys_file),
+        tuple(cors or ()),
+        tuple(name.lower() for name in allow_host or ()),
+        _endpoint(endpoint) if llm or any(endpoint.values()) else None,
+        limits,
+        tuple(forwarded_allow_ips or ()),
+    )
+    try:
+        from app.api.app import create_app
+    except ImportError as error:
+        raise DependencyError(
+            "the server needs the extra `app`: pip install 'visavis[app]'"
+        ) from error
+    reporter = Reporter()
+
+    def load() -> Avatar:
+        return Avatar.load(device, detector, steps, speech_encoder, reporter.notify)
+
+    served = create_app(load, config)
+    if not no_studio and (missing := mount_studio(served)):
+        reporter.notify(missing)
+    with Pulse(limits.max_stall_seconds):
+        serve(served, config, lambda address: print(f"Visavis is at {address}", flush=True))
+
+
+def _endpoint(given: dict[str, Any]) -> Endpoint:
+    """The language model; looked for now, so that what is wrong with its settings shows at once."""
+    names = ("llm_url", "llm_model", "llm_key_file", "speech_model", "speech_voice")
+    return Endpoint.find(*(given[name] for name in names))

@@ -1,0 +1,218 @@
+"""`visavis batch`: its options. Those that a row may have too are taken from `visavis render`."""
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+from typer import Option
+
+import app.cli.options as o
+from app.batch.batch import LEDGER, Batch, EngineKind, EngineOptions
+from app.batch.driver import BatchConfig
+from app.batch.estimate import Estimate
+from app.batch.manifest import Schema
+from app.batch.work import DEFAULT_AVATAR, AvatarSettings
+from app.cli.shell import print_result
+from app.render.request import RenderRequest
+
+Manifest = Annotated[
+    str, typer.Argument(help="A .jsonl, .csv or .parquet file: one row a video; also s3://, gs://.")
+]
+Out = Annotated[str, Option("--out", help="Folder of the videos; also s3://..., gs://...")]
+Engine = Annotated[EngineKind, Option("--engine", help="Processes here, or a Ray cluster.")]
+Workers = Annotated[
+    int | None,
+    Option(
+        "--workers",
+        help="How many videos at a time; 0: in this very process.",
+        show_default="1, or what fits on the cluster",
+    ),
+]
+Address = Annotated[
+    str | None,
+    Option(
+        "--address",
+        help="Of a Ray cluster: auto, host:port or ray://host:port.",
+        show_default="a cluster of this machine alone",
+    ),
+]
+Cpus = Annotated[float, Option("--cpus", help="Cores of a node for each worker (Ray).")]
+Gpus = Annotated[float, Option("--gpus", help="Share of a GPU for each worker (Ray), e.g. 0.25.")]
+Retry = Annotated[
+    int, Option("--retry", help="How often a video is tried again; bad input never is.")
+]
+FailFast = Annotated[bool, Option("--fail-fast", help="Stop at the first video that fails.")]
+MaxFailures = Annotated[
+    int | None, Option("--max-failures", help="Stop when more videos than this have failed.")
+]
+KeepFailed = Annotated[
+    bool, Option("--keep-failed", help="Leave alone what failed in an earlier run.")
+]
+Timeout = Annotated[
+    float | None, Option("--timeout", help="Seconds after which a worker is taken to hang.")
+]
+Split = Annotated[
+    float | None,
+    Option("--split", help="Make videos longer than this many seconds in parts, in parallel."),
+]
+LedgerFile = Annotated[
+    Path | None,
+    Option("--ledger", help="Where it is written down what is done.", show_default=f"OUT/{LEDGER}"),
+]
+DryRun = Annotated[bool, Option("--dry-run", help="Check the manifest and say what it will take.")]
+Price = Annotated[float | None, Option("--price", help="Of an hour of one worker, for --dry-run.")]
+MetricsPort = Annotated[
+    int | None, Option("--metrics-port", help="Serve Prometheus metrics on this port.")
+]
+MetricsHost = Annotated[str, Option("--metrics-host", help="Address that metrics are served on.")]
+MetricsFile = Annotated[
+    Path | None, Option("--metrics-file", help="Write metrics for the textfile collector.")
+]
+AsEvents = Annotated[
+    bool, Option("--json", help="JSON lines on stdout: one an event, the last one the summary.")
+]
+AvatarPath = Annotated[str, Option("--avatar", hidden=True, help="module:function")]
+
+
+def with_defaults_of(
+    render: Callable[..., None],
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command every option of `render` that is a field of RenderRequest; those that are
+    used reach it as `defaults`.
+    """
+    names = {field.name for field in fields(RenderRequest)}
+    shared = {
+        name: _optional(parameter)
+        for name, parameter in inspect.signature(render).parameters.items()
+        if name in names
+    }
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command).parameters
+        parameters = [p for name, p in own.items() if name != "defaults"]
+
+        @functools.wraps(command)
+        def run(**given: Any) -> None:
+            defaults = {name: given.pop(name, None) for name in shared}
+            command(defaults={k: v for k, v in defaults.items() if v not in (None, [])}, **given)
+
+        signature = inspect.Signature([*parameters, *shared.values()])
+        run.__signature__ = signature  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+        del run.__wrapped__  # or annotations are taken from the command
+        return run
+
+    return decorate
+
+
+def _optional(parameter: inspect.Parameter) -> inspect.Parameter:
+    """The same option, not given unless it is used."""
+    kind, *details = get_args(parameter.annotation)
+    annotation = Annotated[(kind | None, *details)]  # type: ignore[valid-type]
+    return inspect.Parameter(
+        parameter.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )
+
+
+def batch(
+    defaults: dict[str, Any],
+    manifest: Manifest,
+    out: Out,
+    engine: Engine = EngineOptions.kind,
+    workers: Workers = EngineOptions.workers,
+    address: Address = EngineOptions.address,
+    cpus: Cpus = EngineOptions.cpus,
+    gpus: Gpus = EngineOptions.gpus,
+    retry: Retry = BatchConfig.retry,
+    fail_fast: FailFast = BatchConfig.fail_fast,
+    max_failures: MaxFailures = BatchConfig.max_failures,
+    keep_failed: KeepFailed = Batch.keep_failed,
+    timeout: Timeout = EngineOptions.timeout,
+    split: Split = BatchConfig.split,
+    ledger: LedgerFile = Batch.ledger,
+    dry_run: DryRun = False,
+    price: Price = None,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = "127.0.0.1",
+    metrics_file: MetricsFile = None,
+    steps: o.Steps = AvatarSettings.steps,
+    detector: o.Detector = o.DETECTOR,
+    speech_encoder: o.SpeechEncoder = AvatarSettings.speech_encoder,
+    device: o.Device = o.DEVICE,
+    backend: o.Backend = "auto",
+    precision: o.Precision = "auto",
+    threads: o.Threads = None,
+    attention: o.Attention = "sdpa",
+    as_json: AsEvents = False,
+    avatar: AvatarPath = DEFAULT_AVATAR,
+) -> None:
+    """Make many videos: what is done stays done, whatever happens, and is not done twice.
+
+    Rows of the manifest have the names of render's options as words (agent_audio for
+    --agent-audio), and `output`. The options below that a row may have too are for rows that
+    do not have them. Exit code 1 when something failed.
+    """
+    settings = AvatarSettings(
+        avatar, device, detector, steps, backend, precision, threads, attention, speech_encoder
+    )
+    schema = Schema()
+    made = Batch(
+        manifest,
+        out,
+        {name: schema.read(name, value) for name, value in defaults.items()},
+        settings,
+        EngineOptions(engine, workers, timeout, address, cpus, gpus),
+        BatchConfig(retry, fail_fast, max_failures, split),
+        ledger,
+        keep_failed,
+    )
+    if dry_run:
+        found = made.estimate()
+        print_result(found.to_json(price), _in_words(found, price), as_json)
+        return
+    _run(made, metrics_port, metrics_host, metrics_file, as_json)
+
+
+def _run(made: Batch, port: int | None, host: str, file: Path | None, as_json: bool) -> None:
+    from app.batch.events import Listener, bar, json_lines
+    from app.batch.metrics import metrics
+    from app.cli.reporter import Reporter
+
+    reporter = Reporter()
+    with contextlib.ExitStack() as stack:
+        progress = stack.enter_context(reporter.progress("videos"))
+        listeners: list[Listener] = [bar(progress, reporter.notify)]
+        if as_json:
+            listeners.append(json_lines)
+        if port is not None or file is not None:
+            listeners.append(stack.enter_context(metrics(port, host, file)))
+        summary = made.run(listeners, reporter.notify)
+    counts = summary.counts
+    text = (
+        f"{counts['done']} of {sum(counts.values())} videos are in {made.folder}: {summary.made} "
+        f"made now in {summary.seconds:.1f} s ({summary.video_seconds:.1f} s of video), "
+        f"{summary.skipped} were there, {counts['failed']} failed, "
+        f"{counts['pending']} to do{'' if summary.stopped is None else f' ({summary.stopped})'}; "
+        f"see report.html there"
+    )
+    print_result({"event": "ended", **summary.to_json()}, text, as_json)
+    if not summary.complete:
+        raise typer.Exit(1)
+
+
+def _in_words(found: Estimate, price: float | None) -> str:
+    values = found.to_json(price)
+    cost = "" if values["price"] is None else f", price {values['price']:.2f}"
+    return (
+        f"{found.wanted} of {found.items} videos are to be made: {found.video_seconds:.1f} s of "
+        f"video, {found.frames} frames. At {values['frames_per_second'] or 0:g} frames/s and "
+        f"{found.cost.item_s:.2f} s a video ({found.cost.source}) that is "
+        f"{found.work_seconds:.0f} s of work, {found.wall_seconds:.0f} s with {found.workers} "
+        f"workers{cost}"
+        + (f"; the length of {found.unknown} is not known" if found.unknown else "")
+    )

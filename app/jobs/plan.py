@@ -1,0 +1,112 @@
+"""Before the work: how long the video will be, and what time and memory it will take."""
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.render.reading import HERE, Reader
+from app.render.request import RenderRequest, Source
+from app.render.result import peak_memory_mb
+from audio2motion.hearing.audio import Waveform
+from motion2video.motion import Motion
+
+_FRAME_S, _PIXEL_S = 0.012, 3e-8
+"""Seconds a frame and a pixel on two CPU cores: `scripts/bench render` at 256 to 1024 px."""
+_START_S = 0.6
+"""Finding the face, preparing the portrait, closing the file."""
+_TRACK_S = 0.03
+"""Seconds a frame of the interlocutor's video."""
+_PIXEL_BYTES = 180
+"""Memory a pixel of the video: the warp's maps and the frames under way in every thread."""
+_TELLING = 5e6
+"""Pixels that a run must have drawn to count: 20 frames at 512 px."""
+_LEARNING = 0.5
+"""How much the latest run counts against those before."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`seconds` and `frames` of video at most `size` pixels long; `work_s` how long it will
+    probably take, `memory_mb` the memory the whole process will then have held.
+    """
+
+    seconds: float
+    frames: int
+    size: int
+    work_s: float
+    memory_mb: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.seconds:.1f} s of video, {self.frames} frames of up to {self.size} px: about "
+            f"{_duration(self.work_s)} of work, {self.memory_mb / 1000:.1f} GB of memory"
+        )
+
+
+class Pace:
+    """How fast this machine is, learned from what it has done; shared by all threads."""
+
+    def __init__(self) -> None:
+        self._factor, self._lock = 1.0, threading.Lock()
+
+    def learn(self, frames: int, size: int, seconds: float) -> None:
+        """A run of so many frames took so long. A short run of small frames says little."""
+        if frames * size**2 < _TELLING:
+            return
+        factor = max(seconds - _START_S, 0.01) / (frames * _frame_seconds(size))
+        with self._lock:
+            self._factor += _LEARNING * (factor - self._factor)
+
+    def seconds(self, frames: int, size: int) -> float:
+        """How long so many frames will take."""
+        return _START_S + self._factor * frames * _frame_seconds(size)
+
+
+def make_plan(request: RenderRequest, pace: Pace, reader: Reader = HERE) -> Plan:
+    """What a request will come to. Reads headers, decodes only what has no length in its header.
+
+    Raises a VisavisError for files that cannot be used.
+    """
+    seconds = video_seconds(request, reader)
+    frames = max(1, round(seconds * request.fps))
+    work = pace.seconds(frames, request.size)
+    if request.interlocutor_video is not None:
+        work += _TRACK_S * frames
+    memory = peak_memory_mb() + request.size**2 * _PIXEL_BYTES / 1e6
+    return Plan(seconds, frames, request.size, work, memory)
+
+
+def video_seconds(request: RenderRequest, reader: Reader = HERE) -> float:
+    """Length of the video in seconds: that of the motion, else of the longest voice."""
+    if request.motion is not None:
+        motion = request.motion
+        return (motion if isinstance(motion, Motion) else reader.motion(Path(motion))).seconds
+    lengths = [
+        _length(source, reader)
+        for source in (request.agent_audio, request.interlocutor_audio, request.interlocutor_video)
+        if source is not None
+    ]
+    if request.text is not None:
+        from audio2motion.voice.synthesis import synthesize
+
+        lengths.append(synthesize(request.text, request.voice).seconds)
+    return max(lengths)
+
+
+def _length(source: Source | Waveform, reader: Reader) -> float:
+    if isinstance(source, Waveform):
+        return source.seconds
+    seconds = reader.info(Path(source)).seconds
+    if seconds > 0:
+        return seconds
+    return reader.sound(Path(source)).seconds  # what a browser records says nothing of its length
+
+
+def _frame_seconds(size: int) -> float:
+    return _FRAME_S + _PIXEL_S * size**2
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min"

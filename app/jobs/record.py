@@ -1,0 +1,82 @@
+"""A request as a row in a database: plain JSON, its files by their ids in the store.
+
+What is a file follows from the types in MotionRequest and RenderRequest, so a new field needs
+nothing here.
+"""
+
+import dataclasses
+import json
+import os
+import typing
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from app.jobs.store import FileStore
+from app.render.request import MotionRequest, RenderRequest
+from weights.errors import InputError
+
+_CLASSES: dict[str, type[MotionRequest]] = {"motion": MotionRequest, "video": RenderRequest}
+_FILE = "$file"
+
+
+@cache
+def file_fields(kind: str = "video") -> tuple[str, ...]:
+    """The fields of a "video" or "motion" request that name a file."""
+    hints = typing.get_type_hints(_CLASSES[kind], localns={"Controls": object})
+    return tuple(
+        f.name
+        for f in dataclasses.fields(_CLASSES[kind])
+        if any(typing.get_origin(t) is os.PathLike for t in typing.get_args(hints[f.name]))
+    )
+
+
+def to_record(request: MotionRequest, store: FileStore, owner: str) -> tuple[str, list[str]]:
+    """The request as JSON, and the ids of its files.
+
+    Raises InputError for a file that is not the owner's in the store, or a value that is no JSON.
+    """
+    values, files, names = {}, [], file_fields()
+    for field in dataclasses.fields(request):
+        value = getattr(request, field.name)
+        if field.name in names and value is not None:
+            if not isinstance(value, str | os.PathLike):
+                raise InputError(f"{field.name} of a job must be a file in the store")
+            files.append(store.id_of(Path(value), owner))
+            value = {_FILE: files[-1]}
+        values[field.name] = value
+    try:
+        return json.dumps(values, allow_nan=False), files
+    except (TypeError, ValueError) as error:
+        raise InputError(f"a job takes plain values only: {error}") from error
+
+
+def from_record(kind: str, record: str, store: FileStore, owner: str) -> MotionRequest:
+    """The request again. Raises NotFoundError for files that are gone."""
+    values: dict[str, Any] = json.loads(record)
+    for name, value in values.items():
+        if isinstance(value, dict) and _FILE in value:
+            values[name] = store.get(value[_FILE], owner).path
+        else:
+            values[name] = frozen(value)
+    return _CLASSES[kind](**values)
+
+
+def files_in(record: str) -> list[str]:
+    """The ids of the files in a record."""
+    values = json.loads(record).values()
+    return [value[_FILE] for value in values if isinstance(value, dict) and _FILE in value]
+
+
+def frozen(value: object) -> Any:
+    """A JSON value with tuples in place of lists."""
+    return tuple(frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def hide_paths(message: str, request: MotionRequest | None) -> str:
+    """A message with the names of fields in place of the server's paths."""
+    for name in file_fields():
+        value = getattr(request, name, None)
+        if isinstance(value, str | os.PathLike):
+            message = message.replace(os.fspath(value), name)
+    return message

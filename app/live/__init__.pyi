@@ -1,0 +1,8 @@
+from .framing import Packet as Packet
+from .rooms import LiveRooms as LiveRooms
+from .rooms import Room as Room
+from .session import LiveConfig as LiveConfig
+from .session import LiveSession as LiveSession
+from .session import LiveState as LiveState
+
+__all__ = ["LiveConfig", "LiveRooms", "LiveSession", "LiveState", "Packet", "Room"]

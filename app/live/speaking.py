@@ -1,0 +1,104 @@
+"""What the agent is about to say, while it may be told to stop at any moment."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+
+from audio2motion.hearing.audio import SAMPLE_RATE, Sound
+from audio2motion.voice.agent_voice import AgentVoice
+from weights.errors import LimitError, VisavisError
+
+_MOST_S = 600.0
+_AHEAD_S = 8.0
+"""A speaker that is faster than speech is kept waiting when so much is there."""
+
+
+class SpeechQueue:
+    """Sound waiting to be said, filled by threads and emptied chunk by chunk. Close it at the end.
+
+    `failed` is told in a sentence when a speaker breaks off.
+    """
+
+    def __init__(self, failed: Callable[[str], None]) -> None:
+        self._failed = failed
+        self._parts: deque[np.ndarray] = deque()
+        self._changed = threading.Condition()
+        self._turn = 0  # grows when what is being said is dropped
+        self._speakers = 0
+
+    def say(self, sound: Sound) -> None:
+        """Say a sound (16 kHz) after all that waits. Raises LimitError when that is too much."""
+        with self._changed:
+            if self._seconds + sound.seconds > _MOST_S:
+                raise LimitError(f"more than {_MOST_S:g} s of speech would be waiting")
+            self._parts.append(np.asarray(sound.read(0, len(sound)), np.float32))
+
+    def say_from(self, speaker: AgentVoice) -> None:
+        """Say what a speaker gives, in a thread, as it comes."""
+        with self._changed:
+            turn = self._turn
+            self._speakers += 1
+        threading.Thread(
+            target=self._pump, args=(speaker, turn), name="visavis-voice", daemon=True
+        ).start()
+
+    def take(self, count: int) -> Float[np.ndarray, "count"]:
+        """The next `count` samples; silence where nothing is there."""
+        out, filled = np.zeros(count, np.float32), 0
+        with self._changed:
+            while filled < count and self._parts:
+                part = self._parts.popleft()
+                used = min(len(part), count - filled)
+                out[filled : filled + used] = part[:used]
+                filled += used
+                if used < len(part):
+                    self._parts.appendleft(part[used:])
+            self._changed.notify_all()
+        return out
+
+    def drop(self) -> None:
+        """Say nothing of what is waiting, and let speakers go."""
+        with self._changed:
+            self._turn += 1
+            self._parts.clear()
+            self._changed.notify_all()
+
+    close = drop
+
+    @property
+    def waiting(self) -> Float[np.ndarray, "n"]:
+        """Everything that waits, as one piece; a speaker's unsaid rest is not in it."""
+        with self._changed:
+            return np.concatenate([np.empty(0, np.float32), *self._parts])
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or a speaker is at work."""
+        with self._changed:
+            return bool(self._parts) or self._speakers > 0
+
+    def _pump(self, speaker: AgentVoice, turn: int) -> None:
+        pieces = None
+        try:
+            pieces = speaker.speak()
+            for piece in pieces:
+                with self._changed:
+                    while self._turn == turn and self._seconds > _AHEAD_S:
+                        self._changed.wait()
+                    if self._turn != turn:
+                        return
+                    self._parts.append(np.asarray(piece.sound.samples, np.float32))
+        except VisavisError as error:
+            self._failed(str(error))
+        finally:
+            if pieces is not None:
+                pieces.close()
+            with self._changed:
+                self._speakers -= 1
+
+    @property
+    def _seconds(self) -> float:
+        return sum(map(len, self._parts)) / SAMPLE_RATE

@@ -1,0 +1,55 @@
+"""The embedded demo: a default photo and a short conversation in two synthetic voices."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from audio2motion.gestures.transcript import Transcript
+from audio2motion.hearing.audio import SAMPLE_RATE, Waveform
+
+ASSETS = Path(__file__).parents[1] / "assets"
+DEFAULT_PORTRAIT = ASSETS / "portraits" / "default.jpg"
+_SCRIPT = ASSETS / "demo.toml"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one person says after `pause` seconds of silence."""
+
+    who: str
+    pause: float
+    text: str
+
+
+def default_output() -> Path:
+    """demo.mp4 at the top of the checkout, or in the current folder when there is none."""
+    root = Path(__file__).resolve().parents[2]
+    return (root if (root / "pyproject.toml").is_file() else Path.cwd()) / "demo.mp4"
+
+
+def conversation(script: Path = _SCRIPT) -> tuple[Waveform, Waveform]:
+    """The voices of the agent and the interlocutor, in turns on one clock, equally long."""
+    agent, interlocutor, _ = play(script)
+    return agent, interlocutor
+
+
+def play(script: Path = _SCRIPT) -> tuple[Waveform, Waveform, Transcript]:
+    """As `conversation`, with what the agent says and when."""
+    from audio2motion.voice.synthesis import synthesize_transcript
+
+    data = tomllib.loads(script.read_text(encoding="utf-8"))
+    voices: dict[str, list[np.ndarray]] = {"agent": [], "interlocutor": []}
+    said = Transcript("")
+    for turn in (Turn(**table) for table in data["turns"]):
+        pause = np.zeros(round(turn.pause * SAMPLE_RATE), np.float32)
+        spoken, words = synthesize_transcript(turn.text, **data[turn.who])
+        for who, parts in voices.items():
+            parts.append(pause)
+            if who == turn.who == "agent":
+                said = said.followed_by(words, sum(map(len, parts)) / SAMPLE_RATE)
+            parts.append(spoken.samples if who == turn.who else np.zeros_like(spoken.samples))
+    end = np.zeros(round(data["end"]["pause"] * SAMPLE_RATE), np.float32)
+    agent, interlocutor = (Waveform(np.concatenate([*parts, end])) for parts in voices.values())
+    return agent, interlocutor, said

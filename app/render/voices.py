@@ -1,0 +1,271 @@
+"""From what the user gave to the voices of two people, and the sound of the video."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from app.render.reading import HERE, Reader
+from app.render.request import SERVERS_OWN, MotionRequest, Notify, Progress, Source
+from audio2motion.gestures.transcript import Transcript
+from audio2motion.hearing.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Sound, Waveform
+from audio2motion.voice.agent_voice import AgentVoice, Pieces, SpokenReply, TextVoice, listen
+from audio2motion.voice.endpoint import Endpoint
+from motion2video.motion import Motion
+
+REPLY_GAP = 0.2
+"""Seconds between the interlocutor's last word and a reply: the usual gap between turns (Stivers et
+al. 2009, PNAS 106, 10587).
+"""
+Track = Callable[[Path], Motion]
+"""Turns a video into the motion of the face in it, at 25 fps."""
+
+
+@dataclass(frozen=True, eq=False)
+class Voices:
+    """Who is heard and seen: `agent` None when nobody speaks for the agent; `reply` is what the
+    agent says, where it was spoken here from words.
+    """
+
+    agent: Sound | None
+    interlocutor: Sound | None
+    interlocutor_motion: Motion | None = None
+    reply: SpokenReply | None = None
+
+    @property
+    def transcript(self) -> Transcript | None:
+        """What the agent says, where it was spoken here from words."""
+        return None if self.reply is None else self.reply.transcript
+
+    @property
+    def _lengths(self) -> dict[str, int]:
+        return {
+            f"the {name}": round(part.seconds * SAMPLE_RATE)
+            for name, part in (
+                ("agent's audio", self.agent),
+                ("interlocutor's audio", self.interlocutor),
+                ("interlocutor's video", self.interlocutor_motion),
+            )
+            if part is not None
+        }
+
+    @property
+    def samples(self) -> int:
+        """Length of the longest part in samples at 16 kHz."""
+        return max(self._lengths.values())
+
+    @property
+    def frames(self) -> int:
+        """Motion frames that the longest part reaches into."""
+        return -(-self.samples // SAMPLES_PER_FRAME)
+
+    @property
+    def seconds(self) -> float:
+        """Length of the longest part."""
+        return self.samples / SAMPLE_RATE
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What there is to tell about parts that are shorter than the longest."""
+        return tuple(
+            f"{name} is {(self.samples - length) / SAMPLE_RATE:.2f} s shorter than the rest: "
+            + ("nobody is seen then" if name.endswith("video") else "silence was added at its end")
+            for name, length in self._lengths.items()
+            if self.samples - length >= SAMPLES_PER_FRAME
+        )
+
+    def dyads(self, frames: int) -> Iterator[Dyad]:
+        """Both voices in pieces of `frames` motion frames, at the length of the longest part; the
+        last may be shorter. Silence where a voice is missing or over.
+        """
+        step = frames * SAMPLES_PER_FRAME
+        for start in range(0, self.samples, step):
+            count = min(step, self.samples - start)
+            agent = _read(self.agent, start, count)
+            other = self.interlocutor
+            yield Dyad(agent, None if other is None else _read(other, start, count))
+
+    def seen(self, frames: int) -> Motion | None:
+        """The interlocutor's motion, exactly `frames` long; what is missing is not valid."""
+        motion = self.interlocutor_motion
+        if motion is None or len(motion) >= frames:
+            return motion and motion[:frames]
+        missing = frames - len(motion)
+        last = np.repeat(motion.values[-1:], missing, 0)
+        return Motion.concat([motion, Motion(last, motion.fps, np.zeros(missing, bool))])
+
+    def mixed(self, both: bool) -> Sound | None:
+        """What is heard in the video: the agent, or both; None when nobody is."""
+        if self.agent is None or not both or self.interlocutor is None:
+            return self.interlocutor if both and self.agent is None else self.agent
+        return Mix(self.agent, self.interlocutor)
+
+
+class Mix(Sound):
+    """Two voices at once, as loud as they are where that does not clip."""
+
+    def __init__(self, one: Sound, two: Sound) -> None:
+        if one.sample_rate != two.sample_rate:
+            raise ValueError(f"got voices at {one.sample_rate} and {two.sample_rate} Hz")
+        self.sample_rate, self._one, self._two, self._scale = one.sample_rate, one, two, 1.0
+        self._scale = 1 / max(1.0, max(float(np.abs(b).max()) for b in self.blocks()))
+
+    def __len__(self) -> int:
+        return max(len(self._one), len(self._two))
+
+    def read(self, start: int, count: int) -> Float[np.ndarray, "n"]:
+        """float32 samples `start` to `start + count`; fewer, or none, at the end."""
+        count = max(0, min(count, len(self) - start))
+        both = [_read(voice, start, count).samples for voice in (self._one, self._two)]
+        return (both[0] + both[1]) * np.float32(self._scale)
+
+
+def _read(voice: Sound | None, start: int, count: int) -> Waveform:
+    """`count` samples of a voice, silence where it has none."""
+    there = np.zeros(0, np.float32) if voice is None else voice.read(start, count)
+    return Waveform(there if len(there) == count else np.pad(there, (0, count - len(there))))
+
+
+def load_sound(request: MotionRequest, reader: Reader = HERE) -> Voices:
+    """The voices of a request as sound that is only heard: nobody needs to speak in it."""
+    return Voices(_agent(request, reader)[0], _load(request.interlocutor_audio, reader))
+
+
+def hear(
+    request: MotionRequest,
+    track: Track,
+    notify: Notify,
+    endpoint: Endpoint | None = None,
+    reader: Reader = HERE,
+    progress: Progress | None = None,
+) -> Voices:
+    """Read, speak and track what a request names, so that it can move a face. `endpoint` is asked
+    where the request itself names no language model. What `progress` raises ends the work, also
+    between two sentences of a voice.
+
+    Raises InputError when it names nothing, MediaError for recordings that cannot be read, for
+    an agent's voice in which nobody speaks, and for such an interlocutor's when there is nothing
+    else.
+    """
+    request.require_voice()
+    agent, reply = _agent(request, reader, progress)
+    if agent is not None:
+        hint = " (for an agent that only listens, give the interlocutor's audio alone)"
+        agent.require_speech(_name(request.agent_audio, "the agent's audio") + hint)
+    interlocutor = _load(request.interlocutor_audio, reader)
+    name = _name(request.interlocutor_audio, "the interlocutor's audio")
+    motion = None
+    if request.interlocutor_video is not None:
+        path = Path(request.interlocutor_video)
+        if interlocutor is None:
+            interlocutor = _sound_of(path, reader, notify)
+            name = str(path)
+        motion = track(path)
+    if interlocutor is not None and not (interlocutor.peak and interlocutor.has_speech):
+        if agent is None and motion is None:
+            interlocutor.require_speech(name)
+        notify(f"nobody speaks in {name}: there is nothing to listen to")
+    if request.ask is not None:
+        reply = _ask(request, interlocutor, notify, endpoint, progress)
+        reply.sound.require_speech("the speech of the language model's reply")
+        agent = reply.sound
+    return Voices(agent, interlocutor, motion, reply)
+
+
+def preparing(progress: Progress | None) -> None:
+    """Say that something is done before the first frame, which nobody counts: a chance to stop."""
+    if progress is not None:
+        progress("preparing", 0, 1)
+
+
+class _Followed(AgentVoice):
+    """A voice that is given up between two pieces when `progress` raises."""
+
+    def __init__(self, voice: AgentVoice, progress: Progress | None) -> None:
+        self._voice, self._progress = voice, progress
+        self.language = voice.language
+
+    def speak(self) -> Pieces:
+        """As the voice does."""
+        pieces = self._voice.speak()
+        try:
+            for piece in pieces:
+                preparing(self._progress)
+                yield piece
+        finally:
+            pieces.close()
+
+
+def _agent(
+    request: MotionRequest, reader: Reader, progress: Progress | None = None
+) -> tuple[Sound | None, SpokenReply | None]:
+    """The agent's voice, read or spoken, and its words where they are known."""
+    if request.text is None:
+        return _load(request.agent_audio, reader), None
+    voice = _Followed(TextVoice(request.text, request.voice), progress)
+    said = _wanted(listen(voice), request)
+    return said.sound, said
+
+
+def _ask(
+    request: MotionRequest,
+    interlocutor: Sound | None,
+    notify: Notify,
+    endpoint: Endpoint | None,
+    progress: Progress | None,
+) -> SpokenReply:
+    """A language model's reply; it begins when the interlocutor has finished."""
+    from audio2motion.voice.language import LanguageVoice
+
+    if endpoint is None or any(getattr(request, name) is not None for name in SERVERS_OWN):
+        endpoint = Endpoint.find(
+            request.llm_url,
+            request.llm_model,
+            request.llm_key_file,
+            request.speech_model,
+            request.speech_voice,
+        )
+    elif request.speech_voice is not None:
+        endpoint = replace(endpoint, speech_voice=request.speech_voice)
+    voice = LanguageVoice(
+        endpoint,
+        request.ask or "",
+        persona=request.persona,
+        espeak_voice=request.voice,
+        codes=request.reply_codes,
+        notify=notify,
+    )
+    said = _wanted(listen(_Followed(voice, progress)), request)
+    ended = 0.0 if interlocutor is None else interlocutor.speech_end
+    return said.delayed(ended + REPLY_GAP) if ended else said
+
+
+def _wanted(said: SpokenReply, request: MotionRequest) -> SpokenReply:
+    """With those codes alone that the user has not overridden."""
+    codes = tuple(
+        code
+        for code in said.codes
+        if request.reply_codes and not (code.kind == "emotion" and request.emotion_given)
+    )
+    return replace(said, codes=codes)
+
+
+def _load(source: Source | Waveform | None, reader: Reader) -> Sound | None:
+    if source is None or isinstance(source, Waveform):
+        return source
+    return reader.sound(Path(source))
+
+
+def _name(source: Source | Waveform | None, fallback: str) -> str:
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else fallback
+
+
+def _sound_of(path: Path, reader: Reader, notify: Notify) -> Sound | None:
+    """The sound of a video, or None (and a notice) when it has no sound track."""
+    if reader.info(path).audio_codec is None:
+        notify(f"{path} has no sound track: the interlocutor is seen but not heard")
+        return None
+    return reader.sound(path)

@@ -1,0 +1,184 @@
+"""Making a video for a visitor: the work of a run, with its preview, motion file and project."""
+
+import logging
+from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from app.intake.allowance import require_allowed, require_length
+from app.intake.sandbox import shared_sandbox
+from app.intake.values import SandboxReader
+from app.jobs.plan import video_seconds
+from app.render.pipeline import Avatar
+from app.render.request import Renderer, RenderRequest
+from app.render.result import RenderResult
+from app.render.voices import load_sound
+from app.studio.editor import Take
+from app.studio.project import EDITABLE_S, Project, open_project
+from app.studio.workshop import Run, Session, Workshop
+from audio2motion.hearing.audio import SAMPLE_RATE
+from audio2motion.voice.agent_voice import listen
+from motion2video.motion import Motion
+from weights.errors import EndpointError, InputError
+
+_PATIENCE_S = 60.0
+_log = logging.getLogger("visavis.studio")
+
+
+@dataclass(frozen=True)
+class Creation:
+    """A finished video with what belongs to it; `editable` when a project was kept."""
+
+    video: Path
+    motion: Path
+    result: RenderResult
+    editable: bool
+
+
+def create(
+    workshop: Workshop, session: Session, request: RenderRequest, renderer: Renderer, run: Run
+) -> Creation:
+    """Make a video in the visitor's folder, and keep its frames for the editor.
+
+    The visitor's last project is replaced. Raises a VisavisError for what cannot be used.
+    """
+    seconds = _require_within(workshop, request, run)
+    run.progress("loading the networks", 0, 1)
+    avatar = workshop.avatar(renderer, run.check)
+    run.progress("looking at the photo", 0, 1)
+    folder = session.new_folder()
+    project = _project(request, avatar, renderer, folder) if seconds <= EDITABLE_S else None
+    rows: list[Float[np.ndarray, 90]] = []
+
+    def watch(row: Float[np.ndarray, "90"], frame: UInt8[np.ndarray, "H W 3"]) -> None:
+        rows.append(row)
+        if project is not None:
+            project.cache.put(row, frame)
+        run.show(frame)
+
+    out = folder / "visavis.mp4"
+    try:
+        result = avatar.render(request, out, run.progress, run.notices.append, watch=watch)
+    except BaseException:
+        session.drop(folder)
+        raise
+    workshop.pace.learn(result.frames, request.size, result.wall_seconds)
+    motion = Motion(np.stack(rows), request.fps)
+    if project is not None:
+        project.takes = [Take(motion, result.gestures)]
+        _keep(session, project)
+    return Creation(
+        out, motion.save(folder / "visavis.npz"), replace(result, out=out.name), project is not None
+    )
+
+
+def write_reply(workshop: Workshop, prompt: str) -> str:
+    """What the language model answers, as a text that can be said.
+
+    Raises InputError without a model or a prompt, EndpointError, which names no server, when there
+    is no answer.
+    """
+    from audio2motion.voice.language import LanguageVoice
+
+    endpoint, most = workshop.endpoint, workshop.limits.max_text
+    if endpoint is None:
+        raise InputError("there is no language model here")
+    if not (prompt or "").strip() or len(prompt) > most:
+        raise InputError(f"ask the language model something, in at most {most} characters")
+    silent = replace(endpoint, speech_model=None, total_timeout=_PATIENCE_S)
+    try:
+        return listen(LanguageVoice(silent, prompt, codes=False)).text
+    except EndpointError as error:
+        _log.error("%s", error)
+        raise EndpointError("the language model did not answer; try again later") from None
+
+
+def _require_within(workshop: Workshop, request: RenderRequest, run: Run) -> float:
+    """The length of a video in seconds; raises LimitError for one that is more than is made."""
+    require_allowed(request, workshop.limits)
+    seconds = video_seconds(request, SandboxReader(shared_sandbox(), run.check))
+    require_length(seconds, workshop.limits)
+    return seconds
+
+
+def _project(request: RenderRequest, avatar: Avatar, renderer: Renderer, folder: Path) -> Project:
+    frames = folder / "frames"
+    frames.mkdir()
+    return open_project(request, avatar, renderer, frames, Take(Motion.neutral(1, request.fps)))
+
+
+def _keep(session: Session, project: Project) -> None:
+    """The new project in place of the old one, whose frames go."""
+    if session.project is not None:
+        session.project.cache.remove()
+    session.project = project
+
+
+def compare(
+    workshop: Workshop,
+    session: Session,
+    requests: tuple[RenderRequest, RenderRequest],
+    renderer: Renderer,
+    run: Run,
+) -> Path:
+    """Two requests for one photo as one video, side by side and so in step frame by frame; heard
+    is the first one's sound. Raises InputError when their pictures are not of one size.
+    """
+    from motion2video.media.video import VideoWriter
+
+    seconds = max([_require_within(workshop, request, run) for request in requests])
+    run.progress("loading the networks", 0, 1)
+    avatar = workshop.avatar(renderer, run.check)
+    total = max(1, round(seconds * requests[0].fps))
+    run.progress("rendering both", 0, total)
+    first, second = (avatar.draw(request, run.notices.append) for request in requests)
+    out = session.new_folder() / "comparison.mp4"
+    left, right = next(first), next(second)
+    if left.shape != right.shape:
+        raise InputError("the two pictures are not of one size; compare two settings of one photo")
+    height, width = left.shape[:2]
+    sound = load_sound(requests[0], avatar.reader).mixed(requests[0].mix == "both")
+    rate = SAMPLE_RATE if sound is None else sound.sample_rate
+    with VideoWriter(out, (2 * width, height), requests[0].fps, sound, rate) as writer:
+        for pair in chain([(left, right)], zip_longest(first, second)):
+            left, right = (
+                new if new is not None else old
+                for new, old in zip(pair, (left, right), strict=True)
+            )
+            both = np.concatenate([left, right], 1)
+            writer.write(both[None])
+            run.show(both)
+            run.progress("rendering both", writer.frames, max(total, writer.frames))
+    return out
+
+
+@dataclass(frozen=True)
+class Edit:
+    """An edited video: how many frames it has, and how many of them were drawn for it."""
+
+    video: Path
+    motion: Path
+    frames: int
+    drawn: int
+
+
+def render_edit(workshop: Workshop, session: Session, project: Project, run: Run) -> Edit:
+    """Write the video of a project's current take; frames that are known are not drawn again.
+
+    Raises LimitError for a take that is longer, or a picture that is larger, than is made.
+    """
+    require_allowed(project.request, workshop.limits)
+    require_length(project.take.seconds, workshop.limits)
+    run.progress("loading the networks", 0, 1)
+    avatar = workshop.avatar(project.renderer, run.check)
+    folder = session.new_folder()
+    motion = project.take.motion
+    try:
+        drawn = project.render(avatar, folder / "edited.mp4", run.progress, run.show)
+    except BaseException:
+        session.drop(folder)
+        raise
+    return Edit(folder / "edited.mp4", motion.save(folder / "edited.npz"), len(motion), drawn)

@@ -1,0 +1,38 @@
+"""The studio beside the API, where it is there: app/ui and gradio are optional."""
+
+import importlib
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from app.api.context import ServerContext
+from app.studio.gradio_files import keep_uploads_in, remove_at_end
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+
+def mount_studio(app: "FastAPI") -> str | None:
+    """Mount the studio on an app made by create_app; None, or why it is not there.
+
+    With API keys it is left out: its pages send none, and would be a way around them.
+    """
+    context: ServerContext = app.state.context
+    if context.config.keys:
+        return "the studio is off, because API keys are set"
+    if find_spec("gradio") is None:
+        return "the studio is off: it needs the extra `app` (pip install 'visavis[app]')"
+    if find_spec("app.studio.screens") is None:
+        return "the studio is off: this installation has none"
+    uploads, pages = context.database.folder / "uploads", context.database.folder / "studio"
+    keep_uploads_in(uploads)
+    remove_at_end(app, uploads, pages)
+    shop = importlib.import_module("app.studio.workshop")
+    workshop = shop.Workshop(
+        pages,
+        context.loader.get,
+        context.config.limits,
+        context.config.endpoint,
+        lambda: context.queue.jobs.counts().get("queued", 0),
+    )
+    importlib.import_module("app.studio.screens").mount(app, workshop, live="/v1/live")
+    return None

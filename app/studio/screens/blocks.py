@@ -1,0 +1,97 @@
+"""The studio as one gradio page: its tabs, theme and limits."""
+
+from typing import TYPE_CHECKING
+
+from app.render.demo import ASSETS
+from app.studio.screens import batch, comparing, create, editing, live
+from app.studio.screens.visitors import visitor_of
+from app.studio.workshop import Workshop
+
+if TYPE_CHECKING:
+    import gradio as gr
+    from gradio.themes import Base
+
+STYLE = ASSETS / "studio" / "studio.css"
+ICON = ASSETS / "studio" / "icon.svg"
+TITLE = "Visavis"
+_LEAST_QUEUE = 64
+"""Places in gradio's queue, which small questions such as a plan need too, not only videos."""
+
+
+def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
+    """All tabs. `live_page` is the address of the live page, None where there is no live service.
+
+    The networks are loaded by whoever needs them first; the page itself needs none.
+    """
+    import gradio as gr
+
+    from app.studio.screens.own_blocks import OwnBlocks
+
+    gr.set_static_paths([create.EXAMPLES[0].parent])  # not to be copied into gradio's own folder
+    with OwnBlocks(workshop, TITLE) as blocks:
+        gr.HTML(
+            "<header class='v-head'><h1>Visavis</h1><p>One photo, two voices: a video of a person "
+            "who talks, and who listens.</p></header>"
+        )
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("Create", id="create"):
+                first = create.build(workshop)
+            with gr.Tab("Motion editor", id="edit") as tab:
+                editing.build(workshop, first, tab, tabs)
+            with gr.Tab("Compare", id="compare"):
+                comparing.build(workshop, first)
+            with gr.Tab("Batch", id="batch"):
+                batch.build(workshop)
+            with gr.Tab("Live", id="live"):
+                live.build(live_page)
+
+        def leave(request: gr.Request) -> None:
+            workshop.leave(visitor_of(request).key)
+
+        blocks.unload(leave)
+    waiting = max(_LEAST_QUEUE, workshop.limits.max_waiting)
+    blocks.queue(api_open=False, max_size=waiting, default_concurrency_limit=4)
+    return blocks
+
+
+def theme() -> "Base":
+    """System fonts only: nothing is loaded from other hosts."""
+    from gradio import themes
+
+    quiet = {
+        "body_background_fill": "*neutral_50",
+        "body_background_fill_dark": "*neutral_950",
+        "block_border_width": "1px",
+        "block_border_color": "*neutral_200",
+        "block_border_color_dark": "*neutral_700",
+        "block_shadow": "none",
+        "block_label_background_fill": "*background_fill_secondary",
+        "block_label_text_color": "*body_text_color_subdued",
+        "block_label_text_weight": "500",
+        "block_title_background_fill": "none",
+        "block_title_text_color": "*body_text_color",
+        "block_title_padding": "0",
+        "body_text_color_subdued": "*neutral_500",
+        "body_text_color_subdued_dark": "*neutral_400",
+        "checkbox_label_background_fill_selected": "*primary_100",
+        "checkbox_label_background_fill_selected_dark": "*primary_900",
+        "checkbox_label_text_color_selected": "*body_text_color",
+        "button_primary_background_fill": "*primary_600",
+        "button_primary_background_fill_hover": "*primary_700",
+        "button_primary_background_fill_dark": "*primary_700",
+        "button_primary_background_fill_hover_dark": "*primary_600",
+        "link_text_color": "*primary_700",
+        "link_text_color_dark": "*primary_400",
+    }
+    quiet |= {
+        f"{name}_dark": value
+        for name, value in quiet.items()
+        if name.startswith(("block_label_b", "block_title_b"))
+    }
+    soft = themes.Soft(
+        primary_hue=themes.colors.orange,
+        neutral_hue=themes.colors.stone,
+        font=["ui-sans-serif", "system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    )
+    return soft.set(**quiet)

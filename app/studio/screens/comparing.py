@@ -1,0 +1,109 @@
+"""Two settings of one photo and one voice, side by side in one video, so always in step."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from app.studio.creation import compare
+from app.studio.screens import markup
+from app.studio.screens.create import CreateScreen
+from app.studio.screens.endpoints import endpoint
+from app.studio.screens.follow import cancel_all, fail, follow, outcome, session_of, submit
+from app.studio.screens.form import FORM_FIELDS, Form, from_values, request_of, typed
+from app.studio.screens.visitors import Visitor
+from app.studio.workshop import Workshop
+from audio2motion.gestures.emotion import EMOTIONS
+from audio2motion.gestures.style import STYLES
+from weights.errors import VisavisError
+
+SIDES = ("left", "right")
+_ASKED = ("emotion", "intensity", "expressivity", "style", "seed")
+NAMES = tuple(f"{side}_{name}" for side in SIDES for name in _ASKED)
+
+
+def build(workshop: Workshop, first: CreateScreen) -> None:
+    """Lay the screen out: photo, voices and all else come from the first screen."""
+    import gradio as gr
+
+    gr.HTML(markup.note("Photo, voices and everything that is not set here are those of Create."))
+    asked: list[Any] = []
+    with gr.Row():
+        for side, expressivity in zip(SIDES, (1.0, 2.0), strict=True):
+            with gr.Column(min_width=280), gr.Group():
+                gr.HTML(f"<h3 class='v-side'>{side.capitalize()}</h3>")
+                asked += _settings(side, expressivity)
+    with gr.Row():
+        make = gr.Button("Make both", variant="primary", elem_id="compare-make")
+        cancel = gr.Button("Cancel", interactive=False, elem_id="compare-cancel")
+    status = gr.HTML(elem_id="compare-status")
+    video = gr.Video(
+        label="Left and right",
+        interactive=False,
+        elem_id="compare-video",
+        buttons=["download"],
+        height=440,
+        visible=False,
+    )
+    make.click(
+        endpoint(_make, workshop, (*NAMES, *FORM_FIELDS)),
+        [*asked, *first.inputs],
+        [status, video, make, cancel],
+        api_name="compare",
+        api_description="Two settings of one photo and voice as one video, side by side.",
+        concurrency_limit=None,
+        show_progress="hidden",
+    )
+    cancel.click(
+        endpoint(cancel_all, workshop, ()), None, None, api_visibility="private", queue=False
+    )
+
+
+def _settings(side: str, expressivity: float) -> list[Any]:
+    import gradio as gr
+
+    styles = [("the network's own", ""), *((name, name) for name in STYLES)]
+    return [
+        gr.Dropdown(list(EMOTIONS), value=EMOTIONS[0], label=f"Emotion, {side}"),
+        gr.Slider(0, 2, 1.0, step=0.05, label=f"Intensity, {side}"),
+        gr.Slider(0, 2, expressivity, step=0.05, label=f"Expressivity, {side}"),
+        gr.Dropdown(styles, value="", label=f"Style, {side}"),
+        gr.Number(0, label=f"Seed, {side}", precision=0),
+    ]
+
+
+async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIterator[list[Any]]:
+    import gradio as gr
+
+    on, off, keep = gr.update(interactive=True), gr.update(interactive=False), gr.update()
+    try:
+        form = from_values(values[len(NAMES) :])
+    except VisavisError as error:
+        fail(error)
+    try:
+        sides = [_side(form, values[i : i + len(_ASKED)]) for i in (0, len(_ASKED))]
+        requests = [await asyncio.to_thread(request_of, side, workshop) for side in sides]
+    except VisavisError as error:
+        yield [markup.alert(str(error)), keep, on, off]
+        fail(error, form.files)
+    session = session_of(workshop, visitor)
+    run = submit(
+        workshop,
+        visitor,
+        lambda run: compare(workshop, session, (requests[0], requests[1]), form.renderer, run),
+    )
+    async for html in follow(run, workshop):
+        yield [html, gr.update(visible=False), off, on]
+    if run.state == "failed":
+        yield [markup.alert(markup.without_paths(run.error, form.files)), keep, on, off]
+        outcome(run, form.files)
+    if run.result is None:
+        yield [markup.note("Cancelled."), keep, on, off]
+        return
+    video = gr.update(value=str(run.result), visible=True)
+    yield ["".join(markup.note(n) for n in dict.fromkeys(run.notices)), video, on, off]
+
+
+def _side(form: Form, values: Sequence[Any]) -> Form:
+    asked = {name: typed(name, value) for name, value in zip(_ASKED, values, strict=True)}
+    return replace(form, **asked, new_seed=False)

@@ -1,0 +1,156 @@
+"""The faces of a photo, drawn on it, and which of them is meant."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from app.render.reading import HERE, Reader
+from app.studio.screens import markup
+from app.studio.screens.follow import fail, session_of
+from app.studio.screens.form import FILE_KINDS
+from app.studio.screens.visitors import Visitor
+from app.studio.workshop import Session, Workshop, jpeg
+from motion2video.faces.tracker import Face, FaceTracker, require_usable, turned_notice
+from weights.errors import FaceError, InputError, VisavisError
+
+SHOWN = 720
+"""Long side of the picture with the boxes, in pixels."""
+_CHOSEN, _OTHER = (255, 122, 89), (255, 255, 255)
+
+
+class Faces:
+    """What was found in one photo: `faces` from left to right in the pixels of `image`."""
+
+    def __init__(self, image: UInt8[np.ndarray, "H W 3"], faces: Sequence[Face]) -> None:
+        self.image = image
+        self.faces = sorted(faces, key=lambda face: face.centre[0])
+
+    @property
+    def choices(self) -> list[tuple[str, str]]:
+        """(shown, value) for a picker; values are what `face` of a request takes."""
+        count = len(self.faces)
+        return [(f"face {i + 1} of {count}, from the left", str(i)) for i in range(count)]
+
+    @property
+    def largest(self) -> int:
+        """Number of the largest one."""
+        return max(range(len(self.faces)), key=lambda i: self.faces[i].area)
+
+    def at(self, x: float, y: float) -> int:
+        """Number of the face nearest to a place in the drawn picture."""
+        scale = self._scale
+        return min(
+            range(len(self.faces)),
+            key=lambda i: np.hypot(
+                self.faces[i].centre[0] * scale - x, self.faces[i].centre[1] * scale - y
+            ),
+        )
+
+    @property
+    def _scale(self) -> float:
+        return min(1.0, SHOWN / max(self.image.shape[:2]))
+
+    def drawn(self, chosen: int) -> UInt8[np.ndarray, "h w 3"]:
+        """The photo with a numbered box around every face, the chosen one in colour."""
+        scale = self._scale
+        height, width = self.image.shape[:2]
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        picture = cv2.resize(self.image, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+        for number, face in enumerate(self.faces):
+            x0, y0, x1, y1 = (round(v * scale) for v in face.box)
+            colour = _CHOSEN if number == chosen else _OTHER
+            for line, shade in ((4, (30, 30, 30)), (2, colour)):
+                cv2.rectangle(picture, (x0, y0), (x1, y1), shade, line, cv2.LINE_AA)
+            if len(self.faces) > 1:
+                place = (x0 + 4, max(y0 - 8, 20))
+                for line, shade in ((5, (30, 30, 30)), (2, colour)):
+                    cv2.putText(
+                        picture, str(number + 1), place, cv2.FONT_HERSHEY_SIMPLEX, 0.8, shade, line
+                    )
+        return picture
+
+    def trouble(self, chosen: int) -> str:
+        """Why the chosen face cannot be used, or not well; empty when it can."""
+        try:
+            require_usable(self.faces[chosen])
+        except FaceError as error:
+            return str(error)
+        return turned_notice(self.faces[chosen]) or ""
+
+
+def find_faces(path: str, tracker: FaceTracker, reader: Reader = HERE) -> Faces:
+    """The faces of an uploaded photo. Raises MediaError for what is no picture, FaceError for one
+    without a face.
+    """
+    try:
+        image, _ = reader.picture(Path(path))
+    except VisavisError as error:
+        raise type(error)(str(error).replace(path, Path(path).name)) from error
+    faces = tracker.detect(image)
+    if not faces:
+        raise FaceError("no face found; use a picture with a face that looks towards the camera")
+    return Faces(image, faces)
+
+
+def show_faces(workshop: Workshop, visitor: Visitor, photo: str | None) -> tuple[Any, Any, str]:
+    """The photo with its faces marked, the choices among them, and what is wrong with the photo."""
+    import gradio as gr
+
+    hidden = gr.update(visible=False)
+    nothing = gr.update(choices=[], value=None, visible=False)
+    if not photo:
+        return hidden, nothing, ""
+    try:
+        found = _faces_in(workshop, photo)
+    except VisavisError as error:
+        return hidden, nothing, markup.alert(str(error))
+    chosen = found.largest
+    picker = gr.update(choices=found.choices, value=str(chosen), visible=len(found.faces) > 1)
+    drawn = _kept(found, chosen, session_of(workshop, visitor))
+    trouble = found.trouble(chosen)
+    said = markup.alert(trouble) if trouble else ""
+    return gr.update(value=str(drawn), visible=True), picker, said
+
+
+def mark_face(
+    workshop: Workshop, visitor: Visitor, photo: str | None, face: str | None
+) -> tuple[Any, str]:
+    """The photo with another of its faces marked, and what is wrong with that one."""
+    try:
+        found = _faces_in(workshop, photo)
+    except VisavisError as error:
+        fail(error)
+    numbered = [value for _, value in found.choices]
+    if face not in numbered:
+        fail(f"got the face {face!r}; wanted {' or '.join(numbered)}")
+    chosen = int(face)
+    trouble = found.trouble(chosen)
+    drawn = _kept(found, chosen, session_of(workshop, visitor))
+    return str(drawn), markup.alert(trouble) if trouble else ""
+
+
+def choose_face(workshop: Workshop, photo: str | None, x: float, y: float) -> str:
+    """The face nearest to a place in the drawn picture, as a value of the picker."""
+    try:
+        return str(_faces_in(workshop, photo).at(x, y))
+    except VisavisError as error:
+        fail(error)
+
+
+def _faces_in(workshop: Workshop, photo: str | None) -> Faces:
+    if not photo:
+        raise InputError("there is no photo yet: give one, or take one of the examples")
+    workshop.files.require(Path(photo), FILE_KINDS["photo"])
+    avatar = workshop.avatar()
+    return find_faces(photo, avatar.tracker, avatar.reader)
+
+
+def _kept(found: Faces, chosen: int, session: Session) -> Path:
+    """The drawn picture as a file of the visitor's."""
+    path = session.new_folder() / "faces.jpg"
+    path.write_bytes(jpeg(found.drawn(chosen)))
+    return path

@@ -1,0 +1,182 @@
+"""What a visitor has set on the first screen, as plain values, and the request it stands for."""
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from app.intake.allowance import require_allowed, require_text
+from app.intake.inspection import Kind
+from app.intake.limits import Limits
+from app.render.request import Crop, Mix, Renderer, RenderRequest
+from app.studio.workshop import Workshop
+from audio2motion.gestures.controls import REGIONS
+from audio2motion.gestures.gestures import Gesture
+from audio2motion.gestures.timeline import parse_gesture
+from weights.errors import InputError
+
+Says = Literal["a text", "a recording", "nothing"]
+GREETING = "Hello! It is lovely to meet you. What shall we talk about?"
+"""So that a photo is all that a visitor needs to bring."""
+_SEEDS = 1_000_000
+FILE_KINDS: dict[str, tuple[Kind, ...]] = {
+    "photo": ("picture",),
+    "agent_audio": ("sound",),
+    "interlocutor_audio": ("sound",),
+    "interlocutor_video": ("video",),
+    "motion": ("motion",),
+}
+"""Fields that are files, and what the content of each may be."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Form:
+    """The first screen, field by field; what RenderRequest knows has its default. Paths are of
+    files that the server itself has stored. `by_region` says whether the four regions count.
+    """
+
+    photo: str | None = None
+    face: str | None = None
+    says: Says = "a text"
+    text: str = GREETING
+    voice: str = RenderRequest.voice
+    agent_audio: str | None = None
+    interlocutor_audio: str | None = None
+    interlocutor_video: str | None = None
+    emotion: str = RenderRequest.emotion
+    intensity: float = RenderRequest.intensity
+    expressivity: float = RenderRequest.expressivity
+    by_region: bool = False
+    mouth: float = 1.0
+    brows: float = 1.0
+    eyes: float = 1.0
+    head: float = 1.0
+    style: str = ""
+    gestures: str = ""
+    auto_gestures: bool = RenderRequest.auto_gestures
+    motion: str | None = None
+    renderer: Renderer = "diffusion"
+    size: int = RenderRequest.size
+    crop: Crop = RenderRequest.crop
+    mix: Mix = RenderRequest.mix
+    new_seed: bool = True
+    seed: int = RenderRequest.seed
+
+    def request(self) -> RenderRequest:
+        """The request; a seed is drawn when `new_seed`. Raises InputError."""
+        if not self.photo:
+            raise InputError("there is no photo yet: give one, or take one of the examples")
+        given = self.motion or None
+        guided = (
+            {}
+            if given
+            else {
+                "emotion": self.emotion,
+                "intensity": float(self.intensity),
+                "expressivity": float(self.expressivity),
+                "regions": {r: float(getattr(self, r)) for r in REGIONS}
+                if self.by_region
+                else None,
+                "style": self.style or None,
+                "gestures": parse_gestures(self.gestures),
+                "interlocutor_video": self.interlocutor_video or None,
+                "auto_gestures": bool(self.auto_gestures),
+            }
+        )
+        speaks = self.says == "a text"
+        if speaks and not (self.text or "").strip():
+            raise InputError("there is no text to say: write one, or choose a recording instead")
+        if self.says == "a recording" and not self.agent_audio:
+            raise InputError("there is no recording of the agent's voice yet: record or upload one")
+        other = self.interlocutor_audio or None
+        return RenderRequest(
+            portrait=self.photo,
+            face=self.face or RenderRequest.face,
+            text=self.text if speaks else None,
+            voice=self.voice if speaks else RenderRequest.voice,
+            agent_audio=self.agent_audio if self.says == "a recording" else None,
+            interlocutor_audio=other if not given or self.mix == "both" else None,
+            motion=given,
+            size=int(self.size),
+            crop=self.crop,
+            mix=self.mix,
+            seed=secrets.randbelow(_SEEDS) if self.new_seed else int(self.seed),
+            **cast(Any, guided),
+        )
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that are read."""
+        return tuple(path for name in FILE_KINDS if (path := getattr(self, name)))
+
+
+FORM_FIELDS = tuple(field.name for field in fields(Form))
+_TYPES = {field.name: field.type for field in fields(Form)}
+
+
+def default_form(limits: Limits) -> Form:
+    """What the first screen shows at first, as far as the server makes it."""
+    return Form(size=min(Form.size, limits.max_size))
+
+
+def request_of(form: Form, workshop: Workshop) -> RenderRequest:
+    """The request of a form whose files have been looked at; the only way from one to the other.
+
+    Raises an InputError, which may name a path, for files or values that cannot be used, and
+    LimitError for more than this server takes.
+    """
+    limits = workshop.limits
+    require_text("text", form.text or "", limits.max_text)
+    require_text("list of gestures", form.gestures or "", limits.max_text)
+    for name, wanted in FILE_KINDS.items():
+        if (path := getattr(form, name)) is not None:
+            workshop.files.require(Path(path), wanted)
+    request = form.request()
+    require_allowed(request, limits)
+    return request
+
+
+def parse_gestures(text: str) -> tuple[Gesture, ...]:
+    """Gestures written one a line, or with blanks or semicolons between: `nod@1.2 smile@3:2x0.5`.
+
+    Raises InputError for one that cannot be read.
+    """
+    return tuple(parse_gesture(part) for part in re.split(r"[\s;]+", text or "") if part)
+
+
+def add_gesture(text: str, kind: str, start: float, duration: float, intensity: float) -> str:
+    """The same text with one more gesture. Raises InputError."""
+    gesture = f"{kind}@{start:g}:{duration:g}x{intensity:g}"
+    parse_gesture(gesture)
+    return "\n".join([*filter(None, [text.strip()]), gesture])
+
+
+@cache
+def voice_choices() -> list[tuple[str, str]]:
+    """(shown, name) of espeak-ng's voices, English first."""
+    from audio2motion.voice.synthesis import list_voices
+
+    found = [(f"{v.description} ({v.name})", v.name) for v in list_voices()]
+    return sorted(found, key=lambda pair: (not pair[1].startswith("en"), pair[0]))
+
+
+def from_values(values: Sequence[Any]) -> Form:
+    """A form from the values of its components, in the order of FORM_FIELDS; an empty field (a
+    cleared number, a closed picker) has its default. Raises InputError for what is no number.
+    """
+    given = zip(FORM_FIELDS, values, strict=True)
+    return Form(**{name: typed(name, value) for name, value in given if value is not None})
+
+
+def typed(name: str, value: Any) -> Any:
+    """A component's value as the field's type: a slider at 1 gives an int, a typed size a text."""
+    kind = _TYPES[name]
+    if kind not in (int, float):
+        return value
+    try:
+        return kind(float(value))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"got the {name.replace('_', ' ')} {value!r}; wanted a number") from error

@@ -1,0 +1,63 @@
+"""The live tab: a page of our own in a frame, which speaks to the live WebSocket.
+
+gradio's own streaming sends sound through its queue a request at a time; a WebSocket costs less and
+lets the visitor interrupt. The page loads nothing but the example portraits, from this server.
+"""
+
+import json
+from typing import TYPE_CHECKING
+
+from app.render.demo import ASSETS
+from app.studio.screens import markup
+from app.studio.screens.create import EXAMPLES
+from audio2motion.gestures.emotion import EMOTIONS
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+PAGE = "/live"
+
+
+def add_page(app: "FastAPI", socket: str, answers: bool) -> str:
+    """Serve the live page, which connects to the WebSocket at `socket`; returns its address.
+
+    `answers` says whether the visitor may ask a language model there.
+    """
+    from fastapi import HTTPException
+    from fastapi.responses import FileResponse, HTMLResponse
+
+    photos = {path.stem: path for path in EXAMPLES}
+    portraits = [(name.replace("_", " "), f"{PAGE}/portraits/{name}") for name in photos]
+    text = (ASSETS / "studio" / "live.html").read_text(encoding="utf-8")
+    for name, value in (
+        ("socket", socket),
+        ("portraits", json.dumps(portraits)),
+        ("emotions", json.dumps(EMOTIONS)),
+        ("answers", json.dumps(answers)),
+    ):
+        text = text.replace(f"{{{name}}}", value)
+
+    @app.get(PAGE, include_in_schema=False)
+    def live_page() -> HTMLResponse:
+        return HTMLResponse(text)
+
+    @app.get(PAGE + "/portraits/{name}", include_in_schema=False)
+    def live_portrait(name: str) -> FileResponse:
+        if name not in photos:
+            raise HTTPException(404)
+        return FileResponse(photos[name], media_type="image/jpeg")
+
+    return PAGE
+
+
+def build(page: str | None) -> None:
+    """The frame with the live page, or a sentence where there is none."""
+    import gradio as gr
+
+    if page is None:
+        gr.HTML(markup.note("There is no live service in this process."))
+        return
+    gr.HTML(
+        f"<iframe class='v-live' src='{page}' title='Live conversation' loading='lazy' "
+        "allow='microphone; camera; autoplay'></iframe>"
+    )

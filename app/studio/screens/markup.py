@@ -1,0 +1,108 @@
+"""The pieces of HTML that the screens show: progress with its preview, errors, figures."""
+
+import base64
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+
+from app.render.result import RenderResult
+from app.studio.workshop import Run, Workshop
+
+
+def note(sentence: str) -> str:
+    """A quiet sentence."""
+    return f'<p class="v-note">{escape(sentence)}</p>' if sentence else ""
+
+
+def alert(sentence: str) -> str:
+    """An error that a screen reader says at once."""
+    return f'<p class="v-alert" role="alert">{escape(sentence)}</p>'
+
+
+def without_paths(sentence: str, files: Iterable[str]) -> str:
+    """A sentence that names the visitor's files as they did, and no folder of the server."""
+    for file in files:
+        sentence = sentence.replace(str(file), Path(file).name)
+    return sentence
+
+
+def progress(run: Run, workshop: Workshop) -> str:
+    """How far a run is: place in the queue or a bar with frames, rate and time left, the latest
+    frame, and the film strip that grows.
+    """
+    if run.state == "waiting":
+        before = workshop.position(run)
+        words = "next in the queue" if before == 0 else f"{before} before you in the queue"
+        return f'<div class="v-run"><p role="status">Waiting: {words}</p></div>'
+    total = max(run.total, 1)
+    counted = run.total > 1
+    words = run.what or "starting"
+    if counted:
+        unit = "" if "made" in run.what else "frame "
+        words += f": {unit}{run.done} of {run.total}"
+    if counted and run.rate > 0 and run.eta_s is not None:
+        words += f" · {run.rate:.1f} frames/s · {max(run.eta_s, 0):.0f} s left"
+    value = f' value="{run.done}"' if counted else ""
+    return (
+        f'<div class="v-run"><p class="v-status">{escape(words)}</p>'
+        f'<progress max="{total}"{value} aria-label="{escape(words)}"></progress>'
+        f"{preview(run)}</div>"
+    )
+
+
+def preview(run: Run) -> str:
+    """The latest frame and the thumbnails so far."""
+    if not run.look:
+        return ""
+    strip = "".join(f'<img src="{_uri(thumb)}" alt="">' for thumb in run.strip)
+    return (
+        f'<img class="v-look" src="{_uri(run.look)}" alt="The latest frame">'
+        f'<div class="v-strip" role="img" aria-label="One thumbnail a second, so far">{strip}</div>'
+    )
+
+
+def figures(result: RenderResult) -> str:
+    """What is known of a finished run."""
+    width, height = result.size
+    rows = [
+        ("length", f"{result.seconds:.2f} s, {result.frames} frames at {result.fps:g} a second"),
+        ("size", f"{width} × {height}"),
+        ("made in", f"{result.wall_seconds:.1f} s, {result.render_fps:.1f} frames a second"),
+        ("seed", str(result.seed)),
+        ("memory at most", f"{result.peak_memory_mb / 1000:.2f} GB"),
+    ]
+    if result.identity is not None:
+        rows.append(("identity similarity", f"{result.identity:.3f} of 1"))
+    if result.sync_offset_ms is not None:
+        rows.append(("lips and voice", _offset(result.sync_offset_ms)))
+    if result.gestures:
+        rows.append(("gestures", ", ".join(map(str, result.gestures))))
+    return table(rows) + "".join(note(notice) for notice in result.notices)
+
+
+def _offset(milliseconds: float) -> str:
+    if not milliseconds:
+        return "in sync, to a frame"
+    return f"lips {abs(milliseconds):.0f} ms {'late' if milliseconds > 0 else 'early'}"
+
+
+def table(rows: Sequence[tuple[str, str]]) -> str:
+    """Names and values."""
+    return (
+        '<dl class="v-figures">'
+        + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in rows)
+        + "</dl>"
+    )
+
+
+def grid(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table."""
+    head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in headers)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f"<table class='v-grid'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _uri(picture: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(picture).decode()

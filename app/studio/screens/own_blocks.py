@@ -1,0 +1,175 @@
+"""gradio's Blocks, which here never touch a file: a visitor's come in and go out as handles.
+
+gradio would copy any file whose path it is told into a folder that it serves, fetch addresses, and
+open pictures with every decoder there is. So no value of a file component ever reaches it: what
+comes in is exchanged for a file of this very session, what goes out for a handle.
+"""
+
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import anyio.to_thread
+import gradio as gr
+from gradio import components
+
+from app.studio.screens.visitors import Visitor, visitor_of
+from app.studio.visitor_files import VisitorFiles
+from app.studio.workshop import Workshop
+from weights.errors import InputError, VisavisError
+
+_FILES = (components.Image, components.Audio, components.Video, components.File)
+_ENDED = components._Keywords.FINISHED_ITERATING  # what gradio puts for each value at the end
+_META = {"_type": "gradio.FileData"}
+_asking: ContextVar[Visitor | None] = ContextVar("visavis-visitor", default=None)
+
+
+class OwnBlocks(gr.Blocks):
+    """Blocks whose files are those of a workshop's visitors."""
+
+    def __init__(self, workshop: Workshop, title: str) -> None:
+        self.workshop = workshop
+        super().__init__(analytics_enabled=False, title=title, fill_width=True)
+
+    async def process_api(
+        self,
+        block_fn: Any,
+        inputs: list[Any],
+        state: Any = None,
+        request: Any = None,
+        *rest: Any,
+        **named: Any,
+    ) -> dict[str, Any]:
+        """As gradio's, whose further arguments it hands on; remembers who asks."""
+        if (event := named.get("event_data")) is not None:
+            event._data = _place_in(event._data)
+        one = request[0] if isinstance(request, list) else request
+        token = _asking.set(None if one is None or not one.session_hash else visitor_of(one))
+        try:
+            return await super().process_api(block_fn, inputs, state, request, *rest, **named)
+        finally:
+            _asking.reset(token)
+
+    async def preprocess_data(
+        self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
+    ) -> list[Any]:
+        """As gradio's, with the files of the visitor in their places."""
+        if len(inputs) != len(block_fn.inputs):
+            raise gr.Error(
+                f"got {len(inputs)} values; wanted {len(block_fn.inputs)}", print_exception=False
+            )
+        visitor, files = _asking.get(), self.workshop.files
+        given: dict[int, Any] = {}
+        try:
+            for i, block in enumerate(block_fn.inputs):
+                if isinstance(block, _FILES):
+                    many = isinstance(block, components.File) and block.file_count != "single"
+                    given[i] = _claimed(inputs[i], many, visitor, files)
+                else:
+                    _require_plain(inputs[i])
+        except VisavisError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        without = [None if i in given else value for i, value in enumerate(inputs)]
+        read = await super().preprocess_data(block_fn, without, state, explicit_call)
+        return [given.get(i, value) for i, value in enumerate(read)]
+
+    async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
+        """As gradio's, with a handle for each file of ours."""
+        if not any(isinstance(block, _FILES) for block in block_fn.outputs):
+            return await super().postprocess_data(block_fn, predictions, state)
+        left = [predictions] if len(block_fn.outputs) == 1 else list(predictions)
+        made: dict[int, Any] = {}
+        for i, (block, value) in enumerate(zip(block_fn.outputs, left, strict=True)):
+            isupdate = isinstance(value, dict) and value.get("__type__") == "update"
+            file = value.get("value") if isupdate else value
+            if isinstance(block, _FILES) and file not in (None, _ENDED):
+                made[i] = await anyio.to_thread.run_sync(self._handed, file)
+                left[i] = {**value, "value": None} if isupdate else None
+        told = left[0] if len(left) == 1 else left
+        shown = await super().postprocess_data(block_fn, told, state)
+        for i, data in made.items():
+            if isinstance(shown[i], dict):
+                shown[i]["value"] = data
+            else:
+                shown[i] = data
+        return shown
+
+    def get_config_file(self) -> Any:
+        """As gradio's; the files of the page itself, which are public, by handle."""
+        return _mapped(super().get_config_file(), self._public)
+
+    def _public(self, file: dict[str, Any]) -> dict[str, Any]:
+        if file["path"].startswith("https://"):  # gradio's own, in what its API page shows
+            return file
+        path = Path(file["path"])
+        return _file_data(path, self.workshop.files.public_handle(path))
+
+    def _handed(self, path: Any) -> dict[str, Any]:
+        """What the page is told of a file that was made for its visitor."""
+        visitor = _asking.get()
+        if visitor is None:
+            raise ValueError("a file was made for nobody")
+        folder = self.workshop.session(visitor.key, visitor.owner).folder
+        path = Path(path)
+        handle = self.workshop.files.show(path, visitor.owner, visitor.key, folder)
+        return _file_data(path, handle)
+
+
+def _file_data(path: Path, handle: str) -> dict[str, Any]:
+    return {
+        "path": handle,
+        "url": f"/gradio_api/file={quote(handle)}",
+        "orig_name": path.name,
+        "size": path.stat().st_size,
+        "mime_type": None,
+        "is_stream": False,
+        "meta": dict(_META),
+    }
+
+
+def _claimed(value: Any, many: bool, visitor: Visitor | None, files: VisitorFiles) -> Any:
+    """The path of the file, or of each file, that a page says it has uploaded."""
+    if value in (None, "", []):
+        return None
+    if visitor is None:
+        raise InputError("the request names no session (session_hash), so it has no files")
+    if many:
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise InputError("wanted a list of files that were uploaded here")
+        return [_claimed(item, False, visitor, files) for item in value if item]
+    handle = value.get("path") if isinstance(value, dict) else value
+    return str(files.claim(handle, *visitor))
+
+
+def _require_plain(value: Any) -> None:
+    """Raise InputError for a file where none belongs: gradio would look for it."""
+    if isinstance(value, dict):
+        if {"path", "url", "meta"} & value.keys():
+            raise InputError("got a file where none belongs")
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            _require_plain(item)
+
+
+def _place_in(data: Any) -> Any:
+    """What a page tells of a click, less the value that was clicked on: it may hold a file, and
+    none of ours looks at it.
+    """
+    index = data.get("index") if isinstance(data, dict) else None
+    parts = index if isinstance(index, list) else [index]
+    known = all(isinstance(part, int | float | str) for part in parts)
+    return {"index": index if known else None, "value": None}
+
+
+def _mapped(value: Any, change: Callable[[dict[str, Any]], Any]) -> Any:
+    """A copy with every file in it changed."""
+    if isinstance(value, dict):
+        if value.get("meta") == _META and isinstance(value.get("path"), str):
+            return change(value)
+        return {name: _mapped(item, change) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_mapped(item, change) for item in value]
+    return value

@@ -1,0 +1,178 @@
+"""A visitor's batch: a manifest and its files, uploaded together, made one after the other.
+
+The manifest is one of app.batch (JSON Lines or CSV). Its files are looked for among the uploads, by
+their bare names, and nowhere else: no path of the server and no address goes in.
+"""
+
+import json
+import shutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from app.batch.manifest import Item, Schema, read_manifest
+from app.intake.allowance import require_allowed, require_file, require_length
+from app.intake.inspection import Kind
+from app.intake.limits import Limits
+from app.intake.sandbox import shared_sandbox
+from app.intake.values import SandboxReader
+from app.jobs.plan import video_seconds
+from app.render.reading import Reader
+from app.render.request import SERVERS_OWN, RenderRequest
+from app.studio.workshop import Cancelled, Run, Workshop
+from weights.errors import InputError, LimitError, VisavisError
+
+MOST_ITEMS = 200
+"""Rows of one manifest, where the server has places for so many waiting videos."""
+_MANIFESTS = (".jsonl", ".csv")
+_KINDS: dict[str, tuple[Kind, ...]] = {
+    "portrait": ("picture",),
+    "agent_audio": ("sound",),
+    "interlocutor_audio": ("sound",),
+    "interlocutor_video": ("video",),
+    "motion": ("motion",),
+    "style_clip": ("motion", "video"),
+    "gesture_file": ("text",),
+    "transcript": ("text",),
+}
+State = Literal["waiting", "working", "done", "failed"]
+
+
+@dataclass(eq=False)
+class Entry:
+    """One video of a batch: what it is made from, how far it is, and what went wrong."""
+
+    item: Item
+    video: Path
+    state: State = "waiting"
+    told: str = ""
+
+
+@dataclass(eq=False)
+class VisitorBatch:
+    """All videos of one upload; `files` are the names that errors may show."""
+
+    folder: Path
+    entries: list[Entry]
+    files: dict[str, str] = field(default_factory=dict)
+
+    def rows(self) -> list[list[str]]:
+        """Row, output, state and what there is to say, for a table."""
+        return [[str(e.item.row), e.item.output, e.state, e.told] for e in self.entries]
+
+    def left(self) -> list[Entry]:
+        """What is not made yet; what failed is tried again."""
+        return [entry for entry in self.entries if entry.state != "done"]
+
+    def pack(self) -> Path | None:
+        """All finished videos in one zip file; None while there is none."""
+        done = [entry for entry in self.entries if entry.state == "done"]
+        if not done:
+            return None
+        packed = self.folder / "videos.zip"
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:  # videos do not shrink
+            for entry in done:
+                archive.write(entry.video, entry.item.output)
+        return packed
+
+
+def read_upload(uploads: Sequence[Path], folder: Path, limits: Limits) -> VisitorBatch:
+    """The batch in uploaded files, copied into `folder`: one manifest, and what it names.
+
+    Raises InputError (ManifestError for its rows) for anything that cannot be used, LimitError for
+    more than this server takes.
+    """
+    manifests = [path for path in uploads if path.suffix.lower() in _MANIFESTS]
+    if len(manifests) != 1:
+        raise InputError(
+            f"got {len(manifests)} manifests; upload one .jsonl or .csv and the files it names"
+        )
+    (manifest,) = manifests
+    given = {path.name: path for path in uploads if path is not manifest}
+    if len(given) != len(uploads) - 1:
+        raise InputError("two of the files have one name; give each a name of its own")
+    rows = SandboxReader(shared_sandbox()).rows(manifest)
+    most = min(MOST_ITEMS, limits.max_waiting)
+    if len(rows) > most:
+        raise LimitError(f"the manifest has {len(rows)} rows; at most {most} are made here")
+    for number, row in enumerate(rows, 1):
+        _require_uploaded(number, row, given)
+        _require_no_endpoint(number, row)
+    inputs = folder / "inputs"
+    inputs.mkdir()
+    for name, path in given.items():
+        shutil.copyfile(path, inputs / name)
+    clean = inputs / "manifest.jsonl"
+    clean.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    videos = folder / "videos"
+    entries = [Entry(item, videos / item.output) for item in read_manifest(str(clean), {})]
+    for entry in entries:
+        try:
+            require_allowed(entry.item.request(), limits)
+        except LimitError as error:
+            raise LimitError(f"row {entry.item.row}: {error}") from error
+    return VisitorBatch(folder, entries, {str(inputs / name): name for name in given})
+
+
+def make_all(workshop: Workshop, batch: VisitorBatch, run: Run) -> VisitorBatch:
+    """Make what is left of a batch, as the work of a run; one that fails does not stop the rest."""
+    avatar = workshop.avatar(check=run.check)
+    left = batch.left()
+    for done, entry in enumerate(left):
+        run.progress("videos made", done, len(left))
+        entry.state, entry.told = "working", ""
+        entry.video.parent.mkdir(parents=True, exist_ok=True)
+
+        def progress(what: str, frames: int, total: int, entry: Entry = entry) -> None:
+            entry.told = f"{what}: {frames} of {total}"
+            run.check()
+
+        try:
+            made = avatar.render(
+                _looked_at(entry.item, workshop.limits, avatar.reader), entry.video, progress
+            )
+            entry.state, entry.told = "done", f"{made.seconds:.2f} s"
+        except Cancelled:
+            entry.state, entry.told = "waiting", "cancelled"
+            raise
+        except VisavisError as error:
+            entry.state, entry.told = "failed", _without(str(error), batch.files)
+    run.progress("videos made", len(left), len(left))
+    return batch
+
+
+def _looked_at(item: Item, limits: Limits, reader: Reader) -> RenderRequest:
+    """The request of a row whose files have been looked at, each by its content."""
+    for name in item.files:
+        require_file(Path(item.fields[name]), _KINDS[name], limits)
+    request = item.request()
+    require_length(video_seconds(request, reader), limits)
+    return request
+
+
+def _require_uploaded(number: int, row: Mapping[str, Any], given: Mapping[str, Path]) -> None:
+    """Raise InputError when a row names a file that was not uploaded with it."""
+    for word in Schema().files:
+        name = row.get(word)
+        if name is not None and (not isinstance(name, str) or name not in given):
+            raise InputError(
+                f"row {number}: {word} is {name!r}, which was not uploaded; upload the files "
+                "together with the manifest, and name them without folders"
+            )
+
+
+def _require_no_endpoint(number: int, row: Mapping[str, Any]) -> None:
+    """Raise InputError when a row would have this server ask a language model: one of the
+    visitor's choice would be sent the server's key.
+    """
+    for word in ("ask", *sorted(SERVERS_OWN)):
+        if word in row:
+            raise InputError(f"row {number}: no language model is asked here; leave out {word}")
+
+
+def _without(sentence: str, files: Mapping[str, str]) -> str:
+    for path, name in files.items():
+        sentence = sentence.replace(path, name)
+    return sentence

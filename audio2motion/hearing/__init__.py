@@ -1,0 +1,5 @@
+"""What is heard: sound from any file as a stream of samples, speech features, voice activity."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,6 @@
+"""The flow-matching network over Motion tokens, what it is conditioned on, and the generator that
+samples it chunk by chunk."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,494 @@
+"""MotionGenerator: two voices in, the agent's motion out, as a stream.
+
+Everything happens in chunks of 5 frames. The agent's voice is heard 5 frames ahead, so the first
+chunk of motion comes when two chunks of sound are there. Whatever the sizes of the pieces that are
+given to `step`, the computation is the same, chunk by chunk: same bits. `generate` is the fold of
+`step`. A state can be saved and goes on in another process.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from audio2motion.behaviour.events import EventState, step_events
+from audio2motion.gestures.controls import Controls
+from audio2motion.hearing.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad
+from audio2motion.hearing.speech import (
+    SpeechEncoder,
+    VoiceEncoder,
+    VoiceState,
+    load_strictly,
+)
+from audio2motion.network.chunks import Chunk, finish, scenes
+from audio2motion.network.condition import (
+    CHUNK,
+    INPUTS,
+    LOOK_AHEAD,
+    Condition,
+    agent_window,
+)
+from audio2motion.network.gate import SPEECH_CHANNELS, mouth_gate
+from audio2motion.network.model import Cache, Last, ModelConfig, MotionNetwork, Past, correlate
+from audio2motion.network.state_codec import Ticket, decode, encode
+from motion2video.motion import (
+    FPS,
+    MOTION_DIM,
+    ROTATION,
+    TRANSLATION,
+    Motion,
+)
+from motion2video.network.flow import euler, frame_noise, heun, time_grid
+from weights.errors import InputError, MotionError, StateError
+from weights.tensors import load_safetensors
+
+CHUNK_SAMPLES = CHUNK * SAMPLES_PER_FRAME
+# Per frame: how fast slow channels follow, and how fast the means of head and face do.
+SLOW_PACE = 0.45
+POSE_MEAN_PACE, FACE_MEAN_PACE = 0.04, 0.01
+FACE_MEAN_SHARE = 0.6
+POSE = slice(ROTATION.start, TRANSLATION.stop)
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """How to sample.
+
+    `steps` of the ODE solver (2..16; `solver` "euler" or "heun"); one guidance scale per input
+    (1 = off; others cost one more network evaluation each); `temperature` scales the noise of
+    everything but speech, `lip_temperature` that of the speech channels, in which `lip_reading` is
+    the share of `MotionNetwork.read_lips` and which `lip_scale` scales; `head_scale` scales the
+    head rotation that the network makes with the voice (its translation by half of that).
+    What the network remembers of its own motion is drawn to the mean by the factor `leash`, so
+    that no style feeds on itself. Without `events` there is the network's motion alone: no blinks,
+    nods or shifts of gaze. Raises InputError.
+    """
+
+    steps: int = 4
+    solver: str = "euler"
+    agent_scale: float = 1.0
+    interlocutor_scale: float = 1.0
+    interlocutor_motion_scale: float = 1.0
+    controls_scale: float = 1.0
+    temperature: float = 0.6
+    lip_temperature: float = 0.1
+    lip_reading: float = 0.8
+    lip_scale: float = 1.4
+    head_scale: float = 0.8
+    leash: float = 0.95
+    events: bool = True
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= 64:
+            raise InputError(f"got {self.steps} steps; wanted 1 to 64")
+        if self.solver not in ("euler", "heun"):
+            raise InputError(f"there is no solver {self.solver!r}; wanted euler or heun")
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """The guidance scales in the order of INPUTS."""
+        return (
+            self.agent_scale,
+            self.interlocutor_scale,
+            self.interlocutor_motion_scale,
+            self.controls_scale,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class GeneratorState:
+    """Where a stream stands. Values only; use each once and go on with the one returned.
+
+    `rest_*` is sound that does not fill a chunk yet and `motion_*` the interlocutor's motion not
+    used yet; `waiting` holds the agent's features from frame `frame` on, and the interlocutor's
+    of the chunk that is still to be made.
+    """
+
+    ticket: Ticket
+    serial: int
+    seed: int
+    controls: Controls
+    received: int
+    frame: int
+    rest_agent: Float[np.ndarray, "n"]
+    rest_interlocutor: Float[np.ndarray, "n"]
+    rest_present: Bool[np.ndarray, "n"]
+    motion_values: Float[np.ndarray, "m 90"]
+    motion_valid: Bool[np.ndarray, "m"]
+    motion_start: int
+    agent: VoiceState
+    interlocutor: VoiceState
+    waiting: "Chunk | None"
+    cache: Cache
+    last: Last | None
+    gate: float
+    smooth: Float[np.ndarray, "3 90"]
+    events: EventState
+
+
+class MotionGenerator:
+    """Makes the agent's motion. Does not change after loading and serves any number of streams;
+    what belongs to a stream is in its GeneratorState.
+    """
+
+    sample_rate = SAMPLE_RATE
+    frame_size = CHUNK
+    delay_frames = LOOK_AHEAD
+
+    def __init__(
+        self,
+        encoder: VoiceEncoder,
+        network: MotionNetwork,
+        config: GeneratorConfig,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.encoder = encoder.to(device).eval().requires_grad_(False)
+        self.network = network.to(device).eval().requires_grad_(False)
+        self.config = config
+        self.device = torch.device(device)
+        temperature = torch.full((MOTION_DIM,), config.temperature)
+        temperature[list(SPEECH_CHANNELS)] = config.lip_temperature
+        self._temperature = temperature.to(self.device)
+        self._lips = torch.tensor(SPEECH_CHANNELS, device=self.device)
+        self._first = self.network.first_modulation()
+        self._modulations: dict[float, tuple[Tensor, ...]] = {}
+        self._pace = np.full(MOTION_DIM, SLOW_PACE, np.float32)
+        self._pace[list(SPEECH_CHANNELS)] = 1.0
+        self._mean_pace = np.full(MOTION_DIM, FACE_MEAN_PACE, np.float32)
+        self._mean_pace[POSE] = POSE_MEAN_PACE
+        self._mean_share = np.full(MOTION_DIM, FACE_MEAN_SHARE, np.float32)
+        self._mean_share[POSE] = 1.0
+        self._mean_share[list(SPEECH_CHANNELS)] = 0.0
+
+    @staticmethod
+    def load(
+        config: GeneratorConfig | None = None,
+        device: torch.device | str = "cpu",
+        encoder: VoiceEncoder | None = None,
+    ) -> "MotionGenerator":
+        """The embedded generator (roles `motion_generator` and, unless another `encoder` is given,
+        `speech_encoder`).
+
+        Raises WeightsError when they are missing or do not fit.
+        """
+        tensors, header = load_safetensors("motion_generator")
+        network = MotionNetwork(ModelConfig.from_header(header["model"]))
+        load_strictly(network, tensors, "motion generator")
+        if not header.get("controls_trained", False):
+            network.condition.ignore("controls")
+        encoder = encoder or SpeechEncoder.load()
+        return MotionGenerator(encoder, network, config or GeneratorConfig(), device)
+
+    def init_state(self, seed: int = 0, controls: Controls | None = None) -> GeneratorState:
+        """The beginning of a stream: both silent, the agent at rest."""
+        empty = np.empty(0, np.float32)
+        return GeneratorState(
+            ticket=Ticket(),
+            serial=0,
+            seed=seed,
+            controls=controls or Controls(),
+            received=0,
+            frame=0,
+            rest_agent=empty,
+            rest_interlocutor=empty,
+            rest_present=np.empty(0, bool),
+            motion_values=np.empty((0, MOTION_DIM), np.float32),
+            motion_valid=np.empty(0, bool),
+            motion_start=0,
+            agent=self.encoder.init_state(),
+            interlocutor=self.encoder.init_state(),
+            waiting=None,
+            cache=self.network.empty_cache(),
+            last=None,
+            gate=0.0,
+            smooth=np.zeros((3, MOTION_DIM), np.float32),
+            events=EventState(),
+        )
+
+    def save(self, state: GeneratorState) -> bytes:
+        """Where a stream stands, as a safetensors file: `restore`, in this process or another, goes
+        on from there with the same bits. Raises StateError for a state that was used already.
+        """
+        if state.ticket.latest != state.serial:
+            raise StateError("this stream state was used already, or its stream has ended")
+        return encode((self._networks, state))
+
+    def restore(self, data: bytes) -> GeneratorState:
+        """The state that was saved. Raises StateError for other bytes, and for a state of networks
+        of other sizes.
+        """
+        saved = decode(data, self.device)
+        if not (isinstance(saved, tuple) and len(saved) == 2 and saved[0] == self._networks):
+            raise StateError("this is no state of a stream of this generator")
+        if not isinstance(saved[1], GeneratorState):
+            raise StateError("this is no state of a stream")
+        return replace(saved[1], serial=saved[1].ticket.latest)
+
+    @property
+    def _networks(self) -> tuple[ModelConfig, object]:
+        return self.network.config, self.encoder.identity
+
+    @torch.inference_mode()
+    def step(
+        self, state: GeneratorState, dyad: Dyad, interlocutor_motion: Motion | None = None
+    ) -> tuple[GeneratorState, Motion]:
+        """Take in a piece of both voices, of any length; returns the motion that is ready.
+
+        `interlocutor_motion` (25 fps) goes on where the last one ended and should be there with
+        the sound of its frames: what comes after its chunk was made is left out. Frames t of
+        the result depend on sound up to frame t + `delay_frames`. Raises StateError for a state
+        that was used already, MotionError for another frame rate.
+        """
+        state = self._take(state)
+        state = _append(state, dyad, interlocutor_motion)
+        return self._advance(state)
+
+    @torch.inference_mode()
+    def flush(self, state: GeneratorState) -> tuple[GeneratorState, Motion]:
+        """End the stream; returns its last frames, so that as many came out as went in.
+
+        The state returned is finished: using it raises StateError.
+        """
+        state = self._take(state)
+        total = -(-state.received // SAMPLES_PER_FRAME)
+        silence = -(-total // CHUNK) * CHUNK_SAMPLES + CHUNK_SAMPLES - state.received
+        zeros = np.zeros(silence, np.float32)
+        present = bool(len(state.rest_present) and state.rest_present[-1])
+        state = replace(
+            state,
+            rest_agent=np.concatenate([state.rest_agent, zeros]),
+            rest_interlocutor=np.concatenate([state.rest_interlocutor, zeros]),
+            rest_present=np.concatenate([state.rest_present, np.full(silence, present)]),
+        )
+        made = state.frame
+        state, motion = self._advance(state)
+        state.ticket.latest = -1
+        return state, motion[: total - made]
+
+    def stream(
+        self,
+        chunks: Iterable[Dyad],
+        seed: int = 0,
+        controls: Controls | None = None,
+        interlocutor_motion: Motion | None = None,
+    ) -> Iterator[Motion]:
+        """Motion as it becomes ready, for pieces of sound of any length."""
+        state = self.init_state(seed, controls)
+        pending = _at_own_rate(interlocutor_motion)
+        for dyad in chunks:
+            state, motion = self.step(state, dyad, pending)
+            pending = None
+            if len(motion):
+                yield motion
+        _, motion = self.flush(state)
+        if len(motion):
+            yield motion
+
+    def generate(
+        self,
+        dyad: Dyad,
+        interlocutor_motion: Motion | None = None,
+        seed: int = 0,
+        controls: Controls | None = None,
+    ) -> Motion:
+        """The whole motion of a recording: exactly `dyad.frames` frames."""
+        parts = list(self.stream([dyad], seed, controls, interlocutor_motion))
+        return Motion.concat([Motion.neutral(0), *parts])
+
+    def _modulation(self, t: float) -> tuple[Tensor, ...]:
+        """The network's, kept: the solver asks for the same few times in every chunk."""
+        if t not in self._modulations:
+            self._modulations[t] = self.network.modulation(t)
+        return self._modulations[t]
+
+    def _take(self, state: GeneratorState) -> GeneratorState:
+        """The state to work on; marks the one given as used."""
+        if state.ticket.latest != state.serial:
+            raise StateError(
+                "this stream state was used already, or its stream has ended; go on with the "
+                "state that the last step returned, or start a new stream"
+            )
+        state.ticket.latest += 1
+        return replace(state, serial=state.serial + 1)
+
+    def _advance(self, state: GeneratorState) -> tuple[GeneratorState, Motion]:
+        """Make every chunk for which the sound is there: the one loop."""
+        parts = [Motion.neutral(0)]
+        used = 0
+        while len(state.rest_agent) - used >= CHUNK_SAMPLES:
+            piece = slice(used, used + CHUNK_SAMPLES)
+            state, heard = self._hear(state, piece)
+            used += CHUNK_SAMPLES
+            if state.waiting is not None:
+                state, motion = self._make(state, state.waiting, heard)
+                parts.append(motion)
+            state = replace(state, waiting=heard)
+        rest = slice(used, None)
+        state = replace(
+            state,
+            rest_agent=state.rest_agent[rest].copy(),
+            rest_interlocutor=state.rest_interlocutor[rest].copy(),
+            rest_present=state.rest_present[rest].copy(),
+        )
+        return state, Motion.concat(parts)
+
+    def _hear(self, state: GeneratorState, piece: slice) -> tuple[GeneratorState, Chunk]:
+        """Features of one more chunk of sound and of the motion seen with it."""
+        (agent, heard), (other, other_heard) = self.encoder.steps(
+            [state.agent, state.interlocutor],
+            [state.rest_agent[piece], state.rest_interlocutor[piece]],
+        )
+        present = state.rest_present[piece].reshape(CHUNK, -1).min(1)
+        start = state.frame + (CHUNK if state.waiting is not None else 0)
+        at = np.arange(start, start + CHUNK) - state.motion_start
+        known = (at >= 0) & (at < len(state.motion_values))
+        values = np.zeros((CHUNK, MOTION_DIM), np.float32)
+        values[known] = state.motion_values[at[known]]
+        known[known] = state.motion_valid[at[known]]
+        drop = max(0, min(start + CHUNK - state.motion_start, len(state.motion_values)))
+        state = replace(
+            state,
+            agent=agent,
+            interlocutor=other,
+            motion_values=state.motion_values[drop:],
+            motion_valid=state.motion_valid[drop:],
+            motion_start=state.motion_start + drop,
+        )
+        chunk = Chunk(
+            heard,
+            other_heard,
+            self._tensor(present),
+            self._tensor(values),
+            self._tensor(known),
+        )
+        return state, chunk
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array.astype(np.float32)).to(self.device)
+
+    def _make(
+        self, state: GeneratorState, now: Chunk, ahead: Chunk
+    ) -> tuple[GeneratorState, Motion]:
+        """The motion of chunk `now`, with the agent's voice of the chunk `ahead` known."""
+        condition = self._condition(state.controls, now, ahead)
+        embedded = self.network.embed(condition)
+        x_1, cache = self._sample(state, condition, embedded)
+        read, closed = self.network.read_lips(condition)
+        x_1[..., self._lips] = x_1[..., self._lips].lerp(read, self.config.lip_reading)
+        last = Last(x_1 * self.config.leash, embedded)
+        values = self.network.denormalise(x_1[0]).cpu().numpy()
+        activity = torch.cat([now.agent.activity, ahead.agent.activity]).cpu().numpy()
+        values, gate, smooth = self._rest(values, activity, closed[0].cpu().numpy(), state)
+        events, added = state.events, np.zeros_like(values)
+        if self.config.events:
+            for i, scene in enumerate(scenes(now, ahead, values, state.controls, state.frame)):
+                events, added[i] = step_events(events, state.seed, state.frame + i, scene)
+        values = finish(values, added, state.controls, state.frame)
+        state = replace(state, cache=cache, last=last, gate=gate, smooth=smooth, events=events)
+        state = replace(state, frame=state.frame + CHUNK)
+        return state, Motion(values)
+
+    def _rest(
+        self,
+        values: Float[np.ndarray, "5 90"],
+        activity: Float[np.ndarray, "10"],
+        closed: Float[np.ndarray, "5"],
+        state: "GeneratorState",
+    ) -> tuple[Float[np.ndarray, "5 90"], float, Float[np.ndarray, "3 90"]]:
+        """Shut the mouth in silence and on p, b and m; take the tremor out of what moves slowly.
+
+        The slow channels go through two low-pass steps in a row, about 100 ms of lag: a head may
+        follow the voice by that much, lips may not. Where the head wanders in the long run is
+        left to the events' sway: its mean over about a second is taken away, and of a brow or
+        smile that is held for many seconds a part.
+        """
+        gates, gate = mouth_gate(activity, state.gate)
+        values = values.copy()
+        values[:, SPEECH_CHANNELS] *= self.config.lip_scale * (gates * (1 - closed))[:, None]
+        values[:, ROTATION] *= self.config.head_scale
+        values[:, TRANSLATION] *= 0.5 * self.config.head_scale
+        first, second, mean = state.smooth
+        for row in values:
+            first = first + self._pace * (row - first)
+            second = second + self._pace * (first - second)
+            mean = mean + self._mean_pace * (second - mean)
+            row[:] = second - self._mean_share * mean
+        return values, gate, np.stack([first, second, mean])
+
+    def _condition(self, controls: Controls, now: Chunk, ahead: Chunk) -> Condition:
+        joined = [
+            torch.cat([getattr(now.agent, name), getattr(ahead.agent, name)])
+            for name in ("features", "energy", "activity")
+        ]
+        agent = agent_window(*joined)
+        other = now.interlocutor
+        sound = torch.cat([other.features, other.energy[:, None], other.activity[:, None]], 1)
+        seen = now.motion_present[:, None]
+        motion = torch.cat([self.network.normalise(now.motion) * seen, seen], 1)
+        one = torch.ones(CHUNK, device=self.device)
+        present = torch.stack([one, now.interlocutor_present, now.motion_present, one], 1)
+        vector = controls.vector.to(self.device).expand(CHUNK, -1)
+        return Condition(agent[None], sound[None], motion[None], vector[None], present[None])
+
+    def _sample(
+        self, state: GeneratorState, condition: Condition, embedded: Tensor
+    ) -> tuple[Float[Tensor, "1 5 90"], Cache]:
+        """Solve the ODE from this chunk's noise to its motion; the last chunk goes into the cache
+        with the first evaluation.
+        """
+        noise = frame_noise(state.seed, state.frame, CHUNK, (MOTION_DIM,)).to(self.device)
+        correlation = self.network.config.noise_correlation
+        x_0 = correlate(noise[None], correlation) * self._temperature
+        guided = [(i, s) for i, s in enumerate(self.config.scales) if s != 1.0]
+        every = torch.cat(
+            [embedded, *(self.network.embed(condition.without(INPUTS[i])) for i, _ in guided)]
+        )
+        cache = state.cache
+        past: Past | None = None
+
+        def velocity(x: Tensor, t: Tensor) -> Tensor:
+            nonlocal cache, past
+            at, rows = float(t), x.expand(len(every), -1, -1)
+            if past is None and state.last is not None:
+                found, cache = self.network.begin(rows, every, state.last, cache, self._first)
+                past = self.network.past(cache)
+            else:
+                past = past or self.network.past(cache)
+                found = self.network.velocity(rows, at, every, past, self._modulation(at))
+            total = found[:1]
+            for row, (_, scale) in enumerate(guided, 1):
+                total = total + (scale - 1) * (found[:1] - found[row : row + 1])
+            return total
+
+        solve = euler if self.config.solver == "euler" else heun
+        return solve(velocity, x_0, time_grid(self.config.steps)), cache
+
+
+def _append(state: GeneratorState, dyad: Dyad, motion: Motion | None) -> GeneratorState:
+    """The state with a piece of sound and motion waiting in it."""
+    count = len(dyad.agent)
+    other = dyad.interlocutor.samples if dyad.interlocutor else np.zeros(count, np.float32)
+    present = np.full(count, dyad.interlocutor is not None)
+    state = replace(
+        state,
+        received=state.received + count,
+        rest_agent=np.concatenate([state.rest_agent, dyad.agent.samples]),
+        rest_interlocutor=np.concatenate([state.rest_interlocutor, other]),
+        rest_present=np.concatenate([state.rest_present, present]),
+    )
+    if motion is None:
+        return state
+    if motion.fps != FPS:
+        raise MotionError(f"got the interlocutor's motion at {motion.fps} fps; wanted {FPS}")
+    return replace(
+        state,
+        motion_values=np.concatenate([state.motion_values, motion.values]),
+        motion_valid=np.concatenate([state.motion_valid, motion.mask]),
+    )
+
+
+def _at_own_rate(motion: Motion | None) -> Motion | None:
+    return motion if motion is None or motion.fps == FPS else motion.resample(FPS)

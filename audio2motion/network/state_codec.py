@@ -1,0 +1,98 @@
+"""The state of a stream as bytes and back: frozen dataclasses of arrays, tensors and plain values.
+
+No pickle: the bytes are a safetensors file, whose tensor `tree` is JSON and names the others. The
+classes in it must be dataclasses of CLASSES_IN, so foreign bytes can make nothing else.
+"""
+
+import dataclasses
+import importlib
+import json
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from weights.errors import InputError, StateError
+
+CLASSES_IN = ("audio2motion", "app.live.session")
+"""Packages and modules."""
+_TREE = "tree"
+_BROKEN = (
+    *(ValueError, LookupError, TypeError, ImportError, AttributeError, RecursionError),
+    *(ArithmeticError, SafetensorError, InputError),
+)
+MAX_BYTES = 1 << 28
+
+
+class Ticket:
+    """Shared by the states of one stream: which of them is the latest."""
+
+    def __init__(self) -> None:
+        self.latest = 0
+
+
+def encode(value: object) -> bytes:
+    """Raises StateError for a value of another kind."""
+    arrays: dict[str, np.ndarray] = {}
+    tree = json.dumps(_pack(value, arrays), allow_nan=False)
+    arrays[_TREE] = np.frombuffer(tree.encode(), np.uint8)
+    return save({name: np.array(array, order="C") for name, array in arrays.items()})
+
+
+def decode(data: bytes, device: torch.device | str = "cpu") -> Any:
+    """What was encoded, tensors on `device`. Raises StateError for bytes that `encode` has not
+    made.
+    """
+    if len(data) > MAX_BYTES:
+        raise StateError(f"got a state of {len(data)} bytes; wanted at most {MAX_BYTES}")
+    try:
+        arrays = load(data)
+        return _unpack(json.loads(arrays[_TREE].tobytes()), arrays, device)
+    except _BROKEN as error:
+        raise StateError("this is no state of a stream that this version has saved") from error
+
+
+def _pack(value: object, arrays: dict[str, np.ndarray]) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.ndarray | torch.Tensor):
+        name = f"a{len(arrays)}"
+        tensor = isinstance(value, torch.Tensor)
+        arrays[name] = value.detach().cpu().numpy() if tensor else value
+        return {"tensor" if tensor else "array": name}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple | list):
+        return [_pack(item, arrays) for item in value]
+    if isinstance(value, Ticket):
+        return {"ticket": 0}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        cls = type(value)
+        fields = [f.name for f in dataclasses.fields(value) if f.init]
+        return {
+            "class": f"{cls.__module__}:{cls.__qualname__}",
+            "fields": {name: _pack(getattr(value, name), arrays) for name in fields},
+        }
+    raise StateError(f"a {type(value).__name__} cannot be saved with a stream's state")
+
+
+def _unpack(tree: Any, arrays: Any, device: torch.device | str) -> Any:
+    if isinstance(tree, list):
+        return tuple(_unpack(item, arrays, device) for item in tree)
+    if not isinstance(tree, dict):
+        return tree
+    if "tensor" in tree:
+        return torch.from_numpy(arrays[tree["tensor"]].copy()).to(device)
+    if "array" in tree:
+        return arrays[tree["array"]]
+    if "ticket" in tree:
+        return Ticket()
+    module, _, name = tree["class"].partition(":")
+    if not f"{module}.".startswith(tuple(f"{place}." for place in CLASSES_IN)) or "." in name:
+        raise StateError(f"a state must not hold a {tree['class']}")
+    cls = getattr(importlib.import_module(module), name)
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+        raise StateError(f"a state must not hold a {tree['class']}")
+    return cls(**{key: _unpack(item, arrays, device) for key, item in tree["fields"].items()})

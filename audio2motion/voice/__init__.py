@@ -1,0 +1,6 @@
+"""What the agent says and who says it: a recording, espeak-ng, or a language model's reply, as one
+stream of sound with its words."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

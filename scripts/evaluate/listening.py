@@ -1,0 +1,209 @@
+#!/usr/bin/env python3
+"""Measure how the generator listens: rates, lags and roles, and the shuffle test.
+
+    scripts/evaluate/listening.py --data DATA --speech VOICES [--split test] [--minutes 24] [--json]
+
+Conversations of two minutes, `--minutes` in all, are put together from recorded voices and tracked
+faces of people held out (scripts/evaluate/conversations.py) and generated with one seed each. The
+table is that of scripts/evaluate/listening_figures.py. `--split val` has other people and other
+voices: tune on it.
+
+The shuffle test is the directed gain of scripts/evaluate/directed_gain.py, in 1e-4 nats: what the
+partner's voice (and face) tells of the listener beyond the listener's own past. It must be
+positive for matched partners, and not for partners of other conversations, nor for the generator
+run again without hearing or seeing anybody. `--motions DIR` keeps what was generated, or takes it
+from there.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from audio2motion.behaviour.eyes import BLINK_CHANNELS
+from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform, speech_probability
+from audio2motion.network.generator import GeneratorConfig, MotionGenerator
+from motion2video.geometry.basis import FaceBasis
+from motion2video.motion import FPS, ROTATION, Motion, channel_index
+from scripts.evaluate.conversations import Conversation, converse
+from scripts.evaluate.directed_gain import Case, Gain, directed_gain
+from scripts.evaluate.listening_figures import (
+    AT_PARTNER,
+    SMILE,
+    Figure,
+    Listener,
+    figures,
+    gaze_angle,
+    widened,
+)
+
+SPEECH_ON = 0.5
+PACE = 0.2
+"""Per frame, of the running mean of a head's speed."""
+
+
+def generate(
+    generator: MotionGenerator,
+    conversations: list[Conversation],
+    hears: bool,
+    store: Path | None,
+) -> list[np.ndarray]:
+    """Motion [T, 90] of every conversation; with `hears` False nobody else is there."""
+    made = []
+    for seed, conversation in enumerate(conversations):
+        path = store and store / f"{conversation.name} {'hears' if hears else 'alone'}.npz"
+        if path and path.is_file():
+            motion = Motion.load(path)
+        else:
+            dyad = conversation.dyad if hears else Dyad(conversation.dyad.agent)
+            seen = conversation.motion if hears else None
+            motion = generator.generate(dyad, seen, seed=seed)
+            if path:
+                motion.save(path)
+        made.append(motion.values)
+    return made
+
+
+def listeners(conversations: list[Conversation], motions: list[np.ndarray]) -> list[Listener]:
+    """What was made, with the voices' activity."""
+    basis, out = FaceBasis.load(), []
+    for conversation, values in zip(conversations, motions, strict=True):
+        voices = (conversation.dyad.agent, conversation.dyad.interlocutor)
+        active = [_active(v, len(values)) for v in voices if v is not None]
+        gap = basis.offsets(values)[:, [13, 14], 1] @ np.array([1.0, -1.0])
+        out.append(Listener(conversation, values, active[0], active[1], gap))
+    return out
+
+
+def _active(voice: Waveform, frames: int) -> np.ndarray:
+    return speech_probability(voice)[:frames] > SPEECH_ON
+
+
+def level(voice: Waveform, frames: int) -> np.ndarray:
+    """[T] loudness, 0..1: from 45 dB below the loudest frame up."""
+    power = (voice.samples[: frames * SAMPLES_PER_FRAME].reshape(frames, -1) ** 2).mean(1)
+    decibels = 10 * np.log10(power + 1e-10)
+    return np.clip((decibels - decibels.max()) / 45 + 1, 0, 1)
+
+
+def running(x: np.ndarray) -> np.ndarray:
+    """[T] causal running mean."""
+    out, value = np.empty(len(x)), 0.0
+    for i, now in enumerate(x.tolist()):
+        value += PACE * (now - value)
+        out[i] = value
+    return out
+
+
+def nodding(pitch: np.ndarray) -> np.ndarray:
+    """[T] how fast the head nods lately, degrees a second."""
+    return running(np.abs(np.diff(pitch, prepend=pitch[:1])) * FPS)
+
+
+def case(listener: Listener) -> Case:
+    """The curves for the directed gain; frames in which the agent is silent and the partner has
+    spoken within a second.
+    """
+    talk, values = listener.conversation, listener.values
+    frames = len(values)
+    pitch, yaw, roll = np.degrees(values[:, ROTATION]).T
+    target = [
+        *(pitch, yaw, roll, values[:, SMILE].mean(1), values[:, channel_index("browInnerUp")]),
+        values[:, list(BLINK_CHANNELS)].mean(1),
+        (gaze_angle(values) > AT_PARTNER).astype(float),
+        nodding(pitch),
+    ]
+    assert talk.dyad.interlocutor is not None
+    silent = np.zeros(frames)
+    for t in range(1, frames):
+        silent[t] = 0 if listener.other[t] else min(silent[t - 1] + 1 / FPS, 2)
+    voice = [level(talk.dyad.interlocutor, frames), listener.other.astype(float), silent]
+    motion = np.zeros((frames, 4))
+    if talk.motion is not None:
+        theirs = talk.motion.values[:frames]
+        down = np.degrees(theirs[:, ROTATION.start])
+        shut = theirs[:, list(BLINK_CHANNELS)].mean(1)
+        motion = np.stack([theirs[:, SMILE].mean(1), down, nodding(down), shut], 1)
+    own = np.stack([level(talk.dyad.agent, frames), listener.agent.astype(float)], 1)
+    return Case(
+        talk.partner,
+        np.stack(target, 1),
+        own,
+        {"voice": np.stack(voice, 1), "motion": motion},
+        listener.listens & widened(listener.other, int(FPS)),
+    )
+
+
+def shuffle_test(hearing: list[Listener], alone: list[Listener]) -> dict[str, Gain]:
+    """Directed gains: matched, mismatched, and of the generator that is alone."""
+    cases, deaf = [case(x) for x in hearing], [case(x) for x in alone]
+    out = {}
+    for driver in ("voice", "motion"):
+        kept = [i for i, c in enumerate(cases) if driver == "voice" or c.drivers["motion"].any()]
+        some, some_deaf = [cases[i] for i in kept], [deaf[i] for i in kept]
+        out[f"{driver}, matched partner"] = directed_gain(some, driver)
+        out[f"{driver}, mismatched partner"] = directed_gain(some, driver, mismatched=True)
+        out[f"{driver}, generator without partner"] = directed_gain(
+            some_deaf, driver, reference=some
+        )
+    return out
+
+
+def verdict(name: str, gain: Gain) -> bool:
+    """Matched: above 0. Mismatched: not above 0. Without a partner: 0 within the interval."""
+    if "without" in name:
+        return gain.low <= 0 <= gain.high
+    return gain.is_positive == ("mismatched" not in name)
+
+
+def report(table: list[Figure], gains: dict[str, Gain]) -> None:
+    """Print both tables."""
+    for f in table:
+        ends = ["" if e is None else f"{e:.2f}" for e in (f.low, f.high)]
+        wanted = "" if f.passes is None else f"{ends[0]} .. {ends[1]}"
+        word = {None: "", True: "pass", False: "FAIL"}[f.passes]
+        print(f"{f.name:50} {f.value:8.2f}  {wanted:14} {word:5} {f.chance}")
+    for name, g in gains.items():
+        word = "pass" if verdict(name, g) else "FAIL"
+        low, high = g.low * 1e4, g.high * 1e4
+        print(f"directed gain, {name:40} {g.net * 1e4:7.2f} [{low:.2f}, {high:.2f}]  {word}")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--speech", type=Path, required=True)
+    parser.add_argument("--split", default="test", choices=["val", "test"])
+    parser.add_argument("--minutes", type=float, default=24.0)
+    parser.add_argument("--seed", type=int, default=0, help="of the conversations")
+    parser.add_argument("--no-events", action="store_true", help="the network alone")
+    parser.add_argument("--motions", type=Path, help="folder to keep generated motion in")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    if options.motions:
+        options.motions.mkdir(parents=True, exist_ok=True)
+    conversations = converse(
+        options.data, options.speech, options.split, options.minutes, options.seed
+    )
+    generator = MotionGenerator.load(GeneratorConfig(events=not options.no_events))
+    hearing, alone = (
+        listeners(conversations, generate(generator, conversations, hears, options.motions))
+        for hears in (True, False)
+    )
+    table = figures(hearing)
+    gains = shuffle_test(hearing, alone)
+    if not options.json:
+        report(table, gains)
+        return
+    rows = [{**vars(f), "passes": f.passes} for f in table]
+    found = {n: {**vars(g), "passes": verdict(n, g)} for n, g in gains.items()}
+    print(json.dumps({"split": options.split, "figures": rows, "directed gain": found}))
+
+
+if __name__ == "__main__":
+    main()

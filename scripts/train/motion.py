@@ -1,0 +1,323 @@
+#!/usr/bin/env python3
+"""Train the motion generator by flow matching on conversations.
+
+    scripts/train/motion.py --data DYADS --out DIR [--speech VOICES] [--minutes 60]
+    scripts/train/motion.py --out DIR --tiny
+
+DYADS is a folder as scripts/data/dyads.py writes it. VOICES (scripts/data/speech.py) has voices
+without a face but with phoneme times: of these the network learns when lips are shut. On both the
+ridge regressions from voice to lips are fitted; scripts/train/lip_reader.py fits them better,
+where there is a large teacher. Speech features come from the embedded speech
+encoder, or with `--speech-encoder KIND:FOLDER` from another model through its map (see
+audio2motion/network/borrowed_speech.py): give `visavis` the same option then. A stopped run goes
+on from DIR/checkpoint.pt.
+`--tiny` makes its own data and small networks and takes half a minute: a check of the machinery.
+"""
+
+import argparse
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from audio2motion.hearing.speech import (
+    SpeechConfig,
+    SpeechEncoder,
+)
+from audio2motion.network.borrowed_speech import borrow
+from audio2motion.network.condition import CHUNK, LOOK_AHEAD, Condition, agent_window
+from audio2motion.network.gate import SPEECH_CHANNELS
+from audio2motion.network.model import ModelConfig, MotionNetwork, correlate
+from motion2video.geometry.basis import FaceBasis
+from motion2video.motion import (
+    DETAIL,
+    EXPRESSION,
+    MOTION_DIM,
+    ROTATION,
+    channel_index,
+)
+from motion2video.network.flow import interpolate
+from scripts.data.motion_items import Item, kept_items, tiny_items
+from scripts.train.lip_reader import READER_STIFFNESS, Ridge, learn_closures
+from scripts.train.loop import LoopConfig, lip_aperture, run
+from weights.tensors import read_safetensors, save_safetensors
+
+FRAMES = 100
+DROP = {"agent": 0.1, "interlocutor": 0.15, "interlocutor_motion": 0.3, "controls": 0.3}
+BLIND = 0.12
+HISTORY_NOISE = 0.25
+HEARD_DROPOUT = 0.15
+SMOOTHNESS = 0.5
+APERTURE, SHUT = 3.0, 1.0
+FACELESS = 0.4
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """FRAMES frames each of several conversations; motion is z-scored. `shut` [b, t] is 1 where
+    lips must touch in items without a face (`faceless` [b]).
+    """
+
+    values: Tensor
+    weight: Tensor
+    condition: Condition
+    shut: Tensor
+    faceless: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+        return Batch(
+            self.values.to(device),
+            self.weight.to(device),
+            self.condition.to(device),
+            self.shut.to(device),
+            self.faceless.to(device),
+        )
+
+
+def cut(item: Item, start: int, count: int, network: MotionNetwork) -> Batch:
+    """Frames start .. start + count of one conversation, as a batch of one."""
+    ahead, here = slice(start, start + count + LOOK_AHEAD), slice(start, start + count)
+    voice = item.agent
+    agent = agent_window(
+        voice.features[ahead].float(), voice.energy[ahead].float(), voice.activity[ahead].float()
+    )
+    size = voice.features.shape[1]
+    sound, motion = torch.zeros(count, size + 2), torch.zeros(count, MOTION_DIM + 1)
+    present = torch.ones(count, 4)
+    if item.interlocutor is None:
+        present[:, 1] = 0
+    else:
+        other = item.interlocutor
+        parts = [other.features[here], other.energy[here, None], other.activity[here, None]]
+        sound = torch.cat(parts, 1).float()
+    if item.seen is None:
+        present[:, 2] = 0
+    else:
+        seen = item.seen[here].float()
+        theirs = (seen[:, :-1] - network.mean.cpu()) / network.std.cpu()
+        motion = torch.cat([theirs * seen[:, -1:], seen[:, -1:]], 1)
+        present[:, 2] = seen[:, -1]
+    condition = Condition(
+        agent[None], sound[None], motion[None], item.controls.expand(1, count, -1), present[None]
+    )
+    faceless = item.shut is not None
+    values = (item.values[here] - network.mean.cpu()) / network.std.cpu()
+    shut = item.shut[here] if item.shut is not None else torch.zeros(count)
+    return Batch(
+        values[None] * (not faceless),
+        item.weight[None, here],
+        condition,
+        shut[None],
+        torch.tensor([faceless]),
+    )
+
+
+def draw(items: list[Item], network: MotionNetwork, step: int, size: int, seed: int) -> Batch:
+    """The batch of a step: a function of (seed, step)."""
+    rng = np.random.default_rng((seed, step))
+    long = [i for i in items if len(i.values) > FRAMES]
+    share = np.array([len(i.values) * (1 if i.shut is None else FACELESS) for i in long], float)
+    parts = []
+    for index in rng.choice(len(long), size, p=share / share.sum()):
+        item = long[index]
+        start = int(rng.integers(0, len(item.values) - FRAMES + 1))
+        parts.append(cut(item, start, FRAMES, network))
+    return Batch(
+        torch.cat([p.values for p in parts]),
+        torch.cat([p.weight for p in parts]),
+        Condition.stack([p.condition for p in parts]),
+        torch.cat([p.shut for p in parts]),
+        torch.cat([p.faceless for p in parts]),
+    )
+
+
+def drop_inputs(batch: Batch) -> Condition:
+    """Take away inputs at random, each for a whole sequence; never the voice without a face. Of
+    what describes the agent's voice, single numbers go as well: the voices are few.
+    """
+    condition, present = batch.condition, batch.condition.present
+    keep = torch.rand(len(present), 1, 4, device=present.device)
+    keep = (keep > torch.tensor(list(DROP.values()), device=present.device)).float()
+    keep[:, :, 0] = torch.maximum(keep[:, :, 0], batch.faceless[:, None].float())
+    return Condition(
+        F.dropout(condition.agent, HEARD_DROPOUT),
+        condition.interlocutor,
+        condition.interlocutor_motion,
+        condition.controls,
+        present * keep,
+    )
+
+
+class Objective:
+    """The flow-matching loss of a batch, as an error of the clean estimate."""
+
+    def __init__(self, network: MotionNetwork, aperture: Tensor) -> None:
+        """`aperture` [90] is how the gap of the lips grows with every channel."""
+        self.network = network
+        self.channels = torch.ones(MOTION_DIM)
+        self.channels[list(SPEECH_CHANNELS)] = 1.5
+        self.channels[channel_index("jawOpen")] = 6.0
+        self.channels[DETAIL] = 0.7
+        self.channels[ROTATION] = 3.0
+        self.channels[0] = 0.0
+        self.opening = network.std * aperture
+        scale = self.opening.norm()
+        self.opening, self.rest = self.opening / scale, (network.mean @ aperture) / scale
+
+    def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """Loss and its parts. Each chunk has its own flow time; an item without a face is asked
+        at t = 0 and without a past, where all there is comes from the voice.
+        """
+        network, x_1 = self.network, batch.values
+        size, count = x_1.shape[:2]
+        device = x_1.device
+        self.channels, self.opening = self.channels.to(device), self.opening.to(device)
+        noise = torch.randn(size, count // CHUNK, CHUNK, MOTION_DIM, device=device)
+        noise = correlate(noise, network.config.noise_correlation).flatten(1, 2)
+        t = torch.sigmoid(torch.randn(size, count // CHUNK, device=device) * 1.2 - 0.3)
+        t = torch.where(torch.rand_like(t) < 0.15, torch.zeros_like(t), t)
+        t = t.repeat_interleave(CHUNK, 1) * ~batch.faceless[:, None]
+        x_t = interpolate(noise.flatten(0, 1), x_1.flatten(0, 1), t.flatten()).unflatten(
+            0, (size, -1)
+        )
+        level = torch.rand(size, 1, 1, device=device) * HISTORY_NOISE
+        past = x_1 + level * torch.randn_like(x_1)
+        blind = (torch.rand(size, device=device) < BLIND) | batch.faceless
+        embedded = network.embed(drop_inputs(batch))
+        embedded_past = network.embed(drop_inputs(batch))
+        guess = network.clean_estimate(x_t, t, past, embedded, embedded_past, blind)
+        parts = self._parts(guess, batch, 1 / (1 - t).clamp(min=0.3))
+        total = parts["flow"] + SMOOTHNESS * parts["smooth"] + APERTURE * parts["aperture"]
+        total = total + SHUT * parts["shut"]
+        return total, {name: value.item() for name, value in parts.items()}
+
+    def _parts(self, guess: Tensor, batch: Batch, importance: Tensor) -> dict[str, Tensor]:
+        """The terms of the loss, each a mean over what is known."""
+        error = guess - batch.values
+        weight = batch.weight * self.channels * importance[..., None]
+        change = error.diff(dim=1).square() * weight[:, 1:]
+        known = batch.weight[..., DETAIL].amin(-1) * importance
+        gap = (error @ self.opening).square()
+        open_lips = (guess @ self.opening + self.rest.to(guess.device)).clamp(min=0).square()
+        return {
+            "flow": (error.square() * weight).sum() / weight.sum().clamp(min=1),
+            "smooth": change.sum() / weight[:, 1:].sum().clamp(min=1),
+            "aperture": (gap * known).sum() / known.sum().clamp(min=1),
+            "shut": (open_lips * batch.shut).sum() / batch.shut.sum().clamp(min=1),
+        }
+
+
+def set_statistics(network: MotionNetwork, items: list[Item]) -> None:
+    """Mean and deviation of what is known of every channel; channels at rest keep a floor."""
+    values = torch.cat([i.values for i in items])
+    weight = torch.cat([i.weight for i in items]) + 1e-6
+    mean = (values * weight).sum(0) / weight.sum(0)
+    std = ((values - mean).square() * weight).sum(0) / weight.sum(0)
+    floor = torch.full((MOTION_DIM,), 0.01)
+    floor[EXPRESSION] = 0.03
+    network.mean.copy_(mean)
+    network.std.copy_(torch.maximum(std.sqrt(), floor))
+
+
+@torch.no_grad()
+def fit_reader(network: MotionNetwork, items: list[Item]) -> None:
+    """The ridge regressions of MotionNetwork.read_lips, from the agent's voice: to speech channels
+    over all frames with a face and a voice, to closed lips over the voices without a face.
+    """
+    lips = list(SPEECH_CHANNELS)
+    face = Ridge(len(network.reader) - 1, len(lips), READER_STIFFNESS)
+    for item in items:
+        if item.shut is None:
+            whole = cut(item, 0, len(item.values), network)
+            agent = whole.condition.agent[0]
+            speaks = item.agent.activity[: len(agent)] > 0.5
+            known = (item.weight[:, lips].amin(1) > 0) & speaks
+            face.add(agent, whole.values[0][:, lips], known)
+    closures = learn_closures(items, len(network.reader) - 1)
+    network.reader.copy_(torch.cat([face.solve(), closures], 1))
+
+
+def go_on_from(network: MotionNetwork, path: Path) -> None:
+    """Take over what fits from a weights file, its statistics too: all but what hears the voices,
+    whose features may be others.
+    """
+    tensors, _ = read_safetensors(path)
+    state = network.state_dict()
+    heard = [f"condition.project.{i}.weight" for i in (0, 1, 3)]
+    for name, value in tensors.items():
+        if name not in heard and state[name].shape == value.shape:
+            state[name].copy_(torch.from_numpy(value.astype(np.float32)))
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--speech", type=Path, help="voices with phoneme times")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="weights file of a generator to go on from")
+    parser.add_argument("--speech-encoder", help="KIND:FOLDER, instead of the embedded one")
+    parser.add_argument("--steps", type=int, default=100_000)
+    parser.add_argument("--minutes", type=float, default=1e9)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--stop", type=int, help="leave after this step, to be resumed")
+    parser.add_argument("--tiny", action="store_true", help="made-up data, small networks")
+    options = parser.parse_args()
+    torch.manual_seed(options.seed)
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.tiny:
+        sizes = SpeechConfig(mels=20, width=32, heads=2, hidden=48, past=10, features=16)
+        encoder = SpeechEncoder(sizes).eval()
+        state = {k: v.numpy() for k, v in encoder.state_dict().items()}
+        header = {"speech": asdict(sizes)}
+        save_safetensors(options.out / "speech_encoder.safetensors", state, header)
+        config = ModelConfig(width=48, layers=2, heads=2, hidden=96, history=20, speech_features=16)
+        items = tiny_items(encoder)
+        aperture = torch.zeros(MOTION_DIM)
+        aperture[channel_index("jawOpen")] = 0.5
+    else:
+        if options.data is None:
+            parser.error("--data is needed (or --tiny)")
+        encoder = SpeechEncoder.load()
+        config = ModelConfig(speech_features=encoder.config.features)
+        if options.speech_encoder:
+            encoder = borrow(options.speech_encoder, notify=print)
+        items = kept_items(options.data, options.speech, options.out, encoder)
+        aperture = lip_aperture(FaceBasis.load())
+    network = MotionNetwork(config)
+    set_statistics(network, items)
+    if options.start:
+        go_on_from(network, options.start)
+    fit_reader(network, items)
+    print(f"{len(items)} conversations, {sum(len(i.values) for i in items) / 1500:.1f} minutes")
+    objective = Objective(network, aperture)
+
+    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
+        batch = draw(items, network, step, options.batch, options.seed)
+        return objective(batch.to(network.mean.device))
+
+    def export(state: dict[str, Tensor], steps: int, minutes: float) -> None:
+        tensors = {k: v.half().numpy() for k, v in state.items()}
+        header = {
+            "model": asdict(config),
+            "trained": {"steps": steps, "minutes": minutes},
+            "controls_trained": True,
+            "speech_encoder": asdict(encoder.identity),
+        }
+        save_safetensors(options.out / "motion_generator.safetensors", tensors, header)
+
+    loop = LoopConfig(options.steps, options.learning_rate, options.minutes, stop=options.stop)
+    run(network, loss, export, loop, options.out, options.seed)
+
+
+if __name__ == "__main__":
+    main()

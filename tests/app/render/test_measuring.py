@@ -1,0 +1,112 @@
+"""What is measured of a finished video, with real parts and an embedder that sees mean colours."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.render.measuring import LOOKS, Measuring, identity
+from app.render.pipeline import Avatar
+from app.studio.screens.markup import figures
+from audio2motion.hearing.audio import SAMPLE_RATE
+from audio2motion.voice.synthesis import synthesize
+from motion2video.faces.insight import IdentityEmbedder
+from motion2video.motion import Motion
+from motion2video.portrait.portrait import Portrait
+from tests.app.serving import small_avatar
+
+pytestmark = pytest.mark.weights("face_landmarker", "face_basis", "autoencoder", "denoiser")
+
+
+class Colours:
+    """In the place of ArcFace's network: what the crop looks like at 4 x 4 pixels."""
+
+    def get_feat(self, crop: np.ndarray) -> np.ndarray:
+        small = crop.reshape(4, 28, 4, 28, 3).mean((1, 3))
+        return small - small.mean()
+
+
+@pytest.fixture(scope="module")
+def avatar() -> Avatar:
+    return replace(small_avatar(), embedder=IdentityEmbedder(Colours()))
+
+
+def test_the_result_says_how_lips_and_face_are(avatar: Avatar, portrait: Path, tmp_path: Path):
+    """The motion is made of the voice's loudness, 3 frames late: that is what is measured."""
+    from app.render.sync import loudness
+    from motion2video.motion import MOTION_DIM, channel_index
+
+    said = synthesize("I could talk about this for a very long time, but maybe you know better.")
+    values = np.zeros((said.frames, MOTION_DIM), np.float32)
+    values[:, channel_index("jawOpen")] = np.roll(loudness(said, said.frames, 25.0), 3) / 60
+    result = avatar.animate(
+        portrait=portrait,
+        agent_audio=said,
+        motion=Motion(values, 25.0),
+        size=96,
+        out=tmp_path / "late.mp4",
+    )
+    told = json.loads(json.dumps(result.to_json()))
+    assert told["sync_offset_ms"] == pytest.approx(120.0)
+    assert 0.8 < told["identity"] <= 1.0
+    shown = figures(result)
+    assert "lips 120 ms late" in shown and f"{result.identity:.3f} of 1" in shown
+
+
+def test_what_is_not_known_is_left_out(avatar: Avatar, portrait: Path, tmp_path: Path):
+    result = replace(avatar, embedder=None).animate(
+        portrait=portrait, motion=Motion.neutral(3), size=96, out=tmp_path / "still.mp4"
+    )
+    assert result.sync_offset_ms is None and result.identity is None
+    assert "lips" not in figures(result) and "identity" not in figures(result)
+    assert "in sync" in figures(replace(result, sync_offset_ms=0.0))
+    assert "40 ms early" in figures(replace(result, sync_offset_ms=-40.0))
+
+
+def test_another_face_is_less_alike(avatar: Avatar, portrait: Path):
+    other = portrait.with_name("man_1.jpg")
+    one, two = (Portrait.load(path, avatar.tracker, size=256) for path in (portrait, other))
+    assert avatar.embedder is not None
+
+    def alike(frame: np.ndarray) -> float | None:
+        return identity(one, [frame], avatar.tracker, avatar.embedder)  # type: ignore[arg-type]
+
+    same, strange = alike(one.image), alike(two.image)
+    assert same is not None and strange is not None
+    assert same > 0.98 > strange + 0.1
+    assert alike(np.full_like(one.image, 127)) is None  # nobody is there
+
+
+def test_a_few_frames_are_kept_of_a_long_video(avatar: Avatar):
+    measuring = Measuring(avatar.renderer.basis, 1000)
+    row = np.zeros(90, np.float32)
+    for k in range(1000):
+        measuring.see(row, np.full((2, 2, 3), k % 251, np.uint8))
+    assert len(measuring.gap) == 1000
+    assert [int(frame[0, 0, 0]) for frame in measuring.frames] == [125, 375 - 251, 625 - 502, 122]
+    assert len(measuring.frames) == LOOKS
+    assert measuring.sync_offset_ms(None, 25.0) is None
+
+
+def test_models_that_are_not_there_are_not_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("VISAVIS_CACHE", str(tmp_path))
+    assert IdentityEmbedder.load_if_there() is None
+
+
+def test_it_costs_little(avatar: Avatar):
+    """Ten seconds of lips and voice, many times below a second."""
+    import time
+
+    measuring = Measuring(avatar.renderer.basis, 250)
+    voice = synthesize("I could talk about this for a very long time. " * 4)
+    frame = np.zeros((512, 512, 3), np.uint8)
+    started = time.process_time()
+    for _ in range(250):
+        measuring.see(np.zeros(90, np.float32), frame)
+    measuring.sync_offset_ms(voice, 25.0)
+    assert time.process_time() - started < 0.5
+    assert voice.sample_rate == SAMPLE_RATE

@@ -1,0 +1,133 @@
+"""After an edit only the frames that changed are drawn; all others are the ones from before."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import app.studio.editor as editor
+from app.render.pipeline import Avatar
+from app.render.request import RenderRequest
+from app.studio.creation import create, render_edit
+from app.studio.editor import Take
+from app.studio.frame_cache import FrameCache
+from app.studio.project import Project, open_project
+from app.studio.workshop import Run, Session, Workshop
+from motion2video.media.video import probe, read_video
+from motion2video.motion import MOTION_DIM, Motion
+from weights.errors import InputError
+
+
+def test_a_frame_is_found_by_its_motion_bit_for_bit(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    photo, frame = rng.integers(0, 256, (2, 8, 10, 3), dtype=np.uint8)
+    rows = rng.normal(size=(3, MOTION_DIM)).astype(np.float32)
+    cache = FrameCache(tmp_path, photo)
+    cache.put(rows[0], frame)
+    found = cache.get(rows[0])
+    assert found is not None
+    assert np.array_equal(found, frame)
+    assert cache.get(rows[1]) is None
+    assert cache.missing(Motion(rows[[0, 1, 0]])).tolist() == [False, True, False]
+    assert len(FrameCache(tmp_path, photo)) == 1
+    cache.remove()
+    assert len(cache) == 0
+
+
+def test_only_missing_frames_are_drawn(tmp_path: Path):
+    photo = np.zeros((4, 4, 3), np.uint8)
+    asked: list[int] = []
+
+    def draw(motion: Motion):
+        asked.append(len(motion))
+        return (np.full_like(photo, round(100 * row[0])) for row in motion.values)
+
+    values = np.zeros((6, MOTION_DIM), np.float32)
+    values[:, 0] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    cache = FrameCache(tmp_path, photo)
+    first = list(cache.frames(Motion(values), draw))
+    values[2:4, 0] = 0.9, 0.3
+    second = list(cache.frames(Motion(values), draw))
+    assert asked == [6, 1]  # the row with .3 was known from elsewhere in the clip
+    assert [fresh for fresh, _ in second] == [False, False, True, False, False, False]
+    assert [int(f[0, 0, 0]) for _, f in second] == [10, 20, 90, 30, 50, 60]
+    assert all(fresh for fresh, _ in first)
+
+
+@pytest.fixture
+def workshop(avatar: Avatar, tmp_path: Path):
+    """A workshop with the real networks."""
+    shop = Workshop(tmp_path / "visitors", lambda: avatar)
+    yield shop
+    shop.close()
+
+
+def make_video(workshop: Workshop, session: Session, request: RenderRequest) -> Run:
+    """A finished run."""
+    run = workshop.submit(session, lambda run: create(workshop, session, request, "diffusion", run))
+    assert run.wait(120.0)
+    return run
+
+
+def frames_of(project: Project, avatar: Avatar) -> list[np.ndarray]:
+    return [frame.copy() for _, frame in project.frames(avatar)]
+
+
+def test_an_edited_range_is_drawn_and_the_rest_is_bit_identical(
+    workshop: Workshop, avatar: Avatar, portrait: Path, voice: Path, tmp_path: Path
+):
+    session = workshop.session("visitor")
+    request = RenderRequest(portrait=portrait, agent_audio=voice, size=160, seed=3)
+    run = make_video(workshop, session, request)
+    assert run.state == "done", run.error
+    assert probe(run.result.video).audio_codec == "aac"
+    assert len(Motion.load(run.result.motion)) == run.result.result.frames
+    project = session.project
+    assert project is not None
+    assert project.stale() == []
+    before = frames_of(project, avatar)
+
+    project.edit(lambda take: editor.shift(take, "head yaw", 0.2, 0.4, 8.0))
+    assert project.stale() == [(5, 10)]
+    edited = workshop.submit(session, lambda run: render_edit(workshop, session, project, run))
+    assert edited.wait(120.0), edited.error
+    assert edited.result.drawn == 5
+    after = frames_of(project, avatar)
+    same = [np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
+    assert same == [not 5 <= i < 10 for i in range(len(before))]
+    with read_video(edited.result.video) as video:
+        assert sum(1 for _ in video) == len(before)
+
+    # What was put together is what drawing everything would give.
+    fresh = avatar.renderer.stream(project.portrait, [project.take.motion], seed=3)
+    assert all(np.array_equal(a, b) for a, b in zip(after, fresh, strict=True))
+
+    project.undo()
+    assert project.stale() == []
+    with pytest.raises(InputError, match="no edit to undo"):
+        project.undo()
+    project.redo()
+    project.edit(lambda take: editor.trim(take, 0.2, 0.6))
+    assert project.stale() == []
+
+
+def test_trim_cuts_the_sound_with_the_picture(workshop: Workshop, portrait: Path, voice: Path):
+    session = workshop.session("visitor")
+    request = RenderRequest(portrait=portrait, agent_audio=voice, size=64)
+    assert make_video(workshop, session, request).state == "done"
+    project = session.project
+    assert project is not None
+    project.edit(lambda take: editor.trim(take, 0.2, 0.6))
+    run = workshop.submit(session, lambda run: render_edit(workshop, session, project, run))
+    assert run.wait(60.0), run.error
+    assert run.result.drawn == 0
+    found = probe(run.result.video)
+    assert found.video_seconds == pytest.approx(0.4, abs=0.01)
+    assert found.audio_seconds == pytest.approx(0.4, abs=0.05)
+
+
+def test_a_long_clip_has_no_project(avatar: Avatar, portrait: Path, tmp_path: Path):
+    motion = Motion.neutral(25 * 31)
+    request = RenderRequest(portrait=portrait, motion=motion)
+    with pytest.raises(InputError, match="at most 30 s can be edited"):
+        open_project(request, avatar, "diffusion", tmp_path, Take(motion))

@@ -1,0 +1,303 @@
+"""The generator's laws, on a small untrained network; and the embedded one on real speech."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from audio2motion.behaviour.events import BLINK_CHANNELS
+from audio2motion.gestures.controls import Controls
+from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform
+from audio2motion.hearing.speech import SpeechConfig, SpeechEncoder
+from audio2motion.network.gate import SPEECH_CHANNELS, mouth_gate
+from audio2motion.network.generator import GeneratorConfig, GeneratorState, MotionGenerator
+from audio2motion.network.model import ModelConfig, MotionNetwork
+from audio2motion.network.state_codec import encode
+from audio2motion.voice.synthesis import synthesize, synthesize_phonemes
+from motion2video.geometry.basis import FaceBasis
+from motion2video.motion import MOTION_DIM, ROTATION, Motion
+from weights.errors import InputError, MotionError, StateError
+
+
+@pytest.fixture(scope="module")
+def generator() -> MotionGenerator:
+    torch.manual_seed(0)
+    encoder = SpeechEncoder(
+        SpeechConfig(mels=20, width=16, heads=2, hidden=24, past=10, features=8)
+    )
+    network = MotionNetwork(
+        ModelConfig(width=32, layers=2, heads=2, hidden=48, history=20, speech_features=8)
+    )
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        network.std.fill_(0.1)
+    return MotionGenerator(encoder, network, GeneratorConfig())
+
+
+@pytest.fixture(scope="module")
+def dyad() -> Dyad:
+    said = synthesize("Hello, my name is Bob. How are you?").samples
+    answer = synthesize("I am very well, thank you so much.", "en-gb+f3").samples
+    agent = np.concatenate([said, np.zeros(len(answer), np.float32)])
+    other = np.concatenate([np.zeros(len(said), np.float32), answer])
+    return Dyad(Waveform(agent), Waveform(other))
+
+
+def cut(dyad: Dyad, piece: slice) -> Dyad:
+    assert dyad.interlocutor is not None
+    return Dyad(Waveform(dyad.agent.samples[piece]), Waveform(dyad.interlocutor.samples[piece]))
+
+
+def seen(frames: int, seed: int = 0) -> Motion:
+    values = np.random.default_rng(seed).uniform(0, 0.3, (frames, MOTION_DIM))
+    return Motion(values.astype(np.float32))
+
+
+def run_in_pieces(
+    generator: MotionGenerator, dyad: Dyad, sizes: list[int], motion: Motion | None = None
+) -> Motion:
+    state = generator.init_state(seed=7)
+    parts, at = [], 0
+    pieces = iter(sizes)
+    assert dyad.interlocutor is not None
+    while at < len(dyad.agent):
+        end = at + next(pieces)
+        piece = Dyad(
+            Waveform(dyad.agent.samples[at:end]), Waveform(dyad.interlocutor.samples[at:end])
+        )
+        state, out = generator.step(state, piece, motion)
+        motion = None
+        parts.append(out)
+        at = end
+    _, out = generator.flush(state)
+    return Motion.concat([*parts, out])
+
+
+def test_any_cut_gives_the_same_bits(generator: MotionGenerator, dyad: Dyad) -> None:
+    whole = generator.generate(dyad, seen(dyad.frames), seed=7)
+    rng = np.random.default_rng(1)
+    sizes = rng.choice([1, 100, 640, 3199, 3201, 9000], 100_000).tolist()
+    cut = run_in_pieces(generator, dyad, sizes, seen(dyad.frames))
+    assert np.array_equal(whole.values, cut.values)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 639, 640, 641, 3200, 3201, 6400, 12345])
+def test_as_many_frames_come_out_as_go_in(generator: MotionGenerator, samples: int) -> None:
+    dyad = Dyad(Waveform(np.full(samples, 0.01, np.float32)))
+    assert len(generator.generate(dyad)) == dyad.frames
+
+
+def test_later_sound_never_changes_a_frame(generator: MotionGenerator, dyad: Dyad) -> None:
+    frame = 37
+    assert dyad.interlocutor is not None
+    agent, other = dyad.agent.samples.copy(), dyad.interlocutor.samples.copy()
+    agent[(frame + generator.delay_frames + 1) * SAMPLES_PER_FRAME :] = 0.2
+    other[(frame + 1) * SAMPLES_PER_FRAME :] = -0.2
+    before = generator.generate(dyad, seen(dyad.frames))
+    motion = seen(dyad.frames)
+    changed = motion.values.copy()
+    changed[frame + 1 :] = 0
+    after = generator.generate(Dyad(Waveform(agent), Waveform(other)), Motion(changed))
+    assert np.array_equal(before.values[: frame + 1], after.values[: frame + 1])
+    assert not np.array_equal(before.values[frame + 1 :], after.values[frame + 1 :])
+
+
+def test_same_seed_same_bits_and_another_seed_others(
+    generator: MotionGenerator, dyad: Dyad
+) -> None:
+    one, two, three = (generator.generate(dyad, seed=s).values for s in (1, 1, 2))
+    assert np.array_equal(one, two)
+    assert not np.array_equal(one, three)
+
+
+def test_used_state_raises(generator: MotionGenerator, dyad: Dyad) -> None:
+    first = generator.init_state()
+    piece = next(dyad.chunks(5))
+    second, _ = generator.step(first, piece)
+    with pytest.raises(StateError, match="used already"):
+        generator.step(first, piece)
+    third, _ = generator.flush(second)
+    for state in (second, third):
+        with pytest.raises(StateError):
+            generator.flush(state)
+    other, _ = generator.step(generator.init_state(), piece)
+    assert other.serial == 1
+
+
+def test_a_saved_state_goes_on_with_the_same_bits(generator: MotionGenerator, dyad: Dyad) -> None:
+    state, _ = generator.step(
+        generator.init_state(3, Controls(gaze=(4.0, 0.0))), cut(dyad, slice(17_777))
+    )
+    data = generator.save(state)
+    _, ahead = generator.step(state, cut(dyad, slice(17_777, None)))
+    for _ in range(2):  # the bytes can be used again, the state cannot
+        _, again = generator.step(generator.restore(data), cut(dyad, slice(17_777, None)))
+        assert np.array_equal(again.values, ahead.values)
+    with pytest.raises(StateError, match="used already"):
+        generator.save(state)
+    for foreign in (b"", data[:-5], encode(generator.init_state()), encode((1, 2))):
+        with pytest.raises(StateError):
+            generator.restore(foreign)
+
+
+@pytest.mark.weights("motion_generator", "speech_encoder")
+def test_a_state_goes_on_in_another_process(
+    embedded: MotionGenerator, dyad: Dyad, tmp_path: Path
+) -> None:
+    assert dyad.interlocutor is not None
+    voices = [dyad.agent.samples, dyad.interlocutor.samples]
+    np.save(tmp_path / "voices.npy", np.stack(voices)[:, 21_000:])
+    state, _ = embedded.step(embedded.init_state(5), cut(dyad, slice(21_000)))
+    (tmp_path / "state.safetensors").write_bytes(embedded.save(state))
+    _, ahead = embedded.step(state, cut(dyad, slice(21_000, None)))
+    code = (
+        "import sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "from audio2motion.hearing.audio import Dyad, Waveform\n"
+        "from audio2motion.network.generator import MotionGenerator\n"
+        "folder, generator = Path(sys.argv[1]), MotionGenerator.load()\n"
+        "state = generator.restore((folder / 'state.safetensors').read_bytes())\n"
+        "voices = [Waveform(v) for v in np.load(folder / 'voices.npy')]\n"
+        "_, motion = generator.step(state, Dyad(*voices))\n"
+        "np.save(folder / 'motion.npy', motion.values)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    assert np.abs(np.load(tmp_path / "motion.npy") - ahead.values).max() < 1e-5
+
+
+def test_streams_do_not_disturb_each_other(generator: MotionGenerator, dyad: Dyad) -> None:
+    alone = run_in_pieces(generator, dyad, [3200] * 1000)
+    states = [generator.init_state(seed=7), generator.init_state(seed=8)]
+    parts = []
+    for piece in dyad.chunks(5):
+        for i in range(2):
+            states[i], out = generator.step(states[i], piece)
+            if i == 0:
+                parts.append(out)
+    parts.append(generator.flush(states[0])[1])
+    assert np.array_equal(alone.values, Motion.concat(parts).values)
+
+
+def test_state_does_not_grow(generator: MotionGenerator) -> None:
+    def size(state: GeneratorState) -> int:
+        arrays = [state.rest_agent, state.rest_interlocutor, state.motion_values]
+        voices = [t for v in (state.agent, state.interlocutor) for t in (v.overlap, *v.past)]
+        return (
+            sum(a.size for a in arrays)
+            + sum(t.numel() for t in voices)
+            + sum(v.activity.buffer.size for v in (state.agent, state.interlocutor))
+            + state.cache.keys.numel()
+        )
+
+    state = generator.init_state()
+    sizes = []
+    for index in range(40):
+        piece = Dyad(Waveform(np.full(3200, 0.01, np.float32)))
+        state, _ = generator.step(state, piece, seen(5, index))
+        sizes.append(size(state))
+    assert max(sizes[10:]) <= max(sizes[:10])
+
+
+def test_absent_interlocutor_is_not_a_silent_one(generator: MotionGenerator, dyad: Dyad) -> None:
+    silent = Waveform(np.zeros(len(dyad.agent), np.float32))
+    absent = generator.generate(replace(dyad, interlocutor=None))
+    assert not np.array_equal(absent.values, generator.generate(Dyad(dyad.agent, silent)).values)
+
+
+def test_lost_frames_of_the_interlocutor_do_not_count(
+    generator: MotionGenerator, dyad: Dyad
+) -> None:
+    motion = seen(dyad.frames)
+    lost = np.ones(dyad.frames, bool)
+    lost[10:40] = False
+    other = motion.values.copy()
+    other[10:40] = 0.9
+    one = generator.generate(dyad, Motion(motion.values, valid=lost))
+    two = generator.generate(dyad, Motion(other, valid=lost))
+    assert np.array_equal(one.values, two.values)
+
+
+def test_rate_of_the_interlocutors_motion(generator: MotionGenerator, dyad: Dyad) -> None:
+    fast = Motion(seen(60).values, fps=50.0)
+    assert len(generator.generate(dyad, fast)) == dyad.frames
+    with pytest.raises(MotionError, match="fps"):
+        generator.step(generator.init_state(), dyad, fast)
+
+
+def test_guidance_of_one_is_the_plain_model(generator: MotionGenerator, dyad: Dyad) -> None:
+    plain = generator.generate(dyad)
+    config = GeneratorConfig(agent_scale=3.0)
+    guided = MotionGenerator(generator.encoder, generator.network, config).generate(dyad)
+    assert not np.allclose(plain.values, guided.values, atol=1e-3)
+    with pytest.raises(InputError, match="solver"):
+        GeneratorConfig(solver="magic")
+
+
+def test_gate_opens_before_speech_and_closes_after() -> None:
+    activity = np.zeros(40, np.float32)
+    activity[10:20] = 1
+    gates, gate = [], 0.0
+    for start in range(0, 35, 5):
+        part, gate = mouth_gate(activity[start : start + 10], gate)
+        gates.extend(part.tolist())
+    assert gates[7] == 0
+    assert 0 < gates[8] < gates[9] < gates[10] == 1
+    assert gates[19] == 1
+    assert np.allclose(gates[20:30], np.arange(9, -1, -1) / 10, atol=1e-6)
+
+
+def test_still_face_keeps_lips_and_blinks(generator: MotionGenerator, dyad: Dyad) -> None:
+    plain = generator.generate(dyad)
+    still = generator.generate(dyad, controls=Controls(expressivity=0.0))
+    assert not still.rotation.any()
+    kept = [*SPEECH_CHANNELS, *BLINK_CHANNELS]
+    assert np.array_equal(plain.values[:, kept], still.values[:, kept])
+
+
+@pytest.fixture(scope="module")
+def embedded() -> MotionGenerator:
+    return MotionGenerator.load()
+
+
+@pytest.mark.weights("speech_encoder", "motion_generator")
+def test_mouth_moves_with_the_voice_and_rests_without(
+    embedded: MotionGenerator, dyad: Dyad
+) -> None:
+    motion = embedded.generate(dyad)
+    turn = int(np.flatnonzero(dyad.agent.samples)[-1]) // SAMPLES_PER_FRAME
+    jaw = motion.channel("jawOpen")
+    assert jaw[5 : turn - 5].std() > 0.02
+    assert np.abs(motion.values[turn + 15 :, SPEECH_CHANNELS]).max() < 0.02
+    assert np.degrees(motion.rotation).std(0).max() > 0.3
+    assert np.abs(np.diff(motion.values[:, ROTATION], axis=0)).max() < np.radians(6)
+
+
+@pytest.mark.weights("speech_encoder", "motion_generator", "face_basis")
+def test_lips_come_together_for_p_b_m(embedded: MotionGenerator) -> None:
+    """Within 80 ms of the sound for 8 of 10, and more tightly than around open vowels."""
+    basis = FaceBasis.load()
+    closed, opened, narrow, wide = [], [], [], []
+    for text in (
+        "Hello Bob, my name is Emma.",
+        "I promise, imagine a map of a moon.",
+        "A big apple.",
+    ):
+        sound, phonemes = synthesize_phonemes(text)
+        gap = basis.offsets(embedded.generate(Dyad(sound)).values)[:, [13, 14], 1] @ [1.0, -1.0]
+        shut = 0.25 * np.quantile(gap, 0.9)
+        for phoneme in phonemes:
+            first, last = round(phoneme.start * 25), round(phoneme.end * 25)
+            if phoneme.ipa[0] in "pbm":
+                closed.append(gap[max(0, first - 2) : last + 3].min() < shut)
+                narrow.append(gap[first : last + 1].min())
+            elif phoneme.ipa[0] in "aæɑɐʌ":
+                opened.append(gap[first : last + 1].max() > shut)
+                wide.append(gap[first : last + 1].max())
+    assert np.mean(closed) >= 0.8
+    assert np.mean(opened) >= 0.6
+    assert np.mean(narrow) < 0.4 * np.mean(wide)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from audio2motion.gestures.controls import REGION_CHANNELS
-from audio2motion.gestures.gestures import KINDS, LOOK_KINDS, Gesture, GestureTrack
+from audio2motion.gestures.gestures import KINDS, LOOK_KINDS, Gesture, GestureSchedule
 from motion2video.motion import FPS, ROTATION, TRANSLATION, Motion, channel_index
 from weights.errors import InputError
 
@@ -132,7 +132,7 @@ def insert_gesture(take: Take, gesture: Gesture) -> Take:
         )
     motion = take.motion
     frames = -(-round(take.seconds * FPS * 1000) // 1000) + 1  # one more, to interpolate towards
-    offsets = GestureTrack((gesture,)).offsets(0, frames)
+    offsets = GestureSchedule((gesture,)).offsets(0, frames)
     added = Motion(offsets).resample(motion.fps).values
     added = np.pad(added, ((0, max(0, len(motion) - len(added))), (0, 0)))[: len(motion)]
     values = motion.values + added

@@ -1,7 +1,7 @@
 from .controls import Controls as Controls
 from .controls import Regions as Regions
 from .gestures import Gesture as Gesture
-from .gestures import GestureTrack as GestureTrack
+from .gestures import GestureSchedule as GestureSchedule
 from .style import STYLES as STYLES
 from .style import measure_style as measure_style
 from .timeline import load_timeline as load_timeline
@@ -13,7 +13,7 @@ __all__ = [
     "STYLES",
     "Controls",
     "Gesture",
-    "GestureTrack",
+    "GestureSchedule",
     "Regions",
     "Transcript",
     "Word",

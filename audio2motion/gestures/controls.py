@@ -12,7 +12,7 @@ from torch import Tensor
 
 from audio2motion.behaviour.events import BLINK_CHANNELS, LOOK_CHANNELS
 from audio2motion.gestures.emotion import EMOTIONS, VALENCE_AROUSAL, affect_offset, class_offset
-from audio2motion.gestures.gestures import PITCH, WIDEST, Aim, Gesture, GestureTrack
+from audio2motion.gestures.gestures import PITCH, WIDEST, Aim, Gesture, GestureSchedule
 from audio2motion.gestures.style import STYLE_DIM, STYLES, Style
 from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM, ROTATION, TRANSLATION
 from weights.errors import InputError
@@ -126,9 +126,9 @@ class Controls:
         return out
 
     @cached_property
-    def track(self) -> GestureTrack:
+    def schedule(self) -> GestureSchedule:
         """The gestures as functions of the frame."""
-        return GestureTrack(self.gestures)
+        return GestureSchedule(self.gestures)
 
     def apply(self, values: Float[np.ndarray, "T 90"]) -> Float[np.ndarray, "T 90"]:
         """Scale the expressive channels and add the emotion's offset; linear in both."""
@@ -139,7 +139,7 @@ class Controls:
 
     def gesture_offsets(self, first: int, count: int) -> Float[np.ndarray, "T 90"]:
         """What the gestures add to frames `first`, ... at this expressivity."""
-        out = self.track.offsets(first, count)
+        out = self.schedule.offsets(first, count)
         # Eyes that turn against the head turn as far as the head does.
         gain = np.sqrt(self._scale)
         gain[_LOOKS] = gain[PITCH] * np.minimum(1, gain[_LOOKS])
@@ -158,7 +158,7 @@ class Controls:
         its square root, as with other gestures.
         """
         eyes = float(self._scale[_LOOKS[0]])
-        wanted = self.track.gaze(first, count, self.gaze)
+        wanted = self.schedule.gaze(first, count, self.gaze)
         if eyes == 0:
             return wanted
         more = min(min(1.0, math.sqrt(eyes)) / eyes, _WIDEST_AIM)

@@ -176,7 +176,7 @@ class Gesture:
 
 
 @dataclass(frozen=True)
-class GestureTrack:
+class GestureSchedule:
     """All gestures of a stream as functions of the frame; nothing depends on how frames are cut."""
 
     gestures: tuple[Gesture, ...] = ()

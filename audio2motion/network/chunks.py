@@ -40,8 +40,8 @@ def scenes(
     energy = other.energy.tolist()
     seen = [Seen.of(row) for row in now.motion.cpu().numpy()]
     aims = controls.aims(frame, CHUNK)
-    nods = controls.track.nods(frame, CHUNK).tolist()
-    blinks = controls.track.blinks(frame, CHUNK).tolist()
+    nods = controls.schedule.nods(frame, CHUNK).tolist()
+    blinks = controls.schedule.blinks(frame, CHUNK).tolist()
     return [
         Scene(
             agent_speaks=activity[i + GATE_ATTACK] > GATE_HIGH,

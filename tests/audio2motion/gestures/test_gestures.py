@@ -20,7 +20,7 @@ from audio2motion.gestures.gestures import (
     ROLL,
     YAW,
     Gesture,
-    GestureTrack,
+    GestureSchedule,
     Span,
 )
 from audio2motion.gestures.timeline import load_timeline, parse_gesture
@@ -31,7 +31,7 @@ SHAPES = [kind for kind in KINDS if kind not in LOOK_KINDS]
 
 
 def drawn(*texts: str, frames: int = 100) -> np.ndarray:
-    return GestureTrack(tuple(map(parse_gesture, texts))).offsets(0, frames)
+    return GestureSchedule(tuple(map(parse_gesture, texts))).offsets(0, frames)
 
 
 # -- shapes ------------------------------------------------------------------------------------
@@ -111,35 +111,35 @@ gestures = st.lists(
 @settings(max_examples=50, deadline=None)
 @given(gestures, st.lists(st.integers(1, 17), min_size=1, max_size=30))
 def test_any_cut_of_the_frames_gives_the_same(placed: list[Gesture], sizes: list[int]) -> None:
-    track, total = GestureTrack(tuple(placed)), sum(sizes)
+    schedule, total = GestureSchedule(tuple(placed)), sum(sizes)
     starts = np.cumsum([0, *sizes]).tolist()
-    for ask in (track.offsets, track.nods, track.blinks):
+    for ask in (schedule.offsets, schedule.nods, schedule.blinks):
         cut = [ask(a, n) for a, n in zip(starts, sizes, strict=False)]
         assert np.array_equal(np.concatenate(cut), ask(0, total))
-    parts = [track.gaze(a, n, None) for a, n in zip(starts, sizes, strict=False)]
-    assert list(chain.from_iterable(parts)) == track.gaze(0, total, None)
-    assert np.isfinite(track.offsets(0, total)).all()
+    parts = [schedule.gaze(a, n, None) for a, n in zip(starts, sizes, strict=False)]
+    assert list(chain.from_iterable(parts)) == schedule.gaze(0, total, None)
+    assert np.isfinite(schedule.offsets(0, total)).all()
 
 
 def test_looks_are_targets() -> None:
-    track = GestureTrack((parse_gesture("look-away@1:1"), parse_gesture("look-at/10,-5@3:1")))
-    free, held = track.gaze(0, 120, None), track.gaze(0, 120, (3.0, 0.0))
-    assert not track.offsets(0, 120).any()
+    schedule = GestureSchedule((parse_gesture("look-away@1:1"), parse_gesture("look-at/10,-5@3:1")))
+    free, held = schedule.gaze(0, 120, None), schedule.gaze(0, 120, (3.0, 0.0))
+    assert not schedule.offsets(0, 120).any()
     assert free[24] is None and free[25] == (-12, -3) and free[44] == (-12, -3)
     assert free[46] == (0, 0) and free[50] is None
     assert held[24] == (3, 0) and held[46] == (3, 0)
     assert free[75] == free[99] == (10, -5) and free[100] is None
-    strong = GestureTrack((parse_gesture("look-away/-30,0@0x2"),))
+    strong = GestureSchedule((parse_gesture("look-away/-30,0@0x2"),))
     assert strong.gaze(0, 1, None) == [(-40, 0)]
 
 
 # -- with the events ---------------------------------------------------------------------------
 
 
-def live(track: GestureTrack, frames: int = 3000) -> tuple[np.ndarray, list[EventState]]:
+def live(schedule: GestureSchedule, frames: int = 3000) -> tuple[np.ndarray, list[EventState]]:
     """Events of somebody who listens, as the generator steps them."""
     state, out, states = EventState(), [], []
-    nods, blinks = track.nods(0, frames).tolist(), track.blinks(0, frames).tolist()
+    nods, blinks = schedule.nods(0, frames).tolist(), schedule.blinks(0, frames).tolist()
     for i in range(frames):
         speaks = i % 60 < 45
         scene = Scene(
@@ -152,22 +152,22 @@ def live(track: GestureTrack, frames: int = 3000) -> tuple[np.ndarray, list[Even
 
 
 def test_spontaneous_nods_and_blinks_make_room() -> None:
-    free, states = live(GestureTrack())
+    free, states = live(GestureSchedule())
     nodding = [i for i, s in enumerate(states) if s.nod.age == 3]
     blinking = [i for i, s in enumerate(states) if 0 <= s.eyes.blink_age < 1]
     assert len(nodding) > 10 and len(blinking) > 10
     placed = [Gesture.at("nod", i / FPS) for i in nodding[::2]]
     placed += [Gesture.at("blink", i / FPS) for i in blinking[::2]]
-    track = GestureTrack(tuple(placed))
-    out, after = live(track)
+    schedule = GestureSchedule(tuple(placed))
+    out, after = live(schedule)
     for gesture in placed:
         frames = range(round(gesture.start * FPS), int(gesture.end * FPS))
         if gesture.kind == "blink":
             assert not out[frames][:, list(BLINK_CHANNELS)].any()
         assert gesture.kind != "nod" or not any(
-            s.nod.age == 0 and track.nods(i, 1)[0] < 1 for i, s in enumerate(after)
+            s.nod.age == 0 and schedule.nods(i, 1)[0] < 1 for i, s in enumerate(after)
         )
-    assert not track.nods(round(placed[0].start * FPS), 5).any()
+    assert not schedule.nods(round(placed[0].start * FPS), 5).any()
     still = after[round(placed[0].start * FPS) + 3]
     assert still.nod.age < 0 or np.abs(np.diff(out[:, PITCH])).max() < np.radians(3)
     assert sum(0 <= s.eyes.blink_age < 1 for s in after) > 0.4 * len(blinking)

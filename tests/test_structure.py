@@ -295,23 +295,3 @@ def visavis_help(words: list[str]) -> str:
     with mock.patch.dict(os.environ, plain), redirect_stdout(io.StringIO()) as out:
         assert main([*words, "--help"]) == 0
     return out.getvalue()
-
-
-def test_readme_has_a_line_for_every_file():
-    """The file map: nothing missing, nothing that is gone."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = text.partition("## Where things live")[2]
-    for folder in [*PACKAGES, "app/batch", "app/ui", "scripts"]:
-        lines = section.partition(f"    {folder}/\n")[2].splitlines()
-        listed = set()
-        for line in lines:
-            if not line.startswith("      "):
-                break
-            listed.add(line.split()[0])
-        present = {
-            p.name
-            for p in (ROOT / folder).iterdir()
-            if p.is_file() and p.suffix in ("", ".py", ".sh") and p.name != "__init__.py"
-        }
-        assert present - listed == set(), folder
-        assert {n for n in listed if n.endswith((".py", ".sh"))} - present == set(), folder

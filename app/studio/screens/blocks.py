@@ -25,10 +25,10 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
     """
     import gradio as gr
 
-    from app.studio.screens.own_blocks import OwnBlocks
+    from app.studio.screens.own_blocks import own_blocks
 
     gr.set_static_paths([create.EXAMPLES[0].parent])  # not to be copied into gradio's own folder
-    with OwnBlocks(workshop, TITLE) as blocks:
+    with own_blocks(workshop, TITLE) as blocks:
         gr.HTML(
             "<header class='v-head'><h1>Visavis</h1><p>One photo, two voices: a video of a person "
             "who talks, and who listens.</p></header>"

@@ -5,29 +5,41 @@ open pictures with every decoder there is. So no value of a file component ever 
 comes in is exchanged for a file of this very session, what goes out for a handle.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import anyio.to_thread
-import gradio as gr
-from gradio import components
 
 from app.studio.screens.visitors import Visitor, visitor_of
 from app.studio.visitor_files import VisitorFiles
 from app.studio.workshop import Workshop
 from weights.errors import InputError, VisavisError
 
-_FILES = (components.Image, components.Audio, components.Video, components.File)
-_ENDED = components._Keywords.FINISHED_ITERATING  # what gradio puts for each value at the end
 _META = {"_type": "gradio.FileData"}
 _asking: ContextVar[Visitor | None] = ContextVar("visavis-visitor", default=None)
 
+if TYPE_CHECKING:
+    from gradio import Blocks
+else:
+    Blocks = object  # gradio takes seconds to import: `own_blocks` does it
 
-class OwnBlocks(gr.Blocks):
+
+def own_blocks(workshop: Workshop, title: str) -> Blocks:
     """Blocks whose files are those of a workshop's visitors."""
+    import gradio as gr
+
+    class OwnBlocks(_OwnFiles, gr.Blocks):
+        pass
+
+    return OwnBlocks(workshop, title)
+
+
+class _OwnFiles(Blocks):
+    """What differs from gradio's Blocks."""
 
     def __init__(self, workshop: Workshop, title: str) -> None:
         self.workshop = workshop
@@ -57,34 +69,34 @@ class OwnBlocks(gr.Blocks):
     ) -> list[Any]:
         """As gradio's, with the files of the visitor in their places."""
         if len(inputs) != len(block_fn.inputs):
-            raise gr.Error(
-                f"got {len(inputs)} values; wanted {len(block_fn.inputs)}", print_exception=False
+            raise _refusal(
+                f"got {len(inputs)} values; wanted {len(block_fn.inputs)}",
             )
         visitor, files = _asking.get(), self.workshop.files
         given: dict[int, Any] = {}
         try:
             for i, block in enumerate(block_fn.inputs):
-                if isinstance(block, _FILES):
-                    many = isinstance(block, components.File) and block.file_count != "single"
+                if _is_file(block):
+                    many = getattr(block, "file_count", "single") != "single"
                     given[i] = _claimed(inputs[i], many, visitor, files)
                 else:
                     _require_plain(inputs[i])
         except VisavisError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+            raise _refusal(str(error)) from None
         without = [None if i in given else value for i, value in enumerate(inputs)]
         read = await super().preprocess_data(block_fn, without, state, explicit_call)
         return [given.get(i, value) for i, value in enumerate(read)]
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
         """As gradio's, with a handle for each file of ours."""
-        if not any(isinstance(block, _FILES) for block in block_fn.outputs):
+        if not any(_is_file(block) for block in block_fn.outputs):
             return await super().postprocess_data(block_fn, predictions, state)
         left = [predictions] if len(block_fn.outputs) == 1 else list(predictions)
         made: dict[int, Any] = {}
         for i, (block, value) in enumerate(zip(block_fn.outputs, left, strict=True)):
             isupdate = isinstance(value, dict) and value.get("__type__") == "update"
             file = value.get("value") if isupdate else value
-            if isinstance(block, _FILES) and file not in (None, _ENDED):
+            if _is_file(block) and file not in (None, _ended()):
                 made[i] = await anyio.to_thread.run_sync(self._handed, file)
                 left[i] = {**value, "value": None} if isupdate else None
         told = left[0] if len(left) == 1 else left
@@ -115,6 +127,31 @@ class OwnBlocks(gr.Blocks):
         path = Path(path)
         handle = self.workshop.files.show(path, visitor.owner, visitor.key, folder)
         return _file_data(path, handle)
+
+
+@functools.cache
+def _file_kinds() -> tuple[type, ...]:
+    from gradio import components
+
+    return (components.Image, components.Audio, components.Video, components.File)
+
+
+def _is_file(block: object) -> bool:
+    return isinstance(block, _file_kinds())
+
+
+def _ended() -> object:
+    """What gradio puts for each value at the end."""
+    from gradio import components
+
+    return components._Keywords.FINISHED_ITERATING
+
+
+def _refusal(message: str) -> Exception:
+    """An error for the page, of which the log says nothing."""
+    import gradio as gr
+
+    return gr.Error(message, print_exception=False)
 
 
 def _file_data(path: Path, handle: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ is written into the working directory as crash-..., for `python -m tests.attack.
 """
 
 import contextlib
+import importlib
 import sys
 import tempfile
 from pathlib import Path
@@ -16,7 +17,7 @@ PACKAGES = ["app.batch", "audio2motion", "motion2video", "weights"]
 
 def main(arguments: list[str]) -> None:
     """Fuzz one reader until libFuzzer's options say that it is enough."""
-    import atheris
+    atheris = importlib.import_module("atheris")
 
     with atheris.instrument_imports(include=PACKAGES):
         from tests.attack.fuzz.corpus import good_files

@@ -19,6 +19,7 @@ from app.batch import storage
 from app.batch.ledger import Ledger
 from app.batch.manifest import Item
 from app.batch.work import AvatarSettings, with_threads
+from app.render.filming import film
 from app.render.pipeline import Avatar
 from motion2video.motion import Motion
 from weights.errors import VisavisError
@@ -149,23 +150,15 @@ def measure(items: Sequence[Item], settings: AvatarSettings) -> Cost:
 
 def _draw(avatar: Avatar, item: Item) -> Cost:
     """What an item takes until its first frame, and each frame after that."""
-    from motion2video.media.video import VideoWriter
-
-    started, count = time.perf_counter(), 1
-    frames = avatar.frames(**item.fields)
+    started, request = time.perf_counter(), item.request()
+    frames = avatar.frames(request)
     first = next(frames)
-    drawing = time.perf_counter()
-    size = (first.shape[1], first.shape[0])
-    with (
-        tempfile.TemporaryDirectory(prefix="visavis-measure-") as folder,
-        VideoWriter(Path(folder) / "m.mp4", size, item.request().fps) as writer,
-    ):
-        writer.write(first[None])
-        for frame in itertools.islice(frames, _DRAWN_FRAMES - 1):
-            writer.write(frame[None])
-            count += 1
-    each = (time.perf_counter() - drawing) / count
-    return Cost(drawing - started, each, f"{count} frames of {item.output}")
+    begun = time.perf_counter() - started
+    drawn = itertools.chain([first], itertools.islice(frames, _DRAWN_FRAMES - 1))
+    with tempfile.TemporaryDirectory(prefix="visavis-measure-") as folder:
+        made = film(drawn, Path(folder) / "m.mp4", request.fps)
+    each = made.wall_seconds / made.frames
+    return Cost(begun, each, f"{made.frames} frames of {item.output}")
 
 
 def _lengths(items: Sequence[Item]) -> list[float | None]:

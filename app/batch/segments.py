@@ -19,6 +19,7 @@ import numpy as np
 from app.batch import storage
 from app.batch.ledger import Made
 from app.batch.work import Task, Worker
+from app.render.performance import perform
 from app.render.request import RenderRequest
 from audio2motion.hearing.audio import SAMPLE_RATE, speech_segments
 from motion2video.motion import Motion
@@ -84,19 +85,21 @@ def _make_motion(worker: Worker, task: Task) -> tuple[Made | None, Cuts]:
     if worker.split is None:
         raise StateError("got a part of a video; this batch makes its videos as a whole")
     request = task.item.request(**worker.inputs(task.item))
-    score = worker.avatar.score(request)
-    speech = [] if score.sound is None else speech_segments(score.sound)
-    cuts = cut_at_silence(len(score.motion), score.motion.fps, worker.split, speech)
+    notices: list[str] = []
+    played = perform(worker.avatar, request, notices.append)
+    motion, sound = played.whole(), played.sound
+    speech = [] if sound is None else speech_segments(sound)
+    cuts = cut_at_silence(len(motion), motion.fps, worker.split, speech)
     if len(cuts) == 1:
         return worker.make(task.item, task.key), ()
     folder = worker.place.local()
-    _put(worker, task, score.motion.save(folder / f"{secrets.token_hex(8)}.npz"), "motion.npz")
+    _put(worker, task, motion.save(folder / f"{secrets.token_hex(8)}.npz"), "motion.npz")
     path = folder / f"{secrets.token_hex(8)}.f32"
     with path.open("wb") as file:
-        for block in () if score.sound is None else score.sound.blocks():
+        for block in () if sound is None else sound.blocks():
             file.write(block.astype("<f4").tobytes())
     _put(worker, task, path, "sound.f32")
-    about = {"notices": score.notices, "has_sound": score.sound is not None}
+    about = {"notices": notices, "has_sound": sound is not None}
     _put_json(worker, task, about, "about.json")
     return None, cuts
 

@@ -78,7 +78,7 @@ def load_avatar(settings: AvatarSettings) -> Avatar:
         precision=settings.precision,
         threads=settings.threads,
         attention=settings.attention,
-    )
+    ).ready()
 
 
 @dataclass(frozen=True)

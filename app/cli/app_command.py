@@ -134,7 +134,7 @@ def app(
     reporter = Reporter()
 
     def load() -> Avatar:
-        return Avatar.load(device, detector, steps, speech_encoder, reporter.notify)
+        return Avatar.load(device, detector, steps, speech_encoder, reporter.notify).ready()
 
     served = create_app(load, config)
     if not no_studio and (missing := mount_studio(served)):

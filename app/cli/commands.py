@@ -208,15 +208,8 @@ def motion(
 ) -> None:
     """Turn voices into a motion file, for `visavis render --motion` or an editor."""
     from app.cli.reporter import Reporter
-    from app.render.direction import direct
-    from app.render.pipeline import make_motion
-    from app.render.result import Reply
-    from app.render.tracking import track_video
-    from app.render.voices import hear
-    from audio2motion.network.borrowed_speech import borrow
-    from audio2motion.network.generator import MotionGenerator
-    from motion2video.faces.tracker import FaceTracker
-    from motion2video.network.compute import pick_device
+    from app.render.performance import act
+    from app.render.pipeline import Avatar
 
     request = MotionRequest(
         agent_audio=agent_audio,
@@ -230,19 +223,11 @@ def motion(
     )
     check_output(out, o.MOTION_SUFFIXES, request.inputs)
     reporter = Reporter()
+    avatar = Avatar.load(device, detector, None, speech_encoder, reporter.notify)
     with reporter.progress() as progress:
-
-        def track(path: Path) -> Motion:
-            tracker = FaceTracker.load(detector)
-            return track_video(path, tracker, FPS, "largest", reporter.notify, progress)
-
-        voices = hear(request, track, reporter.notify)
-        directed = direct(request, voices, track, reporter.notify)
-        where = pick_device(device)
-        encoder = borrow(speech_encoder, where, reporter.notify) if speech_encoder else None
-        generator = MotionGenerator.load(device=where, encoder=encoder)
-        made = make_motion(request, voices, generator, reporter.notify, directed)
-    _save_motion(made, out, as_json, directed.gestures, Reply.of(voices.reply))
+        acted = act(avatar, request, reporter.notify, progress)
+        made = acted.whole(progress)
+    _save_motion(made, out, as_json, acted.gestures, acted.reply)
 
 
 @commands.command()

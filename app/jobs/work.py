@@ -28,7 +28,7 @@ def work(
 ) -> dict[str, Any]:
     """Make the file `out`, at most `most_s` seconds long; what its owner may know of the run.
 
-    What `progress` raises ends the work. Raises VisavisErrors as Avatar.render and .make do, and
+    What `progress` raises ends the work. Raises VisavisErrors as Avatar.render and .motion do, and
     LimitError for what would be longer.
     """
     rate = request.fps if isinstance(request, RenderRequest) else FPS
@@ -43,7 +43,7 @@ def work(
     bounded("preparing", 0, 1)
     if isinstance(request, RenderRequest):
         return _figures(avatar.render(request, out, bounded, notify))
-    motion = avatar.make(request, bounded, notify)
+    motion = avatar.motion(request, bounded, notify)
     motion.save(out)
     return {"frames": len(motion), "fps": motion.fps, "seconds": motion.seconds}
 

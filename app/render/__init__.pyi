@@ -1,7 +1,7 @@
 from .direction import direct as direct
 from .output import check_output as check_output
+from .performance import Performance as Performance
 from .pipeline import Avatar as Avatar
-from .pipeline import Score as Score
 from .request import MotionRequest as MotionRequest
 from .request import RenderRequest as RenderRequest
 from .result import RenderResult as RenderResult
@@ -12,10 +12,10 @@ from .voices import hear as hear
 __all__ = [
     "Avatar",
     "MotionRequest",
+    "Performance",
     "RenderRequest",
     "RenderResult",
     "Reply",
-    "Score",
     "Voices",
     "check_output",
     "direct",

@@ -1,8 +1,9 @@
 """Making a video for a visitor: the work of a run, with its preview, motion file and project."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import chain, zip_longest
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from app.intake.allowance import require_allowed, require_length
 from app.intake.sandbox import shared_sandbox
 from app.intake.values import SandboxReader
 from app.jobs.plan import video_seconds
+from app.render.filming import Frame, film
 from app.render.pipeline import Avatar
 from app.render.request import Renderer, RenderRequest
 from app.render.result import RenderResult
@@ -19,7 +21,6 @@ from app.render.voices import load_sound
 from app.studio.editor import Take
 from app.studio.project import EDITABLE_S, Project, open_project
 from app.studio.workshop import Run, Session, Workshop
-from audio2motion.hearing.audio import SAMPLE_RATE
 from audio2motion.voice.agent_voice import listen
 from motion2video.motion import Motion
 from weights.errors import EndpointError, InputError
@@ -127,32 +128,40 @@ def compare(
     """Two requests for one photo as one video, side by side and so in step frame by frame; heard
     is the first one's sound. Raises InputError when their pictures are not of one size.
     """
-    from motion2video.media.video import VideoWriter
-
     seconds = max([_require_within(workshop, request, run) for request in requests])
     run.progress("loading the networks", 0, 1)
     avatar = workshop.avatar(renderer, run.check)
     total = max(1, round(seconds * requests[0].fps))
     run.progress("rendering both", 0, total)
-    first, second = (avatar.draw(request, run.notices.append) for request in requests)
+    first, second = (avatar.frames(request, notify=run.notices.append) for request in requests)
     out = session.new_folder() / "comparison.mp4"
-    left, right = next(first), next(second)
-    if left.shape != right.shape:
-        raise InputError("the two pictures are not of one size; compare two settings of one photo")
-    height, width = left.shape[:2]
     sound = load_sound(requests[0], avatar.reader).mixed(requests[0].mix == "both")
-    rate = SAMPLE_RATE if sound is None else sound.sample_rate
-    with VideoWriter(out, (2 * width, height), requests[0].fps, sound, rate) as writer:
-        for pair in chain([(left, right)], zip_longest(first, second)):
-            left, right = (
-                new if new is not None else old
-                for new, old in zip(pair, (left, right), strict=True)
-            )
-            both = np.concatenate([left, right], 1)
-            writer.write(both[None])
-            run.show(both)
-            run.progress("rendering both", writer.frames, max(total, writer.frames))
+    film(
+        _side_by_side(first, second),
+        out,
+        requests[0].fps,
+        sound,
+        total=total,
+        watch=run.show,
+        progress=run.progress,
+        doing="rendering both",
+    )
     return out
+
+
+def _side_by_side(first: Iterator[Frame], second: Iterator[Frame]) -> Iterator[Frame]:
+    """Two videos in one picture; who ends first stands still. Raises InputError when they are not
+    of one size.
+    """
+    left = right = None
+    for left_now, right_now in zip_longest(first, second):
+        left = left if left_now is None else left_now
+        right = right if right_now is None else right_now
+        if left is None or right is None or left.shape != right.shape:
+            raise InputError(
+                "the two pictures are not of one size; compare two settings of one photo"
+            )
+        yield np.concatenate([left, right], 1)
 
 
 @dataclass(frozen=True)

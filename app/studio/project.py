@@ -8,11 +8,13 @@ before encoding; its bytes in the file may differ, because x264 spends its bits 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from app.render.filming import film
 from app.render.pipeline import Avatar
 from app.render.reading import read_portrait
 from app.render.request import Progress, Renderer, RenderRequest
@@ -106,20 +108,12 @@ class Project:
 
         `show` is called with each frame. What `progress` raises ends the work and leaves no file.
         """
-        from motion2video.media.video import VideoWriter
-
-        take = self.take
-        height, width = self.portrait.image.shape[:2]
-        sound = self.voices.mixed(self.request.mix == "both")
-        rate = SAMPLE_RATE if sound is None else sound.sample_rate
-        cut = None if sound is None else _From(sound, round(take.start * rate))
-        drawn = 0
-        with VideoWriter(out, (width, height), take.motion.fps, cut, rate) as writer:
-            for fresh, frame in self.frames(avatar):
-                writer.write(frame[None])
-                drawn += fresh
-                show(frame)
-                progress("rendering", writer.frames, len(take.motion))
+        motion, sound = self.take.motion, self.voices.mixed(self.request.mix == "both")
+        if sound is not None:
+            sound = _From(sound, round(self.take.start * sound.sample_rate))
+        drawn, total = sum(end - first for first, end in self.stale()), len(motion)
+        frames = map(itemgetter(1), self.frames(avatar))
+        film(frames, out, motion.fps, sound, total=total, watch=show, progress=progress)
         return drawn
 
 

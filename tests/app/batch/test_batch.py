@@ -21,6 +21,7 @@ from app.batch.ledger import Ledger
 from app.batch.metrics import metrics
 from app.batch.segments import cut_at_silence
 from app.batch.work import AvatarSettings
+from app.render.performance import perform
 from motion2video.media.video import probe, read_video
 from motion2video.motion import Motion
 from tests.app.batch.conftest import FRAMES, make_rows, write_manifest
@@ -192,15 +193,15 @@ def test_parts_are_the_whole(
         "fps": fps,
     }
     request = replace_request(fields, tmp_path / "voice.wav")
-    score = tiny_avatar.score(request)
-    cuts = cut_at_silence(len(score.motion), score.motion.fps, 1.0, [])
+    motion = perform(tiny_avatar, request, lambda notice: None).whole()
+    cuts = cut_at_silence(len(motion), motion.fps, 1.0, [])
     assert len(cuts) >= 2
     serial = np.stack(list(tiny_avatar.frames(**fields, agent_audio=tmp_path / "voice.wav")))
-    at_rate: dict[str, Any] = {**fields, "fps": score.motion.fps}
+    at_rate: dict[str, Any] = {**fields, "fps": motion.fps}
     drawn = [
         frame
         for first, end in cuts
-        for frame in tiny_avatar.frames(**at_rate, motion=score.motion[first:end])
+        for frame in tiny_avatar.frames(**at_rate, motion=motion[first:end])
     ]
     assert np.array_equal(serial, np.stack(drawn))
 

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from app.render.demo import DEFAULT_PORTRAIT
-from app.render.pipeline import Avatar, stream_motion
+from app.render.pipeline import Avatar
 from app.render.request import MotionRequest
 from app.render.voices import Voices, hear
-from audio2motion.gestures.controls import Controls
 from audio2motion.hearing.audio import Dyad, Waveform
 from audio2motion.hearing.recording import Recording
 from motion2video.motion import Motion
@@ -157,7 +156,7 @@ class Counted(Waveform):
 def test_the_first_frame_comes_before_the_last_sound(avatar: Avatar, speech: Waveform) -> None:
     voices = Voices(Counted(np.resize(speech.samples, 20 * 16_000)), None)
     portrait = Portrait.load(DEFAULT_PORTRAIT, tracker=avatar.tracker, size=128)
-    motions = stream_motion(MotionRequest(), voices, avatar.generator, Controls())
+    motions = avatar.generator.stream(voices.dyads(avatar.generator.frame_size))
     frames = avatar.renderer.stream(portrait, motions)
     assert next(frames).shape == (*portrait.image.shape[:2], 3)
     assert 0 < Counted.reached < 2 * 16_000, "two seconds of sound at most for the first frame"

@@ -1,0 +1,64 @@
+"""From frames to a video file: the one loop, whoever draws them."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from app.render.request import Progress
+from audio2motion.hearing.audio import SAMPLE_RATE, Sound
+
+Frame = UInt8[np.ndarray, "H W 3"]
+
+
+@dataclass(frozen=True)
+class Film:
+    """What was written: so many `frames` at `fps`, `size` (width, height), in `wall_seconds` of
+    drawing and encoding.
+    """
+
+    frames: int
+    fps: float
+    size: tuple[int, int]
+    wall_seconds: float
+
+
+def film(
+    frames: Iterable[Frame],
+    out: Path,
+    fps: float,
+    sound: Sound | None = None,
+    *,
+    total: int = 0,
+    skip: int = 0,
+    watch: Callable[[Frame], None] | None = None,
+    progress: Progress | None = None,
+    doing: str = "rendering",
+) -> Film:
+    """Write at least one frame and the sound as `out`, which appears only when complete.
+
+    Frames may be drawn as they are asked for, come from a cache, or both. The first `skip` are
+    drawn and not written. `watch` is called with each frame that was written, `progress` with what
+    is being `doing`, frames written and about how many there will be, `total`. What `frames`,
+    `watch` or `progress` raise ends the work. Raises OutputError for a place to which nothing can
+    be written.
+    """
+    from motion2video.media.video import VideoWriter
+
+    started = time.perf_counter()
+    wanted = islice(frames, skip, None)
+    first = next(wanted)
+    size = first.shape[1], first.shape[0]
+    rate = SAMPLE_RATE if sound is None else sound.sample_rate
+    with VideoWriter(out, size, fps, sound, rate) as writer:
+        for frame in chain([first], wanted):
+            writer.write(frame[None])
+            if watch is not None:
+                watch(frame)
+            if progress is not None:
+                progress(doing, writer.frames, max(total, writer.frames))
+    return Film(writer.frames, float(writer.rate), size, time.perf_counter() - started)

@@ -1,0 +1,128 @@
+"""What the agent does in answer to two voices, and what is heard of it; nothing is drawn."""
+
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.render.direction import direct
+from app.render.parts import may_come_later
+from app.render.rate import resampled
+from app.render.reading import HERE, Reader
+from app.render.request import MotionRequest, Notify, Progress, RenderRequest, Source
+from app.render.result import Reply
+from app.render.tracking import track_video
+from app.render.voices import Voices, hear, load_sound, preparing
+from audio2motion.gestures.gestures import Gesture
+from audio2motion.hearing.audio import Sound, Waveform
+from audio2motion.voice.endpoint import Endpoint
+from motion2video.motion import FPS, Motion
+from weights.errors import MotionError
+
+if TYPE_CHECKING:
+    from audio2motion.network.generator import MotionGenerator
+    from motion2video.faces.tracker import FaceTracker
+
+
+@may_come_later("tracker", "generator")
+@dataclass(frozen=True, eq=False, repr=False)
+class Players:
+    """Who sees a face in a video and who moves one: neither is asked for where a request does not
+    need it. `endpoint` is the language model of requests that ask one and name none; `reader`
+    reads the files that requests name.
+    """
+
+    tracker: "FaceTracker"
+    generator: "MotionGenerator"
+    _: KW_ONLY
+    endpoint: Endpoint | None = None
+    reader: Reader = HERE
+
+
+@dataclass(frozen=True, eq=False)
+class Performance:
+    """`motions` are made as they are read: `frames` frames in all, at `fps`. `voices` are who is
+    heard, and `sound` what of them is played (None: the video has none).
+    """
+
+    motions: Iterator[Motion]
+    frames: int
+    fps: float
+    voices: Voices
+    sound: Sound | None
+    gestures: tuple[Gesture, ...] = ()
+    reply: Reply | None = None
+
+    def whole(self, progress: Progress | None = None) -> Motion:
+        """All of the motion; what `progress` raises ends it."""
+        parts, done = [], 0
+        for part in self.motions:
+            parts.append(part)
+            done += len(part)
+            if progress is not None:
+                progress("moving", done, max(done, self.frames))
+        return Motion.concat(parts)
+
+
+def act(
+    players: Players, request: MotionRequest, notify: Notify, progress: Progress | None = None
+) -> Performance:
+    """Hear what a request names and move to it, at 25 fps. Raises what hear and direct do."""
+    reader = players.reader
+
+    def track(path: Path) -> Motion:
+        return track_video(path, players.tracker, FPS, "largest", notify, progress, reader)
+
+    voices = hear(request, track, notify, players.endpoint, reader, progress)
+    preparing(progress)
+    for notice in voices.notices:
+        notify(notice)
+    controls = direct(request, voices, track, notify, reader)
+    preparing(progress)
+    generator = players.generator
+    motions = generator.stream(
+        voices.dyads(generator.frame_size),
+        seed=request.seed,
+        controls=controls,
+        interlocutor_motion=voices.seen(voices.frames),
+    )
+    reply = Reply.of(voices.reply)
+    return Performance(motions, voices.frames, FPS, voices, voices.agent, controls.gestures, reply)
+
+
+def perform(
+    players: Players, request: RenderRequest, notify: Notify, progress: Progress | None = None
+) -> Performance:
+    """The same for a video, at its rate and with its sound; a motion that is there already is only
+    played. Raises MotionError for one without frames too.
+    """
+    from motion2video.media.video import exact_rate
+
+    rate, both = float(exact_rate(request.fps)), request.mix == "both"
+    if request.motion is not None:
+        shown = _played(request, request.motion, players.reader, notify)
+    else:
+        shown = act(players, request, notify, progress)
+        if shown.voices.agent is None and not both:
+            notify("the agent says nothing, so the video is silent (mix both to hear the other)")
+        shown = replace(shown, sound=shown.voices.mixed(both) or Waveform.silence(0.0))
+    frames = max(1, round(shown.frames / shown.fps * rate))
+    return replace(shown, motions=resampled(shown.motions, rate), frames=frames, fps=rate)
+
+
+def _played(
+    request: RenderRequest, source: Source | Motion, reader: Reader, notify: Notify
+) -> Performance:
+    """A motion that is there already, as it is."""
+    motion = source if isinstance(source, Motion) else reader.motion(Path(source))
+    if not len(motion):
+        raise MotionError("got a motion without frames; wanted at least one")
+    voices = load_sound(request, reader)
+    sound = voices.mixed(request.mix == "both")
+    if sound is not None and abs(sound.seconds - motion.seconds) > 1 / request.fps:
+        done = "cut" if sound.seconds > motion.seconds else "followed by silence"
+        notify(
+            f"the sound lasts {sound.seconds:.2f} s and the motion {motion.seconds:.2f} s: the "
+            f"sound is {done}"
+        )
+    return Performance(iter([motion]), len(motion), motion.fps, voices, sound)

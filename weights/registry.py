@@ -18,6 +18,8 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
+from platformdirs.unix import Unix
+
 from weights.errors import InputError, OutputError, WeightsError
 from weights.manifest import UNSET_HASH, Manifest, Role, is_inside, load_manifest
 from weights.opening import open_regular
@@ -47,18 +49,14 @@ def make_cache_folder(path: Path) -> None:
 def cache_dir() -> Path:
     """$VISAVIS_CACHE, else $XDG_CACHE_HOME/visavis, else ~/.cache/visavis. Not created here.
 
-    Without a home folder (HOME is empty, or nobody's) it is below the folder for temporary files.
+    Without a home folder it is below the folder for temporary files.
     """
     if os.environ.get("VISAVIS_CACHE"):
         return Path(os.environ["VISAVIS_CACHE"]).expanduser()
-    if os.environ.get("XDG_CACHE_HOME"):
-        return Path(os.environ["XDG_CACHE_HOME"]) / "visavis"
     try:
-        # With an empty HOME, Path.home() would be "/".
-        home = None if os.environ.get("HOME") == "" else Path.home()
+        return Unix("visavis").user_cache_path
     except RuntimeError:
-        home = None
-    return home / ".cache" / "visavis" if home else Path(tempfile.gettempdir()) / "visavis-cache"
+        return Path(tempfile.gettempdir()) / "visavis-cache"
 
 
 def locate(role: str, manifest: Manifest | None = None) -> Path | None:

@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from platformdirs.unix import Unix
+
 from app.intake.limits import Limits
 from audio2motion.voice.endpoint import Endpoint
-from weights.errors import InputError
+from weights.errors import InputError, OutputError
 
 KEYS_VARIABLE = "VISAVIS_API_KEYS"
 
@@ -83,6 +85,8 @@ def read_keys(path: Path | None) -> tuple[str, ...]:
 
 
 def default_data_dir() -> Path:
-    """Where a server of this user keeps its jobs and files."""
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "visavis" / "app"
+    """Where a server of this user keeps its jobs and files. Raises OutputError without a home."""
+    try:
+        return Unix("visavis").user_data_path / "app"
+    except RuntimeError as error:
+        raise OutputError("there is no home folder to keep videos in: give --data-dir") from error

@@ -22,8 +22,6 @@ def head_angles(rotation: Float[np.ndarray, "T 3"]) -> Float[np.ndarray, "T 3"]:
     """Axis-angle (radians) to yaw, pitch and roll (radians)."""
     from scipy.spatial.transform import Rotation
 
-    if not len(rotation):
-        return np.zeros((0, 3))
     return Rotation.from_rotvec(rotation).as_euler("YXZ")
 
 
@@ -31,8 +29,6 @@ def head_rotation(angles: Float[np.ndarray, "T 3"]) -> Float[np.ndarray, "T 3"]:
     """Yaw, pitch and roll (radians) to axis-angle (radians): the inverse of `head_angles`."""
     from scipy.spatial.transform import Rotation
 
-    if not len(angles):
-        return np.zeros((0, 3))
     return Rotation.from_euler("YXZ", angles).as_rotvec()
 
 

@@ -1,7 +1,9 @@
 """Finding, checking and fetching weights: real files, a real server, no mocks."""
 
 import os
+import pwd
 import socket
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -239,8 +241,19 @@ def test_cache_dir_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert cache_dir() == tmp_path / "home" / ".cache" / "visavis"
+    monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute")
+    assert cache_dir() == tmp_path / "home" / ".cache" / "visavis"
+
+
+def test_cache_dir_of_somebody_without_a_home(monkeypatch: pytest.MonkeyPatch):
+    def nobody(_: int):
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    for variable in ("VISAVIS_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HOME", "")
-    assert cache_dir().name == "visavis-cache" and cache_dir().parent.is_dir()
+    assert cache_dir() == Path(tempfile.gettempdir()) / "visavis-cache"
 
 
 def test_every_embedded_file_is_there_and_sound():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from motion2video.geometry.basis import (
     CAMERA_DISTANCE,
@@ -52,6 +53,13 @@ def test_rotations_round_trip() -> None:
     assert np.allclose(matrix @ matrix.transpose(0, 2, 1), np.eye(3), atol=1e-5)
     assert np.allclose(axis_angle(matrix), rotation, atol=1e-4)
     assert np.allclose(axis_angle(np.eye(3, dtype=np.float32)[None]), 0)
+
+
+def test_rotations_are_those_of_scipy() -> None:
+    rotation = np.random.default_rng(0).uniform(-1.2, 1.2, (50, 3)).astype(np.float32)
+    matrix = rotation_matrix(rotation)
+    assert np.allclose(matrix, Rotation.from_rotvec(rotation).as_matrix(), atol=1e-6)
+    assert np.allclose(axis_angle(matrix), Rotation.from_matrix(matrix).as_rotvec(), atol=1e-6)
 
 
 def test_quarter_turn_about_y_takes_forward_to_the_right() -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -131,7 +132,7 @@ class _Block(nn.Module):
         self.shift = nn.Parameter(torch.zeros(6, width))
 
     def _split(self, x: Float[Tensor, "b t w"]) -> Float[Tensor, "b h t d"]:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return rearrange(x, "b t (h d) -> b h t d", h=self.heads)
 
     def forward(
         self,
@@ -150,7 +151,7 @@ class _Block(nn.Module):
         query = torch.cat([rotate(q, 0) for q in query.split(wrap, 2)], 2)
         key = torch.cat([rotate(k, 0) for k in key.split(wrap, 2)], 2)
         seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        x = x + gate_1 * self.mix(seen.transpose(1, 2).flatten(2))
+        x = x + gate_1 * self.mix(rearrange(seen, "b h t d -> b t (h d)"))
         y = self.norm_2(x) * (1 + scale_2) + move_2
         return x + gate_2 * self.down(F.gelu(self.up(y)))
 

@@ -24,6 +24,7 @@ from tests.conftest import PACKAGES
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 IMPORT_LIMIT_S = 0.3
+LONGEST_TEST_FILE = 500  # lines
 HEAVY = {"av", "diffusers", "gradio", "insightface", "mediapipe", "onnxruntime", "silero_vad"}
 HEAVY |= {"pyarrow", "ray", "s3fs", "transformers"}
 # Import names that differ from the name of what carries them.
@@ -295,3 +296,51 @@ def visavis_help(words: list[str]) -> str:
     with mock.patch.dict(os.environ, plain), redirect_stdout(io.StringIO()) as out:
         assert main([*words, "--help"]) == 0
     return out.getvalue()
+
+
+def helpers_that_assert(tree: ast.Module) -> set[str]:
+    """Names of the functions in a file, tests apart, that assert."""
+    found = (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef))
+    asserting = (f for f in found if any(isinstance(n, ast.Assert) for n in ast.walk(f)))
+    return {f.name for f in asserting if not f.name.startswith("test_")}
+
+
+def asserts(function: ast.AST, helpers: set[str]) -> bool:
+    """Whether it does so itself, expects an error, or calls one of the helpers."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assert):
+            return True
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            said = name.startswith(("np.testing.assert_", "require_"))
+            if said or name in helpers or name in ("pytest.raises", "pytest.warns"):
+                return True
+    return False
+
+
+def test_every_test_asserts_something():
+    """Itself or by a helper that says so: code that only ran has shown little."""
+    found = []
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        helpers = helpers_that_assert(tree)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                found += [] if asserts(node, helpers) else [f"{path.name}: {node.name}"]
+    assert found == []
+
+
+def test_tests_mirror_the_packages():
+    """A folder of tests is one of the package's, and no file of tests is too long to read."""
+    rooms = {
+        folder.relative_to(ROOT / "tests").as_posix()
+        for package in PACKAGES
+        for folder in (ROOT / "tests" / package).rglob("*")
+        if folder.is_dir() and any(folder.glob("test_*.py"))
+    }
+    assert {room for room in rooms if not (ROOT / room).is_dir()} == set()
+    lengths = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for path in (ROOT / "tests").rglob("*.py")
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST_TEST_FILE} == {}

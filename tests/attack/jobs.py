@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from app.intake.limits import Limits
 from app.jobs.database import Database
@@ -28,14 +29,15 @@ class Told(Avatar):
         """One that does this."""
         return Told(None, None, None, act=act)  # type: ignore[arg-type]
 
-    def make(
+    def motion(
         self,
-        request: MotionRequest,
+        request: MotionRequest | None = None,
         progress: Progress | None = None,
         notify: Notify | None = None,
+        **fields: Any,
     ) -> Motion:
         """A short motion, when `act` has returned."""
-        assert progress is not None and self.act is not None
+        assert request is not None and progress is not None and self.act is not None
         self.act(request.text or "", progress)
         return Motion.neutral(3)
 

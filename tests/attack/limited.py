@@ -21,6 +21,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 _START_S = 120.0
+LITTLE_MB = 120.0
+SOON_S = 8.0
+"""On a machine that runs other tests at the same time."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,14 @@ class Answer:
     seconds: float
     megabytes: float
     ours: bool
+
+
+def require_refused(answer: Answer, megabytes: float = LITTLE_MB) -> None:
+    """An error of ours in one sentence, soon, in little memory."""
+    assert answer.error and answer.ours, answer
+    assert answer.message and "\n" not in answer.message and len(answer.message) < 2_500, answer
+    assert answer.seconds < SOON_S, answer
+    assert answer.megabytes < megabytes, answer
 
 
 class Limited:

@@ -5,6 +5,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -222,8 +223,14 @@ def test_a_thing_of_another_kind_in_the_folder_is_a_sentence(
     assert said.count("\n") == 1 and str(place.parent) in said
 
 
-def test_without_the_right_to_write_it_is_a_sentence(tmp_path: Path) -> None:
-    Database(tmp_path / "d").close()
+def test_without_the_right_to_write_it_is_a_sentence() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        require_told_of_rights(Path(name))
+
+
+def require_told_of_rights(folder: Path) -> None:
+    """In a folder that another user may enter, which no folder above pytest's own may be."""
+    Database(folder / "d").close()
     code = (
         "import os, sys; from pathlib import Path; from app.jobs.database import Database\n"
         "from weights.errors import OutputError\n"
@@ -231,17 +238,16 @@ def test_without_the_right_to_write_it_is_a_sentence(tmp_path: Path) -> None:
         "try: Database(Path(sys.argv[1]))\n"
         "except OutputError as error: print(error)\n"
     )
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o755)
+    folder.chmod(0o755)
     for part in ("lock", "visavis.sqlite3"):
-        path = tmp_path / "d" / part
-        (tmp_path / "d").chmod(0o755)
+        path = folder / "d" / part
+        (folder / "d").chmod(0o755)
         path.chmod(0o444)
         done = subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path / "d")], cwd=ROOT, capture_output=True
+            [sys.executable, "-c", code, str(folder / "d")], cwd=ROOT, capture_output=True
         )
         said = done.stdout.decode()
-        assert said.count("\n") == 1 and str(tmp_path / "d") in said, done.stderr
+        assert said.count("\n") == 1 and str(folder / "d") in said, done.stderr
         path.chmod(0o666)
     assert "right to write" in said
 
@@ -351,6 +357,7 @@ def test_what_looks_after_live_conversations_outlives_a_lock(
         rooms.start()
         time.sleep(1.0)
     until(lambda: database.rows("select * from live") == [])
+    assert database.rows("select * from live") == []
     app.state.context.closing.set()
     rooms.close()
     database.close()

@@ -80,20 +80,21 @@ def test_what_was_found_once_is_taken_well(tmp_path: Path, found: Path) -> None:
     assert answer.ours and "\n" not in answer.message, answer
 
 
-def run(cases: int, seed: int, folder: Path) -> None:
+def run(cases: int, seed: int, folder: Path) -> int:
+    """Cases done, none of which was taken badly."""
     reports = parent.fuzz(list(READERS), cases, seed, 2, folder / "found", SLACK)
     assert not any(report.found for report in reports), parent.table(reports)
-    assert sum(report.cases for report in reports) >= cases
+    return sum(report.cases for report in reports)
 
 
 def test_two_hundred_cases(tmp_path: Path) -> None:
-    run(200, 1, tmp_path)
+    assert run(200, 1, tmp_path) >= 200
 
 
 @pytest.mark.endurance
 @pytest.mark.timeout(1_800)
 def test_four_thousand_cases(tmp_path: Path) -> None:
-    run(4_000, 2, tmp_path)
+    assert run(4_000, 2, tmp_path) >= 4_000
 
 
 def test_the_address_limit_is_lifted_again() -> None:

@@ -11,11 +11,13 @@ from weights.errors import OutputError
 
 def test_a_new_file_in_a_folder_is_fine(tmp_path: Path) -> None:
     check_output(tmp_path / "a.mp4", (".mp4",), [tmp_path / "nothing.jpg"])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_existing_file_may_be_replaced(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"x")
     check_output(tmp_path / "a.mp4", (".mp4",))
+    assert (tmp_path / "a.mp4").read_bytes() == b"x"
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from audio2motion.hearing.audio import (
 )
 from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.generator import GeneratorState
-from audio2motion.network.state_codec import decode, encode
+from audio2motion.state_codec import decode, encode, saveable
 from audio2motion.voice.agent_voice import AgentVoice
 from motion2video.motion import Motion
 from motion2video.portrait.portrait import Portrait
@@ -46,6 +46,7 @@ _FADE = 80  # samples, 5 ms: sound that stops at once clicks
 _AUDIBLE = 1e-4
 
 
+@saveable
 @dataclass(frozen=True)
 class LiveConfig:
     """The visitor has begun to talk when the probability of speech is `onset` or more for two
@@ -109,6 +110,7 @@ class Interruption:
 LiveEvent = LiveChunk | Interruption
 
 
+@saveable
 @dataclass(frozen=True, eq=False)
 class LiveState:
     """Where a conversation stands, but for the portrait: plain values, see LiveSession.save."""

@@ -38,6 +38,7 @@ from audio2motion.behaviour.statistics import (
     Person,
     draw_person,
 )
+from audio2motion.state_codec import saveable
 from motion2video.motion import (
     FPS,
     MOTION_DIM,
@@ -108,6 +109,7 @@ class Scene:
     blinks: bool = True
 
 
+@saveable
 @dataclass(frozen=True)
 class SmileState:
     """The other's smile, fast and slow; the share of it that is returned, now and wanted, and how
@@ -126,6 +128,7 @@ class SmileState:
     size: float = 0.0
 
 
+@saveable
 @dataclass(frozen=True)
 class EventState:
     """Where all the events of a stream stand."""

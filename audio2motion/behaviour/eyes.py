@@ -23,6 +23,7 @@ from audio2motion.behaviour.statistics import (
     LOOK_AWAY_S,
     Person,
 )
+from audio2motion.state_codec import saveable
 from motion2video.motion import EXPRESSION_NAMES, EYE_TURN_DEGREES, FPS, channel_index
 
 FRAME_MS = 40.0
@@ -47,6 +48,7 @@ ASIDE_AGAIN = 0.2
 _SPOTS = ((-1.4, 0.6), (1.4, 0.6), (0.0, -1.6))
 
 
+@saveable
 @dataclass(frozen=True)
 class EyeState:
     """Where blinks and gaze stand. Times in frames; directions in degrees, right and up, from the

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from audio2motion.behaviour.statistics import LogNormal, Person
+from audio2motion.state_codec import saveable
 from motion2video.motion import FPS
 
 # Sway: (period in seconds, degrees of pitch, yaw, roll, interocular distances right, up, near).
@@ -46,6 +47,7 @@ ALONG_DEGREES, IN_PHASE_DEGREES = 2.0, 0.7
 """Pitch per unit of loudness of the other's voice: some tenths of a degree in speech."""
 
 
+@saveable
 @dataclass(frozen=True)
 class HeadState:
     """How the head is held and moves. Six numbers are degrees of pitch (down), yaw, roll and

@@ -20,6 +20,7 @@ from audio2motion.behaviour.statistics import (
     NOD_HZ,
     Person,
 )
+from audio2motion.state_codec import saveable
 from motion2video.motion import FPS
 
 CUE_CHANCE = 0.45
@@ -37,6 +38,7 @@ LONGER_IS_LARGER = 0.15
 """Growth of the first cycle with each further one (Mori 2025)."""
 
 
+@saveable
 @dataclass(frozen=True)
 class NodState:
     """What is heard and seen of the other, and the nod going on; times in frames, the other's

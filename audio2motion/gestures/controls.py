@@ -14,6 +14,7 @@ from audio2motion.behaviour.events import BLINK_CHANNELS, LOOK_CHANNELS
 from audio2motion.gestures.emotion import EMOTIONS, VALENCE_AROUSAL, affect_offset, class_offset
 from audio2motion.gestures.gestures import PITCH, WIDEST, Aim, Gesture, GestureSchedule
 from audio2motion.gestures.style import STYLE_DIM, STYLES, Style
+from audio2motion.state_codec import saveable
 from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM, ROTATION, TRANSLATION
 from weights.errors import InputError
 
@@ -45,6 +46,7 @@ _WIDEST_AIM = 3.0
 """The gaze is sent this much farther than its target at the most, to make up for expressivity."""
 
 
+@saveable
 @dataclass(frozen=True)
 class Regions:
     """Expressivity of each region, 0..2; None takes that of the whole."""
@@ -61,6 +63,7 @@ class Regions:
                 _require(f"the {region}'s expressivity", value, 0.0, 2.0)
 
 
+@saveable
 @dataclass(frozen=True)
 class Controls:
     """What a user asks of the agent.

@@ -33,6 +33,7 @@ from jaxtyping import Bool, Float
 
 from audio2motion.behaviour.events import BROW_CHANNEL, CHEEK_CHANNELS, SMILE_CHANNELS
 from audio2motion.behaviour.eyes import BLINK_CHANNELS, BLINK_DEPTH, blink_curve
+from audio2motion.state_codec import saveable
 from motion2video.motion import (
     EYE_TURN_DEGREES,
     FPS,
@@ -96,6 +97,7 @@ BLINK_ROOM_S = 0.4
 """Longest spontaneous blink: none starts so shortly before a gesture of the lids."""
 
 
+@saveable
 @dataclass(frozen=True)
 class Span:
     """Where a gesture comes from: characters `first` to `last` (exclusive) of the transcript, the
@@ -108,6 +110,7 @@ class Span:
     meaning: str
 
 
+@saveable
 @dataclass(frozen=True)
 class Gesture:
     """One gesture: `kind` is one of KINDS, from `start` for `duration` seconds, at `intensity`

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from audio2motion.hearing.decoding import decode_sound
+from audio2motion.state_codec import saveable
 from motion2video.motion import FPS
 from weights.errors import DependencyError, InputError, MediaError, OutputError, StateError
 from weights.telemetry import import_onnxruntime
@@ -284,6 +285,7 @@ class Rechunker:
         return chunk, len(self._rest)
 
 
+@saveable
 @dataclass(frozen=True, eq=False)
 class VoiceActivityState:
     """Where a `VoiceActivity` stream stands, to store it or to go on from it."""

@@ -23,6 +23,7 @@ from audio2motion.hearing.audio import (
     VoiceActivity,
     VoiceActivityState,
 )
+from audio2motion.state_codec import saveable
 from weights.errors import WeightsError
 from weights.tensors import load_safetensors
 
@@ -40,6 +41,7 @@ LEVEL_DECAY_DB = 0.04
 """The level that frames are measured against falls 1 dB a second after its last peak."""
 
 
+@saveable
 @dataclass(frozen=True)
 class SpeechConfig:
     """Sizes of the encoder; stored in the header of its weights."""
@@ -68,6 +70,7 @@ class SpeechConfig:
             raise WeightsError(f"the speech encoder's header does not fit: {error}") from error
 
 
+@saveable
 @dataclass(frozen=True, eq=False)
 class VoiceState:
     """Where the feature stream of one voice stands: the last samples, the running level in dB,
@@ -80,6 +83,7 @@ class VoiceState:
     activity: VoiceActivityState
 
 
+@saveable
 @dataclass(frozen=True, eq=False)
 class SpeechFeatures:
     """Per frame of one voice: encoder `features` [T, F], `energy` [T] (0 is the loudest of the

@@ -13,9 +13,11 @@ from audio2motion.gestures.controls import Controls
 from audio2motion.hearing.speech import SpeechFeatures
 from audio2motion.network.condition import CHUNK
 from audio2motion.network.gate import GATE_ATTACK, GATE_HIGH
+from audio2motion.state_codec import saveable
 from motion2video.motion import EXPRESSION, ROTATION
 
 
+@saveable
 @dataclass(frozen=True, eq=False)
 class Chunk:
     """Five frames of everything that was heard and seen."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from audio2motion.behaviour.events import EventState, step_events
 from audio2motion.gestures.controls import Controls
-from audio2motion.hearing.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad
+from audio2motion.hearing.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Waveform
 from audio2motion.hearing.speech import (
     SpeechEncoder,
     VoiceEncoder,
@@ -33,7 +33,7 @@ from audio2motion.network.condition import (
 )
 from audio2motion.network.gate import SPEECH_CHANNELS, mouth_gate
 from audio2motion.network.model import Cache, Last, ModelConfig, MotionNetwork, Past, correlate
-from audio2motion.network.state_codec import Ticket, decode, encode
+from audio2motion.state_codec import Ticket, decode, encode, saveable
 from motion2video.motion import (
     FPS,
     MOTION_DIM,
@@ -98,6 +98,7 @@ class GeneratorConfig:
         )
 
 
+@saveable
 @dataclass(frozen=True, eq=False)
 class GeneratorState:
     """Where a stream stands. Values only; use each once and go on with the one returned.
@@ -242,29 +243,36 @@ class MotionGenerator:
         the result depend on sound up to frame t + `delay_frames`. Raises StateError for a state
         that was used already, MotionError for another frame rate.
         """
-        state = self._take(state)
-        state = _append(state, dyad, interlocutor_motion)
-        return self._advance(state)
+        state = _append(self._take(state), dyad, interlocutor_motion)
+        parts, used = [Motion.neutral(0)], 0
+        while len(state.rest_agent) - used >= CHUNK_SAMPLES:
+            state, heard = self._hear(state, slice(used, used + CHUNK_SAMPLES))
+            used += CHUNK_SAMPLES
+            if (now := state.waiting) is not None:
+                condition = self._condition(state.controls, now, heard)
+                state, x_1, closed = self._sample(state, condition)
+                state, motion = self._move(state, now, heard, x_1, closed)
+                parts.append(motion)
+            state = replace(state, waiting=heard)
+        rest = slice(used, None)
+        state = replace(
+            state,
+            rest_agent=state.rest_agent[rest].copy(),
+            rest_interlocutor=state.rest_interlocutor[rest].copy(),
+            rest_present=state.rest_present[rest].copy(),
+        )
+        return state, Motion.concat(parts)
 
-    @torch.inference_mode()
     def flush(self, state: GeneratorState) -> tuple[GeneratorState, Motion]:
         """End the stream; returns its last frames, so that as many came out as went in.
 
         The state returned is finished: using it raises StateError.
         """
-        state = self._take(state)
-        total = -(-state.received // SAMPLES_PER_FRAME)
+        total, made = -(-state.received // SAMPLES_PER_FRAME), state.frame
         silence = -(-total // CHUNK) * CHUNK_SAMPLES + CHUNK_SAMPLES - state.received
-        zeros = np.zeros(silence, np.float32)
+        quiet = Waveform(np.zeros(silence, np.float32))
         present = bool(len(state.rest_present) and state.rest_present[-1])
-        state = replace(
-            state,
-            rest_agent=np.concatenate([state.rest_agent, zeros]),
-            rest_interlocutor=np.concatenate([state.rest_interlocutor, zeros]),
-            rest_present=np.concatenate([state.rest_present, np.full(silence, present)]),
-        )
-        made = state.frame
-        state, motion = self._advance(state)
+        state, motion = self.step(state, Dyad(quiet, quiet if present else None))
         state.ticket.latest = -1
         return state, motion[: total - made]
 
@@ -314,27 +322,6 @@ class MotionGenerator:
         state.ticket.latest += 1
         return replace(state, serial=state.serial + 1)
 
-    def _advance(self, state: GeneratorState) -> tuple[GeneratorState, Motion]:
-        """Make every chunk for which the sound is there: the one loop."""
-        parts = [Motion.neutral(0)]
-        used = 0
-        while len(state.rest_agent) - used >= CHUNK_SAMPLES:
-            piece = slice(used, used + CHUNK_SAMPLES)
-            state, heard = self._hear(state, piece)
-            used += CHUNK_SAMPLES
-            if state.waiting is not None:
-                state, motion = self._make(state, state.waiting, heard)
-                parts.append(motion)
-            state = replace(state, waiting=heard)
-        rest = slice(used, None)
-        state = replace(
-            state,
-            rest_agent=state.rest_agent[rest].copy(),
-            rest_interlocutor=state.rest_interlocutor[rest].copy(),
-            rest_present=state.rest_present[rest].copy(),
-        )
-        return state, Motion.concat(parts)
-
     def _hear(self, state: GeneratorState, piece: slice) -> tuple[GeneratorState, Chunk]:
         """Features of one more chunk of sound and of the motion seen with it."""
         (agent, heard), (other, other_heard) = self.encoder.steps(
@@ -369,16 +356,17 @@ class MotionGenerator:
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array.astype(np.float32)).to(self.device)
 
-    def _make(
-        self, state: GeneratorState, now: Chunk, ahead: Chunk
+    def _move(
+        self,
+        state: GeneratorState,
+        now: Chunk,
+        ahead: Chunk,
+        x_1: Float[Tensor, "1 5 90"],
+        closed: Float[Tensor, "1 5"],
     ) -> tuple[GeneratorState, Motion]:
-        """The motion of chunk `now`, with the agent's voice of the chunk `ahead` known."""
-        condition = self._condition(state.controls, now, ahead)
-        embedded = self.network.embed(condition)
-        x_1, cache = self._sample(state, condition, embedded)
-        read, closed = self.network.read_lips(condition)
-        x_1[..., self._lips] = x_1[..., self._lips].lerp(read, self.config.lip_reading)
-        last = Last(x_1 * self.config.leash, embedded)
+        """What the network has made of chunk `now`, with what the voice of the chunk `ahead`
+        changes in it, the agent's habits and gestures.
+        """
         values = self.network.denormalise(x_1[0]).cpu().numpy()
         activity = torch.cat([now.agent.activity, ahead.agent.activity]).cpu().numpy()
         values, gate, smooth = self._rest(values, activity, closed[0].cpu().numpy(), state)
@@ -387,8 +375,8 @@ class MotionGenerator:
             for i, scene in enumerate(scenes(now, ahead, values, state.controls, state.frame)):
                 events, added[i] = step_events(events, state.seed, state.frame + i, scene)
         values = finish(values, added, state.controls, state.frame)
-        state = replace(state, cache=cache, last=last, gate=gate, smooth=smooth, events=events)
-        state = replace(state, frame=state.frame + CHUNK)
+        frame = state.frame + CHUNK
+        state = replace(state, gate=gate, smooth=smooth, events=events, frame=frame)
         return state, Motion(values)
 
     def _rest(
@@ -434,37 +422,43 @@ class MotionGenerator:
         return Condition(agent[None], sound[None], motion[None], vector[None], present[None])
 
     def _sample(
-        self, state: GeneratorState, condition: Condition, embedded: Tensor
-    ) -> tuple[Float[Tensor, "1 5 90"], Cache]:
+        self, state: GeneratorState, condition: Condition
+    ) -> tuple[GeneratorState, Float[Tensor, "1 5 90"], Float[Tensor, "1 5"]]:
         """Solve the ODE from this chunk's noise to its motion; the last chunk goes into the cache
-        with the first evaluation.
+        with the first evaluation. Returns how far the voice keeps the lips together too.
         """
+        network, last = self.network, state.last
         noise = frame_noise(state.seed, state.frame, CHUNK, (MOTION_DIM,)).to(self.device)
-        correlation = self.network.config.noise_correlation
-        x_0 = correlate(noise[None], correlation) * self._temperature
+        x_0 = correlate(noise[None], network.config.noise_correlation) * self._temperature
         guided = [(i, s) for i, s in enumerate(self.config.scales) if s != 1.0]
-        every = torch.cat(
-            [embedded, *(self.network.embed(condition.without(INPUTS[i])) for i, _ in guided)]
-        )
+        embedded = network.embed(condition)
+        others = (network.embed(condition.without(INPUTS[i])) for i, _ in guided)
+        every = torch.cat([embedded, *others])
         cache = state.cache
         past: Past | None = None
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
             nonlocal cache, past
             at, rows = float(t), x.expand(len(every), -1, -1)
-            if past is None and state.last is not None:
-                found, cache = self.network.begin(rows, every, state.last, cache, self._first)
-                past = self.network.past(cache)
+            if past is None and last is not None:
+                both = network.past(cache, CHUNK, CHUNK)
+                found, made = network.velocity(rows, at, every, both, self._first, last)
+                cache = cache.followed_by(made, CHUNK)
+                past = network.past(cache)
             else:
-                past = past or self.network.past(cache)
-                found = self.network.velocity(rows, at, every, past, self._modulation(at))
+                past = past or network.past(cache)
+                found, _ = network.velocity(rows, at, every, past, self._modulation(at))
             total = found[:1]
             for row, (_, scale) in enumerate(guided, 1):
                 total = total + (scale - 1) * (found[:1] - found[row : row + 1])
             return total
 
         solve = euler if self.config.solver == "euler" else heun
-        return solve(velocity, x_0, time_grid(self.config.steps)), cache
+        x_1 = solve(velocity, x_0, time_grid(self.config.steps))
+        read, closed = network.read_lips(condition)
+        x_1[..., self._lips] = x_1[..., self._lips].lerp(read, self.config.lip_reading)
+        remembered = Last(x_1 * self.config.leash, embedded)
+        return replace(state, cache=cache, last=remembered), x_1, closed
 
 
 def _append(state: GeneratorState, dyad: Dyad, motion: Motion | None) -> GeneratorState:

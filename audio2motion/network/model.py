@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from audio2motion.network.condition import CHUNK, Condition, ConditionEmbedding, agent_dim
 from audio2motion.network.gate import SPEECH_CHANNELS
+from audio2motion.state_codec import saveable
 from motion2video.motion import MOTION_DIM
 from weights.errors import WeightsError
 
@@ -29,6 +30,7 @@ LATEST_TIME = 0.95
 """The velocity is not asked for any nearer to the data: it divides by 1 - t."""
 
 
+@saveable
 @dataclass(frozen=True)
 class ModelConfig:
     """Sizes of the network; stored in the header of its weights."""
@@ -50,6 +52,7 @@ class ModelConfig:
             raise WeightsError(f"the motion generator's header does not fit: {error}") from error
 
 
+@saveable
 @dataclass(frozen=True, eq=False)
 class Cache:
     """Keys (before their rotation) and values of the last frames, [layers, b, heads, history, d];
@@ -59,6 +62,19 @@ class Cache:
     keys: Float[Tensor, "l b h n d"]
     values: Float[Tensor, "l b h n d"]
     filled: int
+
+    def followed_by(self, made: "KeysValues", count: int) -> "Cache":
+        """With the first `count` frames of an evaluation at its end, its oldest ones gone."""
+        keys, values = (torch.stack(part)[:, :1, :, :count] for part in made)
+        return Cache(
+            torch.cat([self.keys[..., count:, :], keys], 3),
+            torch.cat([self.values[..., count:, :], values], 3),
+            min(self.keys.shape[3], self.filled + count),
+        )
+
+
+KeysValues = tuple[list[Tensor], list[Tensor]]
+"""Of every layer, [b, heads, t, d]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,22 +89,13 @@ class Past:
     turns: tuple[Float[Tensor, "t d"], Float[Tensor, "t d"]]
 
 
+@saveable
 @dataclass(frozen=True, eq=False)
 class Last:
     """The clean tokens of a finished chunk, and what its condition added to them."""
 
     x_1: Float[Tensor, "1 t 90"]
     embedded: Float[Tensor, "1 t w"]
-
-
-def _appended(cache: Cache, keys: list[Tensor], values: list[Tensor], count: int) -> Cache:
-    """The cache with the first `count` frames of a run in it, its oldest ones gone."""
-    new = [torch.stack(part)[:, :1, :, :count] for part in (keys, values)]
-    return Cache(
-        torch.cat([cache.keys[..., count:, :], new[0]], 3),
-        torch.cat([cache.values[..., count:, :], new[1]], 3),
-        min(cache.keys.shape[3], cache.filled + count),
-    )
 
 
 def angles(
@@ -267,62 +274,43 @@ class MotionNetwork(nn.Module):
         one = torch.tensor([1.0, 0, 0, 1, 0, 0], device=self.mean.device)[:, None]
         return tuple(time + block.shift + one for block in self._steps)
 
-    def _run(
-        self,
-        tokens: Tensor,
-        embedded: Tensor,
-        modulation: tuple[Float[Tensor, "6 *n w"], ...],
-        past: Past,
-    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """One chunk against the cached past: last hidden state, keys and values per layer."""
-        x = self.enter(tokens) + embedded
-        keys, values = [], []
-        for layer, (block, time) in enumerate(zip(self._steps, modulation, strict=True)):
-            x, key, value = block.step(x, time, past, layer)
-            keys.append(key)
-            values.append(value)
-        return x, keys, values
-
     def velocity(
         self,
         x_t: Float[Tensor, "b t 90"],
         t: float,
         embedded: Float[Tensor, "b t w"],
         past: Past,
-        modulation: tuple[Float[Tensor, "6 w"], ...] | None = None,
-    ) -> Float[Tensor, "b t 90"]:
-        """dx/dt of a chunk at flow time `t`; the past may have batch 1 for a larger batch."""
-        hidden, _, _ = self._run(x_t, embedded, modulation or self.modulation(t), past)
-        return (self._clean(hidden, embedded) - x_t) / (1 - min(t, LATEST_TIME))
+        modulation: tuple[Float[Tensor, "6 *n w"], ...] | None = None,
+        last: Last | None = None,
+    ) -> tuple[Float[Tensor, "b t 90"], KeysValues]:
+        """dx/dt of a chunk at flow time `t`, and what the layers made of its frames; the past may
+        have batch 1 for a larger batch.
+
+        The `last` chunk may be evaluated before it, clean, as it is to be remembered: so small an
+        evaluation costs hardly more with both. Then `modulation` is that of `first_modulation`.
+        """
+        x, beside, before = x_t, embedded, 0
+        if last is not None:
+            batch, before = len(x_t), last.x_1.shape[1]
+            x = torch.cat([(last.x_1 * self.remembered).expand(batch, -1, -1), x_t], 1)
+            beside = torch.cat([last.embedded.expand(batch, -1, -1), embedded], 1)
+        x = self.enter(x) + beside
+        keys, values = [], []
+        each = zip(self._steps, modulation or self.modulation(t), strict=True)
+        for layer, (block, time) in enumerate(each):
+            x, key, value = block.step(x, time, past, layer)
+            keys.append(key)
+            values.append(value)
+        clean = self._clean(x[:, before:], embedded)
+        return (clean - x_t) / (1 - min(t, LATEST_TIME)), (keys, values)
 
     def commit(
         self, x_1: Float[Tensor, "1 t 90"], embedded: Float[Tensor, "1 t w"], cache: Cache
     ) -> Cache:
-        """The cache after a finished chunk; the oldest frames leave it."""
+        """The cache after a finished chunk, evaluated by itself; the oldest frames leave it."""
         past = self.past(cache, x_1.shape[1])
-        clean = self.modulation(1.0)
-        _, keys, values = self._run(x_1 * self.remembered, embedded, clean, past)
-        return _appended(cache, keys, values, x_1.shape[1])
-
-    def begin(
-        self,
-        x_0: Float[Tensor, "b t 90"],
-        embedded: Float[Tensor, "b t w"],
-        last: "Last",
-        cache: Cache,
-        modulation: tuple[Float[Tensor, "6 n w"], ...] | None = None,
-    ) -> tuple[Float[Tensor, "b t 90"], Cache]:
-        """`commit` of the chunk `last` and `velocity` at t = 0 of the one after it, in one run: so
-        small a run costs hardly more with both. `modulation` is that of `first_modulation`.
-        """
-        batch, count, before = len(x_0), x_0.shape[1], last.x_1.shape[1]
-        past = self.past(cache, count, before)
-        tokens = [(last.x_1 * self.remembered).expand(batch, -1, -1), x_0]
-        joined = torch.cat([last.embedded.expand(batch, -1, -1), embedded], 1)
-        modulation = modulation or self.first_modulation(before, count)
-        hidden, keys, values = self._run(torch.cat(tokens, 1), joined, modulation, past)
-        velocity = self._clean(hidden[:, before:], embedded) - x_0
-        return velocity, _appended(cache, keys, values, before)
+        _, made = self.velocity(x_1 * self.remembered, 1.0, embedded, past)
+        return cache.followed_by(made, x_1.shape[1])
 
     def first_modulation(
         self, before: int = CHUNK, count: int = CHUNK

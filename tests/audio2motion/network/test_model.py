@@ -53,7 +53,7 @@ def test_cache_gives_what_the_whole_sequence_gives(network: MotionNetwork) -> No
     cache = network.empty_cache()
     for start in range(0, FRAMES, CHUNK):
         here = slice(start, start + CHUNK)
-        v = network.velocity(x_t[:, here], 0.25, embedded[:, here], network.past(cache))
+        v, _ = network.velocity(x_t[:, here], 0.25, embedded[:, here], network.past(cache))
         clean = x_t[:, here] + 0.75 * v
         assert torch.allclose(clean, whole[:, here], atol=1e-4), start
         cache = network.commit(past[:, here], embedded[:, here], cache)
@@ -68,10 +68,12 @@ def test_a_chunk_begins_with_the_last_one_committed(network: MotionNetwork) -> N
     for start in range(CHUNK, FRAMES, CHUNK):
         here, before = slice(start, start + CHUNK), slice(start - CHUNK, start)
         cache = network.commit(past[:, before], embedded[:, before], cache)
-        apart = network.velocity(x_0[:, here], 0.0, embedded[:, here], network.past(cache))
+        apart, _ = network.velocity(x_0[:, here], 0.0, embedded[:, here], network.past(cache))
         last = Last(past[:, before], embedded[:, before])
-        rows = x_0[:, here].expand(2, -1, -1), embedded[:, here].expand(2, -1, -1)
-        found, together = network.begin(*rows, last, together)
+        rows, context = x_0[:, here].expand(2, -1, -1), embedded[:, here].expand(2, -1, -1)
+        both, first = network.past(together, CHUNK, CHUNK), network.first_modulation()
+        found, made = network.velocity(rows, 0.0, context, both, first, last)
+        together = together.followed_by(made, CHUNK)
         assert torch.allclose(found, apart.expand(2, -1, -1), atol=1e-4), start
         assert torch.allclose(together.keys, cache.keys, atol=1e-4)
         assert torch.allclose(together.values, cache.values, atol=1e-4)
@@ -92,9 +94,9 @@ def test_frames_of_a_chunk_do_not_see_later_ones(network: MotionNetwork) -> None
     x = torch.randn(1, CHUNK, MOTION_DIM)
     embedded = network.embed(conditions(CHUNK))
     cache = network.empty_cache()
-    before = network.velocity(x, 0.0, embedded, network.past(cache))
+    before, _ = network.velocity(x, 0.0, embedded, network.past(cache))
     x[:, 3:] += 1
-    after = network.velocity(x, 0.0, embedded, network.past(cache))
+    after, _ = network.velocity(x, 0.0, embedded, network.past(cache))
     assert torch.equal(before[:, :3], after[:, :3])
     assert not torch.equal(before[:, 3], after[:, 3])
 

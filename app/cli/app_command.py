@@ -6,15 +6,17 @@ from typing import Annotated, Any
 
 from typer import Option
 
-import app.cli.options as o
 from app.api.pulse import Pulse
 from app.api.run import serve
 from app.api.settings import KEYS_VARIABLE, ServerConfig, default_data_dir, read_keys
-from app.cli.reply_options import with_endpoint
+from app.cli.option_group import takes
 from app.intake.limits import Limits
+from app.render.loading import LoadSettings
+from app.render.request import MotionRequest
 from audio2motion.voice.endpoint import Endpoint
 
 _MB, _GB = 10**6, 10**9
+_ENDPOINT = ("llm_url", "llm_model", "llm_key_file", "speech_model", "speech_voice")
 
 Host = Annotated[str, Option("--host", help="Address to listen on; 0.0.0.0 opens it to others.")]
 Port = Annotated[int, Option("--port", help="Port to listen on; 0 takes a free one.")]
@@ -66,9 +68,11 @@ Proxy = Annotated[
 NoStudio = Annotated[bool, Option("--no-studio", help="The API alone.")]
 
 
-@with_endpoint
+@takes("endpoint", MotionRequest, _ENDPOINT)
+@takes("loading", LoadSettings, ("steps", "detector", "speech_encoder", "device"))
 def app(
     endpoint: dict[str, Any],
+    loading: dict[str, Any],
     host: Host = ServerConfig.host,
     port: Port = ServerConfig.port,
     keys_file: KeysFile = None,
@@ -88,10 +92,6 @@ def app(
     forwarded_allow_ips: Proxy = None,
     llm: LanguageModel = False,
     no_studio: NoStudio = False,
-    steps: o.Steps = None,
-    detector: o.Detector = o.DETECTOR,
-    speech_encoder: o.SpeechEncoder = None,
-    device: o.Device = o.DEVICE,
 ) -> None:
     """Serve the API under /v1, and the studio, until Ctrl-C."""
     from app.cli.reporter import Reporter
@@ -134,7 +134,7 @@ def app(
     reporter = Reporter()
 
     def load() -> Avatar:
-        return Avatar.load(device, detector, steps, speech_encoder, reporter.notify).ready()
+        return Avatar.load(**loading, notify=reporter.notify).ready()
 
     served = create_app(load, config)
     if not no_studio and (missing := mount_studio(served)):
@@ -145,5 +145,4 @@ def app(
 
 def _endpoint(given: dict[str, Any]) -> Endpoint:
     """The language model; looked for now, so that what is wrong with its settings shows at once."""
-    names = ("llm_url", "llm_model", "llm_key_file", "speech_model", "speech_voice")
-    return Endpoint.find(*(given[name] for name in names))
+    return Endpoint.find(*(given[name] for name in _ENDPOINT))

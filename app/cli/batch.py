@@ -1,23 +1,20 @@
-"""`visavis batch`: its options. Those that a row may have too are taken from `visavis render`."""
+"""`visavis batch`: many videos. Its options that a row may have too are those of a request."""
 
 import contextlib
-import functools
-import inspect
-from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 from typer import Option
 
-import app.cli.options as o
 from app.batch.batch import LEDGER, Batch, EngineKind, EngineOptions
 from app.batch.driver import BatchConfig
 from app.batch.estimate import Estimate
 from app.batch.manifest import Schema
 from app.batch.work import DEFAULT_AVATAR, AvatarSettings
+from app.cli.option_group import takes
 from app.cli.shell import print_result
+from app.render.loading import LoadSettings
 from app.render.request import RenderRequest
 
 Manifest = Annotated[
@@ -79,48 +76,11 @@ AsEvents = Annotated[
 AvatarPath = Annotated[str, Option("--avatar", hidden=True, help="module:function")]
 
 
-def with_defaults_of(
-    render: Callable[..., None],
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command every option of `render` that is a field of RenderRequest; those that are
-    used reach it as `defaults`.
-    """
-    names = {field.name for field in fields(RenderRequest)}
-    shared = {
-        name: _optional(parameter)
-        for name, parameter in inspect.signature(render).parameters.items()
-        if name in names
-    }
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = inspect.signature(command).parameters
-        parameters = [p for name, p in own.items() if name != "defaults"]
-
-        @functools.wraps(command)
-        def run(**given: Any) -> None:
-            defaults = {name: given.pop(name, None) for name in shared}
-            command(defaults={k: v for k, v in defaults.items() if v not in (None, [])}, **given)
-
-        signature = inspect.Signature([*parameters, *shared.values()])
-        run.__signature__ = signature  # type: ignore[attr-defined]
-        run.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
-        del run.__wrapped__  # or annotations are taken from the command
-        return run
-
-    return decorate
-
-
-def _optional(parameter: inspect.Parameter) -> inspect.Parameter:
-    """The same option, not given unless it is used."""
-    kind, *details = get_args(parameter.annotation)
-    annotation = Annotated[(kind | None, *details)]  # type: ignore[valid-type]
-    return inspect.Parameter(
-        parameter.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
-    )
-
-
+@takes("defaults", RenderRequest, optional=True)
+@takes("loading", LoadSettings)
 def batch(
     defaults: dict[str, Any],
+    loading: dict[str, Any],
     manifest: Manifest,
     out: Out,
     engine: Engine = EngineOptions.kind,
@@ -140,14 +100,6 @@ def batch(
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
     metrics_file: MetricsFile = None,
-    steps: o.Steps = AvatarSettings.steps,
-    detector: o.Detector = o.DETECTOR,
-    speech_encoder: o.SpeechEncoder = AvatarSettings.speech_encoder,
-    device: o.Device = o.DEVICE,
-    backend: o.Backend = "auto",
-    precision: o.Precision = "auto",
-    threads: o.Threads = None,
-    attention: o.Attention = "sdpa",
     as_json: AsEvents = False,
     avatar: AvatarPath = DEFAULT_AVATAR,
 ) -> None:
@@ -157,9 +109,7 @@ def batch(
     --agent-audio), and `output`. The options below that a row may have too are for rows that
     do not have them. Exit code 1 when something failed.
     """
-    settings = AvatarSettings(
-        avatar, device, detector, steps, backend, precision, threads, attention, speech_encoder
-    )
+    settings = AvatarSettings(avatar, **loading)
     schema = Schema()
     made = Batch(
         manifest,

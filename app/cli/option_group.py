@@ -1,53 +1,89 @@
-"""Options that several commands share: one argument to the command, spelled out for the user.
-
-Each option is written once, with the name of a field of MotionRequest and its default.
+"""A command's options out of a dataclass of settings: one argument to the command, spelled out for
+the user.
 """
 
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import MISSING
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_origin
 
-from app.render.request import MotionRequest
+from typer import Option
+
+from app.render.knobs import Setting, settings
 
 Command = Callable[..., None]
 
 
-def spelled_out(
-    argument: str,
-    options: dict[str, Any],
-    read: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+def takes(
+    argument: str, kind: type, names: Collection[str] | None = None, *, optional: bool = False
 ) -> Callable[[Command], Command]:
-    """A decorator: the command with every option, from field to annotation, instead of its one
-    argument, which gets what `read` makes of their values.
+    """A decorator: the command has an option for every setting of `kind` (or those of `names`)
+    instead of its one argument, which gets their values by name.
+
+    When `optional`, only the values of options that were used are there, as they were written.
     """
+    chosen = [s for s in settings(kind) if names is None or s.name in names]
+    added = [_parameter(setting, optional) for setting in chosen]
+
+    def read(values: dict[str, Any]) -> dict[str, Any]:
+        if optional:
+            return {name: value for name, value in values.items() if value not in (None, [])}
+        return {s.name: _read(s, values[s.name]) for s in chosen if s.name in values}
 
     def decorate(command: Command) -> Command:
         signature = inspect.signature(command)
         own = [p for name, p in signature.parameters.items() if name != argument]
-        added = [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.POSITIONAL_OR_KEYWORD,
-                default=getattr(MotionRequest, name),
-                annotation=kind,
-            )
-            for name, kind in options.items()
-        ]
-        required = [p for p in own if p.default is inspect.Parameter.empty]
-        optional = [p for p in own if p.default is not inspect.Parameter.empty]
-        parameters = [*required, *added, *optional]
+        # Those without a default come first: `sorted` keeps the order of the rest.
+        parameters = sorted([*added, *own], key=lambda p: p.default is not inspect.Parameter.empty)
+        asked = signature.replace(parameters=parameters)
 
         @functools.wraps(command)
-        def run(*given: Any, **named: Any) -> None:
-            bound = run.__signature__.bind(*given, **named)  # type: ignore[attr-defined]
-            values = bound.arguments
-            group = {name: values.pop(name) for name in options if name in values}
-            command(**{argument: read(group)}, **values)
+        def run(**given: Any) -> None:
+            group = {s.name: given.pop(s.name) for s in chosen if s.name in given}
+            command(**{argument: read(group)}, **given)
 
-        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        run.__signature__ = asked  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
         del run.__wrapped__  # or annotations are taken from the command
         return run
 
     return decorate
+
+
+def _parameter(setting: Setting, optional: bool) -> inspect.Parameter:
+    """The option of a setting as the parameter that typer reads it from."""
+    knob, many = setting.knob, bool(setting.origins & {Sequence, Mapping})
+    name = knob.option or f"--{setting.name.replace('_', '-')}"
+    if bool in setting.origins:
+        name = f"{name}/--no-{name.removeprefix('--')}"
+    told = f"{setting.help} Repeatable." if many else setting.help
+    kind: Any = list[str] if many else _plain(setting)
+    needed = setting.default is MISSING and not optional
+    default = None if optional or needed else setting.default
+    if default is None and not needed:
+        kind = kind | None
+    option = Option(name, help=told, show_default=knob.unset or True)
+    return inspect.Parameter(
+        setting.name,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        default=inspect.Parameter.empty if needed else default,
+        annotation=Annotated[kind, option],
+    )
+
+
+def _plain(setting: Setting) -> Any:
+    """The type that one value of an option has."""
+    if setting.is_file:
+        return Path
+    literals = [kind for kind in setting.members if get_origin(kind) is Literal]
+    return (*literals, *(k for k in (str, bool, float, int) if k in setting.origins))[0]
+
+
+def _read(setting: Setting, value: Any) -> Any:
+    if value and Mapping in setting.origins:
+        from audio2motion.gestures.controls import parse_regions
+
+        return parse_regions(value)
+    return value

@@ -7,12 +7,12 @@ nothing here.
 import dataclasses
 import json
 import os
-import typing
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from app.jobs.store import FileStore
+from app.render.knobs import settings
 from app.render.request import MotionRequest, RenderRequest
 from weights.errors import InputError
 
@@ -23,12 +23,7 @@ _FILE = "$file"
 @cache
 def file_fields(kind: str = "video") -> tuple[str, ...]:
     """The fields of a "video" or "motion" request that name a file."""
-    hints = typing.get_type_hints(_CLASSES[kind], localns={"Controls": object})
-    return tuple(
-        f.name
-        for f in dataclasses.fields(_CLASSES[kind])
-        if any(typing.get_origin(t) is os.PathLike for t in typing.get_args(hints[f.name]))
-    )
+    return tuple(setting.name for setting in settings(_CLASSES[kind]) if setting.is_file)
 
 
 def to_record(request: MotionRequest, store: FileStore, owner: str) -> tuple[str, list[str]]:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -18,12 +18,9 @@ from app.render.parts import Later, may_come_later
 from app.render.performance import Performance, Players, act, perform
 from app.render.reading import read_portrait
 from app.render.request import (
-    ComputeFields,
-    MotionFields,
     MotionRequest,
     Notify,
     Progress,
-    RenderFields,
     RenderRequest,
     Source,
 )
@@ -65,7 +62,7 @@ class Avatar(Players):
         steps: int | None = None,
         speech_encoder: str | None = None,
         notify: Notify | None = None,
-        **compute: Unpack[ComputeFields],
+        **compute: Any,
     ) -> "Avatar":
         """The embedded parts, each loaded when it is first needed; `ready` loads all at once.
 
@@ -124,7 +121,7 @@ class Avatar(Players):
         out: Source,
         progress: Progress | None = None,
         notify: Notify | None = None,
-        **fields: Unpack[RenderFields],
+        **fields: Any,
     ) -> RenderResult:
         """`render` with the fields of its request as keywords."""
         return self.render(RenderRequest(**fields), out, progress, notify)
@@ -179,7 +176,7 @@ class Avatar(Players):
         request: RenderRequest | None = None,
         *,
         notify: Notify | None = None,
-        **fields: Unpack[RenderFields],
+        **fields: Any,
     ) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
         """The frames of a video, one by one as they are made; no file is written.
 
@@ -195,7 +192,7 @@ class Avatar(Players):
         request: MotionRequest | None = None,
         progress: Progress | None = None,
         notify: Notify | None = None,
-        **fields: Unpack[MotionFields],
+        **fields: Any,
     ) -> Motion:
         """The agent's motion at 25 fps. What `progress` raises ends the work."""
         request = request or MotionRequest(**fields)

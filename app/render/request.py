@@ -4,16 +4,21 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
 
-from audio2motion.gestures.gestures import Gesture
-from audio2motion.gestures.text_limits import MAX_ADDRESS, MAX_CHARACTERS, MAX_GESTURES, MAX_NAME
+from app.render.knobs import Knob, check, settings
+from audio2motion.gestures.emotion import EMOTIONS
+from audio2motion.gestures.gestures import KINDS, Gesture
+from audio2motion.gestures.ranges import AROUSAL, EXPRESSIVITY, INTENSITY, VALENCE
+from audio2motion.gestures.style import STYLES
+from audio2motion.gestures.text_limits import MAX_ADDRESS, MAX_CHARACTERS
 from audio2motion.gestures.transcript import Transcript
 from audio2motion.hearing.audio import Waveform
-from motion2video.media.video import exact_rate
+from motion2video.exchange import EXPORTS
+from motion2video.media.video import MAX_FPS, MIN_FPS
 from motion2video.motion import FPS, Motion
 from weights.errors import InputError
 
@@ -31,78 +36,7 @@ Mix = Literal["agent", "both"]
 Renderer = Literal["diffusion", "warp"]
 """The embedded renderer, or its first half alone: a draft, with dark mouths and no lids."""
 
-Backend = Literal["auto", "torch", "onnxruntime", "openvino"]
-Precision = Literal["auto", "fp32", "fp16", "bf16", "int8"]
-Attention = Literal["sdpa", "xformers"]
-
 MIN_SIZE, MAX_SIZE = 64, 4096
-SERVERS_OWN = frozenset({"llm_url", "llm_model", "llm_key_file", "speech_model"})
-"""Fields that no visitor of a server may give: an address would be fetched, with the server's key,
-and a key file read."""
-
-
-class ControlFields(TypedDict, total=False):
-    """The fields of MotionRequest that say how the face moves, as keywords."""
-
-    emotion: str
-    intensity: float
-    valence: float | None
-    arousal: float | None
-    expressivity: float
-    regions: Mapping[str, float] | None
-    gaze: str | tuple[float, float] | None
-    style: str | tuple[float, ...] | None
-    style_clip: Source | Motion | None
-    gestures: Sequence[str | Gesture] | None
-    gesture_file: Source | None
-    transcript: Source | Transcript | None
-    auto_gestures: bool
-
-
-class ReplyFields(TypedDict, total=False):
-    """The fields of MotionRequest for a language model's reply, as keywords."""
-
-    ask: str | None
-    persona: str | None
-    llm_url: str | None
-    llm_model: str | None
-    llm_key_file: Source | None
-    speech_model: str | None
-    speech_voice: str | None
-    reply_codes: bool
-
-
-class MotionFields(ControlFields, ReplyFields, total=False):
-    """The fields of MotionRequest as keywords; a test keeps the two the same."""
-
-    agent_audio: Source | Waveform | None
-    text: str | None
-    voice: str
-    interlocutor_audio: Source | Waveform | None
-    interlocutor_video: Source | None
-    seed: int
-
-
-class RenderFields(MotionFields, total=False):
-    """The fields of RenderRequest as keywords; a test keeps the two the same."""
-
-    portrait: Source | UInt8[np.ndarray, "H W C"]
-    motion: Source | Motion | None
-    size: int
-    fps: float
-    face: str
-    crop: Crop
-    mix: Mix
-
-
-class ComputeFields(TypedDict, total=False):
-    """The fields of ComputeConfig but the device; a test keeps the two the same."""
-
-    backend: Backend
-    precision: Precision
-    threads: int | None
-    attention: Attention
-    compile: bool
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -125,37 +59,128 @@ class MotionRequest:
     off.
     """
 
-    agent_audio: Source | Waveform | None = None
-    text: str | None = None
-    voice: str = "en-us"
-    ask: str | None = None
-    persona: str | None = None
-    llm_url: str | None = None
-    llm_model: str | None = None
-    llm_key_file: Source | None = None
-    speech_model: str | None = None
-    speech_voice: str | None = None
-    reply_codes: bool = True
-    interlocutor_audio: Source | Waveform | None = None
-    interlocutor_video: Source | None = None
-    emotion: str = "neutral"
-    intensity: float = 1.0
-    valence: float | None = None
-    arousal: float | None = None
-    expressivity: float = 1.0
-    regions: Mapping[str, float] | None = None
-    gaze: str | tuple[float, float] | None = None
-    style: str | tuple[float, ...] | None = None
-    style_clip: Source | Motion | None = None
-    gestures: Sequence[str | Gesture] | None = None
-    gesture_file: Source | None = None
-    transcript: Source | Transcript | None = None
-    auto_gestures: bool = True
-    seed: int = 0
+    agent_audio: Annotated[
+        Source | Waveform | None,
+        Knob("What the agent says: any sound or video file (wav, mp3, ...).", kinds=("sound",)),
+    ] = None
+    text: Annotated[
+        str | None,
+        Knob("Words for the agent to say, instead of a recording.", longest=MAX_CHARACTERS),
+    ] = None
+    voice: Annotated[
+        str, Knob("espeak-ng voice that says a text or reply, e.g. en-us, de, en-gb+f3.")
+    ] = "en-us"
+    ask: Annotated[
+        str | None,
+        Knob("Ask a language model this; the agent speaks its reply.", longest=MAX_CHARACTERS),
+    ] = None
+    persona: Annotated[
+        str | None,
+        Knob("Who the agent is, for the model's system prompt.", longest=MAX_CHARACTERS),
+    ] = None
+    llm_url: Annotated[
+        str | None,
+        Knob(
+            "OpenAI-compatible endpoint, e.g. http://localhost:8000/v1.",
+            longest=MAX_ADDRESS,
+            unset="VISAVIS_LLM_BASE_URL, OPENAI_BASE_URL",
+            servers_own=True,
+        ),
+    ] = None
+    llm_model: Annotated[
+        str | None, Knob("Chat model.", unset="VISAVIS_LLM_MODEL", servers_own=True)
+    ] = None
+    llm_key_file: Annotated[
+        Source | None,
+        Knob(
+            "File with the endpoint's key.",
+            unset="VISAVIS_LLM_API_KEY, OPENAI_API_KEY",
+            servers_own=True,
+        ),
+    ] = None
+    speech_model: Annotated[
+        str | None,
+        Knob(
+            "The endpoint's speech model.",
+            unset="VISAVIS_SPEECH_MODEL, else espeak-ng speaks",
+            servers_own=True,
+        ),
+    ] = None
+    speech_voice: Annotated[
+        str | None, Knob("Its voice.", unset="VISAVIS_SPEECH_VOICE, else alloy")
+    ] = None
+    reply_codes: Annotated[
+        bool,
+        Knob("Follow codes in brackets in what is said, such as nod; an emotion wins over them."),
+    ] = True
+    interlocutor_audio: Annotated[
+        Source | Waveform | None, Knob("What the other person says.", kinds=("sound",))
+    ] = None
+    interlocutor_video: Annotated[
+        Source | None,
+        Knob(
+            "The other person's face, which the agent sees; heard too, where their voice is not "
+            "given.",
+            kinds=("video",),
+        ),
+    ] = None
+    emotion: Annotated[str, Knob("What the face feels:", choices=EMOTIONS)] = "neutral"
+    intensity: Annotated[float, Knob("Strength of the emotion:", *INTENSITY)] = 1.0
+    valence: Annotated[
+        float | None, Knob("From unpleasant to pleasant:", *VALENCE, unset="the emotion's")
+    ] = None
+    arousal: Annotated[
+        float | None, Knob("From sleepy to excited:", *AROUSAL, unset="the emotion's")
+    ] = None
+    expressivity: Annotated[
+        float, Knob("How much the face moves; at 0 blinks and lips alone:", *EXPRESSIVITY)
+    ] = 1.0
+    regions: Annotated[
+        Mapping[str, float] | None,
+        Knob(
+            "Expressivity of mouth, brows, eyes or head alone, e.g. head=0.5:",
+            *EXPRESSIVITY,
+            option="--region",
+        ),
+    ] = None
+    gaze: Annotated[
+        str | tuple[float, float] | None,
+        Knob("Where to look: camera, or degrees right and up, e.g. 10,-5."),
+    ] = None
+    style: Annotated[
+        str | tuple[float, ...] | None, Knob("How to move:", choices=tuple(STYLES))
+    ] = None
+    style_clip: Annotated[
+        Source | Motion | None,
+        Knob(
+            "Move like this motion file (.npz) or this person's video.", kinds=("motion", "video")
+        ),
+    ] = None
+    gestures: Annotated[
+        Sequence[str | Gesture] | None,
+        Knob(
+            "KIND@START[:DURATION][xINTENSITY], e.g. nod@3.2:0.8x1.5, wink/left@4; a kind is "
+            f"{', '.join(KINDS[:-1])} or {KINDS[-1]}.",
+            option="--gesture",
+        ),
+    ] = None
+    gesture_file: Annotated[
+        Source | None,
+        Knob("Gestures in a JSON or CSV timeline.", option="--gestures", kinds=("text",)),
+    ] = None
+    transcript: Annotated[
+        Source | Transcript | None,
+        Knob(
+            "What the agent's recording says (.json with word times, .srt, .vtt, .txt): gestures "
+            "are found in it, as in a text.",
+            kinds=("text",),
+        ),
+    ] = None
+    auto_gestures: Annotated[bool, Knob("Find gestures in what the agent says.")] = True
+    seed: Annotated[int, Knob("Another seed, another take; the same, the same:", 0, 2**31 - 1)] = 0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            _require_short(field.name, getattr(self, field.name))
+        check(self)
         if self.agent_audio is not None and self.text is not None:
             raise InputError(
                 "got both a recording of the agent's voice and a text to speak; give one of them"
@@ -167,8 +192,6 @@ class MotionRequest:
             raise InputError(
                 f"got the voice {self.voice!r} without a text; a voice only speaks a text"
             )
-        if not 0 <= self.seed < 2**31:
-            raise InputError(f"got the seed {self.seed}; wanted 0 to {2**31 - 1}")
         if self.style is not None and self.style_clip is not None:
             raise InputError("got both a style and a style clip; give one of them")
         if self.transcript is not None and self.agent_audio is None:
@@ -245,7 +268,7 @@ class MotionRequest:
     @property
     def inputs(self) -> tuple[Path, ...]:
         """The files that are read."""
-        values = [getattr(self, f.name) for f in fields(self) if f.name in _FILES]
+        values = [getattr(self, s.name) for s in settings(type(self)) if s.is_file]
         return tuple(Path(v) for v in values if isinstance(v, str | os.PathLike))
 
     def describe(self) -> dict[str, Any]:
@@ -263,21 +286,30 @@ class RenderRequest(MotionRequest):
     `mix` whose voice is heard.
     """
 
-    portrait: Source | UInt8[np.ndarray, "H W C"]
-    motion: Source | Motion | None = None
-    size: int = 512
-    fps: float = FPS
-    face: str = "largest"
-    crop: Crop = "full"
-    mix: Mix = "agent"
+    portrait: Annotated[
+        Source | UInt8[np.ndarray, "H W C"],
+        Knob("Photo of the agent (jpg, png, webp, ...).", kinds=("picture",)),
+    ]
+    motion: Annotated[
+        Source | Motion | None,
+        Knob(
+            f"Motion file (.npz, or {' or '.join(EXPORTS)} of another program) that drives the "
+            "face; audio is then only heard.",
+            kinds=("motion",),
+        ),
+    ] = None
+    size: Annotated[
+        int, Knob("Longer side of the video, at most:", MIN_SIZE, MAX_SIZE, "pixels")
+    ] = 512
+    fps: Annotated[float, Knob("Rate of the video:", MIN_FPS, MAX_FPS, "frames a second")] = FPS
+    face: Annotated[str, Knob("Which face of the photo: largest, leftmost, or its number.")] = (
+        "largest"
+    )
+    crop: Annotated[Crop, Knob("Show the whole photo (full) or only the head.")] = "full"
+    mix: Annotated[Mix, Knob("Whose voice the video has: agent, or both.")] = "agent"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        exact_rate(self.fps)
-        if not MIN_SIZE <= self.size <= MAX_SIZE:
-            raise InputError(f"got the size {self.size}; wanted {MIN_SIZE} to {MAX_SIZE} pixels")
-        require_choice("crop", self.crop, get_args(Crop))
-        require_choice("mix", self.mix, get_args(Mix))
         if not (self.face in ("largest", "leftmost") or self.face.isdecimal()):
             raise InputError(f"got the face {self.face!r}; wanted largest, leftmost or a number")
         if self.motion is None:
@@ -317,35 +349,10 @@ class RenderRequest(MotionRequest):
             )
 
 
-def _require_short(name: str, value: object) -> None:
-    """Raise InputError for a text, or a list of gestures, that is longer than anybody needs."""
-    if isinstance(value, str | bytes):
-        most = _LONGEST.get(name, MAX_ADDRESS if name in _FILES else MAX_NAME)
-        if len(value) > most:
-            raise InputError(
-                f"got a {name.replace('_', ' ')} of {len(value)} characters; at most {most} are "
-                "taken"
-            )
-    elif name == "gestures" and isinstance(value, Sequence) and len(value) > MAX_GESTURES:
-        raise InputError(f"got {len(value)} gestures; at most {MAX_GESTURES} are placed")
-    elif name == "regions" and isinstance(value, Mapping) and len(value) > MAX_GESTURES:
-        raise InputError(f"got {len(value)} regions; wanted a few names")
-
-
-def require_choice(name: str, value: str, wanted: tuple[str, ...]) -> None:
-    """Raise InputError unless `value` is one of those `wanted`."""
-    if value not in wanted:
-        raise InputError(f"got the {name} {value!r}; wanted {' or '.join(wanted)}")
-
-
-_FILES = (
-    *("portrait", "agent_audio", "interlocutor_audio", "interlocutor_video", "motion"),
-    *("style_clip", "gesture_file", "transcript", "llm_key_file"),
-)
-_LONGEST = {
-    **dict.fromkeys(("text", "ask", "persona"), MAX_CHARACTERS),
-    "llm_url": MAX_ADDRESS,
-}
+SERVERS_OWN = frozenset(s.name for s in settings(RenderRequest) if s.knob.servers_own)
+"""Fields that no visitor of a server may give."""
+FILE_KINDS = {s.name: s.knob.kinds for s in settings(RenderRequest) if s.knob.kinds}
+"""Fields that a visitor may fill with a file, and what its content may be."""
 _FOR_ASK = ("persona", "llm_url", "llm_model", "llm_key_file", "speech_model", "speech_voice")
 
 

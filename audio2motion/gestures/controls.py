@@ -13,6 +13,7 @@ from torch import Tensor
 from audio2motion.behaviour.events import BLINK_CHANNELS, LOOK_CHANNELS
 from audio2motion.gestures.emotion import EMOTIONS, VALENCE_AROUSAL, affect_offset, class_offset
 from audio2motion.gestures.gestures import PITCH, WIDEST, Aim, Gesture, GestureSchedule
+from audio2motion.gestures.ranges import AROUSAL, EXPRESSIVITY, INTENSITY, VALENCE
 from audio2motion.gestures.style import STYLE_DIM, STYLES, Style
 from audio2motion.state_codec import saveable
 from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM, ROTATION, TRANSLATION
@@ -60,7 +61,7 @@ class Regions:
         for region in REGIONS:
             value = getattr(self, region)
             if value is not None:
-                _require(f"the {region}'s expressivity", value, 0.0, 2.0)
+                _require(f"the {region}'s expressivity", value, *EXPRESSIVITY)
 
 
 @saveable
@@ -93,11 +94,12 @@ class Controls:
             raise InputError(
                 f"there is no emotion {self.emotion!r}; wanted one of {', '.join(EMOTIONS)}"
             )
-        _require("intensity", self.intensity, 0.0, 2.0)
-        _require("expressivity", self.expressivity, 0.0, 2.0)
-        for name, value in (("valence", self.valence), ("arousal", self.arousal)):
-            if value is not None:
-                _require(name, value, -1.0, 1.0)
+        _require("intensity", self.intensity, *INTENSITY)
+        _require("expressivity", self.expressivity, *EXPRESSIVITY)
+        if self.valence is not None:
+            _require("valence", self.valence, *VALENCE)
+        if self.arousal is not None:
+            _require("arousal", self.arousal, *AROUSAL)
         if self.gaze is not None and not all(abs(g) <= WIDEST for g in self.gaze):
             raise InputError(
                 f"got gaze {self.gaze[0]:g},{self.gaze[1]:g}; wanted two angles within "

@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 MAX_PIXELS = 4096 * 4096
+MIN_FPS, MAX_FPS = 1, 240
 MAX_FRAMES = 2 * 3600 * 60
 """Two hours at 60 frames a second."""
 
@@ -255,10 +256,10 @@ def frames_at(
 def exact_rate(fps: float) -> Fraction:
     """Frames a second as a fraction: 29.97 is 30000/1001, 23.976 is 24000/1001, 12.5 is 25/2.
 
-    Raises InputError outside 1 to 240.
+    Raises InputError outside MIN_FPS to MAX_FPS.
     """
-    if not 1 <= fps <= 240:
-        raise InputError(f"got {fps} frames a second; wanted 1 to 240")
+    if not MIN_FPS <= fps <= MAX_FPS:
+        raise InputError(f"got {fps} frames a second; wanted {MIN_FPS} to {MAX_FPS}")
     for whole in (24, 30, 48, 60, 120):
         if abs(fps - whole / 1.001) < 0.005:
             return Fraction(whole * 1000, 1001)

@@ -6,17 +6,14 @@ results agree within the rounding of the dtype.
 
 import importlib
 import importlib.util
-from typing import Literal
 
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from motion2video.network.choices import AttentionKind
 from weights.errors import DependencyError
-
-AttentionKind = Literal["sdpa", "xformers"]
-ATTENTION_KINDS: tuple[AttentionKind, ...] = ("sdpa", "xformers")
 
 
 def check_attention(kind: AttentionKind) -> None:

@@ -2,11 +2,12 @@
 
 import os
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 
-from motion2video.network.attention import ATTENTION_KINDS, AttentionKind, check_attention
-from motion2video.network.painter import BACKENDS, PRECISIONS, Backend, Precision
+from motion2video.network.attention import check_attention
+from motion2video.network.choices import MAX_THREADS, AttentionKind, Backend, Precision
 from weights.errors import DependencyError, InputError
 
 _MOST_WORKERS = 8
@@ -31,14 +32,15 @@ class ComputeConfig:
 
     def __post_init__(self) -> None:
         for name, value, wanted in (
-            ("backend", self.backend, BACKENDS),
-            ("precision", self.precision, PRECISIONS),
-            ("attention", self.attention, ATTENTION_KINDS),
+            ("backend", self.backend, Backend),
+            ("precision", self.precision, Precision),
+            ("attention", self.attention, AttentionKind),
         ):
-            if value not in wanted:
-                raise InputError(f"got {name} {value!r}; wanted one of {', '.join(wanted)}")
-        if self.threads is not None and not 1 <= self.threads <= 256:
-            raise InputError(f"got {self.threads} threads; wanted 1 to 256")
+            if value not in get_args(wanted):
+                words = ", ".join(get_args(wanted))
+                raise InputError(f"got {name} {value!r}; wanted one of {words}")
+        if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
+            raise InputError(f"got {self.threads} threads; wanted 1 to {MAX_THREADS}")
         check_attention(self.attention)
 
     @property

@@ -10,7 +10,7 @@ import importlib.util
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,16 +18,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from motion2video.network.autoencoder import Autoencoder
+from motion2video.network.choices import Backend, Precision
 from motion2video.network.denoiser import Denoiser
 from motion2video.network.flow import euler, time_grid
 from weights.errors import DependencyError, InputError, WeightsError
 from weights.telemetry import import_onnxruntime, import_openvino
 from weights.tensors import load_safetensors
 
-Backend = Literal["auto", "torch", "onnxruntime", "openvino"]
-Precision = Literal["auto", "fp32", "fp16", "bf16", "int8"]
-BACKENDS: tuple[Backend, ...] = ("auto", "torch", "onnxruntime", "openvino")
-PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "fp16", "bf16", "int8")
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 GRAPHS = ("condition", "velocity", "decode")
 _HALVES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 

@@ -10,14 +10,12 @@ import hashlib
 import io
 import json
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
@@ -25,7 +23,6 @@ ROOT = Path(__file__).parents[2]
 PORTRAIT = ROOT / "app" / "assets" / "portraits" / "man_1.jpg"
 _SAMPLES = 24
 """Numbers that are kept of each array beside its hash, evenly spread."""
-_OPTION = re.compile(r"(?<=\s)--[a-z][a-z-]*")
 
 
 def processor() -> str:
@@ -115,16 +112,19 @@ COMMANDS = (
 
 def options() -> dict[str, list[str]]:
     """Every command of `visavis` with its options."""
-    return {words: sorted(set(_OPTION.findall(_help(words)))) for words in COMMANDS}
+    return {words: sorted(_offered(words)) for words in COMMANDS}
 
 
-def _help(words: str) -> str:
-    from app.cli import main
+def _offered(words: str) -> set[str]:
+    from typer.main import get_command
 
-    plain = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
-    with mock.patch.dict(os.environ, plain), redirect_stdout(io.StringIO()) as out:
-        assert main([*words.split(), "--help"]) == 0
-    return out.getvalue()
+    from app.cli.commands import commands
+
+    command: Any = get_command(commands)
+    for word in words.split():
+        command = command.commands[word]
+    offered = [(*option.opts, *option.secondary_opts) for option in command.params]
+    return {"--help", *(name for names in offered for name in names if name.startswith("--"))}
 
 
 def api() -> dict[str, Any]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from app.intake.allowance import require_allowed, require_text
-from app.intake.inspection import Kind
 from app.intake.limits import Limits
-from app.render.request import Crop, Mix, Renderer, RenderRequest
+from app.render.knobs import by_name
+from app.render.request import FILE_KINDS, Crop, Mix, Renderer, RenderRequest
 from app.studio.workshop import Workshop
 from audio2motion.gestures.controls import REGIONS
 from audio2motion.gestures.gestures import Gesture
@@ -22,13 +22,8 @@ Says = Literal["a text", "a recording", "nothing"]
 GREETING = "Hello! It is lovely to meet you. What shall we talk about?"
 """So that a photo is all that a visitor needs to bring."""
 _SEEDS = 1_000_000
-FILE_KINDS: dict[str, tuple[Kind, ...]] = {
-    "photo": ("picture",),
-    "agent_audio": ("sound",),
-    "interlocutor_audio": ("sound",),
-    "interlocutor_video": ("video",),
-    "motion": ("motion",),
-}
+_FILES = ("agent_audio", "interlocutor_audio", "interlocutor_video", "motion")
+FORM_FILES = {"photo": FILE_KINDS["portrait"], **{name: FILE_KINDS[name] for name in _FILES}}
 """Fields that are files, and what the content of each may be."""
 
 
@@ -110,11 +105,22 @@ class Form:
     @property
     def files(self) -> tuple[str, ...]:
         """The files that are read."""
-        return tuple(path for name in FILE_KINDS if (path := getattr(self, name)))
+        return tuple(path for name in FORM_FILES if (path := getattr(self, name)))
 
 
 FORM_FIELDS = tuple(field.name for field in fields(Form))
 _TYPES = {field.name: field.type for field in fields(Form)}
+
+
+def component(name: str, kind: type = RenderRequest) -> dict[str, Any]:
+    """What a component is told of a setting: its help, and the range or choices that it has."""
+    setting = by_name(kind)[name]
+    told: dict[str, Any] = {"info": setting.knob.help.rstrip(":")}
+    if setting.knob.low is not None:
+        told |= {"minimum": setting.knob.low, "maximum": setting.knob.high}
+    if setting.choices:
+        told["choices"] = list(setting.choices)
+    return told
 
 
 def default_form(limits: Limits) -> Form:
@@ -131,7 +137,7 @@ def request_of(form: Form, workshop: Workshop) -> RenderRequest:
     limits = workshop.limits
     require_text("text", form.text or "", limits.max_text)
     require_text("list of gestures", form.gestures or "", limits.max_text)
-    for name, wanted in FILE_KINDS.items():
+    for name, wanted in FORM_FILES.items():
         if (path := getattr(form, name)) is not None:
             workshop.files.require(Path(path), wanted)
     request = form.request()

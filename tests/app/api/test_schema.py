@@ -4,9 +4,9 @@ from dataclasses import fields
 
 import pytest
 
-from app.api.schema import KINDS, SERVERS_OWN, json_model, upload_fields, values_model
+from app.api.schema import json_model, upload_fields, values_model
 from app.jobs.record import file_fields
-from app.render.request import MotionRequest, RenderRequest
+from app.render.request import FILE_KINDS, SERVERS_OWN, MotionRequest, RenderRequest
 
 
 @pytest.mark.parametrize(("kind", "cls"), [("video", RenderRequest), ("motion", MotionRequest)])
@@ -14,7 +14,7 @@ def test_every_field_is_there(kind: str, cls: type[MotionRequest]) -> None:
     names = {field.name for field in fields(cls)} - SERVERS_OWN
     assert set(json_model(kind).model_fields) == names
     assert set(values_model(kind).model_fields) == names - set(file_fields(kind))
-    assert set(upload_fields(kind)) <= set(KINDS), "say what the content of a new file may be"
+    assert set(upload_fields(kind)) <= set(FILE_KINDS), "say what the content of a new file may be"
 
 
 def test_no_field_is_an_address_or_a_path() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from app.batch import manifest as m
 from app.batch.manifest import ManifestError, Schema, read_manifest
+from app.render.knobs import Knob, Setting
 from app.render.request import RenderRequest
 from tests.app.batch.conftest import write_manifest
 from weights.errors import InputError, MediaError
@@ -169,11 +170,14 @@ def test_types_that_fields_may_get(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lists, mappings, yes and no: as JSON values, and as text in a CSV."""
     schema = Schema()
     schema.fields = {
-        "regions": (Mapping[str, float], type(None)),
-        "gaze": (str, tuple[float, float], type(None)),
-        "gestures": (Sequence[str], type(None)),
-        "auto": (bool,),
-        "valence": (float, type(None)),
+        name: Setting(name, kind, None, Knob("A field."))
+        for name, kind in {
+            "regions": Mapping[str, float] | None,
+            "gaze": str | tuple[float, float] | None,
+            "gestures": Sequence[str] | None,
+            "auto": bool,
+            "valence": float | None,
+        }.items()
     }
     assert schema.read("regions", {"head": 0.5}) == {"head": 0.5}
     assert schema.read("regions", ["head=0.5", "eyes=1"]) == {"head": 0.5, "eyes": 1.0}

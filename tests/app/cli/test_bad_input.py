@@ -5,6 +5,7 @@ import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from app.render.pipeline import Avatar
 from audio2motion.hearing.audio import Waveform
 from motion2video.media.video import VideoWriter
 from motion2video.motion import MOTION_DIM, ROTATION, Motion
+from motion2video.network.compute import pick_device
 
 Run = Callable[..., str]
 
@@ -23,7 +25,12 @@ Run = Callable[..., str]
 @pytest.fixture(autouse=True)
 def loaded_once(avatar: Avatar, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command gets the one real Avatar: loading it anew each time is slow."""
-    monkeypatch.setattr(Avatar, "load", staticmethod(lambda *_, **__: avatar))
+
+    def load(device: str = "auto", *_: Any, **__: Any) -> Avatar:
+        pick_device(device)
+        return avatar
+
+    monkeypatch.setattr(Avatar, "load", staticmethod(load))
 
 
 @pytest.fixture

@@ -1,0 +1,61 @@
+"""`visavis doctor | weights ...`: whether all that is needed is there, and fetching it."""
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+import app.cli.options as o
+from app.cli.shell import print_result
+from weights.errors import WeightsError
+
+weights_commands = typer.Typer(help="List, verify and fetch weights.", no_args_is_help=True)
+
+
+def doctor(
+    quick: Annotated[bool, typer.Option("--quick", help="Do not render a few frames.")] = False,
+    as_json: o.AsJson = False,
+) -> None:
+    """Say what is installed and whether a video can be made; exit code 1 when it cannot."""
+    from app.cli.doctor import diagnose
+
+    report = diagnose(quick)
+    print_result(report.to_json(), str(report), as_json)
+    if not report.healthy:
+        raise typer.Exit(1)
+
+
+@weights_commands.command("list")
+def list_weights(as_json: o.AsJson = False) -> None:
+    """What weights there are, where each is found and under which terms."""
+    from app.cli.inventory import all_weights, as_table
+
+    found = all_weights()
+    print_result([w.to_json() for w in found], as_table(found), as_json)
+
+
+@weights_commands.command("verify")
+def verify_weights(roles: o.Roles = None, as_json: o.AsJson = False) -> None:
+    """Hash weights and compare; exit code 2 when one that is needed is missing or wrong."""
+    from app.cli.inventory import all_weights, as_table
+
+    found = all_weights(roles or ())
+    print_result([w.to_json() for w in found], as_table(found), as_json)
+    wrong = [w for w in found if not w.right and (roles or not w.optional)]
+    if wrong:
+        raise WeightsError("; ".join(w.problem for w in wrong))
+
+
+@weights_commands.command("fetch")
+def fetch_weights(roles: o.Roles = None, as_json: o.AsJson = False) -> None:
+    """Download weights from their official address into the cache; the hash is checked."""
+    from app.cli.reporter import Reporter
+    from weights import fetch, load_manifest
+
+    names = roles or [n for n, role in load_manifest().roles.items() if not role.optional]
+    reporter = Reporter()
+    paths = {}
+    with reporter.progress("bytes") as progress:
+        for name in names:
+            paths[name] = str(fetch(name, progress=partial(progress, f"fetching {name}")))
+    print_result(paths, "\n".join(f"{n}: {p}" for n, p in paths.items()), as_json)

@@ -1,0 +1,84 @@
+"""`visavis demo | render | motion`: from voices to a video, or to the motion alone."""
+
+from pathlib import Path
+from typing import Any
+
+import app.cli.options as o
+from app.cli.motions import save_motion
+from app.cli.option_group import takes
+from app.cli.shell import print_result
+from app.render.loading import LoadSettings
+from app.render.output import check_output
+from app.render.request import MotionRequest, RenderRequest
+
+_DEMO = (
+    *("emotion", "intensity", "valence", "arousal", "expressivity", "regions", "gaze", "style"),
+    *("style_clip", "gestures", "gesture_file", "transcript", "auto_gestures"),
+    *("seed", "size", "fps"),
+)
+
+
+@takes("given", RenderRequest, _DEMO)
+@takes("loading", LoadSettings, ("steps", "device"))
+def demo(
+    given: dict[str, Any],
+    loading: dict[str, Any],
+    out: o.DemoOut = None,
+    portrait: o.DemoPortrait = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Make demo.mp4: the embedded photo in a short conversation."""
+    from app.render.demo import DEFAULT_PORTRAIT, default_output, play
+
+    agent, interlocutor, transcript = play()
+    if given["transcript"] is None:
+        given["transcript"] = transcript
+    request = RenderRequest(
+        portrait=portrait or DEFAULT_PORTRAIT,
+        agent_audio=agent,
+        interlocutor_audio=interlocutor,
+        mix="both",
+        **given,
+    )
+    _render(request, out or default_output(), loading, as_json)
+
+
+@takes("given", RenderRequest)
+@takes("loading", LoadSettings)
+def render(
+    given: dict[str, Any], loading: dict[str, Any], out: o.VideoOut, as_json: o.AsJson = False
+) -> None:
+    """Make a video of the person in the photo who talks and listens."""
+    _render(RenderRequest(**given), out, loading, as_json)
+
+
+def _render(request: RenderRequest, out: Path, loading: dict[str, Any], as_json: bool) -> None:
+    from app.cli.reporter import Reporter
+    from app.render.pipeline import VIDEO_SUFFIXES, Avatar
+
+    check_output(out, VIDEO_SUFFIXES, request.inputs)  # before the seconds that loading takes
+    reporter = Reporter()
+    avatar = Avatar.load(**loading, notify=reporter.notify)
+    with reporter.progress() as progress:
+        result = avatar.render(request, out, progress, reporter.notify)
+    print_result(result.to_json(), str(result), as_json)
+
+
+@takes("given", MotionRequest)
+@takes("loading", LoadSettings, ("detector", "speech_encoder", "device"))
+def motion(
+    given: dict[str, Any], loading: dict[str, Any], out: o.MotionOut, as_json: o.AsJson = False
+) -> None:
+    """Turn voices into a motion file, for `visavis render --motion` or an editor."""
+    from app.cli.reporter import Reporter
+    from app.render.performance import act
+    from app.render.pipeline import Avatar
+
+    request = MotionRequest(**given)
+    check_output(out, o.MOTION_SUFFIXES, request.inputs)
+    reporter = Reporter()
+    avatar = Avatar.load(**loading, notify=reporter.notify)
+    with reporter.progress() as progress:
+        acted = act(avatar, request, reporter.notify, progress)
+        made = acted.whole(progress)
+    save_motion(made, out, as_json, acted.gestures, acted.reply)

@@ -106,15 +106,44 @@ def channel_index(name: str) -> int:
 
 
 @dataclass(frozen=True, eq=False)
+class Rest:
+    """What a tracked motion is measured from: the person's neutral face and the head's pose.
+
+    `points` are the 478 keypoints in the head frame (interocular distances), `rotation` the rest
+    pose as axis-angle from the camera's axes (radians), `offset` and `scale` where the head then
+    is: pixels, y up, and pixels an interocular distance. Raises MotionError for other shapes or
+    for numbers that are not finite.
+    """
+
+    points: Float[np.ndarray, "478 3"]
+    rotation: Float[np.ndarray, "3"]
+    offset: Float[np.ndarray, "3"]
+    scale: float
+
+    def __post_init__(self) -> None:
+        for name, shape in (("points", (478, 3)), ("rotation", (3,)), ("offset", (3,))):
+            with np.errstate(over="ignore"):  # told below
+                value = np.ascontiguousarray(getattr(self, name), dtype=np.float32)
+            if value.shape != shape or not np.isfinite(value).all():
+                raise MotionError(f"got a rest face whose {name} are not {shape} finite numbers")
+            object.__setattr__(self, name, value)
+        if not (np.isfinite(self.scale) and self.scale > 0):
+            raise MotionError(f"got a rest face at a scale of {self.scale}; wanted more than 0")
+        object.__setattr__(self, "scale", float(self.scale))
+
+
+@dataclass(frozen=True, eq=False)
 class Motion:
     """`values` [T, 90] float32 at `fps` frames a second; `valid` [T] is False where a tracker
-    lost the face and the frame was filled in. Raises MotionError for other shapes or for
-    numbers that are not finite.
+    lost the face and the frame was filled in. `rest` is what a tracked face was measured from;
+    None for a motion that belongs to nobody: one that was generated, imported or edited. Raises
+    MotionError for other shapes or for numbers that are not finite.
     """
 
     values: Float[np.ndarray, "T 90"]
     fps: float = FPS
     valid: Bool[np.ndarray, "T"] | None = None
+    rest: Rest | None = None
 
     def __post_init__(self) -> None:
         with np.errstate(over="ignore"):  # told below
@@ -137,7 +166,7 @@ class Motion:
 
     def __getitem__(self, frames: slice) -> "Motion":
         """The frames of a slice, as a Motion."""
-        return Motion(self.values[frames], self.fps, self.mask[frames])
+        return Motion(self.values[frames], self.fps, self.mask[frames], self.rest)
 
     @property
     def mask(self) -> Bool[np.ndarray, "T"]:
@@ -182,7 +211,9 @@ class Motion:
 
     @staticmethod
     def concat(parts: "list[Motion]") -> "Motion":
-        """One after the other; raises MotionError for none or for different rates."""
+        """One after the other, measured from their common rest or from nobody's; raises MotionError
+        for none or for different rates.
+        """
         if not parts:
             raise MotionError("got no motion to join; wanted at least one part")
         if len({p.fps for p in parts}) > 1:
@@ -193,6 +224,7 @@ class Motion:
             np.concatenate([p.values for p in parts]),
             parts[0].fps,
             np.concatenate([p.mask for p in parts]),
+            parts[0].rest if len({id(p.rest) for p in parts}) == 1 else None,
         )
 
     def resample(self, fps: float) -> "Motion":
@@ -204,7 +236,7 @@ class Motion:
         if not (np.isfinite(fps) and fps > 0):
             raise MotionError(f"got {fps} fps; wanted a positive rate")
         if fps == self.fps or len(self) == 0:
-            return Motion(self.values, fps, self.mask)
+            return Motion(self.values, fps, self.mask, self.rest)
         if self.seconds * fps > _MOST_RESAMPLED:
             raise MotionError(
                 f"got {self.seconds:.0f} s of motion to resample to {fps:g} fps; at most "
@@ -216,7 +248,7 @@ class Motion:
         high = np.minimum(low + 1, len(self) - 1)
         w = (at - low)[:, None].astype(np.float32)
         values = self.values[low] * (1 - w) + self.values[high] * w
-        return Motion(values, fps, self.mask[low] & (self.mask[high] | (at == low)))
+        return Motion(values, fps, self.mask[low] & (self.mask[high] | (at == low)), self.rest)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a `.npz` motion file (under a temporary name, then renamed).
@@ -231,6 +263,7 @@ class Motion:
             fps=np.array(self.fps),
             valid=self.mask,
             names=np.array(EXPRESSION_NAMES),
+            **_rest_arrays(self.rest),
         )
         return save_whole(path, file.getvalue(), "the motion")
 
@@ -252,7 +285,7 @@ class Motion:
         }
         with open_regular(path, "motion file", _MAX_BYTES) as file:
             try:
-                data = read_arrays(file, wanted)
+                data = read_arrays(file, wanted, _REST_ARRAYS)
             except ValueError as error:
                 raise MotionError(
                     f"{path} is not a motion file written by `visavis track` or `motion`: {error}"
@@ -263,9 +296,37 @@ class Motion:
             raise MotionError(f"{path} names other channels than this version's 52")
         if data["fps"].size != 1:
             raise MotionError(f"{path} has {data['fps'].size} frame rates; wanted one")
-        motion = Motion(data["values"], float(data["fps"].item()), data["valid"])
+        rest = _rest_of(data, path)
+        motion = Motion(data["values"], float(data["fps"].item()), data["valid"], rest)
         _check_read(motion, path)
         return motion
+
+
+_REST_ARRAYS = {
+    "rest_points": Wanted("f", 478 * 3),
+    "rest_pose": Wanted("f", 7),  # rotation, offset, scale
+}
+
+
+def _rest_arrays(rest: Rest | None) -> dict[str, np.ndarray]:
+    """A rest as members of a motion file; a file without them belongs to nobody."""
+    if rest is None:
+        return {}
+    pose = np.concatenate([rest.rotation, rest.offset, [rest.scale]]).astype(np.float32)
+    return {"rest_points": rest.points, "rest_pose": pose}
+
+
+def _rest_of(data: dict[str, np.ndarray], path: Path) -> Rest | None:
+    """The rest that a motion file holds; both of its members or neither."""
+    found = [name for name in _REST_ARRAYS if name in data]
+    if not found:
+        return None
+    if len(found) != len(_REST_ARRAYS) or data["rest_pose"].shape != (7,):
+        raise MotionError(f"{path} holds a rest face that is not whole")
+    pose = data["rest_pose"]
+    if np.abs(data["rest_points"]).max(initial=0) > LARGEST:
+        raise MotionError(f"{path} has a rest face beyond {LARGEST:g} interocular distances")
+    return Rest(data["rest_points"], pose[:3], pose[3:6], float(pose[6]))
 
 
 def _check_read(motion: Motion, path: Path) -> None:

@@ -22,6 +22,7 @@ Kind = Literal["picture", "sound", "video", "motion", "text"]
 _MAX_TEXT_BYTES = 10**6
 _MAX_MOTION_BYTES = 200 * 10**6
 _MOTION_MEMBERS = {"format.npy", "values.npy", "fps.npy", "valid.npy", "names.npy"}
+_MOTION_EXTRA = {"rest_points.npy", "rest_pose.npy"}
 _SRT = re.compile(r"\s*\d+\s+\d+:\d\d:\d\d,\d{3} --> ")
 
 
@@ -102,9 +103,8 @@ def _motion(path: Path, limits: Limits) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-            if {m.filename for m in members} != _MOTION_MEMBERS or len(members) != len(
-                _MOTION_MEMBERS
-            ):
+            names = {m.filename for m in members}
+            if names - _MOTION_EXTRA != _MOTION_MEMBERS or len(members) != len(names):
                 raise MediaError("it is no motion file")
             if sum(m.file_size for m in members) > _MAX_MOTION_BYTES:
                 raise LimitError("the motion in it is too long")

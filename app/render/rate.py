@@ -42,4 +42,5 @@ def _at(motion: Motion, position: np.ndarray, fps: float) -> Motion:
     high = np.minimum(low + 1, len(motion) - 1)
     w = (position - low)[:, None].astype(np.float32)
     values = motion.values[low] * (1 - w) + motion.values[high] * w
-    return Motion(values, fps, motion.mask[low] & (motion.mask[high] | (position == low)))
+    mask = motion.mask[low] & (motion.mask[high] | (position == low))
+    return Motion(values, fps, mask, motion.rest)

@@ -141,7 +141,7 @@ def insert_gesture(take: Take, gesture: Gesture) -> Take:
     values[~rows] = motion.values[~rows]
     return replace(
         take,
-        motion=Motion(values, motion.fps, motion.mask),
+        motion=Motion(values, motion.fps, motion.mask, motion.rest),
         gestures=tuple(sorted((*take.gestures, gesture), key=lambda g: g.start)),
         edits=(*take.edits, f"{gesture.kind} at {gesture.start:.2f} s"),
     )
@@ -218,7 +218,7 @@ def _edited(
     values = take.motion.values.copy()
     values[np.flatnonzero(rows)[:, None], columns] = changed[rows]
     values[rows] = _within(values[rows], take.motion.values[rows])
-    motion = Motion(values, take.motion.fps, take.motion.mask)
+    motion = Motion(values, take.motion.fps, take.motion.mask, take.motion.rest)
     return replace(take, motion=motion, edits=(*take.edits, f"{what}, {start:.2f}-{end:.2f} s"))
 
 

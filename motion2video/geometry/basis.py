@@ -20,6 +20,7 @@ from motion2video.motion import (
     ROTATION,
     TRANSLATION,
     Motion,
+    Rest,
 )
 from weights.errors import MotionError
 from weights.tensors import load_safetensors
@@ -233,7 +234,17 @@ def motion_from_landmarks(
     values[:, ROTATION] = axis_angle(pose.rotation @ rest.rotation.transpose(0, 2, 1))
     values[:, TRANSLATION] = (pose.offset - rest.offset) / rest.scale[:, None]
     values[:, TRANSLATION.stop - 1] = CAMERA_DISTANCE * (1 - rest.scale / pose.scale)
-    return Motion(values, fps, valid)
+    return Motion(
+        values,
+        fps,
+        valid,
+        Rest(
+            neutral.points,
+            axis_angle(rest.rotation)[0],
+            rest.offset[0],
+            float(rest.scale[0]),
+        ),
+    )
 
 
 def moved_pose(rest: HeadPose, values: Float[np.ndarray, "T 90"]) -> HeadPose:
@@ -243,6 +254,15 @@ def moved_pose(rest: HeadPose, values: Float[np.ndarray, "T 90"]) -> HeadPose:
     scale = rest.scale / np.clip(1 - shift[:, 2] / CAMERA_DISTANCE, 0.5, 2.0)
     offset = rest.offset + shift * rest.scale[:, None] * np.array([1, 1, 0], np.float32)
     return HeadPose(turn @ rest.rotation, offset, scale)
+
+
+def unmoved_pose(pose: HeadPose, row: Float[np.ndarray, "1 90"]) -> HeadPose:
+    """The rest that `moved_pose` takes to `pose` by one row of a motion: its inverse."""
+    shift = row[:, TRANSLATION]
+    scale = pose.scale * np.clip(1 - shift[:, 2] / CAMERA_DISTANCE, 0.5, 2.0)
+    offset = pose.offset - shift * scale[:, None] * np.array([1, 1, 0], np.float32)
+    turn = rotation_matrix(row[:, ROTATION])
+    return HeadPose(turn.transpose(0, 2, 1) @ pose.rotation, offset, scale)
 
 
 def mouth_channels() -> Bool[np.ndarray, "52"]:

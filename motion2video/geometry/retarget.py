@@ -1,12 +1,18 @@
 """A portrait's own face: keypoints as a function of Motion and the photo's landmarks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
 
-from motion2video.geometry.basis import FaceBasis, HeadPose, fit_pose, moved_pose
-from motion2video.motion import Motion, channel_index
+from motion2video.geometry.basis import (
+    FaceBasis,
+    HeadPose,
+    fit_pose,
+    moved_pose,
+    unmoved_pose,
+)
+from motion2video.motion import EXPRESSION, EXPRESSION_NAMES, Motion
 
 # Upper and lower lid of one eye, corner to corner, and the rows of skin above the upper lid.
 _LIDS = (
@@ -38,15 +44,29 @@ _CLOSING_SPREADS = 0.25  # interocular distances
 _LIPS_SEALED = 0.02  # interocular distances: smaller lip gaps than this are drawn closed
 # Photos are rarely at perfect rest: what the tracker sees below this is the person's own face.
 _REST_NOISE = 0.25
+# Which channels say that a part of the face is used, and how much of them makes its own expression
+# in the photo go: below the first nothing, above the second all of it.
+_PARTS = {
+    "mouth": ("mouth", "jaw", "cheek", "noseSneer"),
+    "brows": ("brow",),
+}
+_FADES_FROM, _FADES_TO = 0.03, 0.25
+_SAME_FACE = 0.03
+"""A photo whose keypoints are no farther than this from those of a clip's frame, in interocular
+distances, is taken for that frame."""
 
 
 @dataclass(frozen=True, eq=False)
 class PortraitFace:
-    """A photo's face in the head frame: `neutral` points and the photo's head `pose`."""
+    """A photo's face in the head frame: its `points` as they are, the rest `pose` that motion
+    starts from, and its own expression as offsets by part of the face, which goes as that part
+    moves: zero motion shows the photo itself.
+    """
 
-    neutral: Float[np.ndarray, "478 3"]
+    points: Float[np.ndarray, "478 3"]
     pose: HeadPose
     basis: FaceBasis
+    own: dict[str, Float[np.ndarray, "478 3"]] = field(default_factory=dict)
 
     @staticmethod
     def fit(
@@ -56,17 +76,40 @@ class PortraitFace:
     ) -> "PortraitFace":
         """From the photo's landmarks (pixels) and raw tracker scores.
 
-        An open or smiling mouth is brought back to neutral, with lips that meet; anything weaker
-        is kept as the person's own face, so that zero motion shows the photo as it is.
+        What the tracker sees beyond weak scores is the photo's own expression; the rest is the
+        person's face. Lips that are apart in the photo meet when the mouth is used.
         """
         pose = fit_pose(landmarks[None], basis.canonical)
-        points = pose.unproject(landmarks[None])[0]
+        points = pose.unproject(landmarks[None])[0].astype(np.float32)
         relative = np.clip(expression - basis.rest_expression - _REST_NOISE, 0, 1)
-        keep = [channel_index(n) for n in ("jawOpen", "mouthSmileLeft", "mouthSmileRight")]
-        at_rest = np.zeros_like(relative)
-        at_rest[keep] = relative[keep]
-        neutral = lips_meet(points - np.tensordot(at_rest, basis.expression, 1))
-        return PortraitFace(neutral.astype(np.float32), pose, basis)
+        own = {
+            part: np.tensordot(relative * _channels(part), basis.expression, 1).astype(np.float32)
+            for part in _PARTS
+        }
+        shut = lips_meet(points - own["mouth"])
+        own["mouth"] = (points - shut).astype(np.float32)
+        return PortraitFace(points, pose, basis, own)
+
+    @property
+    def neutral(self) -> Float[np.ndarray, "478 3"]:
+        """The face without the photo's own expression."""
+        return self.points - sum(self.own.values(), np.zeros_like(self.points))
+
+    def driven_by(self, clip: Motion) -> "PortraitFace":
+        """The face as `clip` shall move it. A photo that is a frame of the clip is moved from that
+        frame: the pose and expression that the person has there are in the photo already.
+        """
+        if clip.rest is None or not len(clip):
+            return self
+        shown = clip.rest.points + self.basis.offsets(clip.values)
+        apart = np.linalg.norm(shown - self.points, axis=-1).mean(-1)
+        apart[~clip.mask] = np.inf
+        frame = int(apart.argmin())
+        if not apart[frame] <= _SAME_FACE:
+            return self
+        row = clip.values[frame : frame + 1]
+        neutral = self.points - self.basis.offsets(row)[0]
+        return PortraitFace(neutral, unmoved_pose(self.pose, row), self.basis)
 
     def keypoints(
         self, motion: Motion
@@ -77,12 +120,13 @@ class PortraitFace:
         lips never cross.
         """
         values = motion.values
-        points = self.neutral + self.basis.offsets(values)
-        points = points.astype(np.float32)
+        points = (self.points + self.basis.offsets(values)).astype(np.float32)
+        for part, own in self.own.items():
+            points -= _used(values, part)[:, None, None] * own
         open_eyes = points.copy()
         for lids in _LIDS:
             self._close_lids(points, open_eyes, motion, lids)
-        _seal_lips(points)
+        _seal_lips(points, _used(values, "mouth"))
         pose = moved_pose(self.pose, values)
         return pose.project(points), pose.project(open_eyes)
 
@@ -94,7 +138,7 @@ class PortraitFace:
         lids: tuple[list[int], list[int], tuple[list[int], list[int]], str, str],
     ) -> None:
         upper, lower, rows, blink, down = lids
-        gap = self.neutral[upper] - self.neutral[lower]
+        gap = self.points[upper] - self.points[lower]
         score = motion.channel(blink) - 0.6 * motion.channel(down)
         shut = np.clip(score / _BLINK_FULL, 0, 1)[:, None, None]
         meets = points[:, lower].copy()
@@ -108,7 +152,19 @@ class PortraitFace:
         moved = points[:, upper] - before
         for row, share in zip(rows, _SKIN_FOLLOWS, strict=True):
             points[:, row] += share * moved
-        open_eyes[:, upper + lower] = self.neutral[upper + lower]
+        open_eyes[:, upper + lower] = self.points[upper + lower]
+
+
+def _channels(part: str) -> Float[np.ndarray, "52"]:
+    """1 for the channels of a part of the face."""
+    return np.array([n.startswith(_PARTS[part]) for n in EXPRESSION_NAMES], np.float32)
+
+
+def _used(values: Float[np.ndarray, "T 90"], part: str) -> Float[np.ndarray, "T"]:
+    """How much a part of the face is used, 0 to 1, without a kink."""
+    most = np.abs(values[:, EXPRESSION] * _channels(part)).max(1)
+    share = np.clip((most - _FADES_FROM) / (_FADES_TO - _FADES_FROM), 0, 1)
+    return (share * share * (3 - 2 * share)).astype(np.float32)
 
 
 def lips_meet(neutral: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "478 3"]:
@@ -128,10 +184,14 @@ def lips_meet(neutral: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "478 3"]
     return points
 
 
-def _seal_lips(points: Float[np.ndarray, "T 478 3"]) -> None:
-    """Keep the lips from crossing, and pull gaps too small to see quite shut."""
+def _seal_lips(points: Float[np.ndarray, "T 478 3"], used: Float[np.ndarray, "T"]) -> None:
+    """Keep the lips from crossing, and pull gaps too small to see quite shut where the mouth is
+    used: what is open in the photo at rest stays so.
+    """
     upper, lower = _LIPS
     gap = points[:, upper, 1] - points[:, lower, 1]
     wanted = np.where(gap > _LIPS_SEALED, gap, np.maximum(gap, 0) ** 2 / _LIPS_SEALED)
+    free = np.maximum(gap, 0)
+    wanted = free + used[:, None] * (wanted - free)
     points[:, upper, 1] += (wanted - gap) / 2
     points[:, lower, 1] -= (wanted - gap) / 2

@@ -34,8 +34,11 @@ class Wanted:
     max_item_bytes: int = 8
 
 
-def read_arrays(file: BinaryIO, wanted: Mapping[str, Wanted]) -> dict[str, np.ndarray]:
-    """The wanted arrays of a `.npz`; others are not looked at.
+def read_arrays(
+    file: BinaryIO, wanted: Mapping[str, Wanted], optional: Mapping[str, Wanted] | None = None
+) -> dict[str, np.ndarray]:
+    """The wanted arrays of a `.npz`, and those of `optional` that are there; others are not looked
+    at.
 
     Raises ValueError that says what is wrong: no zip, a member missing or there twice, encrypted,
     of another type, more than is wanted, cut off or damaged.
@@ -44,7 +47,8 @@ def read_arrays(file: BinaryIO, wanted: Mapping[str, Wanted]) -> dict[str, np.nd
     with _told(), zipfile.ZipFile(file) as archive:
         names = archive.namelist()
         arrays = {}
-        for name, want in wanted.items():
+        there = {n: w for n, w in (optional or {}).items() if f"{n}.npy" in names}
+        for name, want in {**wanted, **there}.items():
             if names.count(f"{name}.npy") != 1:
                 raise ValueError(f"it has {names.count(f'{name}.npy')} arrays {name!r}; wanted one")
             info = archive.getinfo(f"{name}.npy")

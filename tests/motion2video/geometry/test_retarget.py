@@ -1,0 +1,159 @@
+"""Whose face a motion moves, and from where: a photo's own expression, a clip's own frames."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from motion2video.geometry.basis import (
+    FaceBasis,
+    HeadPose,
+    fit_pose,
+    motion_from_landmarks,
+    moved_pose,
+    rotation_matrix,
+    unmoved_pose,
+)
+from motion2video.geometry.retarget import PortraitFace
+from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION, Motion, channel_index
+
+PERSON = 7
+
+
+@pytest.fixture(scope="module")
+def basis() -> FaceBasis:
+    return FaceBasis.load()
+
+
+def filmed(basis: FaceBasis, frames: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    """Landmarks [T, 478, 3] and scores [T, 52] of somebody who turns, talks and smiles."""
+    rng = np.random.default_rng(PERSON)
+    at = np.linspace(0, 4 * np.pi, frames)
+    scores = np.tile(basis.rest_expression, (frames, 1))
+    for name, most, pace in (
+        ("jawOpen", 0.5, 3),
+        ("mouthSmileLeft", 0.6, 1),
+        ("browInnerUp", 0.4, 2),
+    ):
+        scores[:, channel_index(name)] += most * (0.5 + 0.5 * np.sin(pace * at))
+    turn = np.stack([0.2 * np.sin(at), 0.4 * np.sin(0.5 * at), 0.1 * np.cos(at)], 1)
+    offset = np.stack([300 + 20 * np.sin(at), -260 + 10 * np.cos(at), 0 * at], 1)
+    pose = HeadPose(
+        rotation_matrix(turn.astype(np.float32)),
+        offset.astype(np.float32),
+        (100 + 5 * np.sin(at)).astype(np.float32),
+    )
+    person = basis.canonical + 0.02 * rng.standard_normal(basis.canonical.shape)
+    relative = scores - basis.rest_expression
+    points = person + np.tensordot(relative, basis.expression, 1)
+    return pose.project(points.astype(np.float32)), scores.astype(np.float32)
+
+
+def apart(a: np.ndarray, b: np.ndarray, scale: float) -> float:
+    """Mean distance in pixels where the eyes are 107 pixels apart."""
+    return float(np.linalg.norm((a - b)[..., :2], axis=-1).mean() / scale * 107)
+
+
+@pytest.mark.parametrize("frame", [0, 17, 41])
+def test_own_motion_on_any_frame_gives_the_clip_again(basis: FaceBasis, frame: int):
+    marks, scores = filmed(basis)
+    motion = motion_from_landmarks(marks, scores, np.ones(len(marks), bool), 25.0, basis)
+    face = PortraitFace.fit(marks[frame], scores[frame], basis)
+    scale = float(face.pose.scale[0])
+    assert apart(face.driven_by(motion).keypoints(motion)[0], marks, scale) < 1.5
+    assert apart(face.keypoints(motion)[0], marks, scale) > 4, "the frame is not the clip's rest"
+
+
+def test_a_photo_of_another_size_is_the_same_frame(basis: FaceBasis):
+    marks, scores = filmed(basis)
+    motion = motion_from_landmarks(marks, scores, np.ones(len(marks), bool), 25.0, basis)
+    face = PortraitFace.fit(marks[20] * 3, scores[20], basis).driven_by(motion)
+    assert apart(face.keypoints(motion)[0] / 3, marks, float(face.pose.scale[0]) / 3) < 1.5
+
+
+def test_a_stranger_is_moved_from_their_own_pose(basis: FaceBasis):
+    marks, scores = filmed(basis)
+    motion = motion_from_landmarks(marks, scores, np.ones(len(marks), bool), 25.0, basis)
+    wide = basis.canonical * np.float32([1.15, 0.9, 1.0])
+    pose = HeadPose(
+        np.eye(3, dtype=np.float32)[None], np.zeros((1, 3), np.float32), np.ones(1, np.float32)
+    )
+    face = PortraitFace.fit(pose.project(wide[None])[0] * 80, basis.rest_expression, basis)
+    assert face.driven_by(motion) is face
+
+
+def test_motion_that_is_nobodys_stays_as_it_is(basis: FaceBasis):
+    marks, scores = filmed(basis)
+    face = PortraitFace.fit(marks[0], scores[0], basis)
+    assert face.driven_by(Motion.neutral(5)) is face
+
+
+def test_zero_motion_shows_the_photo_with_its_smile(basis: FaceBasis):
+    marks, scores = filmed(basis)
+    widest = int(scores[:, channel_index("mouthSmileLeft")].argmax())
+    face = PortraitFace.fit(marks[widest], scores[widest], basis)
+    shown = face.keypoints(Motion.neutral(1))[0][0]
+    assert apart(shown, marks[widest], float(face.pose.scale[0])) < 0.05
+
+
+def test_the_photos_smile_goes_when_the_mouth_is_used(basis: FaceBasis):
+    marks, scores = filmed(basis)
+    channel = channel_index("mouthSmileLeft")
+    widest = int(scores[:, channel].argmax())
+    face = PortraitFace.fit(marks[widest], scores[widest], basis)
+    motion = Motion.neutral(1)
+    motion.values[0, channel] = 0.5
+    asked = face.neutral + basis.offsets(motion.values)[0]
+    shown = face.pose.unproject(face.keypoints(motion)[0])[0]
+    corner = 291
+    assert np.abs(shown[corner] - asked[corner]).max() < 0.01
+
+
+def test_the_photos_expression_goes_without_a_jump(basis: FaceBasis):
+    marks, scores = filmed(basis)
+    face = PortraitFace.fit(marks[30], scores[30], basis)
+    values = np.zeros((100, MOTION_DIM), np.float32)
+    values[:, channel_index("jawOpen")] = np.linspace(0, 0.5, 100)
+    shown = face.keypoints(Motion(values))[0] / face.pose.scale[0]
+    assert np.linalg.norm(np.diff(shown, axis=0), axis=-1).max() < 0.02
+
+
+def test_a_rest_is_undone_by_its_motion():
+    pose = HeadPose(
+        rotation_matrix(np.float32([[0.1, -0.3, 0.05]])),
+        np.float32([[10, -20, 3]]),
+        np.float32([90]),
+    )
+    row = np.zeros((1, MOTION_DIM), np.float32)
+    row[:, ROTATION], row[:, TRANSLATION] = [0.2, 0.4, -0.1], [0.3, -0.2, 0.8]
+    again = moved_pose(unmoved_pose(pose, row), row)
+    assert np.allclose(again.rotation, pose.rotation, atol=1e-6)
+    assert np.allclose(again.offset, pose.offset, atol=1e-4)
+    assert np.allclose(again.scale, pose.scale, rtol=1e-6)
+
+
+@pytest.mark.parametrize("yaw", [-0.6, -0.3, 0.3, 0.6])
+def test_turning_changes_neither_expression_nor_detail(basis: FaceBasis, yaw: float):
+    """One face seen from many sides."""
+    marks, scores = filmed(basis, 8)
+    front = fit_pose(marks, basis.canonical)
+    turned = HeadPose(
+        rotation_matrix(np.float32([[0, yaw, 0]])) @ front.rotation, front.offset, front.scale
+    )
+    seen = turned.project(front.unproject(marks))
+    valid = np.ones(len(marks), bool)
+    a = motion_from_landmarks(marks, scores, valid, 25.0, basis)
+    b = motion_from_landmarks(seen, scores, valid, 25.0, basis)
+    assert np.allclose(a.expression, b.expression)
+    assert np.abs(a.detail - b.detail).max() < 0.01
+
+
+def test_a_rest_survives_its_file(basis: FaceBasis, tmp_path: Path):
+    marks, scores = filmed(basis, 8)
+    motion = motion_from_landmarks(marks, scores, np.ones(8, bool), 25.0, basis)
+    back = Motion.load(motion.save(tmp_path / "m.npz"))
+    assert motion.rest is not None and back.rest is not None
+    assert np.array_equal(back.rest.points, motion.rest.points)
+    assert np.array_equal(back.rest.rotation, motion.rest.rotation)
+    assert back.rest.scale == pytest.approx(motion.rest.scale)
+    assert Motion.load(Motion.neutral(3).save(tmp_path / "n.npz")).rest is None

@@ -1,0 +1,281 @@
+"""A head in three dimensions under a photo: the face's 478 points, and a shell out to the matte.
+
+Around the face lies a front shell, whose depth goes on an ellipse from the face's border to the
+silhouette; below the jaw it goes over to a neck, whose skin follows the head the less the lower it
+is. Behind the silhouette closes a back shell. Canvas pixels, x right, y down, z away from the camera
+(as MediaPipe's z); lengths in the constants are interocular distances.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+from scipy.spatial import Delaunay
+
+from motion2video.geometry.basis import RIGID_POINTS
+from motion2video.portrait.matte import component
+
+# fmt: off
+FACE_OVAL = [
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152,
+    148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+]
+LOWER_OVAL = [
+    234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361,
+    323, 454,
+]
+# fmt: on
+_CHIN = 152
+_SPACING = 0.17  # of the outer mesh
+_SKULL = 1.05  # depth of the silhouette behind the face's rigid points
+_BACK = 1.45  # depth of the back of the head behind the silhouette
+_NECK = 0.80  # radius of the neck
+_CHIN_SLOPE = 0.45  # below the jaw, over which the surface goes back to the neck
+_COLLAR = 1.25  # below the chin, where the skin no longer follows the head
+_LEAVES = 0.45  # where on the ellipse the shell leaves the face's border
+_HEM = 0.10  # width of the flat skirt that carries the soft edge
+_BORDER_FOLLOWS = 0.22  # over which skin follows the face's border when an expression moves it
+
+
+@dataclass(frozen=True, eq=False)
+class HeadShell:
+    """The mesh around a face. `points` are the face's 478, then the front shell's, then the back's;
+    `front` and `back` its triangles (`front` shares the face's outline), `bone` how much of the
+    head's rigid motion a shell point takes over, `border` how the face's outline moves the front
+    shell's points.
+    """
+
+    points: Float[np.ndarray, "n 3"]
+    front: Int[np.ndarray, "f 3"]
+    back: Int[np.ndarray, "b 3"]
+    bone: Float[np.ndarray, "m 1"]
+    border: Float[np.ndarray, "k 36"]
+
+    def placed(self, marks: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "n 3"]:
+        """All points for the face's landmarks in a frame (canvas pixels)."""
+        scale, rotation, offset = similarity(self.points[RIGID_POINTS], marks[RIGID_POINTS])
+        rigid = scale * self.points @ rotation.T + offset
+        moved = self.points.copy()
+        moved[:478] = marks
+        moved[478:] += self.bone * (rigid[478:] - self.points[478:])
+        last = 478 + len(self.border)
+        moved[478:last] += self.border @ (marks - rigid[:478])[FACE_OVAL]
+        return moved
+
+
+@dataclass(frozen=True, eq=False)
+class Silhouette:
+    """What the shell is built from: the face's landmarks on the canvas, its outline filled
+    (`face`), the person without soft edges (`solid`), and distances to both borders in pixels.
+    """
+
+    landmarks: Float[np.ndarray, "478 3"]
+    unit: float
+    face: UInt8[np.ndarray, "h w"]
+    solid: UInt8[np.ndarray, "h w"]
+    to_edge: Float[np.ndarray, "h w"]
+    to_face: Float[np.ndarray, "h w"]
+
+    @staticmethod
+    def of(
+        alpha: Float[np.ndarray, "h w"], landmarks: Float[np.ndarray, "478 3"], unit: float
+    ) -> "Silhouette":
+        """From a matte on the canvas."""
+        oval = landmarks[FACE_OVAL]
+        empty = np.zeros(alpha.shape, np.uint8)
+        face = np.asarray(cv2.fillPoly(empty, [oval[:, :2].astype(np.int32)], 1), np.uint8)
+        alpha = alpha * component((alpha > 0.02).astype(np.uint8), face)
+        solid = ((alpha > 0.93) | (face > 0)).astype(np.uint8)
+        solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+        solid = np.maximum(solid, face)
+        to_edge = cv2.distanceTransform(solid, cv2.DIST_L2, 5)
+        to_face = cv2.distanceTransform(1 - face, cv2.DIST_L2, 5)
+        return Silhouette(landmarks, unit, face, solid, to_edge, to_face)
+
+    @property
+    def chin(self) -> float:
+        """y of the chin."""
+        return float(self.landmarks[_CHIN, 1])
+
+    @property
+    def skull(self) -> float:
+        """z of the silhouette."""
+        return float(self.landmarks[RIGID_POINTS, 2].mean()) + _SKULL * self.unit
+
+    @property
+    def radius(self) -> float:
+        """Half the head's thickness at its thickest, pixels."""
+        oval = self.landmarks[FACE_OVAL, 0]
+        x0, x1 = (int(v) for v in np.clip([oval.min(), oval.max()], 0, None))
+        return float(self.to_edge[: int(self.chin), x0:x1].max())
+
+    def jaw_line(self, x: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+        """y down to which the head reaches: the jaw's, beside the face nearly the chin's."""
+        low = self.landmarks[LOWER_OVAL]
+        jaw = low[np.argsort(low[:, 0])][1:-1]
+        u, beside = self.unit, self.chin - 0.3 * self.unit
+        xs = [jaw[0, 0] - 0.3 * u, *jaw[:, 0], jaw[-1, 0] + 0.3 * u]
+        return np.interp(x, xs, [beside, *jaw[:, 1], beside])
+
+    def bone(self, xy: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n"]:
+        """How much of the head's motion a place outside the face takes over: 1 to 0."""
+        jaw = self.jaw_line(xy[:, 0])
+        end = self.chin + _COLLAR * self.unit
+        t = np.clip((end - xy[:, 1]) / (end - jaw), 0, 1)
+        wide = np.abs(xy[:, 0] - self.landmarks[_CHIN, 0]) / self.unit  # shoulders stay
+        low = np.clip((xy[:, 1] - self.chin) / (0.5 * self.unit), 0, 1)
+        t = t * (1 - low * np.clip((wide - 1.3) / 1.1, 0, 1))
+        return t * t * (3 - 2 * t)
+
+    def rim(self, xy: Float[np.ndarray, "n 2"]) -> tuple[np.ndarray, np.ndarray]:
+        """z of the silhouette nearest to places outside the face, which is the skull's, but the
+        face's own where nothing lies between; and z of the face's border nearest to them."""
+        oval, u = self.landmarks[FACE_OVAL], self.unit
+        away = np.linalg.norm(xy[:, None] - oval[:, :2], axis=-1)
+        near = np.exp(-(((away - away.min(1, keepdims=True)) / (0.35 * u)) ** 2))
+        border = (near * oval[:, 2]).sum(1) / near.sum(1)
+        close = np.exp(-((at(self.to_face, xy) / (0.12 * u)) ** 2))
+        return self.skull + (border - self.skull) * close, border
+
+    def depth(self, xy: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n"]:
+        """z of the front shell outside the face."""
+        u, to_face, to_edge = self.unit, at(self.to_face, xy), at(self.to_edge, xy)
+        rim, border = self.rim(xy)
+        t = _LEAVES + (1 - _LEAVES) * to_face / np.maximum(to_face + to_edge, 1e-3)
+        ellipse = np.sqrt(np.maximum(1 - t * t, 0)) / np.sqrt(1 - _LEAVES * _LEAVES)
+        head = rim + (border - rim) * ellipse
+        r = 1 - np.clip(to_edge / (_NECK * u), 0, 1)
+        beside = np.abs(xy[:, 0] - self.landmarks[_CHIN, 0]) / (1.2 * _NECK * u)
+        r = np.maximum(r, np.clip(beside, 0, 1))
+        neck = self.skull - _NECK * u * np.sqrt(1 - r * r)
+        k = np.clip((xy[:, 1] - self.jaw_line(xy[:, 0])) / (_CHIN_SLOPE * u), 0, 1)
+        k = k * k * (3 - 2 * k)
+        return head * (1 - k) + neck * k
+
+
+def build_shell(
+    outline: Silhouette, alpha: Float[np.ndarray, "h w"], follows: Float[np.ndarray, "h w"]
+) -> HeadShell:
+    """The shell of a head whose pixels follow it as `follows` says."""
+    u, h = outline.unit, _SPACING * outline.unit
+    moving = cv2.dilate((follows > 0.01).astype(np.uint8), np.ones((5, 5), np.uint8))
+    reach = max(3, round(_HEM * u))
+    ring = np.ones((2 * reach + 1,) * 2, np.uint8)
+    sheet = cv2.dilate((alpha > 0.04).astype(np.uint8), ring) & moving
+    oval = outline.landmarks[FACE_OVAL, :2]
+    outer, front = _front(outline, sheet, moving, oval, h)
+    rear, back = _rear(outline, moving, h)
+    r = 1 - np.clip(at(outline.to_edge, rear) / outline.radius, 0, 1)
+    below = np.clip((rear[:, 1] - outline.chin) / (0.8 * u) + 0.6, 0, 1)  # napes are flat
+    rim, _ = outline.rim(rear)
+    rear_z = rim + (outline.skull + _BACK * u * (1 - 0.5 * below) - rim) * np.sqrt(1 - r * r)
+    shells = np.column_stack([outer, outline.depth(outer)]), np.column_stack([rear, rear_z])
+    points = np.concatenate([outline.landmarks, *shells]).astype(np.float32)
+    away = np.linalg.norm(outer[:, None] - oval, axis=-1)
+    soft = np.exp(-((away / (_BORDER_FOLLOWS * u)) ** 2)) + 1e-9
+    fade = np.exp(-((away.min(1) / (0.5 * u)) ** 2))[:, None]
+    return HeadShell(
+        points,
+        front,
+        back + 478 + len(outer),
+        outline.bone(points[478:, :2]).astype(np.float32)[:, None],
+        (soft / soft.sum(1, keepdims=True) * fade).astype(np.float32),
+    )
+
+
+def _front(
+    outline: Silhouette,
+    sheet: UInt8[np.ndarray, "h w"],
+    moving: UInt8[np.ndarray, "h w"],
+    oval: Float[np.ndarray, "36 2"],
+    spacing: float,
+) -> tuple[Float[np.ndarray, "k 2"], Int[np.ndarray, "f 3"]]:
+    """Points between the face's outline and the hem of the soft edge, and their triangles."""
+    free = sheet & (outline.to_face > 0.3 * spacing)
+    rim = _contour(outline.solid & moving, spacing * 0.8)
+    inner = _contour((outline.to_edge > 0.22 * spacing).astype(np.uint8) & moving, spacing * 0.8)
+    rim, inner = rim[at(free, rim) > 0], inner[at(free, inner) > 0]
+    hem = _contour(sheet, spacing)
+    outer = _points_within(free, spacing, [oval, rim, inner, hem])
+    flat = np.concatenate([oval, outer])
+    simplices = Delaunay(flat.astype(np.float64)).simplices
+    middle = flat[simplices].mean(1)
+    keep = (at(outline.face, middle) == 0) & (at(sheet, middle) > 0)
+    last = len(oval) + len(rim) + len(inner)
+    hems = ((simplices >= last) & (simplices < last + len(hem))).all(1)
+    keep &= ~hems & (area(flat[simplices]) > 0.01 * spacing**2)  # no slivers along straight hems
+    index = np.concatenate([FACE_OVAL, 478 + np.arange(len(outer))])
+    return outer, index[simplices[keep]]
+
+
+def _rear(
+    outline: Silhouette, moving: UInt8[np.ndarray, "h w"], spacing: float
+) -> tuple[Float[np.ndarray, "k 2"], Int[np.ndarray, "b 3"]]:
+    """Points of the back of the head, as seen from the front, and their triangles."""
+    whole = _contour(outline.solid & moving, spacing * 0.8)
+    rear = _points_within(outline.solid & moving, 1.5 * spacing, [whole, whole])
+    near = at(outline.to_edge, rear)
+    simplices = Delaunay(rear.astype(np.float64)).simplices
+    keep = (simplices >= len(whole)).any(1) | (area(rear[simplices]) > 0.1 * spacing**2)
+    inside: Bool[np.ndarray, b] = at(outline.solid, rear[simplices].mean(1)) > 0
+    keep &= inside & (near[simplices].min(1) < 0.5 * outline.radius)
+    return rear, simplices[keep].astype(np.int64)
+
+
+def _points_within(
+    mask: UInt8[np.ndarray, "h w"], spacing: float, edges: list[np.ndarray]
+) -> Float[np.ndarray, "n 2"]:
+    """A staggered grid inside a mask, kept off the points of `edges`; all edges but the first come
+    before it."""
+    height, width = mask.shape
+    rows = np.arange(0, height, spacing * 0.87)
+    starts = [np.arange(spacing / 2 * (i % 2), width, spacing) for i in range(len(rows))]
+    grid = np.concatenate(
+        [np.column_stack([x, np.full(len(x), y)]) for x, y in zip(starts, rows, strict=True)]
+    )
+    grid = grid[at(mask, grid) > 0]
+    fixed = np.concatenate(edges)
+    gap = np.sqrt(((grid[:, None] - fixed[None]) ** 2).sum(-1).min(1))
+    return np.concatenate([*edges[1:], grid[gap > 0.55 * spacing]]).astype(np.float32)
+
+
+def _contour(mask: UInt8[np.ndarray, "h w"], spacing: float) -> Float[np.ndarray, "n 2"]:
+    """Points along a mask's outline, but for the canvas's own edge."""
+    lines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    step = max(1, round(spacing))
+    found = [line[::step, 0] for line in lines if len(line) > 8 * step]
+    points = np.concatenate([np.empty((0, 2)), *found]).astype(np.float32)
+    height, width = mask.shape
+    inside = (points > 1).all(1) & (points[:, 0] < width - 2) & (points[:, 1] < height - 2)
+    return points[inside]
+
+
+def similarity(
+    a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "n 3"]
+) -> tuple[float, Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
+    """Scale, rotation and offset that best take points a to b (Umeyama 1991)."""
+    a_mean, b_mean = a.mean(0), b.mean(0)
+    u, s, vt = np.linalg.svd((b - b_mean).T.astype(np.float64) @ (a - a_mean))
+    d = np.array([1, 1, np.sign(np.linalg.det(u @ vt))])
+    rotation = (u * d) @ vt
+    scale = float((s * d).sum() / ((a - a_mean) ** 2).sum())
+    offset = (b_mean - scale * rotation @ a_mean).astype(np.float32)
+    return scale, rotation.astype(np.float32), offset
+
+
+def at(plane: np.ndarray, xy: Float[np.ndarray, "n 2"]) -> np.ndarray:
+    """A plane's values at places (pixels), the nearest ones."""
+    x, y = np.clip(np.round(xy).astype(int), 0, np.array(plane.shape[::-1]) - 1).T
+    return plane[y, x]
+
+
+def signed_area(corners: Float[np.ndarray, "n 3 2"]) -> Float[np.ndarray, "n"]:
+    """Areas of triangles, positive where they turn from x to y."""
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    return 0.5 * (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
+
+
+def area(corners: Float[np.ndarray, "n 3 2"]) -> Float[np.ndarray, "n"]:
+    """Areas of triangles."""
+    return np.abs(signed_area(corners))

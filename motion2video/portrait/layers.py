@@ -1,0 +1,109 @@
+"""A photo taken apart: the person with a soft edge, what is behind them, and what never moves.
+
+All planes are of the *canvas*: the photo with a border of its mirror image, so that a head that is
+cut by the picture's edge has something to turn in. Distances are in interocular distances (`unit`).
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from motion2video.portrait.fills import loose_strands, mirror_fill, push_pull
+
+PAD = 0.9  # width of the border
+_GROW = 0.06  # by which the hole in the plate is larger than the person
+_DEEP = 1.2  # beyond this the plate is smooth: nobody knows what is there
+_SOFT = 0.25
+_SURE = 0.97
+_RIM = 0.16  # of the head's radius: the band whose colours the back of the head has
+
+
+@dataclass(frozen=True, eq=False)
+class Layers:
+    """`front` (RGBA) is the person with clean colours out to the soft edge, `back` (RGBA) the back
+    of the head, `plate` the background with nobody in it, `base` what is under all that moves: the
+    plate, and the torso where the head's motion does not reach.
+    """
+
+    front: UInt8[np.ndarray, "h w 4"]
+    back: UInt8[np.ndarray, "h w 4"]
+    plate: UInt8[np.ndarray, "h w 3"]
+    base: UInt8[np.ndarray, "h w 3"]
+
+
+def padded(plane: np.ndarray, pad: int) -> np.ndarray:
+    """A plane of the photo as one of the canvas."""
+    return cv2.copyMakeBorder(plane, pad, pad, pad, pad, cv2.BORDER_REFLECT_101)
+
+
+def make_plate(
+    canvas: UInt8[np.ndarray, "h w 3"], alpha: Float[np.ndarray, "h w"], unit: float
+) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
+    """The background, and the matte with the strands that it had missed."""
+    image = canvas.astype(np.float32)
+    grow = max(3, round(_GROW * unit))
+    ring = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1,) * 2)
+    person = np.asarray(cv2.dilate((alpha > 0.05).astype(np.uint8), ring), np.uint8)
+    person = np.maximum(person, loose_strands(canvas, person, unit))
+    known = 1 - person
+    inside = cv2.distanceTransform(person, cv2.DIST_L2, 5)
+    trust = np.exp(-((inside / (_DEEP * unit)) ** 2))[..., None]
+    smooth = push_pull(image, known.astype(np.float32))
+    plate = mirror_fill(image, known) * trust + smooth * (1 - trust)
+    soft = np.clip(inside / (_SOFT * unit), 0, 1)[..., None]
+    plate = plate * (1 - soft) + cv2.GaussianBlur(plate, (0, 0), 2) * soft
+    out = cv2.distanceTransform(1 - (alpha > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
+    ramp = np.clip(2 - out / (0.5 * grow), 0, 1)
+    differs = cv2.GaussianBlur(np.abs(image - plate).max(-1), (0, 0), 1.0)
+    alpha = np.maximum(alpha, ramp * np.clip((differs - 6) / 40, 0, 1))
+    return plate.astype(np.float32), alpha.astype(np.float32)
+
+
+def clean_front(
+    canvas: UInt8[np.ndarray, "h w 3"],
+    plate: Float[np.ndarray, "h w 3"],
+    alpha: Float[np.ndarray, "h w"],
+) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
+    """The person's own colours where the photo mixes them with the background,
+    I = a F + (1 - a) B, and where they are sure.
+    """
+    image, a = canvas.astype(np.float32), alpha[..., None]
+    sure = cv2.erode((alpha > _SURE).astype(np.float32), np.ones((3, 3), np.uint8))
+    spread = push_pull(image, sure)
+    own = np.clip((image - (1 - a) * plate) / np.maximum(a, 0.02), 0, 255)
+    return np.where(a >= 0.02, own, spread).astype(np.float32), sure.astype(np.float32)
+
+
+def make_layers(
+    canvas: UInt8[np.ndarray, "h w 3"],
+    alpha: Float[np.ndarray, "h w"],
+    follows: Float[np.ndarray, "h w"],
+    face: UInt8[np.ndarray, "h w"],
+    to_edge: Float[np.ndarray, "h w"],
+    unit: float,
+) -> Layers:
+    """`follows` is how much of the head's motion each pixel takes over, `face` 1 inside the face's
+    outline, `to_edge` pixels to the person's outline from within.
+    """
+    plate, alpha = make_plate(canvas, alpha, unit)
+    front, sure = clean_front(canvas, plate, alpha)
+    radius = max(float(to_edge.max()), 1.0)
+    band = np.clip(1 - to_edge / (_RIM * radius), 0, 1) * (to_edge > 0)
+    hair = push_pull(canvas.astype(np.float32), (band > 0.3).astype(np.float32) * sure)
+    k = np.clip(band * 2, 0, 1)[..., None]
+    back = front * k + hair * (1 - k)
+    still: Bool[np.ndarray, "h w"] = (follows < 0.06) & (face == 0)
+    base = np.where(still[..., None], canvas.astype(np.float32), plate)
+    fade = np.where(face > 0, 1, np.clip((follows - 0.015) / 0.03, 0, 1))
+    return Layers(
+        _bytes(np.dstack([front, alpha * fade * 255])),
+        _bytes(np.dstack([back, fade * 255])),
+        _bytes(plate),
+        _bytes(base),
+    )
+
+
+def _bytes(x: np.ndarray) -> UInt8[np.ndarray, "..."]:
+    return np.clip(np.round(x), 0, 255).astype(np.uint8)

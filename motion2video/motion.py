@@ -12,6 +12,7 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -130,6 +131,20 @@ class Rest:
         if not (np.isfinite(self.scale) and self.scale > 0):
             raise MotionError(f"got a rest face at a scale of {self.scale}; wanted more than 0")
         object.__setattr__(self, "scale", float(self.scale))
+
+    def to_arrays(self) -> tuple[Float[np.ndarray, "478 3"], Float[np.ndarray, "7"]]:
+        """The points, and rotation, offset and scale in a row."""
+        pose = np.concatenate([self.rotation, self.offset, [self.scale]]).astype(np.float32)
+        return self.points, pose
+
+    @staticmethod
+    def of_arrays(points: np.ndarray, pose: np.ndarray) -> "Rest":
+        """What `to_arrays` gave. Raises MotionError for other shapes or impossible numbers."""
+        if pose.shape != (7,):
+            raise MotionError(f"got a rest pose of shape {pose.shape}; wanted 7 numbers")
+        if max(np.abs(points).max(initial=0), np.abs(pose).max()) > LARGEST:
+            raise MotionError(f"got a rest face with numbers beyond {LARGEST:g}")
+        return Rest(points, pose[:3], pose[3:6], float(pose[6]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,15 +271,15 @@ class Motion:
         Raises OutputError when the place cannot be written.
         """
         file = io.BytesIO()
-        np.savez_compressed(
-            file,
-            format=np.array(_FORMAT),
-            values=self.values,
-            fps=np.array(self.fps),
-            valid=self.mask,
-            names=np.array(EXPRESSION_NAMES),
+        arrays: dict[str, Any] = {
+            "format": np.array(_FORMAT),
+            "values": self.values,
+            "fps": np.array(self.fps),
+            "valid": self.mask,
+            "names": np.array(EXPRESSION_NAMES),
             **_rest_arrays(self.rest),
-        )
+        }
+        np.savez_compressed(file, **arrays)
         return save_whole(path, file.getvalue(), "the motion")
 
     @staticmethod
@@ -310,23 +325,17 @@ _REST_ARRAYS = {
 
 def _rest_arrays(rest: Rest | None) -> dict[str, np.ndarray]:
     """A rest as members of a motion file; a file without them belongs to nobody."""
-    if rest is None:
-        return {}
-    pose = np.concatenate([rest.rotation, rest.offset, [rest.scale]]).astype(np.float32)
-    return {"rest_points": rest.points, "rest_pose": pose}
+    return {} if rest is None else dict(zip(_REST_ARRAYS, rest.to_arrays(), strict=True))
 
 
 def _rest_of(data: dict[str, np.ndarray], path: Path) -> Rest | None:
     """The rest that a motion file holds; both of its members or neither."""
-    found = [name for name in _REST_ARRAYS if name in data]
+    found = [data[name] for name in _REST_ARRAYS if name in data]
     if not found:
         return None
-    if len(found) != len(_REST_ARRAYS) or data["rest_pose"].shape != (7,):
-        raise MotionError(f"{path} holds a rest face that is not whole")
-    pose = data["rest_pose"]
-    if np.abs(data["rest_points"]).max(initial=0) > LARGEST:
-        raise MotionError(f"{path} has a rest face beyond {LARGEST:g} interocular distances")
-    return Rest(data["rest_points"], pose[:3], pose[3:6], float(pose[6]))
+    if len(found) != len(_REST_ARRAYS):
+        raise MotionError(f"{path} holds half of a rest face")
+    return Rest.of_arrays(*found)
 
 
 def _check_read(motion: Motion, path: Path) -> None:

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, starmap
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ from motion2video.drawing.areas import (
     window_corners,
 )
 from motion2video.drawing.canvas import Canvas, Sheet
+from motion2video.drawing.layered import LayeredWarp
 from motion2video.drawing.warp import CROP_SIZE, FaceWarp, Warped
 from motion2video.geometry.basis import FaceBasis
 from motion2video.geometry.retarget import PortraitFace
@@ -50,6 +51,7 @@ from motion2video.portrait.portrait import Portrait
 from weights.errors import InputError, StateError
 
 T = TypeVar("T")
+Head = Literal["layers", "warp"]
 Frames = list[UInt8[np.ndarray, "h w 3"]]
 _SHORT = 4  # frames a thread: a longer piece would keep the threads from everybody else
 _GPU_BATCH = 5  # frames: as long as a piece of motion usually is
@@ -59,12 +61,16 @@ _GPU_BATCH = 5  # frames: as long as a piece of motion usually is
 class RenderConfig:
     """`steps` of the diffusion (0 = warp only); `temperature` scales the noise it starts from:
     1 is what the network was trained with, less gives calmer, more even teeth. `cavity` 0..1 is
-    how much of the lip colour that the network leaves inside an open mouth is shaded.
+    how much of the lip colour that the network leaves inside an open mouth is shaded. `head`
+    "layers" turns a head in three dimensions over a background that stays; "warp" bends the photo
+    (see motion2video.drawing), all of it on the GPU where there is one. A photo without a usable
+    matte is bent.
     """
 
     steps: int = 2
     temperature: float = 0.6
     cavity: float = 0.6
+    head: Head = "layers"
 
     def __post_init__(self) -> None:
         if not 0 <= self.steps <= 64:
@@ -73,6 +79,8 @@ class RenderConfig:
             raise InputError(f"got temperature {self.temperature}; wanted 0 to 1")
         if not 0 <= self.cavity <= 1:
             raise InputError(f"got cavity {self.cavity}; wanted 0 to 1")
+        if self.head not in get_args(Head):
+            raise InputError(f"got the head {self.head!r}; wanted {' or '.join(get_args(Head))}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,11 +190,17 @@ class Renderer:
 
     # -- the stream ------------------------------------------------------------------------
 
-    def init_state(self, portrait: Portrait, seed: int = 0) -> RenderState:
-        """Prepare a portrait and start a stream of frames of it."""
+    def init_state(
+        self, portrait: Portrait, seed: int = 0, driver: Motion | None = None
+    ) -> RenderState:
+        """Prepare a portrait and start a stream of frames of it. `driver` is the whole of a tracked
+        motion that will move it, if one will: see PortraitFace.driven_by.
+        """
         face = portrait.face
         fitted = PortraitFace.fit(face.landmarks, face.expression, self.basis)
-        warp = FaceWarp(portrait.image, face.landmarks, self.basis.triangles)
+        if driver is not None:
+            fitted = fitted.driven_by(driver)
+        warp = self._warp_of(portrait)
         with torch.inference_mode():
             reference = self.autoencoder.encode(self._pictures([warp.crop_image]))
             attended = self.denoiser.embed_portrait(reference)
@@ -194,11 +208,19 @@ class Renderer:
         noise = frame_noise(seed, 0, 1, (channels, LATENT_SIZE, LATENT_SIZE))
         noise = (noise * self.config.temperature).to(self.device)
         sharpness = torch.tensor([min(1.0, warp.crop.side / CROP_SIZE)], device=self.device)
-        canvas = Canvas(warp, self.device) if self.device.type == "cuda" else None
+        on_gpu = self.device.type == "cuda" and not isinstance(warp, LayeredWarp)
+        canvas = Canvas(warp, self.device) if on_gpu else None
         prepared = PreparedPortrait(
             portrait, fitted, warp, canvas, reference, attended, sharpness, noise
         )
         return RenderState(prepared, 0, _Ledger())
+
+    def _warp_of(self, portrait: Portrait) -> FaceWarp:
+        marks, triangles = portrait.face.landmarks, self.basis.triangles
+        matte = portrait.matte if self.config.head == "layers" else None
+        if matte is None:
+            return FaceWarp(portrait.image, marks, triangles)
+        return LayeredWarp(portrait.image, marks, triangles, matte)
 
     def step(
         self, state: RenderState, motion: Motion
@@ -222,13 +244,17 @@ class Renderer:
         return dataclasses.replace(state, position=-1), np.zeros((0, height, width, 3), np.uint8)
 
     def stream(
-        self, portrait: Portrait, motions: Iterable[Motion], seed: int = 0
+        self,
+        portrait: Portrait,
+        motions: Iterable[Motion],
+        seed: int = 0,
+        driver: Motion | None = None,
     ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         """Frames one at a time, as the motion comes; memory does not grow with the length. The
         portrait is prepared by the call, motion is read a few frames ahead of those that are taken,
         so that all threads have work.
         """
-        prepared = self.init_state(portrait, seed).prepared
+        prepared = self.init_state(portrait, seed, driver).prepared
         work = (job for motion in motions for job in self._jobs(prepared, motion))
         return chain.from_iterable(self._in_order(work))
 

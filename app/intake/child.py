@@ -98,7 +98,8 @@ def _motion(path: Path, _: dict[str, Any]) -> Iterator[Message]:
     from motion2video.exchange import read_motion
 
     motion = read_motion(path)
-    yield Message("item", motion.fps, (motion.values, motion.mask))
+    rest = () if motion.rest is None else motion.rest.to_arrays()
+    yield Message("item", motion.fps, (motion.values, motion.mask, *rest))
 
 
 def _gestures(path: Path, _: dict[str, Any]) -> Iterator[Message]:

@@ -21,7 +21,7 @@ from audio2motion.hearing.audio import MAX_SECONDS, SAMPLE_RATE, Sound
 from audio2motion.hearing.recording import Recording
 from motion2video.media.container import MediaInfo
 from motion2video.media.video import MAX_PIXELS
-from motion2video.motion import MOTION_DIM, Motion
+from motion2video.motion import MOTION_DIM, Motion, Rest
 from motion2video.portrait.portrait import MAX_SIDE
 from weights.errors import InputError, MediaError
 
@@ -102,12 +102,12 @@ class SandboxReader:
         """As motion2video.exchange.read_motion."""
         message = self._one("motion", path, {}, _MOST_MOTION)
         fps = message.value
-        if not isinstance(fps, float) or len(message.arrays) != 2:
+        if not isinstance(fps, float) or len(message.arrays) not in (2, 4):
             _nonsense(path)
-        values, valid = message.arrays
+        values, valid, *rest = message.arrays
         if values.dtype != np.float32 or values.shape[1:] != (MOTION_DIM,) or valid.dtype != bool:
             _nonsense(path)
-        return Motion(values, fps, valid)
+        return Motion(values, fps, valid, Rest.of_arrays(*rest) if rest else None)
 
     def gestures(self, path: Path) -> tuple[Gesture, ...]:
         """As audio2motion.gestures.timeline.load_timeline."""

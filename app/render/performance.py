@@ -52,6 +52,8 @@ class Performance:
     sound: Sound | None
     gestures: tuple[Gesture, ...] = ()
     reply: Reply | None = None
+    played: Motion | None = None
+    """All of a motion that was there already: whose it is says how a photo shall follow it."""
 
     def whole(self, progress: Progress | None = None) -> Motion:
         """All of the motion; what `progress` raises ends it."""
@@ -125,4 +127,5 @@ def _played(
             f"the sound lasts {sound.seconds:.2f} s and the motion {motion.seconds:.2f} s: the "
             f"sound is {done}"
         )
-    return Performance(iter([motion]), len(motion), motion.fps, voices, sound)
+    parts = iter([motion])
+    return Performance(parts, len(motion), motion.fps, voices, sound, played=motion)

@@ -160,7 +160,9 @@ class Avatar(Players):
                 watch(row, frame)
 
         made = film(
-            self.renderer.stream(portrait, _cut(shown.motions, rows, skip), request.seed),
+            self.renderer.stream(
+                portrait, _cut(shown.motions, rows, skip), request.seed, shown.played
+            ),
             out,
             request.fps,
             shown.sound,
@@ -185,7 +187,7 @@ class Avatar(Players):
         request, tell = request or RenderRequest(**fields), _both(notify)
         portrait = self._portrait(request, tell, None)
         shown = perform(self, request, tell)
-        return self.renderer.stream(portrait, _cut(shown.motions), request.seed)
+        return self.renderer.stream(portrait, _cut(shown.motions), request.seed, shown.played)
 
     def motion(
         self,
@@ -206,6 +208,11 @@ class Avatar(Players):
         )
         for notice in portrait.notices:
             notify(notice)
+        if self.renderer.config.head == "layers" and portrait.matte is None:
+            notify(
+                "the person could not be told from the background, so the whole photo bends with "
+                "the head; a photo of a person before a background turns better"
+            )
         preparing(progress)
         return portrait
 

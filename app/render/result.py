@@ -15,6 +15,7 @@ from weights import load_manifest
 PATH_ROLES = (
     "face_landmarker",
     "face_basis",
+    "matte",
     "autoencoder",
     "denoiser",
     "painter",

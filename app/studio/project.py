@@ -99,7 +99,9 @@ class Project:
 
         def draw(motion: Motion) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
             pieces = (motion[i : i + _PIECE] for i in range(0, len(motion), _PIECE))
-            return avatar.renderer.stream(self.portrait, pieces, seed=self.request.seed)
+            return avatar.renderer.stream(
+                self.portrait, pieces, self.request.seed, self.take.motion
+            )
 
         return self.cache.frames(self.take.motion, draw)
 

@@ -26,7 +26,6 @@ from motion2video.drawing.areas import (
 )
 from motion2video.drawing.warp import (
     CROP_SIZE,
-    FACE_OVAL,
     INNER_LIPS,
     LEFT_EYE,
     LEFT_IRIS,
@@ -36,6 +35,7 @@ from motion2video.drawing.warp import (
     TEAR,
     FaceWarp,
 )
+from motion2video.geometry.basis import FACE_OVAL
 from motion2video.network.denoiser import FACTOR
 
 _POLYGONS = (INNER_LIPS, OUTER_LIPS, RIGHT_EYE, LEFT_EYE)

@@ -8,10 +8,11 @@ atlas in which the back of the head lies beside the front, then one blend over w
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int, Integer, UInt8
+from jaxtyping import Float, Int, Integer, UInt8
 
 from motion2video.drawing.warp import (
     INNER_LIPS,
@@ -21,16 +22,14 @@ from motion2video.drawing.warp import (
     feature_map,
 )
 from motion2video.geometry.basis import interocular
-from motion2video.portrait.head import FACE_OVAL, HeadShell, Silhouette, build_shell, signed_area
+from motion2video.portrait.head import HeadShell, Silhouette, build_shell, signed_area
 from motion2video.portrait.layers import PAD, Layers, make_layers, padded
-from motion2video.portrait.matte import person_alpha
 
 _SHIFT = 4  # fractional bits of cv2's polygon coordinates
 _HOLE = 1 << 30
 _DARK = (38, 16, 16)
+_NO_MAP: Any = None  # the places are whole in the first map
 _THIN = 0.25  # pixels twice: of a sliver one place is as good as the other
-LEAST_PERSON = 0.5
-"""A matte that holds less of the face than this is not usable."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,19 +50,23 @@ class _Drawn:
 
 
 class LayeredWarp(FaceWarp):
-    """Layers and head of one photo; made once, used once a frame, never changed by a frame."""
+    """Layers and head of one photo; made once, used once a frame, never changed by a frame.
+
+    `alpha` is the photo's matte (see motion2video.portrait.matte).
+    """
 
     def __init__(
         self,
         image: UInt8[np.ndarray, "h w 3"],
         landmarks: Float[np.ndarray, "478 3"],
         triangles: Integer[np.ndarray, "n 3"],
+        alpha: Float[np.ndarray, "h w"],
     ) -> None:
         super().__init__(image, landmarks, triangles)
-        self.unit = float(interocular(landmarks[None, :, :] * np.float32([1, 1, 0]))[0])
+        flat = landmarks * np.array([1, 1, 0], np.float32)
+        self.unit = float(interocular(flat))
         self.pad = round(PAD * self.unit)
-        self._shift = np.float32([self.pad, self.pad, 0])
-        alpha = person_alpha(image, landmarks[FACE_OVAL, :2], self.unit)
+        self._shift = np.array([self.pad, self.pad, 0], np.float32)
         canvas, alpha = padded(image, self.pad), padded(alpha, self.pad)
         outline = Silhouette.of(alpha, landmarks + self._shift, self.unit)
         ys, xs = np.mgrid[: alpha.shape[0], : alpha.shape[1]]
@@ -103,8 +106,7 @@ class LayeredWarp(FaceWarp):
         known = np.where(mask > 127, 0, 255).astype(np.uint8)
         image[known == 0] = 0
         features = feature_map(self.crop.to_crop(landmarks[:, :2]))
-        none = np.zeros((1, 1, 2), np.float32)
-        return LayeredFrame(image, known, features, none, none, frame)
+        return LayeredFrame(image, known, features, frame)
 
     def paste(
         self,
@@ -133,7 +135,7 @@ class LayeredWarp(FaceWarp):
         """The canvas, and where the mouth is open (0/1)."""
         drawn = self._raster(self.shell.placed(marks), marks, eyes)
         grid = self._grid(drawn)
-        rgba = cv2.remap(self._atlas, grid, None, cv2.INTER_LINEAR)
+        rgba = cv2.remap(self._atlas, grid, _NO_MAP, cv2.INTER_LINEAR)
         opened = drawn.ids == _HOLE
         weight = _feather(drawn.ids, rgba[..., 3])
         weight[opened] = 1
@@ -182,7 +184,7 @@ class LayeredWarp(FaceWarp):
     def _grid(self, drawn: _Drawn) -> Float[np.ndarray, "h w 2"]:
         """Where every pixel of the window comes from in the atlas."""
         rows, columns = drawn.window
-        start = np.float32([columns.start, rows.start])
+        start = np.array([columns.start, rows.start], np.float32)
         maps = _affine_planes(drawn.corners - start, self._source[drawn.order])
         ids = np.where(drawn.ids == _HOLE, 0, np.maximum(drawn.ids, 0))
         x = np.arange(ids.shape[1], dtype=np.float32)
@@ -201,7 +203,7 @@ def _feather(
     ids: Int[np.ndarray, "h w"], alpha: UInt8[np.ndarray, "h w"]
 ) -> Float[np.ndarray, "h w"]:
     """Weights 0..1 of what was drawn: soft where an opaque layer ends."""
-    drawn = cv2.compare(ids.astype(np.float32), 0, cv2.CMP_GE)
+    drawn = np.where(ids >= 0, np.uint8(255), np.uint8(0))
     soft = cv2.blur(drawn, (5, 5))
     inside = cv2.addWeighted(soft, 2, soft, 0, -255)
     weight = cv2.min(cv2.blur(cv2.min(alpha, drawn), (3, 3)), inside)

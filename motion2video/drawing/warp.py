@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, Integer, UInt8
 
-from motion2video.geometry.basis import interocular
+from motion2video.geometry.basis import FACE_OVAL, interocular
 
 RIGHT_EYE = [33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7]
 LEFT_EYE = [263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249]
@@ -22,9 +22,6 @@ INNER_LIPS = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 3
 INNER_LIPS += [88, 95]
 OUTER_LIPS = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181]
 OUTER_LIPS += [91, 146]
-FACE_OVAL = [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400]
-FACE_OVAL += [377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103]
-FACE_OVAL += [67, 109]
 
 CROP_SIZE = 256  # pixels of the network's square
 CROP_SCALE = 4.0  # side of that square in interocular distances
@@ -83,13 +80,20 @@ class Warped:
     """A warped frame at the network's size.
 
     `image` RGB, `known` 1 where the photo reaches (0 in an open mouth), `features` the keypoint
-    map (open mouth, lips, visible eyes, irises), `grid` the sampling map in crop pixels, `field`
-    the displacement of hair, neck and background at the nodes of the thin-plate field.
+    map (open mouth, lips, visible eyes, irises).
     """
 
     image: UInt8[np.ndarray, "s s 3"]
     known: UInt8[np.ndarray, "s s"]
     features: UInt8[np.ndarray, "s s 4"]
+
+
+@dataclass(frozen=True, eq=False)
+class Bent(Warped):
+    """A frame for which the photo was bent: `grid` is the sampling map in crop pixels, `field` the
+    displacement of hair, neck and background at the nodes of the thin-plate field.
+    """
+
     grid: Float[np.ndarray, "s s 2"]
     field: Float[np.ndarray, "g g 2"]
 
@@ -239,7 +243,7 @@ class FaceWarp:
         self,
         landmarks: Float[np.ndarray, "478 3"],
         open_eyes: Float[np.ndarray, "478 3"] | None = None,
-    ) -> Warped:
+    ) -> Bent:
         """The photo's face under new landmarks (picture pixels), at the network's size.
 
         `open_eyes` are the same landmarks without the blink: where the eyeballs lie.
@@ -265,7 +269,7 @@ class FaceWarp:
         known = np.where(ids == _HOLE, 0, 255).astype(np.uint8)
         image = _sample(self.crop_image, grid)
         image[known == 0] = 0
-        return Warped(image, known, feature_map(target), grid, field)
+        return Bent(image, known, feature_map(target), grid, field)
 
     def _mesh(
         self,
@@ -310,6 +314,7 @@ class FaceWarp:
 
         `painted` is the network's crop, laid over where `alpha` is. A copy: the photo stays.
         """
+        assert isinstance(warped, Bent)
         plan = self.pasting
         x0, y0, x1, y1 = plan.window
         field = cv2.resize(warped.field, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)

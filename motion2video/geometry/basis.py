@@ -30,6 +30,10 @@ INTEROCULAR_M = 0.063  # metres between the eye centres of an adult, on average
 CAMERA_DISTANCE = 10.0  # interocular distances from the camera to the head: about 63 cm
 FLIP = np.array([1.0, -1.0, -1.0], np.float32)  # picture axes <-> head axes
 EYE_CORNERS = ((33, 133), (263, 362))
+# The face's outline, from the middle of the forehead.
+FACE_OVAL = [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400]
+FACE_OVAL += [377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103]
+FACE_OVAL += [67, 109]
 UPPER_LIP, LOWER_LIP = 13, 14  # the middle of the inner lips
 # Points that no expression moves much: forehead, temples, nose bridge, eye corners.
 RIGID_POINTS = np.array(

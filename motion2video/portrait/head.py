@@ -2,8 +2,8 @@
 
 Around the face lies a front shell, whose depth goes on an ellipse from the face's border to the
 silhouette; below the jaw it goes over to a neck, whose skin follows the head the less the lower it
-is. Behind the silhouette closes a back shell. Canvas pixels, x right, y down, z away from the camera
-(as MediaPipe's z); lengths in the constants are interocular distances.
+is. Behind the silhouette closes a back shell. Canvas pixels, x right, y down, z away from the
+camera (as MediaPipe's z); lengths in the constants are interocular distances.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy.spatial import Delaunay
 
-from motion2video.geometry.basis import RIGID_POINTS
+from motion2video.geometry.basis import FACE_OVAL, RIGID_POINTS
 from motion2video.portrait.matte import component
 
 # fmt: off
-FACE_OVAL = [
-    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152,
-    148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
-]
 LOWER_OVAL = [
     234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361,
     323, 454,
@@ -159,10 +155,8 @@ def build_shell(
 ) -> HeadShell:
     """The shell of a head whose pixels follow it as `follows` says."""
     u, h = outline.unit, _SPACING * outline.unit
-    moving = cv2.dilate((follows > 0.01).astype(np.uint8), np.ones((5, 5), np.uint8))
-    reach = max(3, round(_HEM * u))
-    ring = np.ones((2 * reach + 1,) * 2, np.uint8)
-    sheet = cv2.dilate((alpha > 0.04).astype(np.uint8), ring) & moving
+    moving = _grown(follows > 0.01, 5)
+    sheet = _grown(alpha > 0.04, 2 * max(3, round(_HEM * u)) + 1) & moving
     oval = outline.landmarks[FACE_OVAL, :2]
     outer, front = _front(outline, sheet, moving, oval, h)
     rear, back = _rear(outline, moving, h)
@@ -221,6 +215,12 @@ def _rear(
     inside: Bool[np.ndarray, b] = at(outline.solid, rear[simplices].mean(1)) > 0
     keep &= inside & (near[simplices].min(1) < 0.5 * outline.radius)
     return rear, simplices[keep].astype(np.int64)
+
+
+def _grown(mask: Bool[np.ndarray, "h w"], width: int) -> UInt8[np.ndarray, "h w"]:
+    """1 where a square of `width` pixels meets the mask."""
+    square = np.ones((width, width), np.uint8)
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), square), np.uint8)
 
 
 def _points_within(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 
 from motion2video.portrait.fills import loose_strands, mirror_fill, push_pull
 
@@ -94,7 +94,7 @@ def make_layers(
     hair = push_pull(canvas.astype(np.float32), (band > 0.3).astype(np.float32) * sure)
     k = np.clip(band * 2, 0, 1)[..., None]
     back = front * k + hair * (1 - k)
-    still: Bool[np.ndarray, "h w"] = (follows < 0.06) & (face == 0)
+    still = (follows < 0.06) & (face == 0)
     base = np.where(still[..., None], canvas.astype(np.float32), plate)
     fade = np.where(face > 0, 1, np.clip((follows - 0.015) / 0.03, 0, 1))
     return Layers(

@@ -19,6 +19,7 @@ _RADIUS = 0.07  # of the guided filter, in interocular distances
 _EPSILON = 2e-4
 _LOW, _HIGH = 0.12, 0.88
 _SURE = 0.6
+_SEEN = 0.7  # of the face, for a matte that can be used
 
 
 @cache
@@ -45,15 +46,19 @@ def rough_matte(image: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
 
 def person_alpha(
     image: UInt8[np.ndarray, "h w 3"], oval: Float[np.ndarray, "n 2"], unit: float
-) -> Float[np.ndarray, "h w"]:
+) -> Float[np.ndarray, "h w"] | None:
     """The matte of the person whose face's outline is `oval` (pixels); `unit` is the interocular
-    distance in pixels. 0 everywhere but around them, also where other people are.
+    distance in pixels. 0 everywhere but around them, also where other people are. None where the
+    network does not see that there is somebody, as in some drawings.
     """
     radius = max(2, round(_RADIUS * unit))
     guide = image.astype(np.float32) / 255
-    fine = _guided(guide, rough_matte(image), radius)
+    rough = rough_matte(image)
+    face = cv2.fillPoly(np.zeros(rough.shape, np.uint8), [oval.astype(np.int32)], 1)
+    if not face.any() or rough[face > 0].mean() < _SEEN:
+        return None
+    fine = _guided(guide, rough, radius)
     alpha = np.clip((fine - _LOW) / (_HIGH - _LOW), 0, 1)
-    face = cv2.fillPoly(np.zeros(alpha.shape, np.uint8), [oval.astype(np.int32)], 1)
     alpha = np.maximum(alpha, face)
     own = component((alpha > _SURE).astype(np.uint8), face)
     near = cv2.dilate(own, np.ones((2 * radius + 1,) * 2, np.uint8))

@@ -2,14 +2,17 @@
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from motion2video.faces.tracker import Face, FaceTracker, pick_face, require_usable, turned_notice
+from motion2video.geometry.basis import EYE_CORNERS, FACE_OVAL
 from motion2video.media.pictures import open_picture, upright
+from motion2video.portrait.matte import person_alpha
 from weights.errors import InputError, MediaError
 
 if TYPE_CHECKING:
@@ -34,6 +37,15 @@ class Portrait:
     image: UInt8[np.ndarray, "H W 3"]
     face: Face
     notices: tuple[str, ...] = ()
+
+    @cached_property
+    def matte(self) -> Float[np.ndarray, "H W"] | None:
+        """How much of every pixel is the person, 0..1; None where nobody is seen in the picture,
+        as in some drawings. Raises WeightsError without the weights `matte`.
+        """
+        marks = self.face.landmarks[:, :2]
+        right, left = (marks[list(pair)].mean(0) for pair in EYE_CORNERS)
+        return person_alpha(self.image, marks[FACE_OVAL], float(np.linalg.norm(right - left)))
 
     @staticmethod
     def load(

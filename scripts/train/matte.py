@@ -1,12 +1,13 @@
 """Write MediaPipe's selfie segmentation as an ONNX graph (role matte).
 
-    python -m scripts.train.matte --model selfie_segmentation.tflite [--out weights/matte.safetensors]
+    python -m scripts.train.matte --model selfie_segmentation.tflite [--out FILE]
 
 The model is in the wheel `mediapipe==0.10.21` (mediapipe/modules/selfie_segmentation). Needs the
 packages onnx and tflite. Run scripts/update_manifest.py afterwards.
 """
 
 import argparse
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,18 @@ class Writer:
     """Goes through a TFLite graph and writes each operation as ONNX has it, channels first."""
 
     def __init__(self, data: bytes) -> None:
-        import tflite
-
-        self.tflite: Any = tflite
+        tflite: Any = importlib.import_module("tflite")
+        self.tflite = tflite
         self.model = tflite.Model.GetRootAsModel(data, 0)
         self.graph = self.model.Subgraphs(0)
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self._known: dict[int, np.ndarray] = {}
+        self._after: Any = None  # an activation that comes behind what is being written
         self._names = {v: k for k, v in vars(tflite.BuiltinOperator).items() if isinstance(v, int)}
 
     def write(self) -> bytes:
-        """The whole graph. Raises NotImplementedError for an operation that is not in this model."""
+        """The whole graph. Raises NotImplementedError for an operation not in this model."""
         import onnx
         from onnx import helper
 
@@ -83,8 +84,7 @@ class Writer:
         if activation != _RELU:
             raise NotImplementedError(f"activation {activation}")
         self._add("Relu", [f"{output}_before"], output)
-        node = self.nodes.pop()
-        self._after = node
+        self._after = self.nodes.pop()
         return f"{output}_before"
 
     def _operation(self, operator: Any) -> None:

@@ -34,7 +34,7 @@ def lively() -> Motion:
 def test_a_canvas_draws_what_the_cpu_draws(device: str, size: int) -> None:
     portrait = Portrait.load(PHOTO, size=size)
     renderer = Renderer.load(
-        RenderConfig(), ComputeConfig(device="cpu", backend="torch", precision="fp32")
+        RenderConfig(head="warp"), ComputeConfig(device="cpu", backend="torch", precision="fp32")
     )
     here = renderer.init_state(portrait).prepared
     there = replace(here, canvas=Canvas(here.warp, torch.device(device)))
@@ -67,7 +67,7 @@ def test_a_canvas_draws_what_the_cpu_draws(device: str, size: int) -> None:
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_canvas_without_a_network_leaves_the_mouth_dark(device: str) -> None:
     portrait = Portrait.load(PHOTO, size=200)
-    renderer = Renderer.load(RenderConfig(steps=0), ComputeConfig(device="cpu"))
+    renderer = Renderer.load(RenderConfig(steps=0, head="warp"), ComputeConfig(device="cpu"))
     here = renderer.init_state(portrait).prepared
     there = replace(here, canvas=Canvas(here.warp, torch.device(device)))
     marks, eyes = here.face.keypoints(lively()[3:])
@@ -79,7 +79,9 @@ def test_a_canvas_without_a_network_leaves_the_mouth_dark(device: str) -> None:
 @pytest.mark.parametrize("device", DEVICES)
 def test_any_cut_gives_the_same_frames(device: str) -> None:
     portrait = Portrait.load(PHOTO, size=200)
-    renderer = Renderer.load(RenderConfig(steps=1), ComputeConfig(device=device, backend="torch"))
+    renderer = Renderer.load(
+        RenderConfig(steps=1, head="warp"), ComputeConfig(device=device, backend="torch")
+    )
     renderer.batch = 4
     prepared = renderer.init_state(portrait).prepared
     prepared = replace(prepared, canvas=Canvas(prepared.warp, torch.device(device)))
@@ -132,7 +134,8 @@ def test_batches_are_filled_up_and_their_filling_is_dropped() -> None:
     """On a GPU several frames go together; the last few alone give the same frames."""
     portrait = Portrait.load(PHOTO, size=200)
     renderer = Renderer.load(
-        RenderConfig(steps=1), ComputeConfig(device="cpu", backend="torch", precision="fp32")
+        RenderConfig(steps=1, head="warp"),
+        ComputeConfig(device="cpu", backend="torch", precision="fp32"),
     )
     motion = Motion.neutral(3)
     motion.values[:, channel_index("jawOpen")] = [0.2, 0.4, 0.6]

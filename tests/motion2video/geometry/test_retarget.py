@@ -20,6 +20,10 @@ from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION, Motion, chann
 PERSON = 7
 
 
+def f32(values: list) -> np.ndarray:
+    return np.array(values, np.float32)
+
+
 @pytest.fixture(scope="module")
 def basis() -> FaceBasis:
     return FaceBasis.load()
@@ -74,7 +78,7 @@ def test_a_photo_of_another_size_is_the_same_frame(basis: FaceBasis):
 def test_a_stranger_is_moved_from_their_own_pose(basis: FaceBasis):
     marks, scores = filmed(basis)
     motion = motion_from_landmarks(marks, scores, np.ones(len(marks), bool), 25.0, basis)
-    wide = basis.canonical * np.float32([1.15, 0.9, 1.0])
+    wide = basis.canonical * f32([1.15, 0.9, 1.0])
     pose = HeadPose(
         np.eye(3, dtype=np.float32)[None], np.zeros((1, 3), np.float32), np.ones(1, np.float32)
     )
@@ -120,9 +124,9 @@ def test_the_photos_expression_goes_without_a_jump(basis: FaceBasis):
 
 def test_a_rest_is_undone_by_its_motion():
     pose = HeadPose(
-        rotation_matrix(np.float32([[0.1, -0.3, 0.05]])),
-        np.float32([[10, -20, 3]]),
-        np.float32([90]),
+        rotation_matrix(f32([[0.1, -0.3, 0.05]])),
+        f32([[10, -20, 3]]),
+        f32([90]),
     )
     row = np.zeros((1, MOTION_DIM), np.float32)
     row[:, ROTATION], row[:, TRANSLATION] = [0.2, 0.4, -0.1], [0.3, -0.2, 0.8]
@@ -138,7 +142,7 @@ def test_turning_changes_neither_expression_nor_detail(basis: FaceBasis, yaw: fl
     marks, scores = filmed(basis, 8)
     front = fit_pose(marks, basis.canonical)
     turned = HeadPose(
-        rotation_matrix(np.float32([[0, yaw, 0]])) @ front.rotation, front.offset, front.scale
+        rotation_matrix(f32([[0, yaw, 0]])) @ front.rotation, front.offset, front.scale
     )
     seen = turned.project(front.unproject(marks))
     valid = np.ones(len(marks), bool)

@@ -1,0 +1,106 @@
+"""A portrait in layers: what turns, what stays, and what a photo without a matte gets."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from motion2video.drawing.layered import LayeredWarp
+from motion2video.drawing.warp import FaceWarp
+from motion2video.faces.tracker import FaceTracker
+from motion2video.geometry.angles import head_rotation
+from motion2video.geometry.basis import FACE_OVAL
+from motion2video.motion import MOTION_DIM, ROTATION, Motion
+from motion2video.network.compute import ComputeConfig
+from motion2video.portrait.fills import mirror_fill, push_pull
+from motion2video.portrait.head import similarity
+from motion2video.portrait.portrait import Portrait
+from motion2video.renderer import RenderConfig, Renderer
+
+PHOTO = Path(__file__).parents[3] / "app" / "assets" / "portraits" / "man_1.jpg"
+
+
+@pytest.fixture(scope="module")
+def portrait() -> Portrait:
+    return Portrait.load(PHOTO, tracker=FaceTracker.load(), size=256)
+
+
+@pytest.fixture(scope="module")
+def renderer() -> Renderer:
+    return Renderer.load(RenderConfig(steps=0), ComputeConfig(device="cpu"))
+
+
+def turned(renderer: Renderer, portrait: Portrait, yaw: float, pitch: float) -> np.ndarray:
+    values = np.zeros((1, MOTION_DIM), np.float32)
+    values[:, ROTATION] = head_rotation(np.radians([[yaw, pitch, 0.0]]))
+    _, frames = renderer.step(renderer.init_state(portrait), Motion(values))
+    return frames[0]
+
+
+def test_the_background_stays_to_the_bit_outside_the_matte(renderer: Renderer, portrait: Portrait):
+    """In any pose: what no part of the person covers, before or after."""
+    assert portrait.matte is not None
+    person = (portrait.matte > 0.001).astype(np.uint8)
+    for yaw, pitch in ((25, 0), (-25, 0), (0, 15), (0, -15)):
+        frame = turned(renderer, portrait, yaw, pitch)
+        reach = cv2.dilate(person, np.ones((101, 101), np.uint8))
+        assert np.array_equal(frame[reach == 0], portrait.image[reach == 0])
+
+
+@pytest.mark.parametrize("yaw", [-25.0, 25.0])
+def test_the_head_keeps_its_height_when_it_turns(
+    renderer: Renderer, portrait: Portrait, yaw: float
+):
+    """The bent photo tears the hair off; a head in three dimensions does not grow or shrink."""
+    plain = turned(renderer, portrait, 0, 0)
+    frame = turned(renderer, portrait, yaw, 0)
+    tops = [int(np.flatnonzero((f.min(-1) < 90).sum(1) > 5)[0]) for f in (plain, frame)]
+    assert abs(tops[0] - tops[1]) <= 4
+
+
+def test_a_drawing_without_a_person_bends(renderer: Renderer, portrait: Portrait):
+    """The network that looks for people sees none: the photo is bent, as it was before."""
+    noise = np.random.default_rng(0).integers(0, 255, portrait.image.shape).astype(np.uint8)
+    blind = Portrait(noise, portrait.face)
+    assert blind.matte is None
+    assert type(renderer.init_state(blind).prepared.warp) is FaceWarp
+    assert type(renderer.init_state(portrait).prepared.warp) is LayeredWarp
+
+
+def test_the_matte_holds_the_face_and_not_the_corners(portrait: Portrait):
+    assert portrait.matte is not None
+    oval = portrait.face.landmarks[FACE_OVAL, :2].astype(np.int32)
+    face = cv2.fillPoly(np.zeros(portrait.matte.shape, np.uint8), [oval], 1) > 0
+    assert portrait.matte[face].min() == 1
+    assert portrait.matte[:20, :20].max() < 0.01
+
+
+def test_a_hole_in_a_flat_wall_is_filled_with_the_wall():
+    wall = np.full((40, 60, 3), 120.0, np.float32)
+    known = np.ones((40, 60), np.uint8)
+    known[10:30, 20:40] = 0
+    holed = wall * known[..., None]
+    assert np.allclose(mirror_fill(holed, known), wall)
+    assert np.abs(push_pull(holed, known.astype(np.float32)) - wall).max() < 1
+
+
+def test_a_level_line_goes_on_straight_behind_the_hole():
+    wall = np.zeros((41, 60, 3), np.float32)
+    wall[20] = 200
+    known = np.ones((41, 60), np.uint8)
+    known[:, 25:35] = 0
+    filled = mirror_fill(wall * known[..., None], known)
+    assert (filled[20, 25:35] > 190).all() and (filled[15, 25:35] < 10).all()
+
+
+def test_similarity_is_found_again():
+    rng = np.random.default_rng(1)
+    points = rng.standard_normal((20, 3))
+    angle = 0.4
+    turn = np.array(
+        [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
+    )
+    scale, rotation, offset = similarity(points, 2.5 * points @ turn.T + [1, 2, 3])
+    assert scale == pytest.approx(2.5)
+    assert np.allclose(rotation, turn, atol=1e-6) and np.allclose(offset, [1, 2, 3], atol=1e-5)

@@ -1,4 +1,6 @@
-"""What the software gives is what it gave before its modules moved into rooms, bit for bit."""
+"""What the software gives is what it gave before its modules moved into rooms, bit for bit; frames
+are those of the first portraits in layers, which came after the move.
+"""
 
 import json
 import os

@@ -227,10 +227,19 @@ class Renderer:
     ) -> tuple[RenderState, UInt8[np.ndarray, "T h w 3"]]:
         """The frames of a piece of motion. Raises StateError for a state already used."""
         self._check(state)
+        prepared, submit = state.prepared, self._pool.submit
         if self.batch == 1 < self._workers and len(motion) <= _SHORT * self._workers:
-            frames = self._at_once(state.prepared, motion)
+            # Frames that do not divide by the threads would leave some without work at the end; so
+            # the last ones are warped first, and painted when the others are nearly done.
+            marks, eyes = prepared.face.keypoints(motion)
+            each = [(marks[i : i + 1], eyes[i : i + 1]) for i in range(len(marks))]
+            whole = len(each) - len(each) % self._workers
+            begun = [*starmap(partial(submit, self.warp, prepared), each[whole:])]
+            drawn = [*starmap(partial(submit, self.paint, prepared), each[:whole])]
+            drawn += [submit(self._finish, prepared, one) for one in begun]
+            frames = [frame for part in drawn for frame in part.result()]
         else:
-            frames = list(chain.from_iterable(self._in_order(self._jobs(state.prepared, motion))))
+            frames = list(chain.from_iterable(self._in_order(self._jobs(prepared, motion))))
         ahead = self._advance(state, len(motion))
         width, height = state.size
         empty = np.zeros((0, height, width, 3), np.uint8)
@@ -264,19 +273,6 @@ class Renderer:
         for start in range(0, len(marks), self.batch):
             part = slice(start, start + self.batch)
             yield partial(self.paint, prepared, marks[part], open_eyes[part])
-
-    def _at_once(self, prepared: PreparedPortrait, motion: Motion) -> Frames:
-        """All frames of a short piece. Frames that do not divide by the threads would leave some
-        without work at the end; so the last ones are warped first, and painted when the others are
-        nearly done.
-        """
-        marks, eyes = prepared.face.keypoints(motion)
-        whole = len(marks) - len(marks) % self._workers
-        each = [(marks[i : i + 1], eyes[i : i + 1]) for i in range(len(marks))]
-        begun = [*starmap(partial(self._pool.submit, self.warp, prepared), each[whole:])]
-        drawn = [*starmap(partial(self._pool.submit, self.paint, prepared), each[:whole])]
-        drawn += [self._pool.submit(self._finish, prepared, one) for one in begun]
-        return [frame for frames in drawn for frame in frames.result()]
 
     def _finish(self, prepared: PreparedPortrait, begun: Future[list[Crops] | Sheet]) -> Frames:
         crops = begun.result()

@@ -3,7 +3,8 @@ runs; by itself it leaves them in the system's temporary folder for ever."""
 
 import os
 import shutil
-from collections.abc import AsyncIterator
+from asyncio import to_thread
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,15 +24,18 @@ def keep_uploads_in(folder: Path) -> None:
     os.environ[_FOLDER] = str(folder)
 
 
-def remove_at_end(app: "FastAPI", *folders: Path) -> None:
-    """Remove these folders once the app has shut down."""
+def at_end(app: "FastAPI", close: Callable[[], None], *folders: Path) -> None:
+    """Call `close` when the app shuts down, before its own parts do; then remove the folders."""
     inner = app.router.lifespan_context
 
     @asynccontextmanager
     async def lifespan(served: "FastAPI") -> AsyncIterator[Any]:
         try:
             async with inner(served) as state:
-                yield state
+                try:
+                    yield state
+                finally:
+                    await to_thread(close)
         finally:
             for folder in folders:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -145,7 +145,7 @@ def _json_type(hint: Any, setting: Setting) -> Any:
     knob = setting.knob
     if hint is str:
         told: Any = {"enum": list(setting.choices)} if setting.choices else {}
-        return Annotated[str, Field(max_length=_LONGEST, json_schema_extra=told)]
+        return Annotated[str, Field(max_length=min(knob.longest, _LONGEST), json_schema_extra=told)]
     if hint in (int, float):
         told = {"minimum": knob.low, "maximum": knob.high} if knob.low is not None else {}
         return Annotated[hint, Field(json_schema_extra=told)]

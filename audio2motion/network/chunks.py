@@ -13,7 +13,7 @@ from audio2motion.gestures.controls import Controls
 from audio2motion.hearing.speech import SpeechFeatures
 from audio2motion.network.condition import CHUNK
 from audio2motion.network.gate import GATE_ATTACK, GATE_HIGH
-from audio2motion.state_codec import saveable
+from audio2motion.saveable import saveable
 from motion2video.motion import EXPRESSION, ROTATION
 
 

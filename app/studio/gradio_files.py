@@ -1,5 +1,5 @@
-"""Where gradio keeps what visitors upload: in the server's data folder, and not for longer than it
-runs; by itself it leaves them in the system's temporary folder for ever."""
+"""gradio's own folder, which it makes when it is imported: in the server's data folder, and not for
+longer than it runs. Visitors' files are never in it (see visitor_files.py)."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _FOLDER = "GRADIO_TEMP_DIR"
 
 
-def keep_uploads_in(folder: Path) -> None:
+def keep_gradio_in(folder: Path) -> None:
     """Let gradio write below `folder`, which is emptied. Call it before gradio is imported: parts
     of it look only then. Others that use this computer cannot read what is in there.
     """

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from app.api.context import ServerContext
-from app.studio.gradio_files import at_end, keep_uploads_in
+from app.studio.gradio_files import at_end, keep_gradio_in
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -24,7 +24,7 @@ def mount_studio(app: "FastAPI") -> str | None:
     if find_spec("app.studio.screens") is None:
         return "the studio is off: this installation has none"
     uploads, pages = context.database.folder / "uploads", context.database.folder / "studio"
-    keep_uploads_in(uploads)
+    keep_gradio_in(uploads)
     shop = importlib.import_module("app.studio.workshop")
     workshop = shop.Workshop(pages, context.queue, context.config.endpoint)
     at_end(app, workshop.close, uploads, pages)

@@ -273,7 +273,7 @@ def test_what_is_over_goes_though_nobody_comes(workshop: Callable[..., Workshop]
     assert not folder.exists()
 
 
-def test_the_studio_has_the_servers_own_limits(tmp_path: Path):
+def test_the_studio_has_the_servers_own_queue_and_limits(tmp_path: Path):
     import asyncio
     from concurrent.futures import ThreadPoolExecutor
 
@@ -281,13 +281,13 @@ def test_the_studio_has_the_servers_own_limits(tmp_path: Path):
     from app.api.run import ServerConfig
 
     app = create_app(small_avatar, ServerConfig(tmp_path, limits=LIMITS))
-    seen: list[Limits] = []
+    seen: list[Workshop] = []
 
     async def mounted() -> None:
         import app.studio.screens as ui
 
         real = ui.mount
-        ui.mount = lambda made, shop, live: seen.append(shop.limits) or shop.close()
+        ui.mount = lambda made, shop, live: seen.append(shop) or shop.close()
         try:
             assert mount_studio(app) is None
         finally:
@@ -296,4 +296,6 @@ def test_the_studio_has_the_servers_own_limits(tmp_path: Path):
     with ThreadPoolExecutor(1) as aside:
         aside.submit(asyncio.run, mounted()).result()
     app.state.context.database.close()
-    assert seen == [LIMITS]
+    (shop,) = seen
+    assert shop.queue is app.state.context.queue
+    assert shop.limits == LIMITS

@@ -72,7 +72,8 @@ class Crops:
     def paste(self) -> Frames:
         """See Scene.paste."""
         over = map(np.maximum, self.areas["mouth"], self.areas["eyes"])
-        return list(map(self.warp.paste, self.warped, self.painted, over))
+        ready = zip(self.warped, self.painted, over, strict=True)
+        return [one.pasted(painted, alpha) for one, painted, alpha in ready]
 
     def _pixels(self, name: str, k: int) -> tuple[slice, slice]:
         (x, y), (width, height) = self.corners[name][k].tolist(), WINDOWS[name]

@@ -151,7 +151,7 @@ class LayeredWarp(FaceWarp):
         outer = len(eyes) + len(skin)
         corners = moved[np.concatenate(self._parts)]
         corners[: len(eyes)] = below[eyes]
-        facing: Bool[np.ndarray, n] = signed_area(corners[..., :2]) * self._turn > 0.3
+        facing = signed_area(corners[..., :2]) * self._turn > 0.3
         facing[: outer + len(front)] = True  # of the back, what looks at us
         depth = corners[..., 2].mean(1)
         depth[: len(eyes)] += 0.1 * self.unit

@@ -26,6 +26,7 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from motion2video.drawing.stage import draw
 from motion2video.faces.tracker import Face
 from motion2video.geometry.basis import interocular, rotation_matrix
 from motion2video.network.compute import ComputeConfig
@@ -102,7 +103,7 @@ def become(renderer: Renderer, photo: Frame, wanted: Frame) -> UInt8[np.ndarray,
     face = Face(photo.landmarks, photo.scores, box, (width, height))
     prepared = renderer.init_state(Portrait(photo.image, face)).prepared
     marks = wanted.landmarks[None]
-    return renderer.paint(prepared, marks, marks)[0]
+    return draw(prepared.stage, marks, marks)[0]
 
 
 def fitted(frame: Frame, photo: Frame) -> Frame:

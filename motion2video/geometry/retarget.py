@@ -8,11 +8,14 @@ from jaxtyping import Float
 from motion2video.geometry.basis import (
     FaceBasis,
     HeadPose,
+    axis_angle,
     fit_pose,
     moved_pose,
+    rotation_matrix,
     unmoved_pose,
 )
-from motion2video.motion import EXPRESSION, EXPRESSION_NAMES, Motion
+from motion2video.geometry.likeness import expression_between, one_person
+from motion2video.motion import EXPRESSION, EXPRESSION_NAMES, ROTATION, Motion, Rest
 
 # Upper and lower lid of one eye, corner to corner, and the rows of skin above the upper lid.
 _LIDS = (
@@ -51,9 +54,10 @@ _PARTS = {
     "brows": ("brow",),
 }
 _FADES_FROM, _FADES_TO = 0.03, 0.25
-_SAME_FACE = 0.03
+_SAME_FACE, _SAME_TURN = 0.02, np.radians(3)
 """A photo whose keypoints are no farther than this from those of a clip's frame, in interocular
-distances, is taken for that frame."""
+distances, and its head not farther turned, is taken for that frame. Frames that were enlarged,
+compressed and tracked again are within .016 and 1.1 degrees."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,20 +100,34 @@ class PortraitFace:
         return self.points - sum(self.own.values(), np.zeros_like(self.points))
 
     def driven_by(self, clip: Motion) -> "PortraitFace":
-        """The face as `clip` shall move it. A photo that is a frame of the clip is moved from that
-        frame: the pose and expression that the person has there are in the photo already.
+        """The face as `clip` shall move it. A photo of the person in the clip is moved from that
+        person's rest: the expression in the photo is in the clip's too, and must not count twice.
+        So is the head's pose where the photo is a frame of the clip. Anybody else's photo is
+        moved as it is.
         """
         if clip.rest is None or not len(clip):
             return self
-        shown = clip.rest.points + self.basis.offsets(clip.values)
+        row = self._frame_of(clip, clip.rest)
+        if row is None:
+            own, distance = expression_between(clip.rest.points, self.points, self.basis)
+            if not one_person(distance):
+                return self
+            return PortraitFace(self.points - self.basis.offsets(own)[0], self.pose, self.basis)
+        neutral = self.points - self.basis.offsets(row)[0]
+        left, _ = expression_between(clip.rest.points, neutral, self.basis)
+        neutral = neutral - self.basis.offsets(left)[0]
+        return PortraitFace(neutral, unmoved_pose(self.pose, row), self.basis)
+
+    def _frame_of(self, clip: Motion, rest: Rest) -> Float[np.ndarray, "1 90"] | None:
+        """The row of the clip that the photo shows, if it is a frame of the clip."""
+        shown = rest.points + self.basis.offsets(clip.values)
         apart = np.linalg.norm(shown - self.points, axis=-1).mean(-1)
         apart[~clip.mask] = np.inf
         frame = int(apart.argmin())
-        if not apart[frame] <= _SAME_FACE:
-            return self
         row = clip.values[frame : frame + 1]
-        neutral = self.points - self.basis.offsets(row)[0]
-        return PortraitFace(neutral, unmoved_pose(self.pose, row), self.basis)
+        posed = rotation_matrix(row[:, ROTATION]) @ rotation_matrix(rest.rotation[None])
+        turn = np.linalg.norm(axis_angle(posed @ self.pose.rotation.transpose(0, 2, 1)))
+        return row if apart[frame] <= _SAME_FACE and turn <= _SAME_TURN else None
 
     def keypoints(
         self, motion: Motion

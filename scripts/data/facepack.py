@@ -48,6 +48,11 @@ def split_of(identity: str) -> str:
     return "val" if identity in VALIDATION else "train"
 
 
+def still_held_out(person: str) -> bool:
+    """Whether the pictures of somebody are for judging alone: those of one person in ten."""
+    return int(hashlib.sha1(person.encode()).hexdigest(), 16) % 10 == 0
+
+
 def identity_of(group: str, row: dict[str, str]) -> str:
     """The person in a clip; the silent sentences' speakers have numbers of their own."""
     if group == "grid" and row["clip"].startswith("x_"):
@@ -191,8 +196,7 @@ def convert_stills(pack: Any, root: Path, out: Path) -> list[dict[str, str]]:
                 depth = points[:, 2:] if points.shape[1] == 3 else np.zeros((478, 1))
                 full = np.concatenate([points[:, :2], depth], 1) * [width, height, width]
                 person = base[:3] if group == "london" else base.rsplit("_", 1)[0]
-                held = int(hashlib.sha1(person.encode()).hexdigest(), 16) % 10 == 0
-                split = "test" if held else "train"
+                split = "test" if still_held_out(person) else "train"
                 identity = f"{group}:{person}"
                 rows.append(
                     {"name": base, "identity": identity, "split": split, "image": f"stills/{base}"}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from motion2video.geometry.basis import (
+    FLIP,
     FaceBasis,
     HeadPose,
     fit_pose,
@@ -14,8 +15,17 @@ from motion2video.geometry.basis import (
     rotation_matrix,
     unmoved_pose,
 )
+from motion2video.geometry.likeness import expression_between, one_person
 from motion2video.geometry.retarget import PortraitFace
-from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION, Motion, channel_index
+from motion2video.motion import (
+    DETAIL,
+    MOTION_DIM,
+    ROTATION,
+    TRANSLATION,
+    Motion,
+    Rest,
+    channel_index,
+)
 
 PERSON = 7
 
@@ -66,6 +76,69 @@ def test_own_motion_on_any_frame_gives_the_clip_again(basis: FaceBasis, frame: i
     scale = float(face.pose.scale[0])
     assert apart(face.driven_by(motion).keypoints(motion)[0], marks, scale) < 1.5
     assert apart(face.keypoints(motion)[0], marks, scale) > 4, "the frame is not the clip's rest"
+
+
+def photographed(basis: FaceBasis, seed: int) -> np.ndarray:
+    """Somebody's neutral face in the head frame: an own shape, and points where a tracker errs."""
+    rng = np.random.default_rng(seed)
+    stretch = 1 + 0.05 * rng.standard_normal(3)
+    points = basis.canonical * stretch + 0.004 * rng.standard_normal((478, 3))
+    marks = (points * 107 * FLIP)[None].astype(np.float32)
+    return fit_pose(marks, basis.canonical).unproject(marks)[0].astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_smile_reaches_where_it_reached_in_life_on_another_photo_of_the_person(
+    basis: FaceBasis, seed: int
+):
+    """Neither is a photo with weak expressions of its own a frame of the clip, nor do these count
+    twice."""
+    rng = np.random.default_rng(10 + seed)
+    person = photographed(basis, seed)
+    clip = np.zeros((2, MOTION_DIM), np.float32)
+    for side in ("Left", "Right"):
+        clip[1, channel_index(f"mouthSmile{side}")] = 0.8
+        clip[1, channel_index(f"mouthUpperUp{side}")] = 0.4
+    clip[1, DETAIL] = rng.standard_normal(32)
+    pose = HeadPose(np.eye(3, dtype=np.float32)[None], f32([[300, -260, 0]]), f32([107]))
+    rest = Rest(person, f32([0, 0, 0]), f32([300, -260, 0]), 107.0)
+    weak = np.zeros((1, MOTION_DIM), np.float32)
+    weak[0, channel_index("mouthPucker")] = weak[0, channel_index("mouthFrownLeft")] = 0.3
+    weak[0, DETAIL] = 0.5 * rng.standard_normal(32)
+    photo = person + basis.offsets(weak)[0] + 0.002 * rng.standard_normal((478, 3))
+    face = PortraitFace.fit(
+        pose.project(photo[None].astype(np.float32))[0], basis.rest_expression, basis
+    )
+    true = pose.project(person + basis.offsets(clip))[1]
+    motion = Motion(clip, rest=rest)
+    lips = [61, 291, 0, 17, 13, 14]
+    shown, twice = (f.keypoints(motion)[0][1] for f in (face.driven_by(motion), face))
+    assert apart(shown[lips], true[lips], 107) < 0.8
+    assert apart(twice[lips], true[lips], 107) > 1.6
+
+
+def test_strangers_are_told_apart_and_one_person_is_known(basis: FaceBasis):
+    one, two = photographed(basis, 0), photographed(basis, 1)
+    smile = np.zeros((1, MOTION_DIM), np.float32)
+    smile[0, channel_index("mouthSmileLeft")] = smile[0, channel_index("jawOpen")] = 0.4
+    found, near = expression_between(one, one + basis.offsets(smile)[0], basis)
+    assert one_person(near) and not one_person(expression_between(one, two, basis)[1])
+    assert np.abs(basis.offsets(found) - basis.offsets(smile)).max() < 0.02
+
+
+def test_a_frame_is_not_taken_for_one_with_the_head_elsewhere(basis: FaceBasis):
+    """A calm photo is like many frames: whose pose it shall have must be its own."""
+    marks, scores = filmed(basis)
+    motion = motion_from_landmarks(marks, scores, np.ones(len(marks), bool), 25.0, basis)
+    assert motion.rest is not None
+    pose = fit_pose(marks[20:21], basis.canonical)
+    elsewhere = HeadPose(
+        rotation_matrix(f32([[0.0, -0.3, 0.0]])) @ pose.rotation, pose.offset, pose.scale
+    )
+    seen = elsewhere.project(pose.unproject(marks[20:21]))[0]
+    face = PortraitFace.fit(seen, scores[20], basis)
+    moved = face.driven_by(motion)
+    assert np.allclose(moved.pose.rotation, face.pose.rotation)
 
 
 def test_a_photo_of_another_size_is_the_same_frame(basis: FaceBasis):

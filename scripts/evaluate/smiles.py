@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+"""Neutral portraits moved by the same people's real smiles, against the pictures of those smiles.
+
+    python -m scripts.evaluate.smiles --pack PACK [--everybody] [--no-pictures] [--sheet FILE]
+
+PACK/hires has a neutral and a smiling portrait of each of 82 people of the Face Research Lab London
+Set. The smile is tracked, measured from the neutral face, and moves the neutral portrait. Errors
+are those of the 40 lip points in percent of the distance between the eyes, after a similarity by
+points that do not smile. Stages: `unmoved` is the neutral face itself, `52 channels` and `model`
+what Motion can say without and with its detail, `asked for` the keypoints that are to be drawn,
+`drawn` what is tracked in the frame, `drawn for asked` how far that is from what was asked for.
+
+Inside the true inner lips of smiles that open them: `edges`, gradient energy as a share of the true
+one, and `colour`, the distance of the mean colours in Lab (8 bits). Only the people whom nothing
+was trained on count, unless --everybody is given: then figures of what is drawn are flattered.
+"""
+
+import argparse
+import csv
+import io
+import zipfile
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from motion2video.drawing.warp import INNER_LIPS, OUTER_LIPS
+from motion2video.faces.tracker import Face, FaceTracker, pick_face
+from motion2video.geometry.basis import (
+    FaceBasis,
+    estimate_neutral,
+    fit_pose,
+    interocular,
+    motion_from_landmarks,
+)
+from motion2video.geometry.retarget import PortraitFace
+from motion2video.motion import DETAIL, Motion
+from motion2video.network.compute import ComputeConfig
+from motion2video.portrait.portrait import Portrait
+from motion2video.renderer import Renderer
+from scripts.data.facepack import still_held_out
+
+LIPS = OUTER_LIPS + INNER_LIPS
+UNSMILING = [33, 133, 362, 263, 168, 6, 197, 195, 9, 151, 10]
+OPEN = 0.06  # eye distances between the lips from which there is an inside to compare
+_SMALLEST = 50  # pixels of it
+_TILE = (240, 200)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A person's neutral and smiling portrait, each with its face."""
+
+    name: str
+    neutral: UInt8[np.ndarray, "h w 3"]
+    smile: UInt8[np.ndarray, "h w 3"]
+    faces: tuple[Face, Face]
+
+    def motion(self, basis: FaceBasis) -> Motion:
+        """The smile, measured from the neutral face."""
+        calm, glad = self.faces
+        one = np.ones(1, bool)
+        neutral = estimate_neutral(calm.landmarks[None], calm.expression[None], one, basis)
+        return motion_from_landmarks(
+            glad.landmarks[None], glad.expression[None], one, 25.0, basis, neutral
+        )
+
+
+def pairs(pack: Path, tracker: FaceTracker, everybody: bool = False) -> list[Pair]:
+    """The portraits of the people who are held out, or of all."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    with (pack / "hires" / "index.csv").open(newline="", encoding="utf8") as file:
+        for row in csv.DictReader(file):
+            if row["kind"] == "real":
+                person, _, expression = Path(row["image"]).stem.rpartition("_")
+                found[person.rpartition("_")[2]][expression] = row["image"]
+    out = []
+    with zipfile.ZipFile(pack / "hires" / "images.zip") as archive:
+        names = {Path(name).name: name for name in archive.namelist()}
+        for person, images in sorted(found.items()):
+            if not everybody and not still_held_out(person):
+                continue
+            calm, glad = (_picture(archive.read(names[images[e]])) for e in ("neutral", "smiling"))
+            faces = tuple(pick_face(tracker.detect(image))[0] for image in (calm, glad))
+            out.append(Pair(person, calm, glad, (faces[0], faces[1])))
+    return out
+
+
+def _picture(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
+    image = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    height, width = (side - side % 2 for side in image.shape[:2])
+    return np.ascontiguousarray(image[:height, :width])
+
+
+def laid_over(
+    shown: Float[np.ndarray, "478 3"], true: Float[np.ndarray, "478 3"]
+) -> Float[np.ndarray, "2 3"]:
+    """The similarity of the picture plane that lays one face on another."""
+    matrix, _ = cv2.estimateAffinePartial2D(
+        shown[UNSMILING, :2].astype(np.float32), true[UNSMILING, :2].astype(np.float32)
+    )
+    return np.asarray(matrix, np.float64)
+
+
+def lips_off(shown: Float[np.ndarray, "478 3"], true: Float[np.ndarray, "478 3"]) -> float:
+    """Mean distance of the lips' points, percent of the true eye distance."""
+    matrix = laid_over(shown, true)
+    placed = shown[LIPS, :2] @ matrix[:, :2].T + matrix[:, 2]
+    away = np.linalg.norm(placed - true[LIPS, :2], axis=1).mean()
+    return float(100 * away / interocular(true * np.array([1, 1, 0], np.float32)))
+
+
+def geometry(pair: Pair, motion: Motion, face: PortraitFace) -> dict[str, float]:
+    """The errors of the stages before anything is drawn."""
+    true, basis, rest = pair.faces[1].landmarks, face.basis, motion.rest
+    assert rest is not None
+    pose = fit_pose(true[None], basis.canonical)
+    plain = motion.values.copy()
+    plain[:, DETAIL] = 0
+    said = [pose.project(rest.points + basis.offsets(v))[0] for v in (plain, motion.values)]
+    return {
+        "unmoved": lips_off(pair.faces[0].landmarks, true),
+        "52 channels": lips_off(said[0], true),
+        "model": lips_off(said[1], true),
+        "asked for": lips_off(face.keypoints(motion)[0][0], true),
+    }
+
+
+def inside(
+    image: UInt8[np.ndarray, "h w 3"], points: Float[np.ndarray, "478 2"]
+) -> tuple[float, Float[np.ndarray, "3"]] | None:
+    """Gradient energy and mean colour (Lab) of an open mouth; None where it is too small."""
+    mask = cv2.fillPoly(np.zeros(image.shape[:2], np.uint8), [points[INNER_LIPS].astype(int)], 1)
+    mask = cv2.erode(mask, np.ones((5, 5), np.uint8)) > 0
+    if mask.sum() <= _SMALLEST:
+        return None
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.float32)
+    edges = np.hypot(*(cv2.Sobel(lab[..., 0], -1, 1 - k, k) for k in (0, 1)))
+    return float(edges[mask].mean()), lab[mask].mean(0)
+
+
+def pictures(
+    pair: Pair, frame: UInt8[np.ndarray, "h w 3"], asked: Float[np.ndarray, "478 3"], seen: Face
+) -> tuple[dict[str, float], UInt8[np.ndarray, "h w 3"]]:
+    """The figures of what was drawn, and the frame laid over the true picture. A mouth that was
+    drawn shut, where the true one is open, has no edges."""
+    true = pair.faces[1].landmarks
+    figures = {
+        "drawn": lips_off(seen.landmarks, true),
+        "drawn for asked": lips_off(seen.landmarks, asked),
+    }
+    matrix = laid_over(seen.landmarks, true)
+    size = (pair.smile.shape[1], pair.smile.shape[0])
+    placed = np.asarray(cv2.warpAffine(frame, matrix, size), np.uint8)
+    gap = np.linalg.norm(true[13] - true[14]) / interocular(true)
+    wanted = inside(pair.smile, true[:, :2]) if gap > OPEN else None
+    if wanted is not None:
+        points = seen.landmarks[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+        got = inside(placed, points)
+        figures["edges"] = got[0] / wanted[0] if got else 0.0
+        if got:
+            figures["colour"] = float(np.linalg.norm(got[1] - wanted[1]))
+    return figures, placed
+
+
+def _tile(image: UInt8[np.ndarray, "h w 3"], marks: Float[np.ndarray, "478 3"]) -> np.ndarray:
+    """The lower face."""
+    x, y = (round(float(v)) for v in marks[LIPS, :2].mean(0))
+    half = 0.9 * float(interocular(marks))
+    rows = slice(max(0, y - round(half)), y + round(half))
+    columns = slice(max(0, x - round(1.2 * half)), x + round(1.2 * half))
+    return cv2.resize(image[rows, columns], _TILE, interpolation=cv2.INTER_AREA)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--pack", type=Path, required=True)
+    parser.add_argument("--everybody", action="store_true", help="not only the people held out")
+    parser.add_argument("--no-pictures", action="store_true", help="geometry alone")
+    parser.add_argument("--sheet", type=Path, help="neutral, drawn and true of 20 people")
+    options = parser.parse_args()
+    tracker, renderer = FaceTracker.load(), Renderer.load(compute=ComputeConfig(device="cpu"))
+    basis, tiles = renderer.basis, []
+    figures: dict[str, list[float]] = defaultdict(list)
+    people = pairs(options.pack, tracker, options.everybody)
+    for pair in people:
+        motion, portrait = pair.motion(basis), Portrait.load(pair.neutral, tracker)
+        settled = PortraitFace.fit(portrait.face.landmarks, portrait.face.expression, basis)
+        face = settled.driven_by(motion)
+        found = geometry(pair, motion, face)
+        if not options.no_pictures:
+            state = renderer.init_state(portrait, driver=motion)
+            frame = renderer.step(state, motion)[1][0]
+            faces = tracker.detect(frame)
+            if not faces:
+                raise SystemExit(f"nobody is found in what was drawn of {pair.name}")
+            asked = face.keypoints(motion)[0][0]
+            more, placed = pictures(pair, frame, asked, pick_face(faces)[0])
+            found |= more
+            calm, true = (f.landmarks for f in pair.faces)
+            three = ((pair.neutral, calm), (placed, true), (pair.smile, true))
+            tiles.append(np.concatenate([_tile(*one) for one in three], 0))
+        for name, value in found.items():
+            figures[name].append(value)
+    print(f"{len(people)} people; lips off by percent of the eye distance: mean, median, worst")
+    for name, values in figures.items():
+        middle = f"{np.median(values):.2f}"
+        if name in ("edges", "colour"):
+            print(f"{name:16} {np.mean(values):5.2f}  {middle:>5}  of {len(values)} open smiles")
+        else:
+            print(f"{name:16} {np.mean(values):5.2f}  {middle:>5}  {max(values):5.2f}")
+    if options.sheet and tiles:
+        picked = tiles[:: max(1, len(tiles) // 20)][:20]
+        lines = [
+            np.concatenate(picked[i : i + 10], 1) for i in range(0, len(picked) // 10 * 10, 10)
+        ]
+        whole = np.concatenate(lines or [np.concatenate(picked, 1)], 0)
+        cv2.imwrite(str(options.sheet), whole[..., ::-1])
+
+
+if __name__ == "__main__":
+    main()

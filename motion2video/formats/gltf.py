@@ -1,8 +1,9 @@
 """Motion to glTF 2.0 (`.glb`): an animated head that plays in any viewer.
 
-Node "Head" carries the face mesh (52 morph targets, named in `extras.targetNames` of the mesh)
-and the animation of weights, rotation and translation; its children LeftEye and RightEye turn with
-the gaze. Metres; glTF's axes are Motion's: y up, right-handed, the face looks along +z. Detail
+Node "Head" carries the mesh of the head (skin, mouth, gums, tongue and teeth; 52 morph targets,
+named in `extras.targetNames` of the mesh) and the animation of weights, rotation and translation;
+its children LeftEye and RightEye turn with the gaze. Metres; glTF's axes are Motion's: y up,
+right-handed, the face looks along +z. Targets hold the points that they move alone. Detail
 components are not in the file. pygltflib knows the container and the schema.
 """
 
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from motion2video.formats.head_mesh import Eyeball, HeadMesh, Surface
 from motion2video.geometry.angles import EYES, eye_angles, head_rotation
@@ -27,17 +28,20 @@ if TYPE_CHECKING:
 FLOAT, UNSIGNED_SHORT = 5126, 5123  # the numbers of the glTF specification
 _VERTICES, _INDICES = 34962, 34963
 _KINDS = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}
-_SKIN, _MOUTH, _SOCKET, _WHITE, _IRIS, _PUPIL = range(6)
-# Linear RGB and roughness of the materials, in that order.
+_SKIN, _WHITE, _IRIS, _PUPIL = 0, 5, 6, 7
+# Linear RGB and roughness of the materials: of the head's parts in their order, then the eyes'.
 _MATERIALS = (
     ("Skin", (0.62, 0.42, 0.34), 0.65),
-    ("Mouth", (0.08, 0.015, 0.015), 0.9),
+    ("Mouth", (0.1, 0.02, 0.02), 0.9),
     ("EyeSocket", (0.45, 0.2, 0.17), 0.8),
+    ("Gums", (0.33, 0.09, 0.085), 0.4),
+    ("Teeth", (0.72, 0.66, 0.54), 0.25),
     ("EyeWhite", (0.75, 0.73, 0.7), 0.3),
     ("Iris", (0.0, 0.0, 0.0), 0.3),
     ("Pupil", (0.005, 0.005, 0.005), 0.2),
 )
 _JPEG_QUALITY = 92
+_STILL = 1e-4  # interocular distances: what a target moves less, it leaves where it is
 
 
 def write_glb(motion: Motion, path: str | os.PathLike[str], head: HeadMesh | None = None) -> Path:
@@ -97,6 +101,38 @@ class _Parts:
         )
         return len(self.gltf.accessors) - 1
 
+    def sparse(
+        self, values: Float[np.ndarray, "n 3"], moved: Bool[np.ndarray, "n"], bounds: bool = False
+    ) -> int:
+        """An accessor of floats that are 0 but where `moved`; its number."""
+        from pygltflib import Accessor, AccessorSparseIndices, AccessorSparseValues, Sparse
+
+        count, values = int(moved.sum()), np.ascontiguousarray(values * moved[:, None], "<f4")
+        if count > len(values) / 2:
+            return self.accessor(values, _VERTICES, bounds)
+        found = Accessor(
+            componentType=FLOAT,
+            count=len(values),
+            type=_KINDS[3],
+            min=values.min(0).tolist() if bounds else None,
+            max=values.max(0).tolist() if bounds else None,
+        )
+        if count:
+            where = np.flatnonzero(moved).astype("<u2")
+            found.sparse = Sparse(
+                count=count,
+                indices=AccessorSparseIndices(
+                    bufferView=self.view(where.tobytes()),
+                    byteOffset=0,
+                    componentType=UNSIGNED_SHORT,
+                ),
+                values=AccessorSparseValues(
+                    bufferView=self.view(values[moved].tobytes()), byteOffset=0
+                ),
+            )
+        self.gltf.accessors.append(found)
+        return len(self.gltf.accessors) - 1
+
     def to_bytes(self) -> bytes:
         """The whole file."""
         from pygltflib import Buffer
@@ -113,12 +149,11 @@ def _add_head(parts: _Parts, head: HeadMesh) -> None:
 
     gltf = parts.gltf
     _add_materials(parts, head)
-    skin = _morphed(parts, head.skin, _SKIN)
-    skin.attributes.TEXCOORD_0 = parts.accessor(head.uv, _VERTICES)
-    primitives = [skin, _morphed(parts, head.mouth, _MOUTH), _morphed(parts, head.sockets, _SOCKET)]
+    primitives = [_morphed(parts, part, k) for k, part in enumerate(head.parts.values())]
+    primitives[_SKIN].attributes.TEXCOORD_0 = parts.accessor(head.uv, _VERTICES)
     names = {"targetNames": list(EXPRESSION_NAMES)}
     rest = [0.0] * len(EXPRESSION_NAMES)
-    gltf.meshes = [Mesh(name="Face", primitives=primitives, weights=rest, extras=names)]
+    gltf.meshes = [Mesh(name="Head", primitives=primitives, weights=rest, extras=names)]
     gltf.nodes = [Node(name="Head", mesh=0, children=[1 + k for k in range(len(EYES))])]
     for eye in EYES:
         ball = head.eyes[eye]
@@ -141,7 +176,7 @@ def _add_materials(parts: _Parts, head: HeadMesh) -> None:
             Material(
                 name=name,
                 pbrMetallicRoughness=look,
-                # The face is a mask: from behind it would be seen through.
+                # Skin ends at the collar: from below it would be seen through.
                 doubleSided=True,
                 alphaMode="OPAQUE",
                 alphaCutoff=None,
@@ -166,8 +201,8 @@ def _add_texture(parts: _Parts, picture: Shaped[np.ndarray, "H W 3"]) -> None:
     gltf = parts.gltf
     view = parts.view(file.getvalue())
     gltf.images = [Image(name="Portrait", bufferView=view, mimeType="image/jpeg")]
-    linear, mipmapped, clamped = 9729, 9987, 33071
-    gltf.samplers = [Sampler(magFilter=linear, minFilter=mipmapped, wrapS=clamped, wrapT=clamped)]
+    linear, mipmapped, around, clamped = 9729, 9987, 10497, 33071
+    gltf.samplers = [Sampler(magFilter=linear, minFilter=mipmapped, wrapS=around, wrapT=clamped)]
     gltf.textures = [Texture(sampler=0, source=0)]
 
 
@@ -175,17 +210,19 @@ def _morphed(parts: _Parts, surface: Surface, material: int) -> "Primitive":
     """A primitive with its morph targets."""
     from pygltflib import Attributes, Primitive
 
-    targets = [
-        Attributes(
-            POSITION=parts.accessor(move * INTEROCULAR_M, _VERTICES, bounds=True),
-            NORMAL=parts.accessor(turn, _VERTICES),
+    targets = []
+    for move, turn in zip(surface.targets, surface.target_normals(), strict=True):
+        moved = (np.abs(move).max(1) > _STILL) | (np.abs(turn).max(1) > 1e-3)
+        targets.append(
+            Attributes(
+                POSITION=parts.sparse(move * INTEROCULAR_M, moved, bounds=True),
+                NORMAL=parts.sparse(turn, moved),
+            )
         )
-        for move, turn in zip(surface.targets, surface.target_normals(), strict=True)
-    ]
     return Primitive(
         attributes=Attributes(
             POSITION=parts.accessor(surface.points * INTEROCULAR_M, _VERTICES, bounds=True),
-            NORMAL=parts.accessor(surface.normals(), _VERTICES),
+            NORMAL=parts.accessor(surface.rest_normals(), _VERTICES),
         ),
         indices=parts.accessor(surface.triangles, _INDICES),
         material=material,

@@ -37,7 +37,7 @@ _LIDS = (
 _SKIN_FOLLOWS = (0.55, 0.2)
 _LID_OVERLAP = 0.018  # interocular distances that a shut upper lid reaches over the lower one
 _BLINK_FULL = 0.5  # the tracker's score at which the lids of most people touch
-_LIPS = (
+LIPS = (
     [191, 80, 81, 82, 13, 312, 311, 310, 415],
     [95, 88, 178, 87, 14, 317, 402, 318, 324],
 )
@@ -190,7 +190,7 @@ def lips_meet(neutral: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "478 3"]
     follow the lips the less the farther they are.
     """
     points = neutral.copy()
-    (upper, lower), above = _LIPS, neutral[:, 1] > neutral[_MOUTH_CORNERS, 1].mean()
+    (upper, lower), above = LIPS, neutral[:, 1] > neutral[_MOUTH_CORNERS, 1].mean()
     gap = np.maximum(neutral[upper, 1] - neutral[lower, 1], 0)
     for row, share, side in ((upper, -_UPPER_CLOSES, above), (lower, 1 - _UPPER_CLOSES, ~above)):
         away = np.linalg.norm(neutral[:, None, :2] - neutral[row, :2], axis=-1)
@@ -206,7 +206,7 @@ def _seal_lips(points: Float[np.ndarray, "T 478 3"], used: Float[np.ndarray, "T"
     """Keep the lips from crossing, and pull gaps too small to see quite shut where the mouth is
     used: what is open in the photo at rest stays so.
     """
-    upper, lower = _LIPS
+    upper, lower = LIPS
     gap = points[:, upper, 1] - points[:, lower, 1]
     wanted = np.where(gap > _LIPS_SEALED, gap, np.maximum(gap, 0) ** 2 / _LIPS_SEALED)
     free = np.maximum(gap, 0)

@@ -5,17 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial import KDTree
 
 from app import Avatar
 from app.cli.commands import main
 from motion2video.exchange import EXPORTS
 from motion2video.formats.head_mesh import HeadMesh
+from motion2video.formats.head_model import HeadModel
 from motion2video.geometry.basis import FaceBasis
+from motion2video.geometry.retarget import PortraitFace
 from motion2video.media.video import probe
 from motion2video.motion import ROTATION, Motion
 from motion2video.portrait.portrait import Portrait
 from tests.motion2video.formats.test_exchange import KEPT, moving
 from tests.motion2video.formats.test_gltf import chunks, numbers
+
+_MIDDLE_OF_THE_FACE = [*range(0, 20), 50, 101, 108, 117, 151, 199, 205, 280, 330, 337, 346, 425]
 
 
 @pytest.fixture
@@ -55,7 +60,9 @@ def test_the_head_of_a_photo(talk: Path, portrait: Path, tmp_path: Path) -> None
     assert image["mimeType"] == "image/jpeg" and picture[:2] == b"\xff\xd8"
     part = gltf["meshes"][0]["primitives"][0]
     uv = numbers(gltf, binary, part["attributes"]["TEXCOORD_0"])
-    assert uv.min() >= 0 and uv.max() <= 1 and uv[10, 1] < uv[152, 1], "v goes down"
+    points = numbers(gltf, binary, part["attributes"]["POSITION"])
+    assert uv.min() >= 0 and uv[:, 1].max() <= 1 and uv[:, 0].max() < 1.5, "once around"
+    assert uv[points[:, 1].argmax(), 1] < uv[points[:, 1].argmin(), 1], "v goes down"
     material = gltf["materials"][part["material"]]
     assert material["pbrMetallicRoughness"]["baseColorTexture"]["index"] == 0
 
@@ -65,12 +72,28 @@ def test_the_texture_shows_the_face(avatar: Avatar, portrait: Path) -> None:
     photo = Portrait.load(portrait, tracker=avatar.tracker)
     head = HeadMesh.of_portrait(photo, FaceBasis.load())
     assert head.texture is not None
-    size = np.array([head.texture.shape[1], head.texture.shape[0]]) - 1
-    marks = photo.face.landmarks[:468, :2].round().astype(int)
-    there = photo.image[marks[:, 1], marks[:, 0]].astype(float)
-    at = (head.uv[:468] * size).round().astype(int)
+    fitted = PortraitFace.fit(photo.face.landmarks, photo.face.expression, FaceBasis.load())
+    under = HeadModel.load().fitted(fitted.points).anchors
+    inner = KDTree(head.parts["skin"].points).query(
+        HeadModel.load().fitted(fitted.neutral).anchors[_MIDDLE_OF_THE_FACE]
+    )[1]
+    size = np.array([head.texture.shape[1], head.texture.shape[0]])
+    at = (head.uv[inner] * size).astype(int) % size
     here = head.texture[at[:, 1], at[:, 0]].astype(float)
-    assert np.median(np.abs(here - there)) < 4
+    marks = fitted.pose.project(under[None])[0][_MIDDLE_OF_THE_FACE, :2].round().astype(int)
+    there = photo.image[marks[:, 1], marks[:, 0]].astype(float)
+    assert np.median(np.abs(here - there)) < 12
+
+
+@pytest.mark.weights("face_landmarker")
+def test_the_back_of_the_head_has_the_colour_of_the_hair(avatar: Avatar, portrait: Path) -> None:
+    photo = Portrait.load(portrait, tracker=avatar.tracker)
+    head = HeadMesh.of_portrait(photo, FaceBasis.load())
+    assert head.texture is not None
+    height, width = head.texture.shape[:2]
+    back = head.texture[height // 5 : height // 2, : width // 10].reshape(-1, 3)
+    face = head.texture[height // 2 - 20 : height // 2 + 20, width // 2 - 60 : width // 2 + 60]
+    assert np.median(back) < 0.7 * np.median(face), "she has dark hair"
 
 
 @pytest.mark.weights("face_landmarker", "autoencoder", "denoiser")

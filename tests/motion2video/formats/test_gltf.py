@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.spatial import KDTree
 
 from motion2video.exchange import read_motion, write_motion
 from motion2video.formats.head_mesh import HeadMesh
+from motion2video.formats.head_model import HeadModel
 from motion2video.geometry.angles import EYES
 from motion2video.geometry.basis import EYE_CORNERS, INTEROCULAR_M, FaceBasis
 from motion2video.motion import EXPRESSION_NAMES, ROTATION, Motion, channel_index
@@ -45,13 +47,27 @@ def packed(path: Path, gltf: Json, binary: bytes) -> Path:
 
 
 def numbers(gltf: Json, binary: bytes, index: int) -> np.ndarray:
+    """The values of an accessor; without a view they are 0 but for the sparse ones."""
     accessor = gltf["accessors"][index]
-    view = gltf["bufferViews"][accessor["bufferView"]]
-    start = view.get("byteOffset", 0) + accessor.get("byteOffset", 0)
     kind, width = TYPES[accessor["componentType"]], WIDTHS[accessor["type"]]
-    count = accessor["count"] * width
-    assert start % 4 == 0 and start + count * np.dtype(kind).itemsize <= len(binary)
-    return np.frombuffer(binary, kind, count, start).reshape(-1, width)
+
+    def viewed(source: Json, kind: str, count: int) -> np.ndarray:
+        view = gltf["bufferViews"][source["bufferView"]]
+        start = view.get("byteOffset", 0) + (source.get("byteOffset") or 0)
+        assert start % 4 == 0
+        assert start + count * np.dtype(kind).itemsize <= len(binary)
+        return np.frombuffer(binary, kind, count, start)
+
+    if accessor.get("bufferView") is not None:
+        return viewed(accessor, kind, accessor["count"] * width).reshape(-1, width)
+    values = np.zeros((accessor["count"], width), kind)
+    if (sparse := accessor.get("sparse")) is not None:
+        where = viewed(
+            sparse["indices"], TYPES[sparse["indices"]["componentType"]], sparse["count"]
+        )
+        assert (np.diff(where.astype(int)) > 0).all() and where.max() < len(values)
+        values[where] = viewed(sparse["values"], kind, sparse["count"] * width).reshape(-1, width)
+    return values
 
 
 @pytest.fixture(scope="module")
@@ -108,55 +124,103 @@ def test_the_animation_is_the_motion(written: Path) -> None:
     assert ("LeftEye", "rotation") in curves and ("RightEye", "rotation") in curves
 
 
-def test_the_head_has_the_size_and_the_sides_of_a_person(written: Path) -> None:
+def nearest(points: np.ndarray, marks: list[int]) -> np.ndarray:
+    """Which points of a head's skin lie at landmarks of the mean face."""
+    return np.asarray(KDTree(points).query(FaceBasis.load().canonical[marks])[1])
+
+
+@pytest.fixture(scope="module")
+def head() -> HeadMesh:
+    return HeadMesh.average(FaceBasis.load())
+
+
+def test_it_is_a_whole_head_with_the_size_and_the_sides_of_a_person(written: Path) -> None:
     gltf, binary = chunks(written)
+    names = [gltf["materials"][p["material"]]["name"] for p in gltf["meshes"][0]["primitives"]]
+    assert names == ["Skin", "Mouth", "EyeSocket", "Gums", "Teeth"]
     part = gltf["meshes"][0]["primitives"][0]
     points = numbers(gltf, binary, part["attributes"]["POSITION"])
-    assert len(points) == 478 and 0.13 < np.ptp(points[:, 0]) < 0.16, "metres"
-    assert points[1, 2] > 0.95 * points[:, 2].max(), "the nose is in front: +z"
-    assert points[10, 1] > points[152, 1], "the forehead is above the chin: +y"
+    wide, high, deep = np.ptp(points[np.abs(points[:, 1]) < 0.1], axis=0)
+    assert 0.15 < wide < 0.2 and 0.15 < deep < 0.25 and high > 0.19, "metres, to the back"
+    nose, forehead, chin = points[nearest(points / INTEROCULAR_M, [1, 10, 152])]
+    assert nose[2] > 0.95 * points[:, 2].max(), "the nose is in front: +z"
+    assert forehead[1] > chin[1], "the forehead is above the chin: +y"
     corners = numbers(gltf, binary, part["indices"]).reshape(-1, 3).astype(int)
     a, b, c = (points[corners[:, k]] for k in range(3))
-    assert (np.cross(b - a, c - a)[:, 2] > 0).mean() > 0.98, "counter-clockwise from the front"
+    top = a[:, 1] > 0.04
+    outwards = np.sum(np.cross(b - a, c - a) * (a - points.mean(0)), 1) > 0
+    assert outwards[top].mean() > 0.99, "counter-clockwise from outside"
     normals = numbers(gltf, binary, part["attributes"]["NORMAL"])
-    assert normals[1, 2] > 0.5
+    assert normals[nearest(points / INTEROCULAR_M, [1])[0], 2] > 0.5
     left, right = (n["translation"] for n in gltf["nodes"][1:])
     assert left[0] > 0.02 and right[0] < -0.02, "the person's left is at the viewer's right"
 
 
-def test_targets_do_what_their_names_say() -> None:
-    head = HeadMesh.average(FaceBasis.load())
-    skin = head.skin
+def test_the_file_holds_what_moves_alone(written: Path) -> None:
+    gltf, binary = chunks(written)
+    assert written.stat().st_size < 8e6
+    teeth = gltf["meshes"][0]["primitives"][4]
+    smile = teeth["targets"][channel_index("mouthSmileLeft")]["POSITION"]
+    assert gltf["accessors"][smile].get("bufferView") is None
+    assert not numbers(gltf, binary, smile).any(), "a smile moves no tooth"
 
-    def posed(*names: str) -> np.ndarray:
-        return skin.points + sum(skin.targets[channel_index(name)] for name in names)
+
+def test_targets_do_what_their_names_say(head: HeadMesh) -> None:
+    skin = head.parts["skin"]
+
+    def posed(marks: list[int], *names: str) -> np.ndarray:
+        at = nearest(skin.points, marks)
+        return skin.points[at] + sum(skin.targets[channel_index(name)][at] for name in names)
 
     upper, lower = ([160, 159, 158], [144, 145, 153]), ([385, 386, 387], [380, 374, 373])
-    shut = posed("eyeBlinkLeft", "eyeBlinkRight")
     for lids in (upper, lower):
-        gap = shut[lids[0], 1] - shut[lids[1], 1]
-        assert np.abs(gap).max() < 0.03, "lids meet"
-    wink = posed("eyeBlinkLeft")
-    assert np.array_equal(wink[upper[0]], skin.points[upper[0]]), "one wink is one eye"
-    assert posed("jawOpen")[14, 1] < skin.points[14, 1] - 0.2
-    wide = posed("mouthSmileLeft", "mouthSmileRight")
-    assert wide[291, 1] > skin.points[291, 1] and wide[61, 1] > skin.points[61, 1]
-    rim = head.mouth.targets[channel_index("jawOpen")]
-    assert np.abs(rim).max() > 0.2, "the inside of the mouth goes along"
+        open_gap, gap = (
+            posed(lids[0], *names)[:, 1] - posed(lids[1], *names)[:, 1]
+            for names in ((), ("eyeBlinkLeft", "eyeBlinkRight"))
+        )
+        assert open_gap.min() > 0.08 and gap.max() < 0.03, "lids meet"
+    wink = posed(upper[0], "eyeBlinkLeft")
+    assert np.abs(wink - posed(upper[0])).max() < 1e-3, "one wink is one eye"
+    assert posed([14], "jawOpen")[0, 1] < posed([14])[0, 1] - 0.2
+    corners = [291, 61]
+    assert (posed(corners, "mouthSmileLeft", "mouthSmileRight") > posed(corners))[:, 1].all()
+    jaw = head.parts["teeth"].targets[channel_index("jawOpen")][:, 1]
+    below = head.parts["teeth"].points[:, 1] < np.median(head.parts["teeth"].points[:, 1]) - 0.2
+    assert (jaw[below] < -0.1).all(), "the lower teeth go with the jaw"
+    assert (np.abs(jaw) < 1e-3).mean() > 0.3, "and the upper ones stay"
+    assert head.parts["gums"].targets[channel_index("jawOpen")].min() < -0.2, "so does the tongue"
 
 
-def test_eyeballs_lie_behind_the_lids() -> None:
-    basis = FaceBasis.load()
-    head = HeadMesh.average(basis)
+def test_a_closed_mouth_hides_its_teeth_and_eyeballs_lie_behind_the_lids(head: HeadMesh) -> None:
+    skin = head.parts["skin"].points
+    lips = skin[nearest(skin, [0, 13, 14, 17])]
+    assert head.parts["teeth"].points[:, 2].max() < lips[:, 2].max()
     for eye, corners in zip(EYES, reversed(EYE_CORNERS), strict=True):
-        ball = head.eyes[eye]
-        assert abs(ball.centre[0] - basis.canonical[list(corners), 0].mean()) < 1e-5
+        ball, lids = head.eyes[eye], [159, 145] if eye == "Right" else [386, 374]
+        middle = skin[nearest(skin, list(corners))].mean(0)
+        assert abs(ball.centre[0] - middle[0]) < 0.05
         front = ball.centre[2] + ball.points[:, 2].max()
-        lids = [159, 145] if eye == "Right" else [386, 374]
-        assert basis.canonical[lids, 2].min() - 0.06 < front < basis.canonical[lids, 2].min()
+        assert front < skin[nearest(skin, lids), 2].max() + 0.03
         for part in (ball.pupil, ball.iris, ball.white):
             a, b, c = (ball.points[part[:, k]] for k in range(3))
             assert (np.sum(np.cross(b - a, c - a) * (a + b + c), 1) > 0).all(), "outwards"
+
+
+def test_the_head_follows_the_face_it_is_fitted_to() -> None:
+    """The face's points lie on it, the skull does not warp, and the teeth keep their shape."""
+    basis = FaceBasis.load()
+    model = HeadModel.load()
+    face = basis.canonical.copy()
+    face[:, 0] *= 1 + 0.15 * np.clip(-face[:, 1] - 0.5, 0, 1)  # a broad jaw
+    plain, broad = model.fitted(basis.canonical), model.fitted(face)
+    away = np.linalg.norm(broad.anchors - face[:468], axis=1)
+    assert np.median(away) < 0.02 and np.quantile(away, 0.95) < 0.06
+    widths = [np.ptp(m.anchors[[172, 397], 0]) for m in (plain, broad)]
+    assert widths[1] > 1.05 * widths[0]
+    back = plain.parts["skin"].points[:, 2] < -1.5
+    assert np.abs((broad.parts["skin"].points - plain.parts["skin"].points)[back]).max() < 0.15
+    a, b = (m.parts["teeth"].points - m.parts["teeth"].points.mean(0) for m in (plain, broad))
+    assert abs(np.linalg.norm(a) / np.linalg.norm(b) - 1) < 0.05
 
 
 def test_files_of_other_programs_are_read(written: Path, tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def _drawn(skin: Skin) -> tuple[Float[np.ndarray, "768 1536 3"], np.ndarray]:
     for number in np.argsort(out):
         cv2.fillConvexPoly(ids, corners[number], int(number), shift=_SHIFT)
     ids[:, :_AROUND] = np.where(ids[:, :_AROUND] < 0, ids[:, WIDTH:], ids[:, :_AROUND])
-    seen = np.asarray(values[:, 2] > _EDGE)[skin.triangles].any(1)
+    seen = np.take(values[:, 2], skin.triangles).max(1) > _EDGE
     ids = ids[:, :WIDTH]
     y, x = np.nonzero((ids >= 0) & seen[ids])
     triangles = skin.triangles[ids[y, x]]

@@ -71,7 +71,7 @@ def create(
     motion = Motion(np.stack(rows), request.fps)
     if project is not None:
         project.takes = [Take(motion, result.gestures)]
-        _keep(page, project)
+        page.keep(project)
     return Creation(
         out, motion.save(folder / "visavis.npz"), replace(result, out=out.name), project is not None
     )
@@ -110,13 +110,6 @@ def _project(request: RenderRequest, avatar: Avatar, renderer: Renderer, folder:
     frames = folder / "frames"
     frames.mkdir()
     return open_project(request, avatar, renderer, frames, Take(Motion.neutral(1, request.fps)))
-
-
-def _keep(page: Page, project: Project) -> None:
-    """The new project in place of the old one, whose frames go."""
-    if page.project is not None:
-        page.project.cache.remove()
-    page.project = project
 
 
 def compare(

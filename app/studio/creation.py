@@ -63,7 +63,9 @@ def create(
 
     out = folder / "visavis.mp4"
     try:
-        result = avatar.render(request, out, run.progress, run.notices.append, watch=watch)
+        result = avatar.render(
+            request, out, progress=run.progress, notify=run.notices.append, watch=watch
+        )
     except BaseException:
         page.drop(folder)
         raise

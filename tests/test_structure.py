@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 IMPORT_LIMIT_S = 0.3
 LONGEST_TEST_FILE = 500  # lines
-HEAVY = {"av", "diffusers", "gradio", "insightface", "mediapipe", "onnxruntime", "silero_vad"}
+HEAVY = {"av", "diffusers", "gradio", "insightface", "onnxruntime", "silero_vad"}
 HEAVY |= {"pyarrow", "ray", "s3fs", "transformers"}
 # Import names that differ from the name of what carries them.
 DISTRIBUTIONS = {

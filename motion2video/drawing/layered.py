@@ -9,7 +9,7 @@ atlas in which the back of the head lies beside the front, then one blend over w
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -26,6 +26,8 @@ from motion2video.geometry.basis import interocular
 from motion2video.portrait.head import HeadShell, Silhouette, build_shell, signed_area
 from motion2video.portrait.layers import PAD, Layers, make_layers, make_plate, padded
 
+Sampling = Literal["linear", "cubic"]
+_FLAGS: dict[Sampling, int] = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 _SHIFT = 4  # fractional bits of cv2's polygon coordinates
 _HOLE = 1 << 30
 _DARK = (38, 16, 16)
@@ -48,7 +50,9 @@ class _Drawn:
 class LayeredWarp(FaceWarp):
     """Layers and head of one photo; made once, used once a frame, never changed by a frame.
 
-    `alpha` is the photo's matte (see motion2video.portrait.matte).
+    `alpha` is the photo's matte (see motion2video.portrait.matte). `sampling` "cubic" keeps what is
+    moved as sharp as it is, "linear" is faster. `fineness` 2 draws four times the pixels and
+    averages them: edges without stairs.
     """
 
     def __init__(
@@ -57,8 +61,16 @@ class LayeredWarp(FaceWarp):
         landmarks: Float[np.ndarray, "478 3"],
         triangles: Integer[np.ndarray, "n 3"],
         alpha: Float[np.ndarray, "h w"],
+        sampling: Sampling = "cubic",
+        fineness: int = 1,
     ) -> None:
         super().__init__(image, landmarks, triangles)
+        self._sampling, self._fineness = _FLAGS[sampling], fineness
+        if fineness > 1:
+            size = (fineness * image.shape[1], fineness * image.shape[0])
+            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LANCZOS4), np.uint8)
+            alpha = cv2.resize(alpha, size, interpolation=cv2.INTER_LINEAR)
+            landmarks = self._fine(landmarks)
         flat = landmarks * np.array([1, 1, 0], np.float32)
         self.unit = float(interocular(flat))
         self.pad = round(PAD * self.unit)
@@ -87,6 +99,11 @@ class LayeredWarp(FaceWarp):
         self._turn[-len(self.shell.back) :] *= -1  # seen from behind
         self._size = alpha.shape
 
+    def _fine(self, landmarks: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "478 3"]:
+        """Landmarks of the photo in the pixels that are drawn."""
+        shift = np.array([0.5, 0.5, 0], np.float32)  # pixel centres
+        return ((landmarks + shift) * self._fineness - shift).astype(np.float32)
+
     def _below(self, torso: UInt8[np.ndarray, "H W"]) -> tuple[slice, slice]:
         """Rows and columns of the canvas that a torso may come to be seen in."""
         p, (h, w) = self.pad, torso.shape
@@ -105,10 +122,14 @@ class LayeredWarp(FaceWarp):
     ) -> Warped:
         """As FaceWarp.warp, with the whole frame."""
         below = landmarks if open_eyes is None else open_eyes
-        frame, hole = self._draw(landmarks + self._shift, below + self._shift)
-        p, (h, w) = self.pad, self.image.shape[:2]
-        frame = np.ascontiguousarray(frame[p : p + h, p : p + w])
-        hole = hole[p : p + h, p : p + w]
+        frame, hole = self._draw(
+            self._fine(landmarks) + self._shift, self._fine(below) + self._shift
+        )
+        p, (h, w) = self.pad, self._size
+        frame, hole = (np.ascontiguousarray(x[p : h - p, p : w - p]) for x in (frame, hole))
+        if self._fineness > 1:
+            size = (self.image.shape[1], self.image.shape[0])
+            frame, hole = (cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (frame, hole))
         image = self.crop.cut(frame)
         mask = self.crop.cut(np.repeat(hole[..., None] * np.uint8(255), 3, -1))[..., 0]
         known = np.where(mask > 127, 0, 255).astype(np.uint8)
@@ -143,7 +164,7 @@ class LayeredWarp(FaceWarp):
         moved, lean = self.shell.placed(marks)
         drawn = self._raster(moved, marks, eyes)
         grid, coarse = self._grid(drawn)
-        rgba = cv2.remap(self._atlas, grid, _NO_MAP, cv2.INTER_LINEAR)
+        rgba = cv2.remap(self._atlas, grid, _NO_MAP, self._sampling)
         opened = drawn.ids == _HOLE
         weight = _feather(drawn.ids, rgba[..., 3])
         weight[opened] = 1
@@ -156,9 +177,7 @@ class LayeredWarp(FaceWarp):
         hole[drawn.window] = opened
         return frame, hole
 
-    def _lean(
-        self, frame: UInt8[np.ndarray, "H W 3"], matrix: Float[np.ndarray, "2 3"]
-    ) -> None:
+    def _lean(self, frame: UInt8[np.ndarray, "H W 3"], matrix: Float[np.ndarray, "2 3"]) -> None:
         """Lay the torso over the plate, moved by a matrix."""
         rows, columns = self._low
         size = (columns.stop - columns.start, rows.stop - rows.start)
@@ -205,9 +224,7 @@ class LayeredWarp(FaceWarp):
         window = np.s_[y0:y1, x0:x1]
         return _Drawn(window, ids[window], order, corners[order, :, :2])
 
-    def _grid(
-        self, drawn: _Drawn
-    ) -> tuple[Float[np.ndarray, "h w 2"], UInt8[np.ndarray, "h w"]]:
+    def _grid(self, drawn: _Drawn) -> tuple[Float[np.ndarray, "h w 2"], UInt8[np.ndarray, "h w"]]:
         """Where every pixel of the window comes from in the atlas, and where one pixel of the atlas
         is drawn out over many (255).
         """

@@ -88,8 +88,9 @@ def make_layers(
     face: UInt8[np.ndarray, "h w"],
     to_edge: Float[np.ndarray, "h w"],
 ) -> Layers:
-    """`plate` and `alpha` see make_plate. `follows` is how much of the head's motion each pixel takes
-    over, `face` 1 inside the face's outline, `to_edge` pixels to the person's outline from within.
+    """`plate` and `alpha` see make_plate. `follows` is how much of the head's motion each pixel
+    takes over, `face` 1 inside the face's outline, `to_edge` pixels to the person's outline from
+    within.
     """
     front, sure = clean_front(canvas, plate, alpha)
     radius = max(float(to_edge.max()), 1.0)

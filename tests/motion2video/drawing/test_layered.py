@@ -10,13 +10,14 @@ from motion2video.drawing.layered import LayeredWarp
 from motion2video.drawing.warp import FaceWarp
 from motion2video.faces.tracker import FaceTracker
 from motion2video.geometry.angles import head_rotation
-from motion2video.geometry.basis import FACE_OVAL
-from motion2video.motion import MOTION_DIM, ROTATION, Motion
+from motion2video.geometry.basis import FACE_OVAL, interocular, rotation_matrix
+from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION, Motion
 from motion2video.network.compute import ComputeConfig
 from motion2video.portrait.fills import mirror_fill, push_pull
 from motion2video.portrait.head import similarity
+from motion2video.portrait.layers import make_plate
 from motion2video.portrait.portrait import Portrait
-from motion2video.renderer import RenderConfig, Renderer
+from motion2video.renderer import Quality, RenderConfig, Renderer
 
 PHOTO = Path(__file__).parents[3] / "app" / "assets" / "portraits" / "man_1.jpg"
 
@@ -104,3 +105,71 @@ def test_similarity_is_found_again():
     scale, rotation, offset = similarity(points, 2.5 * points @ turn.T + [1, 2, 3])
     assert scale == pytest.approx(2.5)
     assert np.allclose(rotation, turn, atol=1e-6) and np.allclose(offset, [1, 2, 3], atol=1e-5)
+
+
+def lean(renderer: Renderer, portrait: Portrait, row: np.ndarray) -> np.ndarray:
+    """By how many interocular distances the collar goes."""
+    prepared = renderer.init_state(portrait).prepared
+    marks, _ = prepared.face.keypoints(Motion(row[None]))
+    warp = prepared.warp
+    assert isinstance(warp, LayeredWarp)
+    pad = np.array([warp.pad, warp.pad, 0], np.float32)
+    _, matrix = warp.shell.placed(marks[0] + pad)
+    collar = np.array([warp.shell.pivot[0], warp.shell.collar])
+    return (matrix[:, :2] @ collar + matrix[:, 2] - collar) / interocular(marks[0])
+
+
+def test_the_torso_leans_after_a_head_that_goes_and_not_after_one_that_turns(
+    renderer: Renderer, portrait: Portrait
+):
+    neck = np.array([0, -0.82, -0.73], np.float32)
+    row = np.zeros(MOTION_DIM, np.float32)
+    row[TRANSLATION] = [0.1, 0, 0]
+    goes = lean(renderer, portrait, row)
+    assert 0.04 < goes[0] < 0.07 and abs(goes[1]) < 0.01
+    row[ROTATION] = head_rotation(np.radians([[20.0, 10.0, 0.0]]))[0]
+    row[TRANSLATION] = neck - rotation_matrix(row[None, ROTATION])[0] @ neck
+    assert np.abs(lean(renderer, portrait, row)).max() < 0.03
+
+
+def test_a_torso_never_leaves_the_picture(renderer: Renderer, portrait: Portrait):
+    row = np.zeros(MOTION_DIM, np.float32)
+    row[TRANSLATION] = [30, -30, 0]
+    assert np.linalg.norm(lean(renderer, portrait, row)) < 0.6
+
+
+def test_strands_before_a_plain_wall_are_kept_and_leave_no_trace_behind():
+    rng = np.random.default_rng(3)
+    image = np.clip(rng.normal(200, 1, (160, 160, 3)), 0, 255).astype(np.uint8)
+    alpha = np.zeros((160, 160), np.float32)
+    alpha[60:, 60:100] = 1
+    image[60:, 60:100] = (90, 60, 50)
+    image[80:120, 110:112] = (30, 20, 20)  # a lock that the matte has missed
+    plate, found = make_plate(image, alpha, 40.0)
+    assert found[90:110, 110:112].min() > 0.8 and found[90:110, 130:].max() == 0
+    assert np.abs(plate - 200).max() < 8
+
+
+@pytest.mark.parametrize(
+    "first, second", [("draft", "live"), ("live", "standard"), ("standard", "best")]
+)
+def test_a_better_quality_draws_otherwise_and_keeps_the_photo(
+    renderer: Renderer, portrait: Portrait, first: Quality, second: Quality
+):
+    motion = Motion.neutral(2)
+    motion.values[1, 25] = 0.4  # jawOpen
+    motion.values[1, ROTATION] = head_rotation(np.radians([[6.0, 2.0, 1.0]]))[0]
+    frames = []
+    for quality in (first, second):
+        other = renderer.at(quality)
+        _, drawn = other.step(other.init_state(portrait), motion)
+        away = np.abs(drawn[0].astype(int) - portrait.image)
+        assert away.mean() < 1.0
+        frames.append(drawn[1].astype(int))
+    assert 0 < np.abs(frames[0] - frames[1]).mean() < 4
+
+
+def test_steps_that_were_asked_for_stay_at_every_quality(renderer: Renderer):
+    assert renderer.at("live", steps=3).config.steps == 3
+    assert renderer.at("draft", steps=3).config.steps == 0
+    assert renderer.at("best").config.fineness == 2

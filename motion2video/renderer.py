@@ -203,6 +203,7 @@ class Renderer:
                 portrait.image,
                 face.landmarks,
                 self.basis.triangles,
+                self.basis.partners,
                 matte,
                 self.config.sampling,
                 self.config.fineness,

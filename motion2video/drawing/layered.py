@@ -24,7 +24,15 @@ from motion2video.drawing.warp import (
 )
 from motion2video.geometry.basis import interocular
 from motion2video.portrait.head import HeadShell, Silhouette, build_shell, signed_area
-from motion2video.portrait.layers import PAD, Layers, make_layers, make_plate, padded
+from motion2video.portrait.layers import (
+    PAD,
+    Layers,
+    bare_face,
+    canvas_of,
+    make_layers,
+    make_plate,
+    padded,
+)
 
 Sampling = Literal["linear", "cubic"]
 _FLAGS: dict[Sampling, int] = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
@@ -33,6 +41,8 @@ _HOLE = 1 << 30
 _DARK = (38, 16, 16)
 _NO_MAP: Any = None  # the places are whole in the first map
 _NARROW = 1.0  # pixels
+_SEEN = 2.0  # square pixels of a triangle, from which its colours can be taken
+_GRAZING = 0.08  # of the area on the other side: seen from its edge
 _SHARP = 1.7  # how far a pixel is drawn out without a loss
 _JUMP = 8.0  # pixels of the photo between neighbours: two parts of the head
 
@@ -50,9 +60,9 @@ class _Drawn:
 class LayeredWarp(FaceWarp):
     """Layers and head of one photo; made once, used once a frame, never changed by a frame.
 
-    `alpha` is the photo's matte (see motion2video.portrait.matte). `sampling` "cubic" keeps what is
-    moved as sharp as it is, "linear" is faster. `fineness` 2 draws four times the pixels and
-    averages them: edges without stairs.
+    `partners` are the keypoints' other sides (see FaceBasis.partners). `alpha` is the photo's matte
+    (see motion2video.portrait.matte). `sampling` "cubic" keeps what is moved sharp, "linear"
+    is faster. `fineness` 2 draws four times the pixels and averages them: edges without stairs.
     """
 
     def __init__(
@@ -60,6 +70,7 @@ class LayeredWarp(FaceWarp):
         image: UInt8[np.ndarray, "h w 3"],
         landmarks: Float[np.ndarray, "478 3"],
         triangles: Integer[np.ndarray, "n 3"],
+        partners: Int[np.ndarray, "478"],
         alpha: Float[np.ndarray, "h w"],
         sampling: Sampling = "cubic",
         fineness: int = 1,
@@ -75,7 +86,8 @@ class LayeredWarp(FaceWarp):
         self.unit = float(interocular(flat))
         self.pad = round(PAD * self.unit)
         self._shift = np.array([self.pad, self.pad, 0], np.float32)
-        canvas, alpha = padded(image, self.pad), padded(alpha, self.pad)
+        canvas = canvas_of(image, alpha, bare_face(image, landmarks), self.pad)
+        alpha = padded(alpha, self.pad)
         outline = Silhouette.of(alpha, landmarks + self._shift, self.unit)
         ys, xs = np.mgrid[: alpha.shape[0], : alpha.shape[1]]
         places = np.stack([xs, ys], -1).reshape(-1, 2).astype(np.float32)
@@ -97,7 +109,27 @@ class LayeredWarp(FaceWarp):
         self._source = source[every]
         self._turn = np.sign(signed_area(self.shell.points[every][..., :2]))
         self._turn[-len(self.shell.back) :] *= -1  # seen from behind
+        skin = slice(len(eyes), len(eyes) + len(triangles))
+        self._turn[skin] = np.where(self._turn[skin] < 0, -1, 0)  # 0: hidden in the photo itself
+        edgeways = self._edgeways(triangles, partners)
+        self._source[skin] = self._source[skin] if edgeways is None else source[edgeways[triangles]]
         self._size = alpha.shape
+
+    def _edgeways(
+        self, triangles: Integer[np.ndarray, "n 3"], partners: Int[np.ndarray, "478"]
+    ) -> Int[np.ndarray, "478"] | None:
+        """Of every keypoint the nearest that the photo shows well: itself, but on a cheek that is
+        turned away, whose colours in the photo are those of what is beside it. None if there is no
+        such cheek.
+        """
+        points = self.shell.points[:478]
+        areas = [signed_area(points[index, :2]) for index in (triangles, partners[triangles])]
+        well = (areas[1] <= _SEEN) | (-areas[0] > _GRAZING * areas[1])
+        if well.all():
+            return None
+        known = np.setdiff1d(np.arange(478), triangles[~well])  # nor what lies at its edge
+        away = np.linalg.norm(points[:, None] - points[None, known], axis=-1)
+        return np.asarray(known[away.argmin(1)])
 
     def _fine(self, landmarks: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "478 3"]:
         """Landmarks of the photo in the pixels that are drawn."""
@@ -202,6 +234,7 @@ class LayeredWarp(FaceWarp):
         corners[: len(eyes)] = below[eyes]
         facing = signed_area(corners[..., :2]) * self._turn > 0.3
         facing[: len(eyes)] = True
+        facing |= self._turn == 0
         facing[outer : outer + len(front)] = True  # of skin and back, what looks at us
         depth = corners[..., 2].mean(1)
         depth[: len(eyes)] += 0.1 * self.unit

@@ -10,13 +10,18 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from motion2video.geometry.basis import FACE_OVAL
 from motion2video.portrait.fills import loose_strands, mirror_fill, push_pull
+from motion2video.portrait.matte import component
 
 PAD = 0.9  # width of the border
 _GROW = 0.06  # by which the hole in the plate is larger than the person
 _DEEP = 1.2  # beyond this the plate is smooth: nobody knows what is there
 _SOFT = 0.25
 _SURE = 0.97
+_AWAY = 15  # pixels about the skin that have its colour
+_SKIN = 3.0  # times the skin's own deviation in colour
+_BROWS = [105, 334]
 _RIM = 0.16  # of the head's radius: the band whose colours the back of the head has
 
 
@@ -36,6 +41,46 @@ class Layers:
 def padded(plane: np.ndarray, pad: int) -> np.ndarray:
     """A plane of the photo as one of the canvas."""
     return cv2.copyMakeBorder(plane, pad, pad, pad, pad, cv2.BORDER_REFLECT_101)
+
+
+def canvas_of(
+    image: UInt8[np.ndarray, "h w 3"],
+    alpha: Float[np.ndarray, "h w"],
+    bare: UInt8[np.ndarray, "h w"],
+    pad: int,
+) -> UInt8[np.ndarray, "H W 3"]:
+    """The photo on the canvas. Over a head that the picture's edge cuts, its mirror image would
+    show the brow again (`bare`, 1 where skin is): there what is around goes on, which is hair.
+    """
+    canvas, skin, person = padded(image, pad), padded(bare, pad), padded(alpha, pad)
+    near = np.asarray(cv2.dilate(skin, np.ones((_AWAY, _AWAY), np.uint8)), np.uint8)
+    within = np.s_[pad : pad + len(bare), pad : pad + bare.shape[1]]
+    wrong = np.zeros_like(near)
+    wrong[:pad] = np.maximum.accumulate(near[:pad][::-1])[::-1]  # and what is mirrored beyond it
+    hair = np.zeros(near.shape, np.float32)
+    hair[within] = ((near == 0) & (person > _SURE))[within]
+    hair[pad + int(np.argmax(bare.any(1))) :] = 0
+    if not (wrong.any() and hair.any()):
+        return canvas
+    filled = push_pull(canvas.astype(np.float32), hair)
+    soft = cv2.blur(wrong.astype(np.float32), (_AWAY, _AWAY))[..., None]
+    soft[within] = 0
+    return _bytes(canvas * (1 - soft) + filled * soft)
+
+
+def bare_face(
+    image: UInt8[np.ndarray, "h w 3"], landmarks: Float[np.ndarray, "478 3"]
+) -> UInt8[np.ndarray, "h w"]:
+    """1 in the face and where its skin goes on above the brows, up to the hair."""
+    oval = landmarks[FACE_OVAL, :2].astype(np.int32)
+    face = np.asarray(cv2.fillPoly(np.zeros(image.shape[:2], np.uint8), [oval], 1), np.uint8)
+    if not face.any():
+        return face
+    colours = cv2.cvtColor(cv2.GaussianBlur(image, (0, 0), 1.5), cv2.COLOR_RGB2LAB)
+    away = np.linalg.norm(colours - np.median(colours[face > 0], 0), axis=-1)
+    alike = away < _SKIN * max(float(np.median(away[face > 0])), 4.0)
+    alike[int(landmarks[_BROWS, 1].mean()) :] = False
+    return np.asarray(component(((face > 0) | alike).astype(np.uint8), face), np.uint8)
 
 
 def make_plate(

@@ -15,7 +15,7 @@ from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION, Motion
 from motion2video.network.compute import ComputeConfig
 from motion2video.portrait.fills import mirror_fill, push_pull
 from motion2video.portrait.head import similarity
-from motion2video.portrait.layers import make_plate
+from motion2video.portrait.layers import bare_face, canvas_of, make_plate
 from motion2video.portrait.portrait import Portrait
 from motion2video.renderer import Quality, RenderConfig, Renderer
 
@@ -32,10 +32,14 @@ def renderer() -> Renderer:
     return Renderer.load(RenderConfig(steps=0), ComputeConfig(device="cpu"))
 
 
-def turned(renderer: Renderer, portrait: Portrait, yaw: float, pitch: float) -> np.ndarray:
+def posed(yaw: float, pitch: float = 0) -> Motion:
     values = np.zeros((1, MOTION_DIM), np.float32)
     values[:, ROTATION] = head_rotation(np.radians([[yaw, pitch, 0.0]]))
-    _, frames = renderer.step(renderer.init_state(portrait), Motion(values))
+    return Motion(values)
+
+
+def turned(renderer: Renderer, portrait: Portrait, yaw: float, pitch: float) -> np.ndarray:
+    _, frames = renderer.step(renderer.init_state(portrait), posed(yaw, pitch))
     return frames[0]
 
 
@@ -173,3 +177,36 @@ def test_steps_that_were_asked_for_stay_at_every_quality(renderer: Renderer):
     assert renderer.at("live", steps=3).config.steps == 3
     assert renderer.at("draft", steps=3).config.steps == 0
     assert renderer.at("best").config.fineness == 2
+
+
+def test_over_a_head_that_the_picture_cuts_goes_on_its_hair(portrait: Portrait):
+    marks = portrait.face.landmarks
+    brows = int(marks[[105, 334], 1].min())
+    hairline = brows - 22
+    image = np.full((200, 256, 3), (200, 160, 140), np.uint8)
+    image[:14] = (60, 40, 30)
+    shift = np.array([0, hairline - 14, 0], np.float32)
+    alpha = np.ones((200, 256), np.float32)
+    bare = bare_face(image, marks - shift)
+    assert bare[20:24, 120:136].all() and not bare[:8].any()
+    canvas = canvas_of(image, alpha, bare, 60)
+    above = canvas[:60, 60 + 110 : 60 + 146].astype(int)
+    assert np.abs(above - (60, 40, 30)).max() < 40
+    assert np.array_equal(canvas[60:-60, 60:-60], image)
+
+
+@pytest.mark.parametrize("yaw", [-16.0, 16.0])
+def test_a_cheek_that_the_photo_does_not_show_is_skin_when_it_comes_round(
+    renderer: Renderer, portrait: Portrait, yaw: float
+):
+    """A photo that is turned already, and turns back: no holes, and nothing of the background."""
+    turned_photo = turned(renderer, portrait, 2 * yaw, 0)
+    face = FaceTracker.load().detect(turned_photo)[0]
+    aside = Portrait(turned_photo, face)
+    back = turned(renderer, aside, -yaw, 0)
+    marks, _ = renderer.init_state(aside).prepared.face.keypoints(posed(-yaw))
+    oval = cv2.convexHull(marks[0, FACE_OVAL, :2].astype(np.float32))
+    inside = cv2.fillConvexPoly(np.zeros(back.shape[:2], np.uint8), oval.astype(np.int32), 1)
+    inside = cv2.erode(inside, np.ones((7, 7), np.uint8)) > 0
+    wall = np.median(portrait.image[:10, :10].reshape(-1, 3), 0)
+    assert (np.abs(back[inside].astype(int) - wall).max(-1) < 12).mean() < 0.002

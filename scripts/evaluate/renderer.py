@@ -8,7 +8,8 @@ painted from their keypoints alone. Rows: warp only, one pass of a network train
 (`--regression`), n diffusion steps in fp32, and qualities in int8, of which `default` is standard.
 Figures: PSNR, SSIM and LPIPS of the face (the network's 256 px square) and of the mouth (its lips
 and a quarter more on every side); the error of re-tracked mouth and eye landmarks in percent of
-the interocular distance; the identity similarity with the photo. `true frame` says what a perfect renderer would get.
+the interocular distance; the identity similarity with the photo. `true frame` says what a perfect
+renderer would get.
 
 `--laws`: other people's motion on held-out photos; shut mouths and eyes; flicker; seams.
 """

@@ -2,7 +2,7 @@
 
     python -m scripts.train.landmarker --model face_landmarker.task [--out FILE]
 
-docs/model-cards.md says where Google keeps the model. Needs the packages onnx and tflite. Run
+weights/landmarker.md says where Google keeps the model. Needs the packages onnx and tflite. Run
 scripts/update_manifest.py afterwards.
 """
 

@@ -19,7 +19,6 @@ from motion2video.portrait.head import similarity
 from motion2video.portrait.layers import bare_face, canvas_of, make_plate
 from motion2video.portrait.portrait import Portrait
 from motion2video.renderer import RenderConfig, Renderer
-from weights.errors import InputError
 
 PHOTO = Path(__file__).parents[3] / "app" / "assets" / "portraits" / "man_1.jpg"
 
@@ -180,8 +179,6 @@ def test_steps_that_were_asked_for_stay_at_every_quality_but_a_draft():
     assert RenderConfig("live").work.steps == 1
     assert RenderConfig("live", steps=3).work.steps == 3
     assert RenderConfig("draft", steps=3).work.steps == 0
-    with pytest.raises(InputError, match="quality 'fine'"):
-        RenderConfig("fine")  # type: ignore[arg-type]
 
 
 def test_a_renderer_at_another_quality_is_made_once(renderer: Renderer):

@@ -38,6 +38,7 @@ from audio2motion.network.state_codec import decode, encode
 from audio2motion.saveable import saveable
 from audio2motion.voice.agent_voice import AgentVoice
 from motion2video.motion import Motion
+from motion2video.network.choices import Quality
 from motion2video.portrait.portrait import Portrait
 from weights.errors import InputError, StateError
 
@@ -56,6 +57,7 @@ class LiveConfig:
     """
 
     seed: int = 0
+    quality: Quality = "live"
     controls: Controls = field(default_factory=Controls)
     barge_in: bool = True
     onset: float = 0.5
@@ -187,7 +189,8 @@ class LiveSession:
         self.config = config or LiveConfig()
         self.portrait = portrait
         self._avatar = avatar
-        self._render = avatar.renderer.init_state(portrait, self.config.seed)
+        self._renderer = avatar.renderer.at(self.config.quality)
+        self._render = self._renderer.init_state(portrait, self.config.seed)
         self._generator = avatar.generator.init_state(self.config.seed, self.config.controls)
         self.ear = Ear(self.config)
         """What follows whether the visitor talks; see `Ear.copy`."""
@@ -297,7 +300,7 @@ class LiveSession:
             agent, motion = _hushed(agent, motion)
         drawn, shows = _fewer(pictures)
         shown = Motion(motion.values[drawn], motion.fps, motion.mask[drawn])
-        self._render, frames = self._avatar.renderer.step(self._render, shown)
+        self._render, frames = self._renderer.step(self._render, shown)
         frames = frames[shows]
         if self._muted:  # while this was drawn; the next chunk closes the mouth
             agent, _ = _hushed(agent, motion)

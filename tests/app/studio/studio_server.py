@@ -87,7 +87,7 @@ def serve(
     limits = limits or Limits()
     config = ServerConfig(folder / "server", endpoint=endpoint, limits=limits)
     app = create_app(lambda: avatar, config)
-    workshop = Workshop(folder / "visitors", app.state.context.queue, endpoint)
+    workshop = Workshop(app.state.context.queue, endpoint)
     at_end(app, workshop.close)
 
     async def mounted() -> None:
@@ -167,7 +167,7 @@ def prepare(visitor: Window, photo: Path, words: str, size: int = 160) -> None:
     give_photo(visitor, photo)
     page.wait_for_selector("#faces img")
     page.locator("#text textarea").fill(words)
-    page.locator("button.label-wrap", has_text="Picture and renderer").click()
+    page.locator("button.label-wrap", has_text="Picture and quality").click()
     box = page.locator("#size input")
     box.fill(str(size))
     box.press("Enter")

@@ -30,6 +30,8 @@ MAX_RATE = 1000.0
 """Frames a second that no camera in a motion file exceeds."""
 LARGEST = 1e4
 """No value of a motion is meant to be larger: radians, interocular distances, deviations."""
+MOST_NEARNESS = 0.5
+"""Nothing that films a face is nearer than two interocular distances."""
 EXPRESSION_NAMES: tuple[str, ...] = (
     "_neutral",
     "browDownLeft",
@@ -112,14 +114,16 @@ class Rest:
 
     `points` are the 478 keypoints in the head frame (interocular distances), `rotation` the rest
     pose as axis-angle from the camera's axes (radians), `offset` and `scale` where the head then
-    is: pixels, y up, and pixels an interocular distance. Raises MotionError for other shapes or
-    for numbers that are not finite.
+    is: pixels, y up, and pixels an interocular distance. `nearness` is 1 / the distance of the
+    camera, in interocular distances; 0 where it is far, or not known. Raises MotionError for other
+    shapes or for impossible numbers.
     """
 
     points: Float[np.ndarray, "478 3"]
     rotation: Float[np.ndarray, "3"]
     offset: Float[np.ndarray, "3"]
     scale: float
+    nearness: float = 0.0
 
     def __post_init__(self) -> None:
         for name, shape in (("points", (478, 3)), ("rotation", (3,)), ("offset", (3,))):
@@ -131,20 +135,28 @@ class Rest:
         if not (np.isfinite(self.scale) and self.scale > 0):
             raise MotionError(f"got a rest face at a scale of {self.scale}; wanted more than 0")
         object.__setattr__(self, "scale", float(self.scale))
+        if not 0 <= self.nearness <= MOST_NEARNESS:
+            raise MotionError(
+                f"got a rest face at a nearness of {self.nearness}; wanted 0 to {MOST_NEARNESS}"
+            )
+        object.__setattr__(self, "nearness", float(self.nearness))
 
-    def to_arrays(self) -> tuple[Float[np.ndarray, "478 3"], Float[np.ndarray, "7"]]:
-        """The points, and rotation, offset and scale in a row."""
-        pose = np.concatenate([self.rotation, self.offset, [self.scale]]).astype(np.float32)
+    def to_arrays(self) -> tuple[Float[np.ndarray, "478 3"], Float[np.ndarray, "8"]]:
+        """The points, and rotation, offset, scale and nearness in a row."""
+        row = [*self.rotation, *self.offset, self.scale, self.nearness]
+        pose = np.array(row, np.float32)
         return self.points, pose
 
     @staticmethod
     def of_arrays(points: np.ndarray, pose: np.ndarray) -> "Rest":
-        """What `to_arrays` gave. Raises MotionError for other shapes or impossible numbers."""
-        if pose.shape != (7,):
-            raise MotionError(f"got a rest pose of shape {pose.shape}; wanted 7 numbers")
+        """What `to_arrays` gave; files without a nearness are read too. Raises MotionError for
+        other shapes or impossible numbers.
+        """
+        if pose.shape not in ((7,), (8,)):
+            raise MotionError(f"got a rest pose of shape {pose.shape}; wanted 8 numbers")
         if max(np.abs(points).max(initial=0), np.abs(pose).max()) > LARGEST:
             raise MotionError(f"got a rest face with numbers beyond {LARGEST:g}")
-        return Rest(points, pose[:3], pose[3:6], float(pose[6]))
+        return Rest(points, pose[:3], pose[3:6], float(pose[6]), *(float(x) for x in pose[7:]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -319,7 +331,7 @@ class Motion:
 
 _REST_ARRAYS = {
     "rest_points": Wanted("f", 478 * 3),
-    "rest_pose": Wanted("f", 7),  # rotation, offset, scale
+    "rest_pose": Wanted("f", 8),  # rotation, offset, scale, nearness
 }
 
 

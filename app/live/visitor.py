@@ -39,7 +39,8 @@ class VisitorFace:
         landmarks = np.stack([mesh[0] for mesh in (*self._seen, latest)])
         expression = np.stack([mesh[1] for mesh in (*self._seen, latest)])
         known = np.ones(len(landmarks), bool)
-        neutral = estimate_neutral(landmarks[:-1], expression[:-1], known[:-1], self._basis)
+        before = landmarks[:-1], expression[:-1], known[:-1]
+        neutral = estimate_neutral(*before, self._basis, nearness=0.0)
         last = slice(-1, None)
         motion = motion_from_landmarks(
             landmarks[last], expression[last], known[last], FPS, self._basis, neutral

@@ -29,6 +29,13 @@ from weights.tensors import load_safetensors
 CLOSED_LIPS = 0.05  # of the frames of a talking person, the share taken for a closed mouth
 INTEROCULAR_M = 0.063  # metres between the eye centres of an adult, on average
 CAMERA_DISTANCE = 10.0  # interocular distances from the camera to the head: about 63 cm
+# How near cameras are that are tried: 1 / distance in interocular distances, from far to 63 cm.
+# What a tracker errs by as heads turn looks like a camera that is nearer still.
+_NEARNESSES = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1)
+_CALMER = 0.95  # of the unrest that must be left, for a nearness to be believed
+_TURNS = np.radians(3)  # standard deviation of the head's turning from which it tells
+_LOOKS_AT = 60  # frames of a clip
+_STEPS = 5  # of a fixed point that comes ten times nearer in each
 FLIP = np.array([1.0, -1.0, -1.0], np.float32)  # picture axes <-> head axes
 EYE_CORNERS = ((33, 133), (263, 362))
 # The face's outline, from the middle of the forehead.
@@ -122,6 +129,63 @@ def fit_pose(
     )
 
 
+def from_afar(
+    landmarks: Float[np.ndarray, "T 478 3"], nearness: float
+) -> Float[np.ndarray, "T 478 3"]:
+    """The landmarks of a face as a camera far away would see them: a near one (`nearness` is
+    1 / its distance in interocular distances) shows larger what is nearer to it.
+    """
+    if nearness == 0:
+        return landmarks
+    middle, share = _perspective(landmarks, nearness)
+    out = landmarks.copy()
+    out[..., :2] = middle + (landmarks[..., :2] - middle) * share
+    return out.astype(np.float32)
+
+
+def from_near(
+    landmarks: Float[np.ndarray, "T 478 3"], nearness: float
+) -> Float[np.ndarray, "T 478 3"]:
+    """The inverse of `from_afar`."""
+    if nearness == 0:
+        return landmarks
+    out = landmarks.copy()
+    for _ in range(_STEPS):
+        middle, share = _perspective(out, nearness)
+        out[..., :2] = middle + (landmarks[..., :2] - middle) / share
+    return out.astype(np.float32)
+
+
+def _perspective(
+    landmarks: Float[np.ndarray, "T 478 3"], nearness: float
+) -> tuple[Float[np.ndarray, "T 1 2"], Float[np.ndarray, "T 478 1"]]:
+    """The middle of a face, and how much smaller than there a near camera shows each point."""
+    middle = landmarks[:, RIGID_POINTS].mean(1, keepdims=True)
+    depth = (landmarks - middle)[..., 2:] / interocular(landmarks)[:, None, None]
+    return middle[..., :2], np.clip(1 + nearness * depth, 0.5, 2.0)
+
+
+def find_nearness(
+    landmarks: Float[np.ndarray, "T 478 3"], canonical: Float[np.ndarray, "478 3"]
+) -> float:
+    """How near the camera is to a face that turns: with the right nearness, points that no
+    expression moves stay where they are in the head. 0 where the face turns too little to tell.
+    """
+    marks = landmarks[:: max(1, len(landmarks) // _LOOKS_AT)]
+    turned = axis_angle(fit_pose(marks, canonical).rotation)
+    if np.linalg.norm(turned - np.median(turned, 0), axis=1).std() < _TURNS:
+        return 0.0
+
+    def unrest(nearness: float) -> float:
+        flat = from_afar(marks, nearness)
+        points = fit_pose(flat, canonical).unproject(flat)[:, RIGID_POINTS]
+        return float(((points - points.mean(0)) ** 2).sum(-1).mean())
+
+    found = {nearness: unrest(nearness) for nearness in _NEARNESSES}
+    best = min(found, key=lambda nearness: found[nearness])
+    return best if found[best] < _CALMER * found[0.0] else 0.0
+
+
 @dataclass(frozen=True, eq=False)
 class FaceBasis:
     """The linear face: head-frame keypoints = neutral + expression + detail components.
@@ -143,7 +207,7 @@ class FaceBasis:
         """Of every keypoint the one on the other side of the face."""
         from scipy.spatial import KDTree
 
-        return KDTree(self.canonical).query(self.canonical * [-1, 1, 1])[1].astype(np.int64)
+        return np.asarray(KDTree(self.canonical).query(self.canonical * [-1, 1, 1])[1], np.int64)
 
     @staticmethod
     def load() -> "FaceBasis":
@@ -184,11 +248,14 @@ class FaceBasis:
 
 @dataclass(frozen=True, eq=False)
 class Neutral:
-    """What a person looks like at rest: head-frame `points`, raw tracker scores, head pose."""
+    """What a person looks like at rest: head-frame `points`, raw tracker scores, head pose; and
+    how near the camera is (see `from_afar`).
+    """
 
     points: Float[np.ndarray, "478 3"]
     expression: Float[np.ndarray, "52"]
     pose: HeadPose
+    nearness: float = 0.0
 
 
 def estimate_neutral(
@@ -196,8 +263,10 @@ def estimate_neutral(
     expression: Float[np.ndarray, "T 52"],
     valid: Bool[np.ndarray, "T"],
     basis: FaceBasis,
+    nearness: float | None = None,
 ) -> Neutral:
-    """The neutral face of a tracked person from the frames given.
+    """The neutral face of a tracked person from the frames given. `nearness` of the camera is
+    found from them too, unless it is given: 0 for frames of several cameras.
 
     The rest score of a channel is its low quantile over the clip, drawn towards the mean
     person's where the clip is short: a clip of one second may not show the face at rest. The
@@ -211,6 +280,9 @@ def estimate_neutral(
     trust = np.float32(min(1.0, len(scores) / (4 * FPS)))
     rest = trust * low + (1 - trust) * np.minimum(low, basis.rest_expression)
     relative = np.clip(scores - rest, 0, 1)
+    if nearness is None:
+        nearness = find_nearness(marks, basis.canonical)
+    marks = from_afar(marks, nearness)
     pose = fit_pose(marks, basis.canonical)
     points = pose.unproject(marks) - np.tensordot(relative, basis.expression, 1)
     gap = np.linalg.norm(marks[:, UPPER_LIP] - marks[:, LOWER_LIP], axis=-1) / pose.scale
@@ -220,7 +292,9 @@ def estimate_neutral(
         np.median(pose.offset, 0)[None],
         np.median(pose.scale, 0)[None],
     )
-    return Neutral(np.median(closed, 0).astype(np.float32), rest.astype(np.float32), middle)
+    return Neutral(
+        np.median(closed, 0).astype(np.float32), rest.astype(np.float32), middle, nearness
+    )
 
 
 def motion_from_landmarks(
@@ -237,6 +311,7 @@ def motion_from_landmarks(
     recording).
     """
     neutral = neutral or estimate_neutral(landmarks, expression, valid, basis)
+    landmarks = from_afar(landmarks, neutral.nearness)
     pose = fit_pose(landmarks, basis.canonical)
     values = np.zeros((len(landmarks), MOTION_DIM), np.float32)
     values[:, EXPRESSION] = np.clip(expression - neutral.expression, 0, 1)
@@ -255,6 +330,7 @@ def motion_from_landmarks(
             axis_angle(rest.rotation)[0],
             rest.offset[0],
             float(rest.scale[0]),
+            neutral.nearness,
         ),
     )
 

@@ -10,6 +10,8 @@ from motion2video.geometry.basis import (
     HeadPose,
     axis_angle,
     fit_pose,
+    from_afar,
+    from_near,
     moved_pose,
     rotation_matrix,
     unmoved_pose,
@@ -64,13 +66,14 @@ compressed and tracked again are within .016 and 1.1 degrees."""
 class PortraitFace:
     """A photo's face in the head frame: its `points` as they are, the rest `pose` that motion
     starts from, and its own expression as offsets by part of the face, which goes as that part
-    moves: zero motion shows the photo itself.
+    moves: zero motion shows the photo itself. `nearness` of the camera, 0 where it is not known.
     """
 
     points: Float[np.ndarray, "478 3"]
     pose: HeadPose
     basis: FaceBasis
     own: dict[str, Float[np.ndarray, "478 3"]] = field(default_factory=dict)
+    nearness: float = 0.0
 
     @staticmethod
     def fit(
@@ -107,16 +110,26 @@ class PortraitFace:
         """
         if clip.rest is None or not len(clip):
             return self
-        row = self._frame_of(clip, clip.rest)
+        seen = self._from_afar(clip.rest.nearness)
+        row = seen._frame_of(clip, clip.rest)
         if row is None:
             own, distance = expression_between(clip.rest.points, self.points, self.basis)
             if not one_person(distance):
                 return self
             return PortraitFace(self.points - self.basis.offsets(own)[0], self.pose, self.basis)
-        neutral = self.points - self.basis.offsets(row)[0]
+        neutral = seen.points - self.basis.offsets(row)[0]
         left, _ = expression_between(clip.rest.points, neutral, self.basis)
         neutral = neutral - self.basis.offsets(left)[0]
-        return PortraitFace(neutral, unmoved_pose(self.pose, row), self.basis)
+        start = unmoved_pose(seen.pose, row)
+        return PortraitFace(neutral, start, self.basis, nearness=clip.rest.nearness)
+
+    def _from_afar(self, nearness: float) -> "PortraitFace":
+        """The photo's face as a camera far away would have seen it."""
+        if nearness == 0:
+            return self
+        marks = from_afar(self.pose.project(self.points[None]), nearness)
+        pose = fit_pose(marks, self.basis.canonical)
+        return PortraitFace(pose.unproject(marks)[0], pose, self.basis)
 
     def _frame_of(self, clip: Motion, rest: Rest) -> Float[np.ndarray, "1 90"] | None:
         """The row of the clip that the photo shows, if it is a frame of the clip."""
@@ -146,7 +159,8 @@ class PortraitFace:
             self._close_lids(points, open_eyes, motion, lids)
         _seal_lips(points, _used(values, "mouth"))
         pose = moved_pose(self.pose, values)
-        return pose.project(points), pose.project(open_eyes)
+        shown, below = (pose.project(p) for p in (points, open_eyes))
+        return from_near(shown, self.nearness), from_near(below, self.nearness)
 
     def _close_lids(
         self,

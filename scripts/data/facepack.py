@@ -100,7 +100,7 @@ def _neutral(marks: list[np.ndarray], loaded: list[dict], basis: FaceBasis) -> N
     if len(unit) > MOST_FRAMES:
         keep = np.random.default_rng(0).choice(len(unit), MOST_FRAMES, replace=False)
         unit, scores, valid = unit[keep], scores[keep], valid[keep]
-    return estimate_neutral(unit, scores, valid, basis)
+    return estimate_neutral(unit, scores, valid, basis, nearness=0.0)
 
 
 def _write_clip(

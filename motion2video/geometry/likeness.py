@@ -15,10 +15,10 @@ from motion2video.motion import DETAIL, EXPRESSION, MOTION_DIM
 _SPREAD = np.r_[np.full(52, 0.15), np.full(32, 0.6)]  # of coefficients and of detail components
 _NOISE = 0.006  # interocular distances
 _POINTS = np.arange(0, 468, 3)  # neighbours err alike, and would count several times
-_ONE_PERSON = 0.56
-"""Root mean square of the deviations, below which two faces are taken for one person's. Of pairs of
-strangers 2 in 100 are; of neutral and smiling portraits of one person 7 in 10, and of portraits
-that were tracked twice all but 1 in 80.
+_ONE_PERSON, _STRANGERS = 0.58, 0.66
+"""Root mean squares of the deviations, up to which two faces are taken for one person's, and from
+which for strangers'. Of pairs of strangers 3 in 100 are below the first; of neutral and smiling
+portraits of one person 3 in 4 are, and of portraits that were tracked twice 98 in 100.
 """
 
 
@@ -39,6 +39,6 @@ def expression_between(
     return row, float(np.sqrt(max(square, 0) / len(away)))
 
 
-def one_person(distance: float) -> bool:
-    """Whether a distance of `expression_between` is that of two faces of one person."""
-    return distance <= _ONE_PERSON
+def one_person(distance: float) -> float:
+    """How much two faces at a distance of `expression_between` are one person's: 1 to 0."""
+    return float(np.clip((_STRANGERS - distance) / (_STRANGERS - _ONE_PERSON), 0, 1))

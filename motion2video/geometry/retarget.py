@@ -114,9 +114,11 @@ class PortraitFace:
         row = seen._frame_of(clip, clip.rest)
         if row is None:
             own, distance = expression_between(clip.rest.points, self.points, self.basis)
-            if not one_person(distance):
+            if not (share := one_person(distance)):
                 return self
-            return PortraitFace(self.points - self.basis.offsets(own)[0], self.pose, self.basis)
+            neutral = self.points - np.float32(share) * self.basis.offsets(own)[0]
+            left = {part: np.float32(1 - share) * moves for part, moves in self.own.items()}
+            return PortraitFace(neutral, self.pose, self.basis, left)
         neutral = seen.points - self.basis.offsets(row)[0]
         left, _ = expression_between(clip.rest.points, neutral, self.basis)
         neutral = neutral - self.basis.offsets(left)[0]

@@ -353,6 +353,7 @@ def test_other_origins_may_not_connect_and_rooms_are_few(served: Served) -> None
         two.tell(type="end")
 
 
+@pytest.mark.slow
 def test_pictures_for_players(served: Served) -> None:
     """What OBS and ffmpeg read: JPEG after JPEG over HTTP, by an address with a token."""
     wait_empty(served)

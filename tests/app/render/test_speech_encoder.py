@@ -33,6 +33,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "hubert"
 
 
+@pytest.mark.slow
 @pytest.mark.weights("speech_encoder", "motion_generator")
 def test_motion_through_a_model_of_the_users(
     folder: Path,

@@ -8,20 +8,14 @@ atlas in which the back of the head lies beside the front, then one blend over w
 """
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import Float, Int, Integer, UInt8
 
-from motion2video.drawing.warp import (
-    INNER_LIPS,
-    FaceWarp,
-    Warped,
-    blend,
-    feature_map,
-)
+from motion2video.drawing.places import INNER_LIPS
+from motion2video.drawing.warp import FaceWarp
 from motion2video.geometry.basis import interocular
 from motion2video.portrait.head import HeadShell, Silhouette, build_shell, signed_area
 from motion2video.portrait.layers import PAD, Layers, make_layers, padded
@@ -88,44 +82,17 @@ class LayeredWarp(FaceWarp):
         self,
         landmarks: Float[np.ndarray, "478 3"],
         open_eyes: Float[np.ndarray, "478 3"] | None = None,
-    ) -> Warped:
-        """As FaceWarp.warp, with the whole frame."""
-        below = landmarks if open_eyes is None else open_eyes
-        frame, hole = self._draw(landmarks + self._shift, below + self._shift)
-        p, (h, w) = self.pad, self.image.shape[:2]
-        frame = np.ascontiguousarray(frame[p : p + h, p : p + w])
-        hole = hole[p : p + h, p : p + w]
-        image = self.crop.cut(frame)
-        mask = self.crop.cut(np.repeat(hole[..., None] * np.uint8(255), 3, -1))[..., 0]
-        known = np.where(mask > 127, 0, 255).astype(np.uint8)
-        image[known == 0] = 0
-        features = feature_map(self.crop.to_crop(landmarks[:, :2]))
-        return Warped(image, known, features, partial(self._lay_over, frame))
-
-    def _lay_over(
-        self,
-        drawn: UInt8[np.ndarray, "h w 3"],
-        painted: UInt8[np.ndarray, "s s 3"] | None,
-        alpha: UInt8[np.ndarray, "s s"] | None,
     ) -> UInt8[np.ndarray, "h w 3"]:
-        """See Warped. A copy."""
-        frame = drawn.copy()
-        if painted is None or alpha is None:
-            return frame
-        plan = self.pasting
-        rows, columns, matrix = plan.rows, plan.columns, plan.matrix
-        x0, y0 = plan.window[:2]
-        size = (columns.stop - columns.start, rows.stop - rows.start)
-        over = cv2.warpAffine(painted, matrix, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)
-        weight = cv2.warpAffine(alpha, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-        place = np.s_[y0 + rows.start : y0 + rows.stop, x0 + columns.start : x0 + columns.stop]
-        frame[place] = blend(frame[place], over, weight)
-        return frame
+        """See FaceWarp.warp."""
+        below = landmarks if open_eyes is None else open_eyes
+        frame = self._draw(landmarks + self._shift, below + self._shift)
+        p, (h, w) = self.pad, self.image.shape[:2]
+        return np.ascontiguousarray(frame[p : p + h, p : p + w])
 
     def _draw(
         self, marks: Float[np.ndarray, "478 3"], eyes: Float[np.ndarray, "478 3"]
-    ) -> tuple[UInt8[np.ndarray, "H W 3"], UInt8[np.ndarray, "H W"]]:
-        """The canvas, and where the mouth is open (0/1)."""
+    ) -> UInt8[np.ndarray, "H W 3"]:
+        """The canvas."""
         drawn = self._raster(self.shell.placed(marks), marks, eyes)
         grid = self._grid(drawn)
         rgba = cv2.remap(self._atlas, grid, _NO_MAP, cv2.INTER_LINEAR)
@@ -134,11 +101,10 @@ class LayeredWarp(FaceWarp):
         weight[opened] = 1
         colour = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
         colour[opened] = _DARK
-        frame, hole = self.layers.base.copy(), np.zeros(self._size, np.uint8)
+        frame = self.layers.base.copy()
         under = np.ascontiguousarray(frame[drawn.window])
         frame[drawn.window] = cv2.blendLinear(colour, under, weight, 1 - weight)
-        hole[drawn.window] = opened
-        return frame, hole
+        return frame
 
     def _raster(
         self,

@@ -77,6 +77,7 @@ class PreparedPortrait:
     portrait: Portrait
     face: PortraitFace
     warp: FaceWarp
+    mouth: Mouth
     brush: Brush
     stage: Stage
 
@@ -181,7 +182,9 @@ class Renderer:
             if self.device.type == "cuda":
                 stage_of = partial(Canvas, device=self.device)
         brush = self._brush(portrait, seed)
-        prepared = PreparedPortrait(portrait, fitted, warp, brush, stage_of(warp, mouth, brush))
+        prepared = PreparedPortrait(
+            portrait, fitted, warp, mouth, brush, stage_of(warp, mouth, brush)
+        )
         return RenderState(prepared, 0, _Ledger())
 
     def _brush(self, portrait: Portrait, seed: int) -> Brush:

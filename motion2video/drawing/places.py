@@ -62,7 +62,7 @@ class Place:
         """Places of the frame in the window."""
         return (points @ self.matrix[:, :2].T + self.matrix[:, 2]).astype(np.float32)
 
-    def cut(self, frame: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    def cut(self, frame: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:
         """The window out of a frame, edges replicated, anti-aliased."""
         matrix = self.matrix.copy()
         rows, columns = self.reach(frame.shape, 8)
@@ -77,7 +77,7 @@ class Place:
 
     def lay(
         self,
-        frame: UInt8[np.ndarray, "h w 3"],
+        frame: UInt8[np.ndarray, "H W 3"],
         painted: UInt8[np.ndarray, "h w 3"],
         alpha: UInt8[np.ndarray, "h w"],
     ) -> None:

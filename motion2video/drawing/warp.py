@@ -214,6 +214,14 @@ class FaceWarp:
 
         `open_eyes` are the same landmarks without the blink: where the eyeballs lie.
         """
+        return self._paste(*self.maps(landmarks, open_eyes))
+
+    def maps(
+        self,
+        landmarks: Float[np.ndarray, "478 3"],
+        open_eyes: Float[np.ndarray, "478 3"] | None = None,
+    ) -> tuple[Float[np.ndarray, "s s 2"], Float[np.ndarray, "g g 2"]]:
+        """Where every pixel of the crop comes from, and the displacement of what is around it."""
         target = self.crop.to_crop(landmarks[:, :2])
         below = target if open_eyes is None else self.crop.to_crop(open_eyes[:, :2])
         ids = np.full((CROP_SIZE, CROP_SIZE), _OUTSIDE, np.int32)
@@ -232,7 +240,7 @@ class FaceWarp:
         )
         least, most = source.min(1) - 1, source.max(1) + 1  # a sliver's map may point anywhere
         grid[inside] = np.clip(places, least[numbers], most[numbers])
-        return self._paste(grid, field)
+        return grid, field
 
     def _mesh(
         self,

@@ -138,6 +138,15 @@ class Mouth:
         moved = dataclasses.replace(upper, points=points)
         return dataclasses.replace(self, strips=(*rest, moved))
 
+    def lit(self, gain: Float[np.ndarray, "3"]) -> "Mouth":
+        """The same in another light."""
+        strips = []
+        for strip in self.strips:
+            colour = np.clip(strip.texture[..., :3] * gain, 0, 255).round().astype(np.uint8)
+            texture = np.dstack([colour, strip.texture[..., 3]])
+            strips.append(dataclasses.replace(strip, texture=texture))
+        return dataclasses.replace(self, strips=tuple(strips))
+
     def like(
         self, image: UInt8[np.ndarray, "h w 3"], landmarks: Float[np.ndarray, "478 3"]
     ) -> "Mouth":

@@ -169,8 +169,8 @@ def without_gaps(baked: Float[np.ndarray, "h w 9"]) -> Float[np.ndarray, "h w 9"
 
 def mesh_of(
     baked: Float[np.ndarray, "h w 9"], rows: int, columns: int
-) -> tuple[Float[np.ndarray, "r c 3"], Float[np.ndarray, "r c 3"], Float[np.ndarray, "r c 2"]]:
-    """Points and jaw offsets of a grid over a panel, and its places there (x, y)."""
+) -> tuple[Float[np.ndarray, "r c 3"], Float[np.ndarray, "r c 3"]]:
+    """Points and jaw offsets of a grid over a panel."""
     height, width = baked.shape[:2]
     ys, xs = np.nonzero(baked[..., 2] > 0)
     values = baked[ys, xs, 3:9]
@@ -180,7 +180,7 @@ def mesh_of(
     )
     _, near = tree.query(at.reshape(-1, 2), k=12)
     mean = values[near].mean(1).reshape(rows, columns, 6)
-    return mean[..., :3], mean[..., 3:], at
+    return mean[..., :3], mean[..., 3:]
 
 
 def bake(pack: Path) -> tuple[dict[str, np.ndarray], dict[str, object]]:
@@ -241,7 +241,7 @@ def bake(pack: Path) -> tuple[dict[str, np.ndarray], dict[str, object]]:
         front = surface.corners[..., 2].max()
         baked[..., 0] = np.where(baked[..., 2] > 0, 0.35 + 0.65 * baked[..., 0], 0)
         baked[..., 0] *= np.exp(-(front - baked[..., 5]).clip(0) / _DIM)
-        points, jaw, at = mesh_of(baked, rows, columns)
+        points, jaw = mesh_of(baked, rows, columns)
         tensors[f"{name}_points"] = head(points).astype(np.float32)
         tensors[f"{name}_jaw"] = turn(jaw).astype(np.float32)
         tensors[f"{name}_texture"] = np.clip(baked[..., :3] * 255, 0, 255).round().astype(np.uint8)

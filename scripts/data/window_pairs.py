@@ -36,21 +36,23 @@ from motion2video.network.denoiser import FACTOR
 from motion2video.portrait.mouth import Mouth
 from scripts.data.dataset import Clip, clips, stills
 from scripts.data.renderer_pairs import (
-    compressed,
-    similarity,
-    variation,
     calm_frame,
+    compressed,
     eyes_at_rest,
     lively_frames,
+    similarity,
+    variation,
 )
 from scripts.evaluate.turning import held_out
 
 NAMES = ["condition", "target", "latents", "sharpness", "kind"]
 KINDS = ["hires clip", "still", "couple", "clip"]
+_OTHER = {"mouth": "mouth", "right eye": "left eye", "left eye": "right eye"}  # in a mirror
 _MOST_DEGREES = 30.0
 _OPEN = 0.08  # inner-lip gap over mouth width of a still that shows teeth
 _STILLS = 0.6  # of them are taken
 _SHARD = 300  # windows a file
+_UNTOLD, _ALIGNED = 0.3, 0.3  # shares of drawn mouths: see drawn_mouth
 
 
 @dataclass(frozen=True)
@@ -231,6 +233,28 @@ def rested(photo: Picture, wanted: Picture) -> np.ndarray:
     return eyes_at_rest(both, fit_pose(both, basis.canonical), 0, np.array([1]))[0]
 
 
+def _plain_mouth(job: Job, face: PortraitFace) -> Mouth:
+    """As the renderer draws it, who sees no more than the photo."""
+    photo = job.photo
+    return Mouth.fit(photo.image, photo.landmarks, face.neutral, own_teeth=not job.hidden)
+
+
+def drawn_mouth(job: Job, face: PortraitFace, rng: np.random.Generator) -> Mouth:
+    """The drawn mouth of a pair. Often its teeth hang where the wanted picture's do, or are that
+    picture's own: the painter shall trust the drawing's layout, which moves with the head, and
+    take light and colour from the photo.
+    """
+    mode, wanted = rng.random(), job.wanted
+    plain = _plain_mouth(job, face)
+    if mode < _UNTOLD:
+        return plain
+    own = Mouth.fit(wanted.image, wanted.landmarks, face.neutral)
+    if mode < _UNTOLD + _ALIGNED:
+        lower = plain.strips[-1].points[0, 1] - own.strips[-1].points[0, 1]
+        return plain.hung(float(lower))
+    return own.lit(rng.uniform(0.6, 1.1) * rng.uniform(0.9, 1.1, 3))
+
+
 @functools.lru_cache(maxsize=4)
 def warp_of(photo: Picture) -> FaceWarp:
     """The photo, made ready to be moved."""
@@ -243,10 +267,7 @@ def windows_of(
     """(window, condition, target, the photo's windows, sharpness) of a job."""
     photo, wanted = job.photo, job.wanted
     face = PortraitFace.fit(photo.landmarks, photo.scores, basis)
-    own = not job.hidden
-    mouth = Mouth.fit(photo.image, photo.landmarks, face.neutral, own)
-    if vary and not own:  # nobody knows where the teeth hang that the photo does not show
-        mouth = mouth.hung(float(rng.normal(0, 0.025)))
+    mouth = drawn_mouth(job, face, rng) if vary else _plain_mouth(job, face)
     shown, frame = photo.image, photo.image
     if not job.hidden:
         frame = warp_of(photo).warp(wanted.landmarks, job.open_eyes)
@@ -257,6 +278,7 @@ def windows_of(
     reference = {name: Place.of(name, photo.landmarks).cut(shown) for name in WINDOWS}
     unit = float(interocular(photo.landmarks))
     change = variation(rng) if vary else (lambda image: image)
+    reference = {name: change(one) for name, one in reference.items()}
     for name in WINDOWS:
         if job.hidden and name != "mouth":
             continue
@@ -268,16 +290,17 @@ def windows_of(
         if vary and rng.random() < 0.2:
             image = np.where(known, compressed(image, rng), image)
         planes = np.concatenate([change(image), condition[..., 3:]], -1)
-        seen = {key: change(one) for key, one in reference.items()}
-        yield name, planes, change(target), seen, min(1.0, unit / UNIT)
+        yield name, planes, change(target), reference, min(1.0, unit / UNIT)
 
 
 class Store:
     """Windows as they come, by name."""
 
-    def __init__(self, autoencoder: Autoencoder) -> None:
+    def __init__(self, autoencoder: Autoencoder, first: int = 0) -> None:
         self._autoencoder = autoencoder
-        self._shards = {"mouth": 0, "eyes": 0}
+        self._shards = {"mouth": first, "eyes": first}
+        self._seen: dict[str, np.ndarray] = {}
+        self._latents: dict[str, np.ndarray] = {}
         self.found: dict[str, list[tuple[np.ndarray, ...]]] = {"mouth": [], "eyes": []}
 
     def add(
@@ -290,16 +313,20 @@ class Store:
         kind: int,
     ) -> None:
         """One window; the eyes' share a list. Its own reference comes first."""
+        if seen is not self._seen:
+            self._seen, self._latents = seen, {key: self._encode(x) for key, x in seen.items()}
         order = [name, *[key for key in WINDOWS if key != name]]
-        parts = [target, *[seen[key] for key in order]]
+        parts = [self._encode(target), *[self._latents[key] for key in order]]
         latents = np.zeros((len(parts), 16, 20, 20), np.float16)
         for k, part in enumerate(parts):
-            h, w = part.shape[0] // FACTOR, part.shape[1] // FACTOR
-            plane = torch.from_numpy(part.astype(np.float32) / 255).permute(2, 0, 1)[None]
-            with torch.inference_mode():
-                latents[k, :, :h, :w] = self._autoencoder.encode(plane)[0].numpy()
+            latents[k, :, : part.shape[1], : part.shape[2]] = part
         row = (condition, target, latents, np.float32(sharpness), np.int64(kind))
         self.found["mouth" if name == "mouth" else "eyes"].append(row)
+
+    @torch.inference_mode()
+    def _encode(self, image: np.ndarray) -> np.ndarray:
+        plane = torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1)[None]
+        return self._autoencoder.encode(plane)[0].numpy()
 
     def save(self, folder: Path, least: int) -> None:
         """DIR/mouth and DIR/eyes, a shard of each that has so many windows."""
@@ -354,6 +381,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--side", choices=["train", "held_out"])
+    parser.add_argument("--first", type=int, default=0, help="number of the first file; and a seed")
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -365,8 +393,8 @@ def main() -> None:
     for test in (True, False):
         if options.side not in (None, "held_out" if test else "train"):
             continue
-        rng = np.random.default_rng(int(test))
-        store = Store(autoencoder)
+        rng = np.random.default_rng((int(test), options.first))
+        store = Store(autoencoder, options.first)
         people = london["test"] | london["val"] if test else london["train"]
         folder = options.out / ("held_out" if test else "train")
         made = hires_jobs(hires, people, test, rng) + clip_jobs(options.data, test, rng)
@@ -374,22 +402,19 @@ def main() -> None:
         for jobs in made:
             for job in jobs():
                 mirrored = not test and rng.random() < 0.5
+                turned: dict[str, np.ndarray] = {}
                 for name, *window, sharp in windows_of(job, basis, rng, not test):
-                    if name != "mouth" and not test and rng.random() < 0.6:
+                    if name != "mouth" and not test and rng.random() < 0.75:
                         continue
                     if mirrored:
-                        name, window = _mirrored(name, window)
+                        turned = turned or {_OTHER[k]: x[:, ::-1] for k, x in window[2].items()}
+                        name, window = (
+                            _OTHER[name],
+                            [window[0][:, ::-1], window[1][:, ::-1], turned],
+                        )
                     store.add(name, *window, sharp, KINDS.index(job.kind))
                 store.save(folder, _SHARD)
         store.save(folder, 1)
-
-
-def _mirrored(name: str, window: list) -> tuple[str, list]:
-    """The window in a mirror, where right eyes are left ones."""
-    other = {"mouth": "mouth", "right eye": "left eye", "left eye": "right eye"}
-    condition, target, seen = window
-    turned = {other[key]: one[:, ::-1] for key, one in seen.items()}
-    return other[name], [condition[:, ::-1], target[:, ::-1], turned]
 
 
 if __name__ == "__main__":

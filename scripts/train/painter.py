@@ -102,7 +102,9 @@ def examples(autoencoder: Autoencoder, denoiser: Denoiser, given: Batch) -> dict
 
 def export(module: nn.Module, inputs: Inputs, path: Path) -> None:
     """One graph with open batch and picture sizes, its weights under their own names."""
-    axes = {name: {0: "batch"} for name in inputs}
+    axes: dict[str, dict[int, str]] = {name: {0: "batch"} for name in inputs}
+    if "portrait" in inputs:
+        axes["portrait"][3] = "keys"
     for name, value in inputs.items():
         if value.ndim == 4 and name != "modulation":
             size = "H W" if name == "condition" else "h w"

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import scripts.data.renderer_pairs as renderer_pairs
+import scripts.data.window_pairs as window_pairs
 import scripts.train.renderer as train_renderer
 from motion2video.faces.identity import IdentityConfig, IdentityNetwork
 from motion2video.network.autoencoder import Autoencoder
@@ -74,7 +74,7 @@ def test_tiny_denoiser_learns_and_loads(tmp_path: Path) -> None:
     model = Denoiser.load(tmp_path / "denoiser.safetensors")
     assert model.config.widths == (16, 24, 32)
     sheet = cv2.imread(str(tmp_path / "samples" / "000080.png"))
-    assert sheet is not None and sheet.shape == (5 * 128, 128, 3), "warp, truth, 1, 2, 4 steps"
+    assert sheet is not None and sheet.shape == (5 * 96, 160, 3), "drawing, truth, 1, 2, 4 steps"
     assert sheet.std() > 10
     again = train("train.renderer", tmp_path)
     assert "step 80" in again and losses(tmp_path) == log, "a finished run has nothing to do"
@@ -105,27 +105,19 @@ def polished(
     return log
 
 
-class Colours(torch.nn.Module):
-    """In place of the network that says whose face it is."""
-
-    def forward(self, crop: torch.Tensor) -> torch.Tensor:
-        return crop.mean((2, 3))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("regression", [False, True])
 def test_the_second_stage_learns_a_picture_and_keeps_its_judge(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, regression: bool
+    monkeypatch: pytest.MonkeyPatch, regression: bool
 ) -> None:
     monkeypatch.setattr(train_renderer, "Lpips", Distance)
-    monkeypatch.setattr(train_renderer, "Recognition", lambda _: Colours())
     autoencoder = Autoencoder.load()
-    pairs = renderer_pairs.made_up(tmp_path, autoencoder, 2)
+    pairs = window_pairs.made_up(autoencoder, 2)
 
     def made() -> train_renderer.Polish:
         model = Denoiser(DenoiserConfig(widths=(16, 24, 32), blocks=1))
         cpu = torch.device("cpu")
-        config = train_renderer.PolishConfig(regression, 2, recognition=tmp_path)
+        config = train_renderer.PolishConfig(regression, 2)
         return train_renderer.Polish(model, autoencoder, pairs, config, cpu)
 
     objective = made()
@@ -138,7 +130,6 @@ def test_the_second_stage_learns_a_picture_and_keeps_its_judge(
     changed = [not torch.equal(taught[name], value) for name, value in fresh.items()]
     assert any(changed) is not regression, "only a flow has a judge to fool"
     assert ("fooled" in log[-1]) is not regression
-    assert log[-1]["identity"] < log[0]["identity"]
     assert all(p.grad is None for p in objective.autoencoder.parameters()), "it stays as it is"
 
     resumed = made()
@@ -317,15 +308,6 @@ def test_autoencoder_keeps_a_face_crop() -> None:
         latent = model.encode(image)
         back = model.decode(latent)
     assert float((back - image).abs().mean()) < 0.02
-
-
-def test_a_window_lies_where_it_was_cut() -> None:
-    face, window = torch.zeros(2, 3, 256, 256), torch.ones(2, 3, 128, 128, requires_grad=True)
-    joined = train_renderer.put_into(face, window, torch.tensor([[0, 0], [16, 5]]))
-    assert joined[0, :, :128, :128].min() == 1 and joined[0].sum() == 3 * 128 * 128
-    assert joined[1, :, 40:168, 128:].min() == 1 and joined[1].sum() == 3 * 128 * 128
-    joined.sum().backward()
-    assert window.grad is not None and window.grad.min() == 1
 
 
 @pytest.mark.parametrize("workers", [0, 2])

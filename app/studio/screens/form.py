@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 from app.intake.allowance import require_allowed, require_text
 from app.intake.limits import Limits
 from app.render.knobs import by_name
-from app.render.request import FILE_KINDS, Crop, Mix, Renderer, RenderRequest
+from app.render.request import FILE_KINDS, Crop, Finish, Mix, RenderRequest
 from app.studio.workshop import Workshop
 from audio2motion.gestures.controls import REGIONS
 from audio2motion.gestures.gestures import Gesture
@@ -53,7 +53,7 @@ class Form:
     gestures: str = ""
     auto_gestures: bool = RenderRequest.auto_gestures
     motion: str | None = None
-    renderer: Renderer = "diffusion"
+    renderer: Finish = "diffusion"
     size: int = RenderRequest.size
     crop: Crop = RenderRequest.crop
     mix: Mix = RenderRequest.mix
@@ -112,15 +112,26 @@ FORM_FIELDS = tuple(field.name for field in fields(Form))
 _TYPES = {field.name: field.type for field in fields(Form)}
 
 
-def component(name: str, kind: type = RenderRequest) -> dict[str, Any]:
-    """What a component is told of a setting: its help, and the range or choices that it has."""
+def component(name: str, kind: type = RenderRequest, *, info: bool = True) -> dict[str, Any]:
+    """What the component of a setting is told: label, value, the range or choices that it has, and
+    its help as `info` where it takes one.
+    """
     setting = by_name(kind)[name]
-    told: dict[str, Any] = {"info": setting.knob.help.rstrip(":")}
+    told: dict[str, Any] = {"label": setting.label}
+    if name in FORM_FIELDS:
+        told["value"] = getattr(Form, name)
+    if info:
+        told["info"] = setting.knob.help.rstrip(":")
     if setting.knob.low is not None:
         told |= {"minimum": setting.knob.low, "maximum": setting.knob.high}
     if setting.choices:
         told["choices"] = list(setting.choices)
     return told
+
+
+def label_of(name: str) -> str:
+    """What a setting is called on the screens."""
+    return by_name(RenderRequest)[name].label
 
 
 def default_form(limits: Limits) -> Form:
@@ -158,6 +169,12 @@ def add_gesture(text: str, kind: str, start: float, duration: float, intensity: 
     gesture = f"{kind}@{start:g}:{duration:g}x{intensity:g}"
     parse_gesture(gesture)
     return "\n".join([*filter(None, [text.strip()]), gesture])
+
+
+def style_choices() -> list[tuple[str, str]]:
+    """(shown, name) of the styles."""
+    styles = by_name(RenderRequest)["style"].choices
+    return [("the network's own", ""), *((style, style) for style in styles)]
 
 
 @cache

@@ -25,6 +25,7 @@ from jaxtyping import UInt8
 
 from motion2video.drawing.canvas import Canvas
 from motion2video.drawing.crops import CropStage, pictures_of
+from motion2video.drawing.inside import Inside
 from motion2video.drawing.layered import LayeredWarp, Sampling
 from motion2video.drawing.places import UNIT, WINDOWS, Place
 from motion2video.drawing.stage import Frames, Scene, Stage, draw
@@ -94,7 +95,7 @@ class PreparedPortrait:
     portrait: Portrait
     face: PortraitFace
     warp: FaceWarp
-    mouth: Mouth
+    inside: Inside
     brush: Brush
     stage: Stage
 
@@ -195,7 +196,8 @@ class Renderer:
         if driver is not None:
             fitted = fitted.driven_by(driver)
         mouth = Mouth.fit(portrait.image, face.landmarks, fitted.neutral)
-        stage_of: Callable[[FaceWarp, Mouth, Brush], Stage] = CropStage
+        inside = Inside.of(mouth, portrait.image, face.landmarks)
+        stage_of: Callable[[FaceWarp, Inside, Brush], Stage] = CropStage
         matte = portrait.matte if self.config.head == "layers" else None
         if matte is not None:
             warp: FaceWarp = LayeredWarp(
@@ -213,7 +215,7 @@ class Renderer:
                 stage_of = partial(Canvas, device=self.device)
         brush = self._brush(portrait, seed)
         prepared = PreparedPortrait(
-            portrait, fitted, warp, mouth, brush, stage_of(warp, mouth, brush)
+            portrait, fitted, warp, inside, brush, stage_of(warp, inside, brush)
         )
         return RenderState(prepared, 0, _Ledger())
 

@@ -4,7 +4,7 @@ One portrait's photo and mesh lie on the device. A batch of keypoints goes up, f
 nothing but a few numbers a frame is worked out on the CPU. It runs on any device and pays on a GPU.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,20 +14,27 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import motion2video.drawing.raster as raster
-from motion2video.drawing.crops import Described, describe, plan_windows, soft_hole
+from motion2video.drawing.crops import plan_windows
+from motion2video.drawing.inside import (
+    Described,
+    Inside,
+    describe,
+    finished,
+    painted_area,
+    soft_hole,
+)
 from motion2video.drawing.places import Place
 from motion2video.drawing.stage import Frames
 from motion2video.drawing.warp import CROP_SIZE, TEAR, FaceWarp
 from motion2video.drawing.windows import Brush
 from motion2video.geometry.basis import FACE_OVAL
-from motion2video.portrait.mouth import Mouth
 
 
 class Canvas:
     """The stage of a GPU: one portrait's photo and mesh on `device`."""
 
-    def __init__(self, warp: FaceWarp, mouth: Mouth, brush: Brush, device: torch.device) -> None:
-        self.device, self.brush, self.mouth, self._warp = device, brush, mouth, warp
+    def __init__(self, warp: FaceWarp, inside: Inside, brush: Brush, device: torch.device) -> None:
+        self.device, self.brush, self.inside, self._warp = device, brush, inside, warp
         plan = warp.pasting
         self.plan = plan
         self.image = _planes(torch.from_numpy(warp.image)[None].to(device))
@@ -138,9 +145,10 @@ class Sheet:
     count: int
     frames: Float[Tensor, "n 3 h w"]
     landmarks: Float[np.ndarray, "n 478 3"]
-    areas: dict[str, list[UInt8[np.ndarray, "h w"]]]
+    areas: dict[str, list[UInt8[np.ndarray, "_ _"]]]
     places: dict[str, list[Place]]
     chosen: dict[str, Bool[np.ndarray, "n"]]
+    described: dict[tuple[str, int], Described] = field(default_factory=dict)
 
     def paint(self) -> None:
         """See Scene.paint."""
@@ -161,8 +169,12 @@ class Sheet:
         return planes.contiguous(memory_format=torch.channels_last)
 
     def _described(self, name: str, picks: list[int]) -> list[Described]:
-        places, mouth = self.places[name], self.canvas.mouth
-        return [describe(mouth, self.landmarks[k], name, places[k]) for k in picks]
+        for k in picks:
+            if (name, k) not in self.described:
+                place = self.places[name][k]
+                known = describe(self.canvas.inside, self.landmarks[k], name, place)
+                self.described[name, k] = known
+        return [self.described[name, k] for k in picks]
 
     def _cut(self, name: str, picks: list[int]) -> Float[Tensor, "k 3 h w"]:
         """See Place.cut; a frame larger than the window is averaged instead of smoothed."""
@@ -187,15 +199,23 @@ class Sheet:
     @torch.inference_mode()
     def put(self, name: str, picks: list[int], pictures: Float[Tensor, "k 3 h w"]) -> None:
         """See Paintable.put."""
-        areas = [self.areas[name][k] for k in picks]
-        self._lay(name, picks, pictures.mul(255).round(), areas)
+        known, pictures = self._described(name, picks), pictures.mul(255).round()
+        areas = [
+            painted_area(self.areas[name][k], one) for k, one in zip(picks, known, strict=True)
+        ]
+        if name == "mouth":
+            images = rearrange(pictures, "k c h w -> k h w c").byte().cpu().numpy()
+            detail = self.canvas.inside.detail
+            done = [finished(*one, detail) for one in zip(images, known, strict=True)]
+            pictures = _planes(torch.from_numpy(np.stack(done)).to(self.canvas.device))
+        self._lay(name, picks, pictures, areas)
 
     def _lay(
         self,
         name: str,
         picks: list[int],
         pictures: Float[Tensor, "k 3 h w"],
-        areas: list[UInt8[np.ndarray, "h w"]],
+        areas: list[UInt8[np.ndarray, "_ _"]],
     ) -> None:
         """See Place.lay."""
         places, device = [self.places[name][k] for k in picks], self.canvas.device

@@ -1,8 +1,7 @@
 """Frames drawn on the CPU in numpy and OpenCV, each by itself; the network may be elsewhere."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 import torch
 from einops import rearrange
@@ -10,13 +9,19 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from motion2video.drawing.areas import eye_alpha, lid_shares, lip_shares, mouth_alpha
-from motion2video.drawing.inside import draw_mouth, hole_of
-from motion2video.drawing.places import EYES, WINDOWS, Place, feature_map
+from motion2video.drawing.inside import (
+    Described,
+    Inside,
+    describe,
+    finished,
+    painted_area,
+    soft_hole,
+)
+from motion2video.drawing.places import EYES, WINDOWS, Place
 from motion2video.drawing.stage import Frames
 from motion2video.drawing.warp import FaceWarp
 from motion2video.drawing.windows import Brush
 from motion2video.geometry.basis import interocular
-from motion2video.portrait.mouth import Mouth
 
 
 @dataclass(eq=False)
@@ -25,13 +30,14 @@ class Crops:
     to paint, the `places`, and in which frames it was `chosen`.
     """
 
-    mouth: Mouth
+    inside: Inside
     brush: Brush
     frames: list[UInt8[np.ndarray, "h w 3"]]
     landmarks: Float[np.ndarray, "n 478 3"]
-    areas: dict[str, list[UInt8[np.ndarray, "h w"]]]
+    areas: dict[str, list[UInt8[np.ndarray, "_ _"]]]
     places: dict[str, list[Place]]
     chosen: dict[str, Bool[np.ndarray, "n"]]
+    described: dict[tuple[str, int], Described] = field(default_factory=dict)
 
     def paint(self) -> None:
         """See Scene.paint."""
@@ -42,21 +48,30 @@ class Crops:
         planes = []
         for k in picks:
             place = self.places[name][k]
-            known = describe(self.mouth, self.landmarks[k], name, place)
-            planes.append(condition_of(place.cut(self.frames[k]), known))
+            planes.append(condition_of(place.cut(self.frames[k]), self._known(name, k)))
         return pictures_of(planes, self.brush.sharpness.device)
+
+    def _known(self, name: str, k: int) -> Described:
+        """See describe; once a window."""
+        if (name, k) not in self.described:
+            place = self.places[name][k]
+            self.described[name, k] = describe(self.inside, self.landmarks[k], name, place)
+        return self.described[name, k]
 
     def put(self, name: str, picks: list[int], pictures: Float[Tensor, "k 3 h w"]) -> None:
         """See Paintable.put."""
         images = rearrange(pictures, "n c h w -> n h w c").mul(255).round().byte().cpu().numpy()
         for k, image in zip(picks, images, strict=True):
-            self.places[name][k].lay(self.frames[k], image, self.areas[name][k])
+            place, known = self.places[name][k], self._known(name, k)
+            if name == "mouth":
+                image = finished(image, known, self.inside.detail)
+            place.lay(self.frames[k], image, painted_area(self.areas[name][k], known))
 
     def put_drawn(self) -> None:
         """See Paintable.put_drawn."""
         for k in np.flatnonzero(self.chosen["mouth"]).tolist():
             place = self.places["mouth"][k]
-            known = describe(self.mouth, self.landmarks[k], "mouth", place)
+            known = self._known("mouth", k)
             place.lay(self.frames[k], known.drawn, soft_hole(known))
 
     def paste(self) -> Frames:
@@ -67,8 +82,8 @@ class Crops:
 class CropStage:
     """Draws one portrait on the CPU, bent or in layers as `warp` does; threads share it."""
 
-    def __init__(self, warp: FaceWarp, mouth: Mouth, brush: Brush) -> None:
-        self._warp, self._mouth, self._brush = warp, mouth, brush
+    def __init__(self, warp: FaceWarp, inside: Inside, brush: Brush) -> None:
+        self._warp, self._inside, self._brush = warp, inside, brush
 
     def begin(
         self,
@@ -78,14 +93,14 @@ class CropStage:
         """See Stage.begin."""
         frames = list(map(self._warp.warp, landmarks, open_eyes))
         plan = plan_windows(landmarks, open_eyes)
-        return Crops(self._mouth, self._brush, frames, landmarks, **vars(plan))
+        return Crops(self._inside, self._brush, frames, landmarks, **vars(plan))
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
     """Per window of n frames: `areas` to paint, `places`, in which frames it is `chosen`."""
 
-    areas: dict[str, list[UInt8[np.ndarray, "h w"]]]
+    areas: dict[str, list[UInt8[np.ndarray, "_ _"]]]
     places: dict[str, list[Place]]
     chosen: dict[str, Bool[np.ndarray, "n"]]
 
@@ -96,7 +111,7 @@ def plan_windows(
     """Where the network shall paint in n frames."""
     lips = lip_shares(landmarks[..., :2], interocular(landmarks))
     places = {name: [Place.of(name, marks) for marks in landmarks] for name in WINDOWS}
-    areas: dict[str, list[UInt8[np.ndarray, "h w"]]] = {
+    areas: dict[str, list[UInt8[np.ndarray, "_ _"]]] = {
         "mouth": [
             mouth_alpha(place.points(marks[:, :2]), share, place.size)
             for place, marks, share in zip(places["mouth"], landmarks, lips, strict=True)
@@ -112,28 +127,6 @@ def plan_windows(
     return Plan(areas, places, chosen)
 
 
-@dataclass(frozen=True, eq=False)
-class Described:
-    """Of a window: the `drawn` inside of the mouth, its `hole` (1 where the frame shows nothing of
-    the photo), and the keypoint map `features`.
-    """
-
-    drawn: UInt8[np.ndarray, "h w 3"]
-    hole: UInt8[np.ndarray, "h w"]
-    features: UInt8[np.ndarray, "h w 4"]
-
-
-def describe(
-    mouth: Mouth, landmarks: Float[np.ndarray, "478 3"], name: str, place: Place
-) -> Described:
-    """What is known of a window but its picture."""
-    features = feature_map(place.points(landmarks[:, :2]), place.size)
-    hole = hole_of(features[..., 0])
-    if name == "mouth":
-        return Described(draw_mouth(mouth, landmarks, place), hole, features)
-    return Described(np.zeros((*hole.shape, 3), np.uint8), hole, features)
-
-
 def condition_of(image: UInt8[np.ndarray, "h w 3"], known: Described) -> UInt8[np.ndarray, "h w 8"]:
     """What the network is shown of a window: its picture, with the drawn inside of an open mouth;
     where it is the photo's; and the keypoint map.
@@ -141,11 +134,6 @@ def condition_of(image: UInt8[np.ndarray, "h w 3"], known: Described) -> UInt8[n
     hole = known.hole[..., None]
     photo = np.where(hole > 0, 0, 255).astype(np.uint8)
     return np.concatenate([np.where(hole > 0, known.drawn, image), photo, known.features], -1)
-
-
-def soft_hole(known: Described) -> UInt8[np.ndarray, "h w"]:
-    """Where the drawn mouth is laid over a frame that no network paints in."""
-    return np.asarray(cv2.GaussianBlur(known.features[..., 0], (0, 0), 0.8), np.uint8)
 
 
 def pictures_of(

@@ -1,19 +1,84 @@
 """Drawing what is between open lips: cavity, tongue, lower teeth, upper teeth, in a window."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from motion2video.drawing.places import INNER_LIPS, UNIT, Place, fill_polygon
+from motion2video.drawing.places import INNER_LIPS, UNIT, Place, feature_map, fill_polygon
+from motion2video.geometry.basis import interocular
 from motion2video.portrait.mouth import Mouth, Strip
 
 _SHIFT = 4  # fractional bits of cv2's polygon coordinates
 _THIN = 0.25  # pixels twice: of a sliver one place is as good as the other
 _SHADOW = 0.06  # eye distances over which the lips shade what is behind them
 _SHADED = 0.7  # of the light is left at the lips
+_FINE = 4.0  # pixels: what is smaller is drawn, not painted
+_DETAIL = 0.5  # of it, at most
+_OPEN = 0.03  # eye distances between lips that show what is behind them
+_SAME, _OTHER = 0.01, 0.03  # eye distances by which lips are still, or no more, the photo's
 _DIM = (0.8, 0.1)  # of the light between lips hardly apart; eye distances at which all is there
+
+
+@dataclass(frozen=True, eq=False)
+class Inside:
+    """What is drawn between a portrait's lips: the `mouth`; and what the photo itself shows there,
+    if its lips are open: its window `seen`, and where its `lips` are in that. `detail` is how much
+    of the fine structure is drawn: coarse photos have none.
+    """
+
+    mouth: Mouth
+    seen: UInt8[np.ndarray, "h w 3"] | None = None
+    lips: Float[np.ndarray, "20 2"] | None = None
+    detail: float = 0.0
+
+    @staticmethod
+    def of(
+        mouth: Mouth, image: UInt8[np.ndarray, "H W 3"], landmarks: Float[np.ndarray, "478 3"]
+    ) -> "Inside":
+        """Of a photo with its landmarks."""
+        place, unit = Place.of("mouth", landmarks), float(interocular(landmarks))
+        detail = _DETAIL * float(np.clip((unit / UNIT - 0.38) / 0.2, 0, 1))
+        lips = place.points(landmarks[INNER_LIPS, :2])
+        if np.linalg.norm(lips[5] - lips[15]) < _OPEN * UNIT:
+            return Inside(mouth, detail=detail)
+        return Inside(mouth, place.cut(image), lips, detail)
+
+    def alike(self, lips: Float[np.ndarray, "20 2"]) -> float:
+        """How much lips in a window are the photo's, 0 to 1."""
+        if self.lips is None:
+            return 0.0
+        away = float(np.linalg.norm(lips - self.lips, axis=1).mean()) / UNIT
+        return float(np.clip((_OTHER - away) / (_OTHER - _SAME), 0, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """Of a window: the `drawn` inside of the mouth, its `hole` (1 where the frame shows nothing of
+    the photo), the keypoint map `features`, and how much the lips are the photo's (`alike`).
+    """
+
+    drawn: UInt8[np.ndarray, "h w 3"]
+    hole: UInt8[np.ndarray, "h w"]
+    features: UInt8[np.ndarray, "h w 4"]
+    alike: float = 0.0
+
+
+def describe(
+    inside: Inside, landmarks: Float[np.ndarray, "478 3"], name: str, place: Place
+) -> Described:
+    """What is known of a window but its picture."""
+    features = feature_map(place.points(landmarks[:, :2]), place.size)
+    hole = hole_of(features[..., 0])
+    if name != "mouth":
+        return Described(np.zeros((*hole.shape, 3), np.uint8), hole, features)
+    drawn = draw_mouth(inside.mouth, landmarks, place)
+    alike = inside.alike(place.points(landmarks[INNER_LIPS, :2]))
+    if inside.seen is not None and alike > 0:
+        drawn = np.asarray(cv2.addWeighted(inside.seen, alike, drawn, 1 - alike, 0), np.uint8)
+    return Described(drawn, hole, features, alike)
 
 
 def draw_mouth(
@@ -40,6 +105,54 @@ def draw_mouth(
     picture[hole_of(opened) == 0] = 0
     out[y0:y1, x0:x1] = np.clip(picture, 0, 255).round()
     return out
+
+
+def finished(
+    painted: UInt8[np.ndarray, "h w 3"], known: Described, detail: float
+) -> UInt8[np.ndarray, "h w 3"]:
+    """What a network painted, with so much of the fine `detail` that is drawn inside the mouth:
+    light and colour are the network's. Where it saw no teeth, there are none. Lips that are the
+    photo's keep what the photo shows between them.
+    """
+    hole = known.hole
+    if not hole.any() or (detail == 0 and known.alike == 0):
+        return painted
+    rows, columns = (np.flatnonzero(hole.any(axis)) for axis in (1, 0))
+    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    mask = hole[part].astype(np.float32)
+    share = np.maximum(_soft(mask), 1e-3)[..., None]
+    below, above = (x[part].astype(np.float32) for x in (painted, known.drawn))
+    low, flat = (_soft(x * mask[..., None]) / share for x in (below, above))
+    light = (low.mean(-1, keepdims=True) + 1) / (flat.mean(-1, keepdims=True) + 1)
+    apart = np.abs(_saturation(low) - _saturation(flat))
+    some = detail * np.clip(1 - (apart - 0.08) / 0.14, 0, 1)[..., None]
+    mixed = below + some * (np.clip(light, 0.3, 1.8) * (above - flat) - (below - low))
+    mixed += known.alike * (above - mixed)
+    inner = cv2.GaussianBlur(mask, (0, 0), 1.0)[..., None] * mask[..., None]
+    out = painted.copy()
+    out[part] = np.clip(below + inner * (mixed - below), 0, 255).round().astype(np.uint8)
+    return out
+
+
+def _saturation(colour: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
+    most = colour.max(-1)
+    return (most - colour.min(-1)) / (most + 1)
+
+
+def _soft(plane: Float[np.ndarray, "h w ..."]) -> Float[np.ndarray, "h w ..."]:
+    return np.asarray(cv2.GaussianBlur(plane, (0, 0), _FINE))
+
+
+def soft_hole(known: Described) -> UInt8[np.ndarray, "h w"]:
+    """Where the drawn mouth is laid over a frame that no network paints in."""
+    return np.asarray(cv2.GaussianBlur(known.features[..., 0], (0, 0), 0.8), np.uint8)
+
+
+def painted_area(area: UInt8[np.ndarray, "h w"], known: Described) -> UInt8[np.ndarray, "h w"]:
+    """Where the network paints in a window: not on lips that are the photo's."""
+    if known.alike == 0:
+        return area
+    return np.maximum((area * (1 - known.alike)).astype(np.uint8), soft_hole(known))
 
 
 def hole_of(opened: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:

@@ -26,7 +26,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from motion2video.drawing.crops import condition_of, describe
+from motion2video.drawing.crops import condition_of
+from motion2video.drawing.inside import Inside, describe
 from motion2video.drawing.places import INNER_LIPS, UNIT, WINDOWS, Place
 from motion2video.drawing.warp import FaceWarp
 from motion2video.geometry.basis import FaceBasis, fit_pose, interocular
@@ -283,7 +284,9 @@ def windows_of(
         if job.hidden and name != "mouth":
             continue
         place = Place.of(name, wanted.landmarks)
-        condition = condition_of(place.cut(frame), describe(mouth, wanted.landmarks, name, place))
+        condition = condition_of(
+            place.cut(frame), describe(Inside(mouth), wanted.landmarks, name, place)
+        )
         target = place.cut(wanted.image)
         known = condition[..., 3:4] > 0
         image = condition[..., :3]

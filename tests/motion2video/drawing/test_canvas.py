@@ -41,7 +41,7 @@ def test_a_canvas_draws_what_the_cpu_draws(device: str, size: int) -> None:
     here = renderer.init_state(portrait).prepared
     marks, eyes = here.face.keypoints(lively())
     wanted = here.stage.begin(marks, eyes)
-    found = Canvas(here.warp, here.mouth, here.brush, torch.device(device)).begin(marks, eyes)
+    found = Canvas(here.warp, here.inside, here.brush, torch.device(device)).begin(marks, eyes)
     assert isinstance(wanted, Crops) and len(wanted.frames) == len(found.frames) == len(marks)
     for i, frame in enumerate(wanted.frames):
         seen = found.frames[i].permute(1, 2, 0).cpu().numpy()
@@ -66,7 +66,7 @@ def test_a_canvas_without_a_network_shows_the_drawn_mouth(device: str) -> None:
     portrait = Portrait.load(PHOTO, size=200)
     renderer = Renderer.load(RenderConfig(steps=0, head="warp"), ComputeConfig(device="cpu"))
     here = renderer.init_state(portrait).prepared
-    there = Canvas(here.warp, here.mouth, here.brush, torch.device(device))
+    there = Canvas(here.warp, here.inside, here.brush, torch.device(device))
     marks, eyes = here.face.keypoints(lively()[3:])
     frames = [draw(stage, marks, eyes)[0] for stage in (here.stage, there)]
     away = np.abs(frames[0].astype(int) - frames[1])
@@ -81,7 +81,7 @@ def test_any_cut_gives_the_same_frames(device: str) -> None:
     )
     renderer.batch = 4
     prepared = renderer.init_state(portrait).prepared
-    stage = Canvas(prepared.warp, prepared.mouth, prepared.brush, torch.device(device))
+    stage = Canvas(prepared.warp, prepared.inside, prepared.brush, torch.device(device))
     marks, eyes = prepared.face.keypoints(lively())
     together = draw(stage, marks, eyes)
     cut = [

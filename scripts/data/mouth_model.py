@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from motion2video.geometry.basis import RIGID_POINTS, FaceBasis, fit_pose
 from weights.tensors import save_safetensors
@@ -96,7 +96,7 @@ def unrolled(
 ) -> Float[np.ndarray, "*n 3"]:
     """(place along the arch 0..1, height, distance outwards) of points."""
     flat = points.reshape(-1, 3)
-    _, near = cKDTree(line).query(flat[:, [0, 2]])
+    _, near = KDTree(line).query(flat[:, [0, 2]])
     step = np.gradient(line, axis=0)
     outwards = np.stack([-step[:, 1], step[:, 0]], 1)
     outwards /= np.linalg.norm(outwards, axis=1, keepdims=True)
@@ -160,7 +160,7 @@ def without_gaps(baked: Float[np.ndarray, "h w 9"]) -> Float[np.ndarray, "h w 9"
     closed = cv2.morphologyEx(there, cv2.MORPH_CLOSE, np.ones((1, 7), np.uint8))
     ys, xs = np.nonzero((closed > 0) & (there == 0))
     known = np.stack(np.nonzero(there), 1)
-    _, near = cKDTree(known).query(np.stack([ys, xs], 1))
+    _, near = KDTree(known).query(np.stack([ys, xs], 1))
     out = baked.copy()
     out[ys, xs] = baked[known[near, 0], known[near, 1]]
     out[ys, xs, 0] *= 0.6
@@ -174,7 +174,7 @@ def mesh_of(
     height, width = baked.shape[:2]
     ys, xs = np.nonzero(baked[..., 2] > 0)
     values = baked[ys, xs, 3:9]
-    tree = cKDTree(np.stack([xs, ys], 1))
+    tree = KDTree(np.stack([xs, ys], 1))
     at = np.stack(
         np.meshgrid(np.linspace(0, width - 1, columns), np.linspace(0, height - 1, rows)), -1
     )

@@ -52,6 +52,7 @@ _OTHER = {"mouth": "mouth", "right eye": "left eye", "left eye": "right eye"}  #
 _MOST_DEGREES = 30.0
 _OPEN = 0.08  # inner-lip gap over mouth width of a still that shows teeth
 _STILLS = 0.6  # of them are taken
+_FEW = 0.75  # of the windows of eyes are left out
 _SHARD = 300  # windows a file
 _UNTOLD, _ALIGNED = 0.3, 0.3  # shares of drawn mouths: see drawn_mouth
 
@@ -93,6 +94,17 @@ class Job:
     wanted: Picture
     open_eyes: np.ndarray
     hidden: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A window: `name`, `condition`, `target`, the photo's windows (`seen`), `sharpness`."""
+
+    name: str
+    condition: np.ndarray
+    target: np.ndarray
+    seen: dict[str, np.ndarray]
+    sharpness: float
 
 
 class Hires:
@@ -262,10 +274,8 @@ def warp_of(photo: Picture) -> FaceWarp:
     return FaceWarp(photo.image, photo.landmarks, FaceBasis.load().triangles)
 
 
-def windows_of(
-    job: Job, basis: FaceBasis, rng: np.random.Generator, vary: bool
-) -> Iterator[tuple[str, np.ndarray, np.ndarray, dict[str, np.ndarray], float]]:
-    """(window, condition, target, the photo's windows, sharpness) of a job."""
+def windows_of(job: Job, basis: FaceBasis, rng: np.random.Generator, vary: bool) -> Iterator[Cut]:
+    """The windows of a job; if they `vary`, in a mirror half of the time, and few of the eyes."""
     photo, wanted = job.photo, job.wanted
     face = PortraitFace.fit(photo.landmarks, photo.scores, basis)
     mouth = drawn_mouth(job, face, rng) if vary else _plain_mouth(job, face)
@@ -280,20 +290,23 @@ def windows_of(
     unit = float(interocular(photo.landmarks))
     change = variation(rng) if vary else (lambda image: image)
     reference = {name: change(one) for name, one in reference.items()}
+    mirrored = vary and rng.random() < 0.5
+    if mirrored:
+        reference = {_OTHER[name]: one[:, ::-1] for name, one in reference.items()}
     for name in WINDOWS:
-        if job.hidden and name != "mouth":
+        if name != "mouth" and (job.hidden or (vary and rng.random() < _FEW)):
             continue
         place = Place.of(name, wanted.landmarks)
-        condition = condition_of(
-            place.cut(frame), describe(Inside(mouth), wanted.landmarks, name, place)
-        )
-        target = place.cut(wanted.image)
-        known = condition[..., 3:4] > 0
+        known = describe(Inside(mouth), wanted.landmarks, name, place)
+        condition = condition_of(place.cut(frame), known)
         image = condition[..., :3]
         if vary and rng.random() < 0.2:
-            image = np.where(known, compressed(image, rng), image)
+            image = np.where(condition[..., 3:4] > 0, compressed(image, rng), image)
         planes = np.concatenate([change(image), condition[..., 3:]], -1)
-        yield name, planes, change(target), reference, min(1.0, unit / UNIT)
+        target, sharpness = change(place.cut(wanted.image)), min(1.0, unit / UNIT)
+        if mirrored:
+            name, planes, target = _OTHER[name], planes[:, ::-1], target[:, ::-1]
+        yield Cut(name, planes, target, reference, sharpness)
 
 
 class Store:
@@ -306,25 +319,19 @@ class Store:
         self._latents: dict[str, np.ndarray] = {}
         self.found: dict[str, list[tuple[np.ndarray, ...]]] = {"mouth": [], "eyes": []}
 
-    def add(
-        self,
-        name: str,
-        condition: np.ndarray,
-        target: np.ndarray,
-        seen: dict[str, np.ndarray],
-        sharpness: float,
-        kind: int,
-    ) -> None:
+    def add(self, cut: Cut, kind: int) -> None:
         """One window; the eyes' share a list. Its own reference comes first."""
-        if seen is not self._seen:
-            self._seen, self._latents = seen, {key: self._encode(x) for key, x in seen.items()}
-        order = [name, *[key for key in WINDOWS if key != name]]
-        parts = [self._encode(target), *[self._latents[key] for key in order]]
+        if cut.seen is not self._seen:
+            self._seen = cut.seen
+            self._latents = {key: self._encode(image) for key, image in cut.seen.items()}
+        order = [cut.name, *[key for key in WINDOWS if key != cut.name]]
+        parts = [self._encode(cut.target), *[self._latents[key] for key in order]]
         latents = np.zeros((len(parts), 16, 20, 20), np.float16)
         for k, part in enumerate(parts):
             latents[k, :, : part.shape[1], : part.shape[2]] = part
-        row = (condition, target, latents, np.float32(sharpness), np.int64(kind))
-        self.found["mouth" if name == "mouth" else "eyes"].append(row)
+        numbers = np.array(cut.sharpness, np.float32), np.array(kind)
+        row = (cut.condition, cut.target, latents, *numbers)
+        self.found["mouth" if cut.name == "mouth" else "eyes"].append(row)
 
     @torch.inference_mode()
     def _encode(self, image: np.ndarray) -> np.ndarray:
@@ -394,30 +401,21 @@ def main() -> None:
         if still.name[:3].isdigit():
             london[still.split].add(still.name[:3])
     for test in (True, False):
-        if options.side not in (None, "held_out" if test else "train"):
+        side = "held_out" if test else "train"
+        if options.side not in (None, side):
             continue
-        rng = np.random.default_rng((int(test), options.first))
-        store = Store(autoencoder, options.first)
+        rng, store = (
+            np.random.default_rng((int(test), options.first)),
+            Store(autoencoder, options.first),
+        )
         people = london["test"] | london["val"] if test else london["train"]
-        folder = options.out / ("held_out" if test else "train")
         made = hires_jobs(hires, people, test, rng) + clip_jobs(options.data, test, rng)
-        rng.shuffle(made)  # type: ignore[arg-type]
-        for jobs in made:
-            for job in jobs():
-                mirrored = not test and rng.random() < 0.5
-                turned: dict[str, np.ndarray] = {}
-                for name, *window, sharp in windows_of(job, basis, rng, not test):
-                    if name != "mouth" and not test and rng.random() < 0.75:
-                        continue
-                    if mirrored:
-                        turned = turned or {_OTHER[k]: x[:, ::-1] for k, x in window[2].items()}
-                        name, window = (
-                            _OTHER[name],
-                            [window[0][:, ::-1], window[1][:, ::-1], turned],
-                        )
-                    store.add(name, *window, sharp, KINDS.index(job.kind))
-                store.save(folder, _SHARD)
-        store.save(folder, 1)
+        for i in rng.permutation(len(made)).tolist():
+            for job in made[i]():
+                for window in windows_of(job, basis, rng, not test):
+                    store.add(window, KINDS.index(job.kind))
+                store.save(options.out / side, _SHARD)
+        store.save(options.out / side, 1)
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def test_an_open_mouth_has_an_inside_and_the_background_stays(
     x, y = np.round((marks[0, 13] + marks[0, 14])[:2] / 2).astype(int)
     inside = frame[y - 1 : y + 2, x - 3 : x + 4].astype(float).mean()
     skin = frame[tuple(np.round(marks[0, 50, 1::-1]).astype(int))].astype(float).mean()
-    assert inside < 0.75 * skin, "darker than the cheek: no smear of skin or lips"
+    assert inside < 0.8 * skin, "darker than the cheek: no smear of skin or lips"
     moved = np.abs(frame[:20].astype(int) - portrait.image[:20])
     assert moved.mean() < 1.5, "a dropping jaw leaves the hair about where it is"
 

@@ -21,8 +21,6 @@ from motion2video.faces.identity import IdentityConfig, IdentityNetwork
 from motion2video.network.autoencoder import Autoencoder
 from motion2video.network.denoiser import Denoiser, DenoiserConfig, time_embedding
 from scripts.train.loop import Ahead, Held, LoopConfig, run
-from scripts.train.recognition import Recognition
-from weights.errors import WeightsError
 from weights.tensors import read_safetensors
 
 ROOT = Path(__file__).parents[2]
@@ -338,54 +336,3 @@ def test_the_identity_network_learns_to_tell_people(tmp_path: Path) -> None:
     network.load_state_dict({k: torch.from_numpy(v).float() for k, v in tensors.items()})
     found = network(torch.rand(2, 3, 112, 112))
     assert found.shape == (2, 192) and torch.allclose(found.norm(dim=1), torch.ones(2), atol=1e-4)
-
-
-def made_up_recognition(folder: Path) -> Path:
-    """A file like that of the recognition model, with few channels and made-up weights."""
-    rng = np.random.default_rng(0)
-    widths = {"conv32": 4, "conv64": 6, "conv128": 8, "conv256": 10}
-    entries, data = [], b""
-
-    def add(name: str, shape: tuple[int, ...], coded: bool = True) -> None:
-        nonlocal data
-        entry: dict = {"name": name, "shape": list(shape), "dtype": "float32"}
-        if coded:
-            entry["quantization"] = {"dtype": "uint8", "scale": 2e-3, "min": -0.255}
-            data += rng.integers(0, 256, shape, dtype=np.uint8).tobytes()
-        else:
-            data += rng.normal(size=shape).astype(np.float32).tobytes()
-        entries.append(entry)
-
-    def convolution(name: str, size: int, before: int, after: int) -> None:
-        add(f"{name}/conv/filters", (size, size, before, after))
-        for part in ("conv/bias", "scale/weights", "scale/biases"):
-            add(f"{name}/{part}", (after,))
-
-    convolution("conv32_down", 7, 3, 4)
-    before = 4
-    for group, count in (("conv32", 3), ("conv64", 3), ("conv128", 2), ("conv256", 2)):
-        kinds = [*(["down"] if group != "conv32" else []), *range(1, count + 1)]
-        kinds += ["down_out"] if group == "conv256" else []
-        for kind in kinds:
-            convolution(f"{group}_{kind}/conv1", 3, before, widths[group])
-            convolution(f"{group}_{kind}/conv2", 3, widths[group], widths[group])
-            before = widths[group]
-    add("fc", (before, 128), coded=False)
-    (folder / "weights.bin").write_bytes(data)
-    listing = folder / "listing.json"
-    listing.write_text(json.dumps([{"weights": entries, "paths": ["weights.bin"]}]))
-    return listing
-
-
-def test_a_recognition_model_is_read_and_its_gradient_reaches_the_picture(tmp_path: Path) -> None:
-    network = Recognition(made_up_recognition(tmp_path))
-    crop = torch.rand(2, 3, 256, 256, requires_grad=True)
-    found = network(crop)
-    assert found.shape == (2, 128) and bool(found.isfinite().all())
-    found.square().sum().backward()
-    assert crop.grad is not None and crop.grad.abs().sum() > 0
-    (tmp_path / "weights.bin").write_bytes(b"short")
-    with pytest.raises(WeightsError, match="does not list"):
-        Recognition(tmp_path / "listing.json")
-    with pytest.raises(WeightsError, match="does not list"):
-        Recognition(tmp_path / "nothing.json")

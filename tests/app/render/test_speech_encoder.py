@@ -71,4 +71,4 @@ def test_no_model_there(command: str, tmp_path: Path, capfd: pytest.CaptureFixtu
 
 @pytest.mark.weights("face_landmarker", "autoencoder", "denoiser", "motion_generator")
 def test_results_say_what_heard(avatar: Avatar) -> None:
-    assert avatar._settings["speech_encoder"] == "embedded"
+    assert avatar._settings("standard")["speech_encoder"] == "embedded"

@@ -109,7 +109,9 @@ def test_face_that_fills_the_picture_is_found(
     assert np.abs(back - face.landmarks[:, :2]).mean() < 3.0
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (2, 300), (900, 40), (512, 512), (700, 1300)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (2, 300), (900, 40), (512, 512), (700, 1300), (40, 40_000)]
+)
 def test_no_face_is_an_empty_list(tracker: FaceTracker, shape: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (*shape, 3)).astype(np.uint8)
     assert tracker.detect(noise) == []

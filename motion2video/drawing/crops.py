@@ -13,7 +13,7 @@ from motion2video.drawing.areas import eye_alpha, lid_shares, lip_shares, mouth_
 from motion2video.drawing.inside import draw_mouth, hole_of
 from motion2video.drawing.places import EYES, WINDOWS, Place, feature_map
 from motion2video.drawing.stage import Frames
-from motion2video.drawing.warp import FaceWarp
+from motion2video.drawing.warp import Warp
 from motion2video.drawing.windows import Brush
 from motion2video.geometry.basis import interocular
 from motion2video.portrait.mouth import Mouth
@@ -29,7 +29,7 @@ class Crops:
     brush: Brush
     frames: list[UInt8[np.ndarray, "h w 3"]]
     landmarks: Float[np.ndarray, "n 478 3"]
-    areas: dict[str, list[UInt8[np.ndarray, "h w"]]]
+    areas: dict[str, list[UInt8[np.ndarray, "_ _"]]]
     places: dict[str, list[Place]]
     chosen: dict[str, Bool[np.ndarray, "n"]]
 
@@ -67,8 +67,8 @@ class Crops:
 class CropStage:
     """Draws one portrait on the CPU, bent or in layers as `warp` does; threads share it."""
 
-    def __init__(self, warp: FaceWarp, mouth: Mouth, brush: Brush) -> None:
-        self._warp, self._mouth, self._brush = warp, mouth, brush
+    def __init__(self, warp: Warp, mouth: Mouth, brush: Brush) -> None:
+        self.warp, self._mouth, self._brush = warp, mouth, brush
 
     def begin(
         self,
@@ -76,7 +76,7 @@ class CropStage:
         open_eyes: Float[np.ndarray, "n 478 3"],
     ) -> Crops:
         """See Stage.begin."""
-        frames = list(map(self._warp.warp, landmarks, open_eyes))
+        frames = list(map(self.warp.warp, landmarks, open_eyes))
         plan = plan_windows(landmarks, open_eyes)
         return Crops(self._mouth, self._brush, frames, landmarks, **vars(plan))
 
@@ -85,7 +85,7 @@ class CropStage:
 class Plan:
     """Per window of n frames: `areas` to paint, `places`, in which frames it is `chosen`."""
 
-    areas: dict[str, list[UInt8[np.ndarray, "h w"]]]
+    areas: dict[str, list[UInt8[np.ndarray, "_ _"]]]
     places: dict[str, list[Place]]
     chosen: dict[str, Bool[np.ndarray, "n"]]
 
@@ -96,7 +96,7 @@ def plan_windows(
     """Where the network shall paint in n frames."""
     lips = lip_shares(landmarks[..., :2], interocular(landmarks))
     places = {name: [Place.of(name, marks) for marks in landmarks] for name in WINDOWS}
-    areas: dict[str, list[UInt8[np.ndarray, "h w"]]] = {
+    areas: dict[str, list[UInt8[np.ndarray, "_ _"]]] = {
         "mouth": [
             mouth_alpha(place.points(marks[:, :2]), share, place.size)
             for place, marks, share in zip(places["mouth"], landmarks, lips, strict=True)

@@ -28,6 +28,7 @@ from motion2video.drawing.canvas import Canvas
 from motion2video.drawing.crops import CropStage, pictures_of
 from motion2video.drawing.inside import Inside
 from motion2video.drawing.layered import LayeredWarp, Sampling
+from motion2video.drawing.layered_canvas import LayeredCanvas
 from motion2video.drawing.places import UNIT, WINDOWS, Place
 from motion2video.drawing.stage import Frames, Scene, Stage, draw
 from motion2video.drawing.warp import FaceWarp
@@ -73,9 +74,8 @@ class RenderConfig:
     """`quality` says how much work a frame is (see choices.Quality); `steps` of the diffusion are
     its own where None (0 = warp only, as a draft is at any number). `temperature` scales the noise
     that the diffusion starts from: 1 is what the network was trained with, less gives calmer, more
-    even teeth. `head` "layers" turns a head in three dimensions over a background that stays;
-    "warp" bends the photo (see motion2video.drawing), all of it on the GPU where there is one. A
-    photo without a usable matte is bent.
+    even teeth. `head` "layers" turns a head in three dimensions over a background that stays,
+    "warp" bends the photo (see motion2video.drawing). A photo without a usable matte is bent.
     """
 
     quality: Quality = "standard"
@@ -110,7 +110,6 @@ class PreparedPortrait:
 
     portrait: Portrait
     face: PortraitFace
-    warp: FaceWarp
     inside: Inside
     brush: Brush
     stage: Stage
@@ -215,28 +214,27 @@ class Renderer:
         if driver is not None:
             fitted = fitted.driven_by(driver)
         mouth = Mouth.fit(portrait.image, face.landmarks, fitted.neutral)
-        inside = Inside.of(mouth, portrait.image, face.landmarks)
-        stage_of: Callable[[FaceWarp, Inside, Brush], Stage] = CropStage
-        matte = portrait.matte if self.config.head == "layers" else None
-        if matte is not None:
-            warp: FaceWarp = LayeredWarp(
-                portrait.image,
-                face.landmarks,
-                self.basis.triangles,
-                self.basis.partners,
-                matte,
-                self.config.work.sampling,
-                self.config.work.fineness,
-            )
-        else:
-            warp = FaceWarp(portrait.image, face.landmarks, self.basis.triangles)
-            if self.device.type == "cuda":
-                stage_of = partial(Canvas, device=self.device)
         brush = self._brush(portrait, seed)
-        prepared = PreparedPortrait(
-            portrait, fitted, warp, inside, brush, stage_of(warp, inside, brush)
+        inside = Inside.of(mouth, portrait.image, face.landmarks)
+        stage = self._stage(portrait, inside, brush)
+        return RenderState(PreparedPortrait(portrait, fitted, inside, brush, stage), 0, _Ledger())
+
+    def _stage(self, portrait: Portrait, inside: Inside, brush: Brush) -> Stage:
+        """In layers where the person is known, bent elsewhere; on a GPU where there is one."""
+        marks, mesh, work = portrait.face.landmarks, self.basis.triangles, self.config.work
+        matte = portrait.matte if self.config.head == "layers" else None
+        gpu = self.device if self.device.type == "cuda" else None
+        if matte is None:
+            bent = FaceWarp(portrait.image, marks, mesh)
+            return (
+                CropStage(bent, inside, brush) if gpu is None else Canvas(bent, inside, brush, gpu)
+            )
+        head = LayeredWarp(
+            portrait.image, marks, mesh, self.basis.partners, matte, work.sampling, work.fineness
         )
-        return RenderState(prepared, 0, _Ledger())
+        if gpu is None:
+            return CropStage(head, inside, brush)
+        return LayeredCanvas(head, inside, brush, gpu)
 
     def _brush(self, portrait: Portrait, seed: int) -> Brush:
         marks, reference, noise = portrait.face.landmarks, {}, {}

@@ -4,6 +4,7 @@ One portrait's photo and mesh lie on the device. A batch of keypoints goes up, f
 nothing but a few numbers a frame is worked out on the CPU. It runs on any device and pays on a GPU.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,11 +31,43 @@ from motion2video.drawing.windows import Brush
 from motion2video.geometry.basis import FACE_OVAL
 
 
-class Canvas:
-    """The stage of a GPU: one portrait's photo and mesh on `device`."""
+class GpuStage(ABC):
+    """What the stages of a GPU share: a batch of frames that lie on the `device`."""
+
+    def __init__(self, inside: Inside, brush: Brush, device: torch.device) -> None:
+        self.device, self.brush, self.inside = device, brush, inside
+
+    @abstractmethod
+    def drawn(
+        self,
+        landmarks: Float[np.ndarray, "n 478 3"],
+        open_eyes: Float[np.ndarray, "n 478 3"],
+    ) -> Float[Tensor, "n 3 h w"]:
+        """Whole frames on the device, 0..255: what Warp.warp gives one by one."""
+
+    @torch.inference_mode()
+    def begin(
+        self,
+        landmarks: Float[np.ndarray, "n 478 3"],
+        open_eyes: Float[np.ndarray, "n 478 3"],
+    ) -> "Sheet":
+        """See Stage.begin. Frames are filled up to the brush's batch: kernels may round otherwise
+        for another number.
+        """
+        count = len(landmarks)
+        if 0 < count < self.brush.batch:
+            picks = [*range(count), *[count - 1] * (self.brush.batch - count)]
+            landmarks, open_eyes = landmarks[picks], open_eyes[picks]
+        plan = plan_windows(landmarks, open_eyes)
+        return Sheet(self, count, self.drawn(landmarks, open_eyes), landmarks, **vars(plan))
+
+
+class Canvas(GpuStage):
+    """The stage of a GPU for a bent photo: one portrait's photo and mesh on `device`."""
 
     def __init__(self, warp: FaceWarp, inside: Inside, brush: Brush, device: torch.device) -> None:
-        self.device, self.brush, self.inside, self._warp = device, brush, inside, warp
+        super().__init__(inside, brush, device)
+        self._warp = warp
         plan = warp.pasting
         self.plan = plan
         self.image = _planes(torch.from_numpy(warp.image)[None].to(device))
@@ -58,19 +91,12 @@ class Canvas:
         outer = torch.from_numpy(mesh.to_field.astype(np.float32)).to(device)
         self._to_field = self._pixels @ outer[:, :2].T + outer[:, 2]
 
-    @torch.inference_mode()
-    def begin(
+    def drawn(
         self,
         landmarks: Float[np.ndarray, "n 478 3"],
         open_eyes: Float[np.ndarray, "n 478 3"],
-    ) -> "Sheet":
-        """See Stage.begin. Frames are filled up to the brush's batch: kernels may round otherwise
-        for another number.
-        """
-        count = len(landmarks)
-        if 0 < count < self.brush.batch:
-            picks = [*range(count), *[count - 1] * (self.brush.batch - count)]
-            landmarks, open_eyes = landmarks[picks], open_eyes[picks]
+    ) -> Float[Tensor, "n 3 h w"]:
+        """See GpuStage.drawn."""
         to_crop = self._warp.crop.to_crop
         points, before = to_crop(landmarks[..., :2]), to_crop(open_eyes[..., :2])
         target, below, depth, oval = (
@@ -79,8 +105,7 @@ class Canvas:
         )
         field = self._backward_field(oval)
         grid = rearrange(self._map(target, below, depth, field), "n h w c -> n c h w")
-        plan = plan_windows(landmarks, open_eyes)
-        return Sheet(self, count, self._bent(grid, field), landmarks, **vars(plan))
+        return self._bent(grid, field)
 
     def _bent(
         self, grid: Float[Tensor, "n 2 s s"], field: Float[Tensor, "n 2 g g"]
@@ -141,7 +166,7 @@ class Sheet:
     `count` frames are wanted, the others fill the batch.
     """
 
-    canvas: Canvas
+    canvas: GpuStage
     count: int
     frames: Float[Tensor, "n 3 h w"]
     landmarks: Float[np.ndarray, "n 478 3"]

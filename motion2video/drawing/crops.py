@@ -19,7 +19,7 @@ from motion2video.drawing.inside import (
 )
 from motion2video.drawing.places import EYES, WINDOWS, Place
 from motion2video.drawing.stage import Frames
-from motion2video.drawing.warp import FaceWarp
+from motion2video.drawing.warp import Warp
 from motion2video.drawing.windows import Brush
 from motion2video.geometry.basis import interocular
 
@@ -82,8 +82,8 @@ class Crops:
 class CropStage:
     """Draws one portrait on the CPU, bent or in layers as `warp` does; threads share it."""
 
-    def __init__(self, warp: FaceWarp, inside: Inside, brush: Brush) -> None:
-        self._warp, self._inside, self._brush = warp, inside, brush
+    def __init__(self, warp: Warp, inside: Inside, brush: Brush) -> None:
+        self.warp, self._inside, self._brush = warp, inside, brush
 
     def begin(
         self,
@@ -91,7 +91,7 @@ class CropStage:
         open_eyes: Float[np.ndarray, "n 478 3"],
     ) -> Crops:
         """See Stage.begin."""
-        frames = list(map(self._warp.warp, landmarks, open_eyes))
+        frames = list(map(self.warp.warp, landmarks, open_eyes))
         plan = plan_windows(landmarks, open_eyes)
         return Crops(self._inside, self._brush, frames, landmarks, **vars(plan))
 

@@ -1,8 +1,8 @@
 """Drawing a photo as layers with a head in three dimensions: plate, back of the head, front shell,
 eyeballs, face.
 
-The same keypoints go in and the same crop for the networks comes out as with FaceWarp; but what is
-around the face turns as a head does, and the background does not move at all outside the matte.
+The same keypoints go in and a frame comes out as with FaceWarp; but what is around the face turns
+as a head does, and the background does not move at all outside the matte.
 Per frame: the shell's points, then triangle numbers in painter's order, then one sampling of an
 atlas in which the back of the head lies beside the front, then one blend over what stays.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int, Integer, UInt8
 
 from motion2video.drawing.places import INNER_LIPS
-from motion2video.drawing.warp import FaceWarp
+from motion2video.drawing.warp import eye_triangles
 from motion2video.geometry.basis import interocular
 from motion2video.portrait.head import HeadShell, Silhouette, build_shell, signed_area
 from motion2video.portrait.layers import (
@@ -32,13 +32,16 @@ Sampling = Literal["linear", "cubic"]
 _FLAGS: dict[Sampling, int] = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 _SHIFT = 4  # fractional bits of cv2's polygon coordinates
 _HOLE = 1 << 30
-_DARK = (38, 16, 16)
+DARK = (38, 16, 16)
 _NO_MAP: Any = None  # the places are whole in the first map
-_NARROW = 1.0  # pixels
+NARROW = 1.0  # pixels
 _SEEN = 2.0  # square pixels of a triangle, from which its colours can be taken
 _GRAZING = 0.08  # of the area on the other side: seen from its edge
-_SHARP = 1.7  # how far a pixel is drawn out without a loss
-_JUMP = 8.0  # pixels of the photo between neighbours: two parts of the head
+SHARP = 1.7  # how far a pixel is drawn out without a loss
+FACING = 0.3  # square pixels twice, from which a triangle looks at us
+BEHIND = 0.1  # interocular distances that eyeballs lie behind their lids
+SOFTNESS, EDGE = 1.3, 200  # sigma in pixels, and how much of it an edge gets, of 255
+JUMP = 8.0  # pixels of the photo between neighbours: two parts of the head
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +54,7 @@ class _Drawn:
     corners: Float[np.ndarray, "n 3 2"]
 
 
-class LayeredWarp(FaceWarp):
+class LayeredWarp:
     """Layers and head of one photo; made once, used once a frame, never changed by a frame.
 
     `partners` are the keypoints' other sides (see FaceBasis.partners). `alpha` is the photo's matte
@@ -69,20 +72,21 @@ class LayeredWarp(FaceWarp):
         sampling: Sampling = "cubic",
         fineness: int = 1,
     ) -> None:
-        super().__init__(image, landmarks, triangles)
-        self._sampling, self._fineness = _FLAGS[sampling], fineness
+        self.picture = (image.shape[1], image.shape[0])
+        self.sampling: Sampling = sampling
+        self.fineness = fineness
         if fineness > 1:
             size = (fineness * image.shape[1], fineness * image.shape[0])
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LANCZOS4), np.uint8)
             alpha = cv2.resize(alpha, size, interpolation=cv2.INTER_LINEAR)
-            landmarks = self._fine(landmarks)
+            landmarks = self.fine(landmarks)
         flat = landmarks * np.array([1, 1, 0], np.float32)
         self.unit = float(interocular(flat))
         self.pad = round(PAD * self.unit)
-        self._shift = np.array([self.pad, self.pad, 0], np.float32)
+        self.shift = np.array([self.pad, self.pad, 0], np.float32)
         canvas = canvas_of(image, alpha, bare_face(image, landmarks), self.pad)
         alpha = padded(alpha, self.pad)
-        outline = Silhouette.of(alpha, landmarks + self._shift, self.unit)
+        outline = Silhouette.of(alpha, landmarks + self.shift, self.unit)
         ys, xs = np.mgrid[: alpha.shape[0], : alpha.shape[1]]
         places = np.stack([xs, ys], -1).reshape(-1, 2).astype(np.float32)
         follows = outline.bone(places).reshape(alpha.shape).astype(np.float32)
@@ -91,23 +95,23 @@ class LayeredWarp(FaceWarp):
         self.layers: Layers = make_layers(
             canvas, plate, alpha, follows, outline.face, outline.to_edge
         )
-        self._atlas = np.concatenate([self.layers.front, self.layers.back], 1)
-        self._low = self._below(self.layers.torso[..., 3])
-        self._torso = self.layers.torso[self._low[0].start :]
-        eyes = self.mesh.eyes
-        self._parts = (eyes, triangles, self.shell.front, self.shell.back)
-        every = np.concatenate(self._parts)
+        self.atlas = np.concatenate([self.layers.front, self.layers.back], 1)
+        self.low = self._below(self.layers.torso[..., 3])
+        self._torso = self.layers.torso[self.low[0].start :]
+        eyes = eye_triangles(landmarks[:, :2])
+        self.parts = (eyes, triangles, self.shell.front, self.shell.back)
+        every = np.concatenate(self.parts)
         source = self.shell.points[:, :2].copy()
         rear = 478 + len(self.shell.border)
         source[rear:, 0] += alpha.shape[1]  # the back's half of the atlas
-        self._source = source[every]
-        self._turn = np.sign(signed_area(self.shell.points[every][..., :2]))
-        self._turn[-len(self.shell.back) :] *= -1  # seen from behind
+        self.source = source[every]
+        self.turn = np.sign(signed_area(self.shell.points[every][..., :2]))
+        self.turn[-len(self.shell.back) :] *= -1  # seen from behind
         skin = slice(len(eyes), len(eyes) + len(triangles))
-        self._turn[skin] = np.where(self._turn[skin] < 0, -1, 0)  # 0: hidden in the photo itself
+        self.turn[skin] = np.where(self.turn[skin] < 0, -1, 0)  # 0: hidden in the photo itself
         edgeways = self._edgeways(triangles, partners)
-        self._source[skin] = self._source[skin] if edgeways is None else source[edgeways[triangles]]
-        self._size = alpha.shape
+        self.source[skin] = self.source[skin] if edgeways is None else source[edgeways[triangles]]
+        self.size = alpha.shape
 
     def _edgeways(
         self, triangles: Integer[np.ndarray, "n 3"], partners: Int[np.ndarray, "478"]
@@ -125,10 +129,10 @@ class LayeredWarp(FaceWarp):
         away = np.linalg.norm(points[:, None] - points[None, known], axis=-1)
         return np.asarray(known[away.argmin(1)])
 
-    def _fine(self, landmarks: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "478 3"]:
+    def fine(self, landmarks: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "478 3"]:
         """Landmarks of the photo in the pixels that are drawn."""
         shift = np.array([0.5, 0.5, 0], np.float32)  # pixel centres
-        return ((landmarks + shift) * self._fineness - shift).astype(np.float32)
+        return ((landmarks + shift) * self.fineness - shift).astype(np.float32)
 
     def _below(self, torso: UInt8[np.ndarray, "H W"]) -> tuple[slice, slice]:
         """Rows and columns of the canvas that a torso may come to be seen in."""
@@ -146,14 +150,14 @@ class LayeredWarp(FaceWarp):
         landmarks: Float[np.ndarray, "478 3"],
         open_eyes: Float[np.ndarray, "478 3"] | None = None,
     ) -> UInt8[np.ndarray, "h w 3"]:
-        """See FaceWarp.warp."""
+        """See Warp.warp."""
         below = landmarks if open_eyes is None else open_eyes
-        frame = self._draw(self._fine(landmarks) + self._shift, self._fine(below) + self._shift)
-        p, (h, w) = self.pad, self._size
+        frame = self._draw(self.fine(landmarks) + self.shift, self.fine(below) + self.shift)
+        p, (h, w) = self.pad, self.size
         frame = np.ascontiguousarray(frame[p : h - p, p : w - p])
-        if self._fineness > 1:
-            size = (self.image.shape[1], self.image.shape[0])
-            frame = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
+        if self.fineness > 1:
+            small = cv2.resize(frame, self.picture, interpolation=cv2.INTER_AREA)
+            frame = np.asarray(small, np.uint8)
         return frame
 
     def _draw(
@@ -163,12 +167,12 @@ class LayeredWarp(FaceWarp):
         moved, lean = self.shell.placed(marks)
         drawn = self._raster(moved, marks, eyes)
         grid, coarse = self._grid(drawn)
-        rgba = cv2.remap(self._atlas, grid, _NO_MAP, self._sampling)
+        rgba = cv2.remap(self.atlas, grid, _NO_MAP, _FLAGS[self.sampling])
         opened = drawn.ids == _HOLE
         weight = _feather(drawn.ids, rgba[..., 3])
         weight[opened] = 1
         colour = _soothed(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), grid, coarse)
-        colour[opened] = _DARK
+        colour[opened] = DARK
         frame = self.layers.plate.copy()
         self._lean(frame, lean)
         under = np.ascontiguousarray(frame[drawn.window])
@@ -177,15 +181,15 @@ class LayeredWarp(FaceWarp):
 
     def _lean(self, frame: UInt8[np.ndarray, "H W 3"], matrix: Float[np.ndarray, "2 3"]) -> None:
         """Lay the torso over the plate, moved by a matrix."""
-        rows, columns = self._low
+        rows, columns = self.low
         size = (columns.stop - columns.start, rows.stop - rows.start)
         within = matrix.copy()
         within[:, 2] += matrix[:, :2] @ [0, rows.start] - [columns.start, rows.start]
         torso = cv2.warpAffine(self._torso, within, size, flags=cv2.INTER_LINEAR)
         weight = torso[..., 3].astype(np.float32) / 255
-        under = np.ascontiguousarray(frame[self._low])
+        under = np.ascontiguousarray(frame[self.low])
         colour = cv2.cvtColor(torso, cv2.COLOR_RGBA2RGB)
-        frame[self._low] = cv2.blendLinear(colour, under, weight, 1 - weight)
+        frame[self.low] = cv2.blendLinear(colour, under, weight, 1 - weight)
 
     def _raster(
         self,
@@ -194,30 +198,30 @@ class LayeredWarp(FaceWarp):
         below: Float[np.ndarray, "478 3"],
     ) -> _Drawn:
         """Painter's order: back and front shell, eyeballs, open mouth, then the face's skin."""
-        eyes, skin, front, _ = self._parts
+        eyes, skin, front, _ = self.parts
         outer = len(eyes) + len(skin)
-        corners = moved[np.concatenate(self._parts)]
+        corners = moved[np.concatenate(self.parts)]
         corners[: len(eyes)] = below[eyes]
-        facing = signed_area(corners[..., :2]) * self._turn > 0.3
+        facing = signed_area(corners[..., :2]) * self.turn > FACING
         facing[: len(eyes)] = True
-        facing |= self._turn == 0
+        facing |= self.turn == 0
         facing[outer : outer + len(front)] = True  # of skin and back, what looks at us
         depth = corners[..., 2].mean(1)
-        depth[: len(eyes)] += 0.1 * self.unit
+        depth[: len(eyes)] += BEHIND * self.unit
         late = np.zeros(len(depth), bool)
         late[len(eyes) : outer] = True
         order = np.flatnonzero(facing)
         order = order[np.lexsort((-depth[order], late[order]))]
         first = int(np.sum(~late[order]))
         fixed = np.round(corners[order, :, :2] * 2**_SHIFT).astype(np.int32)
-        ids = np.full(self._size, -1, np.int32)
+        ids = np.full(self.size, -1, np.int32)
         for number, shape in enumerate(fixed[:first]):
             cv2.fillConvexPoly(ids, shape, number, shift=_SHIFT)
         lips = np.round(marks[INNER_LIPS, :2] * 2**_SHIFT).astype(np.int32)
         cv2.fillPoly(ids, [lips], _HOLE, shift=_SHIFT)
         for number, shape in enumerate(fixed[first:], first):
             cv2.fillConvexPoly(ids, shape, number, shift=_SHIFT)
-        p, (h, w) = self.pad, self._size
+        p, (h, w) = self.pad, self.size
         x0, y0 = np.clip(moved[:, :2].min(0).astype(int) - 2, p, [w - p, h - p])
         x1, y1 = np.clip(moved[:, :2].max(0).astype(int) + 3, p, [w - p, h - p])
         window = np.s_[y0:y1, x0:x1]
@@ -229,7 +233,7 @@ class LayeredWarp(FaceWarp):
         """
         rows, columns = drawn.window
         start = np.array([columns.start, rows.start], np.float32)
-        maps = _affine_planes(drawn.corners - start, self._source[drawn.order])
+        maps = _affine_planes(drawn.corners - start, self.source[drawn.order])
         ids = np.where(drawn.ids == _HOLE, 0, np.maximum(drawn.ids, 0))
         x = np.arange(ids.shape[1], dtype=np.float32)
         y = np.arange(ids.shape[0], dtype=np.float32)[:, None]
@@ -243,7 +247,7 @@ class LayeredWarp(FaceWarp):
         both = np.square(maps[:, :2]).sum((1, 2))  # singular values squared
         area = maps[:, 0, 0] * maps[:, 1, 1] - maps[:, 0, 1] * maps[:, 1, 0]
         fewest = np.maximum(both - np.sqrt(np.maximum(both**2 - 4 * area**2, 0)), 5e-3) / 2
-        stretched = np.clip((1 / np.sqrt(fewest) - _SHARP) / _SHARP, 0, 1) * 255
+        stretched = np.clip((1 / np.sqrt(fewest) - SHARP) / SHARP, 0, 1) * 255
         return grid, stretched.astype(np.uint8).take(ids)
 
 
@@ -256,12 +260,12 @@ def _soothed(
     and where so few pixels were drawn out that they are streaks.
     """
     edge = np.zeros(grid.shape[:2], np.uint8)
-    across = np.abs(grid[:, 1:, 0] - grid[:, :-1, 0]) > _JUMP
-    along = np.abs(grid[1:, :, 1] - grid[:-1, :, 1]) > _JUMP
-    edge[:, 1:][across] = edge[:, :-1][across] = edge[1:][along] = edge[:-1][along] = 200
+    across = np.abs(grid[:, 1:, 0] - grid[:, :-1, 0]) > JUMP
+    along = np.abs(grid[1:, :, 1] - grid[:-1, :, 1]) > JUMP
+    edge[:, 1:][across] = edge[:, :-1][across] = edge[1:][along] = edge[:-1][along] = EDGE
     weight = cv2.max(edge, cv2.blur(coarse, (9, 9))).astype(np.float32) / 255
     return np.asarray(
-        cv2.blendLinear(cv2.GaussianBlur(colour, (0, 0), 1.3), colour, weight, 1 - weight)
+        cv2.blendLinear(cv2.GaussianBlur(colour, (0, 0), SOFTNESS), colour, weight, 1 - weight)
     )
 
 
@@ -284,7 +288,7 @@ def _affine_planes(
     steps = source[:, 1:] - source[:, :1]
     det = edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]
     longest = np.abs(np.concatenate([edges, edges[:, :1] - edges[:, 1:]], 1)).max((1, 2))
-    narrow = np.abs(det) < _NARROW * longest
+    narrow = np.abs(det) < NARROW * longest
     # Pixels on a narrow triangle's border lie outside of it: across it the map hardly goes on.
     square = edges.transpose(0, 2, 1) @ edges + narrow[:, None, None] * np.eye(2)
     a = np.linalg.solve(square, edges.transpose(0, 2, 1) @ steps)

@@ -7,7 +7,7 @@ out at a ring around the head: the background beyond it does not move at all.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -102,6 +102,22 @@ class Mesh:
     to_field: Float[np.ndarray, "2 3"]
 
 
+@runtime_checkable
+class Warp(Protocol):
+    """Moves one photo; made once a portrait, used once a frame, never changed by a frame."""
+
+    def warp(
+        self,
+        landmarks: Float[np.ndarray, "478 3"],
+        open_eyes: Float[np.ndarray, "478 3"] | None = None,
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        """The frame: the photo's face under new landmarks (picture pixels). What shows in an open
+        mouth is nothing in particular. `open_eyes` are the same landmarks without the blink: where
+        the eyeballs lie.
+        """
+        ...
+
+
 class FaceWarp:
     """Warps one photo; made once a portrait, used once a frame, never changed by a frame.
 
@@ -138,7 +154,7 @@ class FaceWarp:
         self, landmarks: Float[np.ndarray, "478 3"], triangles: Integer[np.ndarray, "n 3"]
     ) -> Mesh:
         source = self.crop.to_crop(landmarks[:, :2])
-        eyes = np.concatenate([_eye_triangles(source, eye, iris) for eye, iris in EYES.values()])
+        eyes = eye_triangles(source)
         nodes, weights = self._thin_plate(landmarks)
         x0, y0, x1, y1 = self._window
         span = np.array([x1 - 1 - x0, y1 - 1 - y0], np.float64)
@@ -209,11 +225,7 @@ class FaceWarp:
         landmarks: Float[np.ndarray, "478 3"],
         open_eyes: Float[np.ndarray, "478 3"] | None = None,
     ) -> UInt8[np.ndarray, "h w 3"]:
-        """The frame: the photo's face under new landmarks (picture pixels). What shows in an open
-        mouth is nothing in particular.
-
-        `open_eyes` are the same landmarks without the blink: where the eyeballs lie.
-        """
+        """See Warp.warp."""
         return self._paste(*self.maps(landmarks, open_eyes))
 
     def maps(
@@ -330,14 +342,15 @@ def _affine_maps(
     return np.stack([a, b, c], -1).astype(np.float32)
 
 
-def _eye_triangles(
-    points: Float[np.ndarray, "478 2"], contour: list[int], iris: list[int]
-) -> Int[np.ndarray, "n 3"]:
-    """A triangulation of one eye's opening with the iris in it."""
+def eye_triangles(points: Float[np.ndarray, "478 2"]) -> Int[np.ndarray, "n 3"]:
+    """A triangulation of the eyes' openings with the irises in them."""
     from scipy.spatial import Delaunay
 
-    index = np.array(contour + iris)
-    return index[Delaunay(points[index].astype(np.float64)).simplices].astype(np.int64)
+    found = []
+    for contour, iris in EYES.values():
+        index = np.array(contour + iris)
+        found.append(index[Delaunay(points[index].astype(np.float64)).simplices])
+    return np.concatenate(found).astype(np.int64)
 
 
 def _spline(

@@ -9,13 +9,17 @@ import torch
 
 import motion2video.drawing.raster as raster
 from motion2video.drawing.canvas import Canvas, sample
-from motion2video.drawing.crops import Crops
+from motion2video.drawing.crops import Crops, CropStage
+from motion2video.drawing.layered import LayeredWarp
+from motion2video.drawing.layered_canvas import LayeredCanvas
 from motion2video.drawing.places import INNER_LIPS, fill_polygon
 from motion2video.drawing.stage import draw
+from motion2video.drawing.warp import FaceWarp
 from motion2video.motion import Motion, channel_index
+from motion2video.network.choices import Quality
 from motion2video.network.compute import ComputeConfig
 from motion2video.portrait.portrait import Portrait
-from motion2video.renderer import RenderConfig, Renderer
+from motion2video.renderer import PreparedPortrait, RenderConfig, Renderer
 
 PHOTO = Path(__file__).parents[3] / "app" / "assets" / "portraits" / "default.jpg"
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
@@ -31,6 +35,11 @@ def lively() -> Motion:
     return motion
 
 
+def warp_of(prepared: PreparedPortrait) -> FaceWarp:
+    assert isinstance(prepared.stage, CropStage) and isinstance(prepared.stage.warp, FaceWarp)
+    return prepared.stage.warp
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("size", [200, 384])
 def test_a_canvas_draws_what_the_cpu_draws(device: str, size: int) -> None:
@@ -41,7 +50,7 @@ def test_a_canvas_draws_what_the_cpu_draws(device: str, size: int) -> None:
     here = renderer.init_state(portrait).prepared
     marks, eyes = here.face.keypoints(lively())
     wanted = here.stage.begin(marks, eyes)
-    found = Canvas(here.warp, here.inside, here.brush, torch.device(device)).begin(marks, eyes)
+    found = Canvas(warp_of(here), here.inside, here.brush, torch.device(device)).begin(marks, eyes)
     assert isinstance(wanted, Crops) and len(wanted.frames) == len(found.frames) == len(marks)
     for i, frame in enumerate(wanted.frames):
         seen = found.frames[i].permute(1, 2, 0).cpu().numpy()
@@ -66,7 +75,7 @@ def test_a_canvas_without_a_network_shows_the_drawn_mouth(device: str) -> None:
     portrait = Portrait.load(PHOTO, size=200)
     renderer = Renderer.load(RenderConfig(steps=0, head="warp"), ComputeConfig(device="cpu"))
     here = renderer.init_state(portrait).prepared
-    there = Canvas(here.warp, here.inside, here.brush, torch.device(device))
+    there = Canvas(warp_of(here), here.inside, here.brush, torch.device(device))
     marks, eyes = here.face.keypoints(lively()[3:])
     frames = [draw(stage, marks, eyes)[0] for stage in (here.stage, there)]
     away = np.abs(frames[0].astype(int) - frames[1])
@@ -82,7 +91,7 @@ def test_any_cut_gives_the_same_frames(device: str) -> None:
     )
     renderer.batch = 4
     prepared = renderer.init_state(portrait).prepared
-    stage = Canvas(prepared.warp, prepared.inside, prepared.brush, torch.device(device))
+    stage = Canvas(warp_of(prepared), prepared.inside, prepared.brush, torch.device(device))
     marks, eyes = prepared.face.keypoints(lively())
     together = draw(stage, marks, eyes)
     cut = [
@@ -143,3 +152,37 @@ def test_batches_are_filled_up_and_their_filling_is_dropped() -> None:
     assert len(together) == 3
     for a, b in zip(one_by_one, together, strict=True):
         assert np.abs(a.astype(int) - b).max() <= 1
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("quality", ["live", "best"])
+def test_a_gpu_draws_the_layers_that_the_cpu_draws(device: str, quality: Quality) -> None:
+    portrait = Portrait.load(PHOTO, size=160)
+    renderer = Renderer.load(
+        RenderConfig(quality, steps=0), ComputeConfig(device="cpu", backend="torch")
+    )
+    here = renderer.init_state(portrait).prepared
+    assert isinstance(here.stage, CropStage) and isinstance(here.stage.warp, LayeredWarp)
+    there = LayeredCanvas(here.stage.warp, here.inside, here.brush, torch.device(device))
+    motion = lively()
+    motion.values[:, 55] = [0.0, 0.1, -0.1, 0.2]  # and goes aside, the torso after it
+    marks, eyes = here.face.keypoints(motion)
+    wanted, found = draw(here.stage, marks, eyes), draw(there, marks, eyes)
+    for frame, true in zip(found, wanted, strict=True):
+        assert frame.shape == true.shape and frame.dtype == np.uint8
+        away = np.abs(frame.astype(int) - true)
+        assert away.mean() < 0.5 and np.quantile(away, 0.99) <= 12
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_any_cut_gives_the_same_layers(device: str) -> None:
+    portrait = Portrait.load(PHOTO, size=128)
+    renderer = Renderer.load(RenderConfig("live", steps=0), ComputeConfig(device="cpu"))
+    renderer.batch = 4
+    here = renderer.init_state(portrait).prepared
+    assert isinstance(here.stage, CropStage) and isinstance(here.stage.warp, LayeredWarp)
+    there = LayeredCanvas(here.stage.warp, here.inside, here.brush, torch.device(device))
+    marks, eyes = here.face.keypoints(lively())
+    together = draw(there, marks, eyes)
+    cut = [f for part in (slice(0, 1), slice(1, 4)) for f in draw(there, marks[part], eyes[part])]
+    assert all(np.array_equal(a, b) for a, b in zip(together, cut, strict=True))

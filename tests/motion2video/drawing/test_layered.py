@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from motion2video.drawing.crops import CropStage
 from motion2video.drawing.layered import LayeredWarp
-from motion2video.drawing.warp import FaceWarp
+from motion2video.drawing.warp import FaceWarp, Warp
 from motion2video.faces.tracker import FaceTracker
 from motion2video.geometry.angles import head_rotation
 from motion2video.geometry.basis import FACE_OVAL, interocular, rotation_matrix
@@ -31,6 +32,12 @@ def portrait() -> Portrait:
 @pytest.fixture(scope="module")
 def renderer() -> Renderer:
     return Renderer.load(RenderConfig(steps=0), ComputeConfig(device="cpu"))
+
+
+def warp_of(renderer: Renderer, portrait: Portrait) -> Warp:
+    stage = renderer.init_state(portrait).prepared.stage
+    assert isinstance(stage, CropStage)
+    return stage.warp
 
 
 def posed(yaw: float, pitch: float = 0) -> Motion:
@@ -70,8 +77,8 @@ def test_a_drawing_without_a_person_bends(renderer: Renderer, portrait: Portrait
     noise = np.random.default_rng(0).integers(0, 255, portrait.image.shape).astype(np.uint8)
     blind = Portrait(noise, portrait.face)
     assert blind.matte is None
-    assert type(renderer.init_state(blind).prepared.warp) is FaceWarp
-    assert type(renderer.init_state(portrait).prepared.warp) is LayeredWarp
+    assert type(warp_of(renderer, blind)) is FaceWarp
+    assert type(warp_of(renderer, portrait)) is LayeredWarp
 
 
 def test_the_matte_holds_the_face_and_not_the_corners(portrait: Portrait):
@@ -116,7 +123,7 @@ def lean(renderer: Renderer, portrait: Portrait, row: np.ndarray) -> np.ndarray:
     """By how many interocular distances the collar goes."""
     prepared = renderer.init_state(portrait).prepared
     marks, _ = prepared.face.keypoints(Motion(row[None]))
-    warp = prepared.warp
+    warp = warp_of(renderer, portrait)
     assert isinstance(warp, LayeredWarp)
     pad = np.array([warp.pad, warp.pad, 0], np.float32)
     _, matrix = warp.shell.placed(marks[0] + pad)

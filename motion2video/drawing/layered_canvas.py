@@ -1,0 +1,207 @@
+"""A head in three dimensions drawn on a GPU, many frames at a time: what LayeredWarp does.
+
+The portrait's layers lie on the device. Of a frame its few hundred points go up, what they are
+moved to having been worked out on the CPU. It runs on any device and pays on a GPU.
+"""
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+import motion2video.drawing.raster as raster
+from motion2video.drawing.canvas import GpuStage, sample
+from motion2video.drawing.inside import Inside
+from motion2video.drawing.layered import (
+    BEHIND,
+    DARK,
+    EDGE,
+    FACING,
+    JUMP,
+    NARROW,
+    SHARP,
+    SOFTNESS,
+    LayeredWarp,
+)
+from motion2video.drawing.places import INNER_LIPS
+from motion2video.drawing.windows import Brush
+
+_REACH = 4  # pixels of the blur about edges
+
+
+class LayeredCanvas(GpuStage):
+    """The stage of a GPU for a head in layers: one portrait's on `device`."""
+
+    def __init__(
+        self, head: LayeredWarp, inside: Inside, brush: Brush, device: torch.device
+    ) -> None:
+        super().__init__(inside, brush, device)
+        self._head = head
+
+        def up(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+        self._atlas = _planes(up(head.atlas))
+        self._plate, self._torso = _planes(up(head.layers.plate)), _planes(up(head.layers.torso))
+        self._index = up(np.concatenate(head.parts).astype(np.int64))
+        self._source = up(head.source.astype(np.float32))
+        self._turn = up(head.turn.astype(np.float32))
+        eyes, skin, front, back = (len(part) for part in head.parts)
+        order = torch.arange(eyes + skin + front + back, device=device)
+        self._eyes = eyes
+        self._late = (order >= eyes) & (order < eyes + skin)
+        self._always = (order < eyes) | (order >= eyes + skin) & (order < eyes + skin + front)
+        height, width = head.size
+        self._side = max(height, width)
+        self._pixels = raster.grid_of(self._side, device)[:height, :width]
+
+    def drawn(
+        self,
+        landmarks: Float[np.ndarray, "n 478 3"],
+        open_eyes: Float[np.ndarray, "n 478 3"],
+    ) -> Float[Tensor, "n 3 h w"]:
+        """See GpuStage.drawn, and LayeredWarp.warp."""
+        head = self._head
+        marks = [head.fine(one) + head.shift for one in landmarks]
+        placed = [head.shell.placed(one) for one in marks]
+        moved, lips, below, lean = (
+            torch.from_numpy(np.stack(some).astype(np.float32)).to(self.device)
+            for some in (
+                [points for points, _ in placed],
+                [one[INNER_LIPS, :2] for one in marks],
+                [head.fine(one) + head.shift for one in open_eyes],
+                [matrix for _, matrix in placed],
+            )
+        )
+        corners = moved[:, self._index]
+        corners[:, : self._eyes] = below[:, self._index[: self._eyes]]
+        ids, opened = self._ids(corners, lips)
+        grid, coarse = self._grid(corners[..., :2], ids)
+        rgba = sample(
+            self._atlas.expand(len(grid), -1, -1, -1),
+            grid,
+            "bilinear" if head.sampling == "linear" else "bicubic",
+        ).clamp(0, 255)
+        weight = _feather(ids >= 0, rgba[:, 3:])
+        weight = torch.where(opened[:, None], 1.0, weight)
+        colour = _soothed(rgba[:, :3].round(), grid, coarse)
+        dark = torch.tensor(DARK, device=self.device, dtype=torch.float32).view(1, 3, 1, 1)
+        colour = torch.where(opened[:, None], dark, colour)
+        under = self._leaning(lean)
+        frames = (colour * weight + under * (1 - weight)).round()
+        pad = head.pad
+        frames = frames[..., pad:-pad, pad:-pad]
+        return F.avg_pool2d(frames, head.fineness).round().contiguous()
+
+    def _ids(
+        self, corners: Float[Tensor, "n m 3 3"], lips: Float[Tensor, "n k 2"]
+    ) -> tuple[Int[Tensor, "n h w"], Bool[Tensor, "n h w"]]:
+        """Per pixel the triangle that it shows, -1 for none, and whether it is in an open mouth."""
+        facing = _area(corners) * self._turn > FACING
+        facing = facing | (self._turn == 0) | self._always
+        depth = corners[..., 2].mean(2)
+        depth[:, : self._eyes] += BEHIND * self._head.unit
+        height, width = self._head.size
+        away = torch.full_like(corners[:, :, :, :2], -4.0 * self._side)
+        flat = torch.where(facing[..., None, None], corners[..., :2], away)
+        order = depth.sort(dim=1, descending=True, stable=True).indices
+        found = []
+        for late in (False, True):
+            chosen = order[self._late[order] == late].view(len(order), -1)
+            triangles = torch.gather(flat, 1, chosen[..., None, None].expand(-1, -1, 3, 2))
+            numbers = raster.draw_triangles(triangles, self._side)[:, :height, :width]
+            which = torch.gather(chosen, 1, numbers.flatten(1).clamp(min=0).long())
+            found.append(torch.where(numbers < 0, -1, which.view_as(numbers)))
+        hole = raster.fill_polygons(lips, self._side)[:, :height, :width] > 0.5
+        early, skin = found
+        ids = torch.where(skin >= 0, skin, torch.where(hole, -1, early))
+        opened = hole & (skin < 0)
+        return torch.where(opened, 0, ids), opened
+
+    def _grid(
+        self, corners: Float[Tensor, "n m 3 2"], ids: Int[Tensor, "n h w"]
+    ) -> tuple[Float[Tensor, "n h w 2"], Float[Tensor, "n h w"]]:
+        """See LayeredWarp._grid."""
+        maps = _affine_planes(corners, self._source)
+        which = torch.arange(len(ids), device=self.device)[:, None, None]
+        at = maps[which, ids.clamp(min=0)]
+        grid = (at[..., :2, :] * self._pixels[..., None]).sum(-2) + at[..., 2, :]
+        both = maps[:, :, :2].square().sum((2, 3))
+        area = maps[..., 0, 0] * maps[..., 1, 1] - maps[..., 0, 1] * maps[..., 1, 0]
+        root = (both.square() - 4 * area.square()).clamp(min=0).sqrt()
+        fewest = (both - root).clamp(min=5e-3) / 2
+        coarse = ((fewest.rsqrt() - SHARP) / SHARP).clamp(0, 1) * 255
+        return grid, coarse[which, ids.clamp(min=0)]
+
+    def _leaning(self, lean: Float[Tensor, "n 2 3"]) -> Float[Tensor, "n 3 h w"]:
+        """The plate with the torso over it; see LayeredWarp._lean."""
+        back = torch.linalg.inv(lean[:, :, :2])
+        away = self._pixels[None] - lean[:, None, None, :, 2]
+        grid = torch.einsum("nhwc,ndc->nhwd", away, back)
+        torso = sample(self._torso.expand(len(lean), -1, -1, -1), grid)
+        weight = torso[:, 3:] / 255
+        return (torso[:, :3].round() * weight + self._plate * (1 - weight)).round()
+
+
+def _area(corners: Float[Tensor, "n m 3 c"]) -> Float[Tensor, "n m"]:
+    """See head.signed_area."""
+    a, b = corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0]
+    return 0.5 * (a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0])
+
+
+def _affine_planes(
+    moved: Float[Tensor, "n m 3 2"], source: Float[Tensor, "m 3 2"]
+) -> Float[Tensor, "n m 3 2"]:
+    """See layered._affine_planes."""
+    edges, steps = moved[:, :, 1:] - moved[:, :, :1], source[:, 1:] - source[:, :1]
+    det = edges[..., 0, 0] * edges[..., 1, 1] - edges[..., 0, 1] * edges[..., 1, 0]
+    three = torch.cat([edges, edges[:, :, :1] - edges[:, :, 1:]], 2)
+    narrow = det.abs() < NARROW * three.abs().amax((2, 3))
+    turned = edges.transpose(2, 3)
+    square = turned @ edges + narrow[..., None, None] * torch.eye(2, device=moved.device)
+    a = torch.linalg.solve(square, turned @ steps)
+    c = source.mean(1) - (moved.mean(2, keepdim=True) @ a)[:, :, 0]
+    return torch.cat([a, c[:, :, None]], 2)
+
+
+def _soothed(
+    colour: Float[Tensor, "n 3 h w"], grid: Float[Tensor, "n h w 2"], coarse: Float[Tensor, "n h w"]
+) -> Float[Tensor, "n 3 h w"]:
+    """See layered._soothed."""
+    edge = torch.zeros_like(coarse)
+    across = (grid[:, :, 1:, 0] - grid[:, :, :-1, 0]).abs() > JUMP
+    along = (grid[:, 1:, :, 1] - grid[:, :-1, :, 1]).abs() > JUMP
+    for part, jumps in (
+        (edge[:, :, 1:], across),
+        (edge[:, :, :-1], across),
+        (edge[:, 1:], along),
+        (edge[:, :-1], along),
+    ):
+        part[jumps] = EDGE
+    weight = torch.maximum(edge, _mean(coarse[:, None], 9)[:, 0])[:, None] / 255
+    blurred = rearrange(
+        raster.blur(rearrange(colour, "n c h w -> (n c) h w"), SOFTNESS, _REACH),
+        "(n c) h w -> n c h w",
+        c=3,
+    )
+    return blurred * weight + colour * (1 - weight)
+
+
+def _feather(
+    drawn: Bool[Tensor, "n h w"], alpha: Float[Tensor, "n 1 h w"]
+) -> Float[Tensor, "n 1 h w"]:
+    """See layered._feather."""
+    solid = drawn[:, None] * 255.0
+    inside = (2 * _mean(solid, 5) - 255).clamp(min=0)
+    return torch.minimum(_mean(torch.minimum(alpha, solid), 3), inside) / 255
+
+
+def _mean(planes: Float[Tensor, "n c h w"], width: int) -> Float[Tensor, "n c h w"]:
+    """The mean of a square of `width` pixels, mirrored at the edges."""
+    return F.avg_pool2d(F.pad(planes, (width // 2,) * 4, mode="reflect"), width, 1)
+
+
+def _planes(image: Tensor) -> Float[Tensor, "1 c h w"]:
+    return rearrange(image, "h w c -> 1 c h w").float().contiguous()

@@ -8,13 +8,13 @@ given to `step`, the computation is the same, chunk by chunk: same bits. `genera
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from audio2motion.behaviour.events import EventState, step_events
 from audio2motion.gestures.controls import Controls
 from audio2motion.hearing.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Waveform
 from audio2motion.hearing.speech import (
@@ -23,7 +23,8 @@ from audio2motion.hearing.speech import (
     VoiceState,
     load_strictly,
 )
-from audio2motion.network.chunks import Chunk, finish, scenes
+from audio2motion.network.borrowed_speech import fingerprint
+from audio2motion.network.chunks import Aimed, Chunk, finish
 from audio2motion.network.condition import (
     CHUNK,
     INPUTS,
@@ -34,23 +35,12 @@ from audio2motion.network.condition import (
 from audio2motion.network.gate import SPEECH_CHANNELS, mouth_gate
 from audio2motion.network.model import Cache, Last, ModelConfig, MotionNetwork, Past, correlate
 from audio2motion.state_codec import Ticket, decode, encode, saveable
-from motion2video.motion import (
-    FPS,
-    MOTION_DIM,
-    ROTATION,
-    TRANSLATION,
-    Motion,
-)
+from motion2video.motion import FPS, MOTION_DIM, Motion
 from motion2video.network.flow import euler, frame_noise, heun, time_grid
-from weights.errors import InputError, MotionError, StateError
-from weights.tensors import load_safetensors
+from weights.errors import InputError, MotionError, StateError, WeightsError
+from weights.tensors import load_safetensors, read_safetensors
 
 CHUNK_SAMPLES = CHUNK * SAMPLES_PER_FRAME
-# Per frame: how fast slow channels follow, and how fast the means of head and face do.
-SLOW_PACE = 0.45
-POSE_MEAN_PACE, FACE_MEAN_PACE = 0.04, 0.01
-FACE_MEAN_SHARE = 0.6
-POSE = slice(ROTATION.start, TRANSLATION.stop)
 
 
 @dataclass(frozen=True)
@@ -58,28 +48,22 @@ class GeneratorConfig:
     """How to sample.
 
     `steps` of the ODE solver (2..16; `solver` "euler" or "heun"); one guidance scale per input
-    (1 = off; others cost one more network evaluation each); `temperature` scales the noise of
-    everything but speech, `lip_temperature` that of the speech channels, in which `lip_reading` is
-    the share of `MotionNetwork.read_lips` and which `lip_scale` scales; `head_scale` scales the
-    head rotation that the network makes with the voice (its translation by half of that).
-    What the network remembers of its own motion is drawn to the mean by the factor `leash`, so
-    that no style feeds on itself. Without `events` there is the network's motion alone: no blinks,
-    nods or shifts of gaze. Raises InputError.
+    (1 = off; others cost one more network evaluation each), and `lip_agent_scale` for what the
+    agent's voice does to the speech channels; `temperature` scales the noise of everything but
+    speech, `lip_temperature` that of the speech channels, whose motion `lip_scale` scales. Raises
+    InputError.
     """
 
     steps: int = 4
     solver: str = "euler"
     agent_scale: float = 1.0
+    lip_agent_scale: float = 1.0
     interlocutor_scale: float = 1.0
     interlocutor_motion_scale: float = 1.0
     controls_scale: float = 1.0
-    temperature: float = 0.6
-    lip_temperature: float = 0.1
-    lip_reading: float = 0.8
-    lip_scale: float = 1.4
-    head_scale: float = 0.8
-    leash: float = 0.95
-    events: bool = True
+    temperature: float = 1.0
+    lip_temperature: float = 0.3
+    lip_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 64:
@@ -88,14 +72,17 @@ class GeneratorConfig:
             raise InputError(f"there is no solver {self.solver!r}; wanted euler or heun")
 
     @property
-    def scales(self) -> tuple[float, ...]:
-        """The guidance scales in the order of INPUTS."""
-        return (
+    def scales(self) -> Float[np.ndarray, "4 90"]:
+        """The guidance scales in the order of INPUTS, of every channel."""
+        whole = (
             self.agent_scale,
             self.interlocutor_scale,
             self.interlocutor_motion_scale,
             self.controls_scale,
         )
+        scales = np.repeat(np.array(whole, np.float32)[:, None], MOTION_DIM, 1)
+        scales[INPUTS.index("agent"), list(SPEECH_CHANNELS)] = self.lip_agent_scale
+        return scales
 
 
 @saveable
@@ -126,8 +113,7 @@ class GeneratorState:
     cache: Cache
     last: Last | None
     gate: float
-    smooth: Float[np.ndarray, "3 90"]
-    events: EventState
+    aim: Aimed
 
 
 class MotionGenerator:
@@ -153,34 +139,39 @@ class MotionGenerator:
         temperature = torch.full((MOTION_DIM,), config.temperature)
         temperature[list(SPEECH_CHANNELS)] = config.lip_temperature
         self._temperature = temperature.to(self.device)
-        self._lips = torch.tensor(SPEECH_CHANNELS, device=self.device)
+        scales = config.scales
+        self._guided = [i for i in range(len(INPUTS)) if (scales[i] != 1).any()]
+        self._scales = torch.from_numpy(scales).to(self.device)
         self._first = self.network.first_modulation()
         self._modulations: dict[float, tuple[Tensor, ...]] = {}
-        self._pace = np.full(MOTION_DIM, SLOW_PACE, np.float32)
-        self._pace[list(SPEECH_CHANNELS)] = 1.0
-        self._mean_pace = np.full(MOTION_DIM, FACE_MEAN_PACE, np.float32)
-        self._mean_pace[POSE] = POSE_MEAN_PACE
-        self._mean_share = np.full(MOTION_DIM, FACE_MEAN_SHARE, np.float32)
-        self._mean_share[POSE] = 1.0
-        self._mean_share[list(SPEECH_CHANNELS)] = 0.0
 
     @staticmethod
     def load(
         config: GeneratorConfig | None = None,
         device: torch.device | str = "cpu",
         encoder: VoiceEncoder | None = None,
+        weights: Path | None = None,
     ) -> "MotionGenerator":
-        """The embedded generator (roles `motion_generator` and, unless another `encoder` is given,
-        `speech_encoder`).
+        """The generator of a file, `weights`, or the embedded one (roles `motion_generator` and,
+        unless another `encoder` is given, `speech_encoder`).
 
-        Raises WeightsError when they are missing or do not fit.
+        Raises WeightsError when they are missing, do not fit, or were trained with another speech
+        encoder.
         """
-        tensors, header = load_safetensors("motion_generator")
+        tensors, header = (
+            read_safetensors(weights) if weights else load_safetensors("motion_generator")
+        )
         network = MotionNetwork(ModelConfig.from_header(header["model"]))
         load_strictly(network, tensors, "motion generator")
         if not header.get("controls_trained", False):
             network.condition.ignore("controls")
-        encoder = encoder or SpeechEncoder.load()
+        if encoder is None:
+            encoder = SpeechEncoder.load()
+            if header.get("hears_by") != fingerprint(encoder):
+                raise WeightsError(
+                    "got a motion generator and a speech encoder that were not trained together; "
+                    "install both from one release"
+                )
         return MotionGenerator(encoder, network, config or GeneratorConfig(), device)
 
     def init_state(self, seed: int = 0, controls: Controls | None = None) -> GeneratorState:
@@ -205,8 +196,7 @@ class MotionGenerator:
             cache=self.network.empty_cache(),
             last=None,
             gate=0.0,
-            smooth=np.zeros((3, MOTION_DIM), np.float32),
-            events=EventState(),
+            aim=Aimed(),
         )
 
     def save(self, state: GeneratorState) -> bytes:
@@ -250,8 +240,8 @@ class MotionGenerator:
             used += CHUNK_SAMPLES
             if (now := state.waiting) is not None:
                 condition = self._condition(state.controls, now, heard)
-                state, x_1, closed = self._sample(state, condition)
-                state, motion = self._move(state, now, heard, x_1, closed)
+                state, x_1 = self._sample(state, condition)
+                state, motion = self._move(state, now, heard, x_1)
                 parts.append(motion)
             state = replace(state, waiting=heard)
         rest = slice(used, None)
@@ -362,49 +352,16 @@ class MotionGenerator:
         now: Chunk,
         ahead: Chunk,
         x_1: Float[Tensor, "1 5 90"],
-        closed: Float[Tensor, "1 5"],
     ) -> tuple[GeneratorState, Motion]:
-        """What the network has made of chunk `now`, with what the voice of the chunk `ahead`
-        changes in it, the agent's habits and gestures.
+        """What the network has made of chunk `now`: lips rest when the agent is silent, and the
+        controls have their way.
         """
         values = self.network.denormalise(x_1[0]).cpu().numpy()
         activity = torch.cat([now.agent.activity, ahead.agent.activity]).cpu().numpy()
-        values, gate, smooth = self._rest(values, activity, closed[0].cpu().numpy(), state)
-        events, added = state.events, np.zeros_like(values)
-        if self.config.events:
-            for i, scene in enumerate(scenes(now, ahead, values, state.controls, state.frame)):
-                events, added[i] = step_events(events, state.seed, state.frame + i, scene)
-        values = finish(values, added, state.controls, state.frame)
-        frame = state.frame + CHUNK
-        state = replace(state, gate=gate, smooth=smooth, events=events, frame=frame)
-        return state, Motion(values)
-
-    def _rest(
-        self,
-        values: Float[np.ndarray, "5 90"],
-        activity: Float[np.ndarray, "10"],
-        closed: Float[np.ndarray, "5"],
-        state: "GeneratorState",
-    ) -> tuple[Float[np.ndarray, "5 90"], float, Float[np.ndarray, "3 90"]]:
-        """Shut the mouth in silence and on p, b and m; take the tremor out of what moves slowly.
-
-        The slow channels go through two low-pass steps in a row, about 100 ms of lag: a head may
-        follow the voice by that much, lips may not. Where the head wanders in the long run is
-        left to the events' sway: its mean over about a second is taken away, and of a brow or
-        smile that is held for many seconds a part.
-        """
         gates, gate = mouth_gate(activity, state.gate)
-        values = values.copy()
-        values[:, SPEECH_CHANNELS] *= self.config.lip_scale * (gates * (1 - closed))[:, None]
-        values[:, ROTATION] *= self.config.head_scale
-        values[:, TRANSLATION] *= 0.5 * self.config.head_scale
-        first, second, mean = state.smooth
-        for row in values:
-            first = first + self._pace * (row - first)
-            second = second + self._pace * (first - second)
-            mean = mean + self._mean_pace * (second - mean)
-            row[:] = second - self._mean_share * mean
-        return values, gate, np.stack([first, second, mean])
+        values[:, SPEECH_CHANNELS] *= self.config.lip_scale * gates[:, None]
+        values, aim = finish(values, state.controls, state.frame, state.aim)
+        return replace(state, gate=gate, aim=aim, frame=state.frame + CHUNK), Motion(values)
 
     def _condition(self, controls: Controls, now: Chunk, ahead: Chunk) -> Condition:
         joined = [
@@ -423,16 +380,15 @@ class MotionGenerator:
 
     def _sample(
         self, state: GeneratorState, condition: Condition
-    ) -> tuple[GeneratorState, Float[Tensor, "1 5 90"], Float[Tensor, "1 5"]]:
+    ) -> tuple[GeneratorState, Float[Tensor, "1 5 90"]]:
         """Solve the ODE from this chunk's noise to its motion; the last chunk goes into the cache
-        with the first evaluation. Returns how far the voice keeps the lips together too.
+        with the first evaluation.
         """
         network, last = self.network, state.last
         noise = frame_noise(state.seed, state.frame, CHUNK, (MOTION_DIM,)).to(self.device)
         x_0 = correlate(noise[None], network.config.noise_correlation) * self._temperature
-        guided = [(i, s) for i, s in enumerate(self.config.scales) if s != 1.0]
         embedded = network.embed(condition)
-        others = (network.embed(condition.without(INPUTS[i])) for i, _ in guided)
+        others = (network.embed(condition.without(INPUTS[i])) for i in self._guided)
         every = torch.cat([embedded, *others])
         cache = state.cache
         past: Past | None = None
@@ -449,16 +405,13 @@ class MotionGenerator:
                 past = past or network.past(cache)
                 found, _ = network.velocity(rows, at, every, past, self._modulation(at))
             total = found[:1]
-            for row, (_, scale) in enumerate(guided, 1):
-                total = total + (scale - 1) * (found[:1] - found[row : row + 1])
+            for row, i in enumerate(self._guided, 1):
+                total = total + (self._scales[i] - 1) * (found[:1] - found[row : row + 1])
             return total
 
         solve = euler if self.config.solver == "euler" else heun
         x_1 = solve(velocity, x_0, time_grid(self.config.steps))
-        read, closed = network.read_lips(condition)
-        x_1[..., self._lips] = x_1[..., self._lips].lerp(read, self.config.lip_reading)
-        remembered = Last(x_1 * self.config.leash, embedded)
-        return replace(state, cache=cache, last=remembered), x_1, closed
+        return replace(state, cache=cache, last=Last(x_1, embedded)), x_1
 
 
 def _append(state: GeneratorState, dyad: Dyad, motion: Motion | None) -> GeneratorState:

@@ -4,6 +4,7 @@ A causal transformer. A chunk of frames is denoised together while it attends to
 cached keys and values, to the clean frames before it. The network says what the clean frame is and
 the velocity follows from that: v = (x_1 - x_t) / (1 - t).
 
+What a ridge regression reads of the agent's voice about lips is an input beside the voice itself.
 Of the frames before it a chunk sees the voice but not what the lips did: they follow the voice, and
 a network that may look at its last lips learns to go on with them, its own mistakes included.
 """
@@ -209,6 +210,7 @@ class MotionNetwork(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.leave = nn.Linear(width, MOTION_DIM)
         self.direct = nn.Linear(width, MOTION_DIM)
+        self.heard_lips = nn.Linear(len(SPEECH_CHANNELS) + 1, width)
         nn.init.zeros_(self.leave.weight)
         nn.init.normal_(self.direct.weight, std=0.01)
 
@@ -221,8 +223,12 @@ class MotionNetwork(nn.Module):
         return tokens * self.std + self.mean
 
     def embed(self, condition: Condition) -> Float[Tensor, "b t w"]:
-        """What the condition adds to the tokens; the same at every flow time."""
-        return self.condition(condition)
+        """What the condition adds to the tokens; the same at every flow time. What the reader
+        makes of the agent's voice is a part of it.
+        """
+        read, closed = self.read_lips(condition)
+        lips = self.heard_lips(torch.cat([read, closed[..., None]], -1))
+        return self.condition(condition) + condition.present[..., :1] * lips
 
     def read_lips(
         self, condition: Condition

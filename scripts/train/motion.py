@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -30,7 +30,7 @@ from audio2motion.hearing.speech import (
     SpeechConfig,
     SpeechEncoder,
 )
-from audio2motion.network.borrowed_speech import borrow
+from audio2motion.network.borrowed_speech import borrow, fingerprint
 from audio2motion.network.condition import CHUNK, LOOK_AHEAD, Condition, agent_window
 from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.model import ModelConfig, MotionNetwork, correlate
@@ -43,7 +43,7 @@ from motion2video.motion import (
     channel_index,
 )
 from motion2video.network.flow import interpolate
-from scripts.data.motion_items import Item, kept_items, tiny_items
+from scripts.data.motion_items import Item, kept_items, mirror_matrix, tiny_items
 from scripts.train.lip_reader import READER_STIFFNESS, Ridge, learn_closures
 from scripts.train.loop import LoopConfig, lip_aperture, run
 from weights.tensors import read_safetensors, save_safetensors
@@ -51,11 +51,14 @@ from weights.tensors import read_safetensors, save_safetensors
 FRAMES = 100
 DROP = {"agent": 0.1, "interlocutor": 0.15, "interlocutor_motion": 0.3, "controls": 0.3}
 BLIND = 0.12
-HISTORY_NOISE = 0.25
-HEARD_DROPOUT = 0.15
+HISTORY_NOISE = 0.4
+HEARD_DROPOUT = 0.25
+STILL = 0.4
+"""A channel whose deviation was smaller than this share of what it is now has not moved before."""
 SMOOTHNESS = 0.5
 APERTURE, SHUT = 3.0, 1.0
-FACELESS = 0.4
+LIDS = [channel_index(f"eyeBlink{side}") for side in ("Left", "Right")]
+SMILES = [channel_index(f"mouthSmile{side}") for side in ("Left", "Right")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +84,9 @@ class Batch:
         )
 
 
-def cut(item: Item, start: int, count: int, network: MotionNetwork) -> Batch:
+def cut(
+    item: Item, start: int, count: int, network: MotionNetwork, mirror: Tensor | None = None
+) -> Batch:
     """Frames start .. start + count of one conversation, as a batch of one."""
     ahead, here = slice(start, start + count + LOOK_AHEAD), slice(start, start + count)
     voice = item.agent
@@ -108,27 +113,39 @@ def cut(item: Item, start: int, count: int, network: MotionNetwork) -> Batch:
         agent[None], sound[None], motion[None], item.controls.expand(1, count, -1), present[None]
     )
     faceless = item.shut is not None
-    values = (item.values[here] - network.mean.cpu()) / network.std.cpu()
+    values, weight = item.values[here], item.weight[here]
+    if mirror is not None:
+        named = slice(DETAIL.start)
+        weight = torch.cat([weight[:, named] @ mirror[named, named].abs(), weight[:, DETAIL]], 1)
+        values = values @ mirror
+    values = (values - network.mean.cpu()) / network.std.cpu()
     shut = item.shut[here] if item.shut is not None else torch.zeros(count)
     return Batch(
         values[None] * (not faceless),
-        item.weight[None, here],
+        weight[None],
         condition,
         shut[None],
         torch.tensor([faceless]),
     )
 
 
-def draw(items: list[Item], network: MotionNetwork, step: int, size: int, seed: int) -> Batch:
-    """The batch of a step: a function of (seed, step)."""
+def draw(
+    items: list[Item],
+    network: MotionNetwork,
+    step: int,
+    size: int,
+    seed: int,
+    mirror: Tensor | None = None,
+) -> Batch:
+    """The batch of a step: a function of (seed, step). `mirror` [90, 90] mirrors half of it."""
     rng = np.random.default_rng((seed, step))
     long = [i for i in items if len(i.values) > FRAMES]
-    share = np.array([len(i.values) * (1 if i.shut is None else FACELESS) for i in long], float)
+    share = np.array([len(i.values) * i.share for i in long], float)
     parts = []
     for index in rng.choice(len(long), size, p=share / share.sum()):
         item = long[index]
         start = int(rng.integers(0, len(item.values) - FRAMES + 1))
-        parts.append(cut(item, start, FRAMES, network))
+        parts.append(cut(item, start, FRAMES, network, mirror if rng.random() < 0.5 else None))
     return Batch(
         torch.cat([p.values for p in parts]),
         torch.cat([p.weight for p in parts]),
@@ -166,6 +183,8 @@ class Objective:
         self.channels[channel_index("jawOpen")] = 6.0
         self.channels[DETAIL] = 0.7
         self.channels[ROTATION] = 3.0
+        self.channels[LIDS] = 4.0
+        self.channels[SMILES] = 2.0
         self.channels[0] = 0.0
         self.opening = network.std * aperture
         scale = self.opening.norm()
@@ -245,21 +264,49 @@ def fit_reader(network: MotionNetwork, items: list[Item]) -> None:
 
 
 def go_on_from(network: MotionNetwork, path: Path) -> None:
-    """Take over what fits from a weights file, its statistics too: all but what hears the voices,
-    whose features may be others.
+    """Take over what fits from a weights file, its reader too. The network's own statistics stay:
+    what takes motion in and gives it out is put into their terms. Channels that the old network
+    has never seen move begin anew.
     """
     tensors, _ = read_safetensors(path)
+    old = {name: torch.from_numpy(value.astype(np.float32)) for name, value in tensors.items()}
+    mean, std, lips = network.mean, network.std, list(SPEECH_CHANNELS)
+    moved = old["std"] > STILL * std
+    larger = torch.where(moved, std / old["std"], torch.zeros_like(std))
+    offset = torch.where(moved, (mean - old["mean"]) / old["std"], torch.zeros_like(std))
+    seen = old["condition.project.2.weight"][:, :MOTION_DIM]
+    for matrix, bias in (
+        (old["enter.weight"], old["enter.bias"]),
+        (seen, old["condition.project.2.bias"]),
+    ):
+        bias += matrix @ offset
+        matrix *= larger
+    back = old["std"] / std
+    old["leave.bias"] += (old["mean"] - mean) / old["std"]
+    for name in ("leave", "direct"):
+        old[f"{name}.weight"] *= back[:, None]
+        old[f"{name}.bias"] *= back
+    old["reader"][-1, :-1] += ((old["mean"] - mean) / old["std"])[lips]
+    old["reader"][:, :-1] *= back[lips]
     state = network.state_dict()
-    heard = [f"condition.project.{i}.weight" for i in (0, 1, 3)]
-    for name, value in tensors.items():
-        if name not in heard and state[name].shape == value.shape:
-            state[name].copy_(torch.from_numpy(value.astype(np.float32)))
+    fresh = {name: state[name][:, ~moved].clone() for name in ("enter.weight",)}
+    for name, value in old.items():
+        if name not in ("mean", "std") and state[name].shape == value.shape:
+            state[name].copy_(value)
+    state["enter.weight"][:, ~moved] = fresh["enter.weight"]
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data", type=Path)
+    parser.add_argument("--data", type=Path, help="conversations (scripts/data/dyads.py)")
+    parser.add_argument(
+        "--takes",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="folders of real clips (scripts/data/facepack.py, scripts/data/talkers.py)",
+    )
     parser.add_argument("--speech", type=Path, help="voices with phoneme times")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="weights file of a generator to go on from")
@@ -284,25 +331,29 @@ def main() -> None:
         items = tiny_items(encoder)
         aperture = torch.zeros(MOTION_DIM)
         aperture[channel_index("jawOpen")] = 0.5
+        mirror = None
     else:
-        if options.data is None:
-            parser.error("--data is needed (or --tiny)")
+        if options.data is None and not options.takes:
+            parser.error("--data or --takes is needed (or --tiny)")
         encoder = SpeechEncoder.load()
         config = ModelConfig(speech_features=encoder.config.features)
         if options.speech_encoder:
             encoder = borrow(options.speech_encoder, notify=print)
-        items = kept_items(options.data, options.speech, options.out, encoder)
+        items = kept_items(options.data, options.takes, options.speech, options.out, encoder)
+        mirror = mirror_matrix(FaceBasis.load())
         aperture = lip_aperture(FaceBasis.load())
     network = MotionNetwork(config)
     set_statistics(network, items)
     if options.start:
         go_on_from(network, options.start)
-    fit_reader(network, items)
+    else:
+        fit_reader(network, items)
     print(f"{len(items)} conversations, {sum(len(i.values) for i in items) / 1500:.1f} minutes")
     objective = Objective(network, aperture)
+    hears_by = fingerprint(encoder) if isinstance(encoder, nn.Module) else None
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        batch = draw(items, network, step, options.batch, options.seed)
+        batch = draw(items, network, step, options.batch, options.seed, mirror)
         return objective(batch.to(network.mean.device))
 
     def export(state: dict[str, Tensor], steps: int, minutes: float) -> None:
@@ -312,6 +363,7 @@ def main() -> None:
             "trained": {"steps": steps, "minutes": minutes},
             "controls_trained": True,
             "speech_encoder": asdict(encoder.identity),
+            "hears_by": hears_by,
         }
         save_safetensors(options.out / "motion_generator.safetensors", tensors, header)
 

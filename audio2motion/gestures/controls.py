@@ -117,9 +117,9 @@ class Controls:
 
     @property
     def vector(self) -> Float[Tensor, "c"]:
-        """[24]: emotion (8, scaled by intensity), gaze (2, in units of 20 degrees), whether
+        """[29]: emotion (8, scaled by intensity), gaze (2, in units of 20 degrees), whether
         there is a gaze target, valence and arousal (scaled by intensity, within -1..1), style
-        (10; the median talker's when None), and whether there is one.
+        (15; the median talker's when None), and whether there is one.
         """
         out = torch.zeros(CONTROL_DIM)
         out[EMOTIONS.index(self.emotion)] = self.intensity

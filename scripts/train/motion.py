@@ -26,6 +26,8 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from audio2motion.gestures.controls import CONTROL_DIM
+from audio2motion.gestures.style import STYLE_DIM
 from audio2motion.hearing.speech import (
     SpeechConfig,
     SpeechEncoder,
@@ -51,8 +53,9 @@ from weights.tensors import read_safetensors, save_safetensors
 FRAMES = 100
 DROP = {"agent": 0.1, "interlocutor": 0.15, "interlocutor_motion": 0.3, "controls": 0.3}
 BLIND = 0.12
-HISTORY_NOISE = 0.4
+HISTORY_NOISE = 0.1
 HEARD_DROPOUT = 0.25
+MOOD_DIM = CONTROL_DIM - STYLE_DIM - 1
 STILL = 0.4
 """A channel whose deviation was smaller than this share of what it is now has not moved before."""
 SMOOTHNESS = 0.5
@@ -289,11 +292,13 @@ def go_on_from(network: MotionNetwork, path: Path) -> None:
     old["reader"][-1, :-1] += ((old["mean"] - mean) / old["std"])[lips]
     old["reader"][:, :-1] *= back[lips]
     state = network.state_dict()
-    fresh = {name: state[name][:, ~moved].clone() for name in ("enter.weight",)}
+    fresh = state["enter.weight"][:, ~moved].clone()
     for name, value in old.items():
         if name not in ("mean", "std") and state[name].shape == value.shape:
             state[name].copy_(value)
-    state["enter.weight"][:, ~moved] = fresh["enter.weight"]
+    state["enter.weight"][:, ~moved] = fresh
+    told = min(old["condition.project.3.weight"].shape[1], MOOD_DIM)
+    state["condition.project.3.weight"][:, :told] = old["condition.project.3.weight"][:, :told]
 
 
 def main() -> None:

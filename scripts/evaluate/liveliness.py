@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.linalg import sqrtm
 
 from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform
 from audio2motion.network.generator import GeneratorConfig, MotionGenerator
@@ -107,9 +106,12 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
     mean, std = a.mean(0), a.std(0) + 1e-6
     a, b = (a - mean) / std, (b - mean) / std
     first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    root = np.real(sqrtm(first @ second + 1e-6 * np.eye(len(first))))
+    # tr sqrt(A B) by symmetric matrices alone: there may be fewer windows than numbers of one.
+    values, vectors = np.linalg.eigh(first)
+    half = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+    shared = np.sqrt(np.linalg.eigvalsh(half @ second @ half).clip(min=0)).sum()
     apart = a.mean(0) - b.mean(0)
-    return float(apart @ apart + np.trace(first + second - 2 * root))
+    return float(apart @ apart + np.trace(first + second) - 2 * shared)
 
 
 def discrimination(takes: list[Take]) -> float | None:

@@ -81,5 +81,5 @@ def test_motion_is_as_alive_as_itself_and_trembling_is_told() -> None:
     assert frechet(rows, rows) == pytest.approx(0, abs=0.05)
     assert frechet(rows, windows(curves(2 * values), False)) > 1
     head = values[:, ROTATION]
-    shaken = head + 0.01 * (-1.0) ** np.arange(len(head))[:, None]
+    shaken = head + 0.03 * (-1.0) ** np.arange(len(head))[:, None]
     assert trembling(shaken) > 10 * trembling(head)

@@ -245,7 +245,7 @@ def test_lips_have_a_guidance_of_their_own(generator: MotionGenerator) -> None:
     noise = np.random.default_rng(0).normal(size=5 * SAMPLES_PER_FRAME).astype(np.float32) * 0.2
     config = GeneratorConfig(steps=1, lip_agent_scale=3.0, lip_scale=0.5)
     plain = MotionGenerator(
-        generator.encoder, generator.network, replace(config, lip_agent_scale=1)
+        generator.encoder, generator.network, replace(config, lip_agent_scale=1.0)
     )
     guided = MotionGenerator(generator.encoder, generator.network, config)
     pair = [one.generate(Dyad(Waveform(noise))).values for one in (plain, guided)]

@@ -4,7 +4,8 @@ A causal transformer. A chunk of frames is denoised together while it attends to
 cached keys and values, to the clean frames before it. The network says what the clean frame is and
 the velocity follows from that: v = (x_1 - x_t) / (1 - t).
 
-What a ridge regression reads of the agent's voice about lips is an input beside the voice itself.
+What a ridge regression reads of the agent's voice about lips is an input beside the voice itself,
+and the first guess that the network corrects.
 Of the frames before it a chunk sees the voice but not what the lips did: they follow the voice, and
 a network that may look at its last lips learns to go on with them, its own mistakes included.
 """
@@ -96,7 +97,7 @@ class Last:
     """The clean tokens of a finished chunk, and what its condition added to them."""
 
     x_1: Float[Tensor, "1 t 90"]
-    embedded: Float[Tensor, "1 t w"]
+    embedded: Float[Tensor, "1 t e"]
 
 
 def angles(
@@ -191,6 +192,7 @@ class MotionNetwork(nn.Module):
     std: Tensor
     remembered: Tensor
     reader: Tensor
+    guessed: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -211,6 +213,8 @@ class MotionNetwork(nn.Module):
         self.leave = nn.Linear(width, MOTION_DIM)
         self.direct = nn.Linear(width, MOTION_DIM)
         self.heard_lips = nn.Linear(len(SPEECH_CHANNELS) + 1, width)
+        guessed = torch.eye(MOTION_DIM)[list(SPEECH_CHANNELS)]
+        self.register_buffer("guessed", guessed, persistent=False)
         nn.init.zeros_(self.leave.weight)
         nn.init.normal_(self.direct.weight, std=0.01)
 
@@ -222,13 +226,16 @@ class MotionNetwork(nn.Module):
         """Back to motion values."""
         return tokens * self.std + self.mean
 
-    def embed(self, condition: Condition) -> Float[Tensor, "b t w"]:
-        """What the condition adds to the tokens; the same at every flow time. What the reader
-        makes of the agent's voice is a part of it.
+    def embed(
+        self, condition: Condition, read_from: Condition | None = None
+    ) -> Float[Tensor, "b t e"]:
+        """What the condition adds to the tokens, the same at every flow time, and beside it the
+        first guess of the lips. The reader hears the voice of `read_from`, if that is another.
         """
-        read, closed = self.read_lips(condition)
-        lips = self.heard_lips(torch.cat([read, closed[..., None]], -1))
-        return self.condition(condition) + condition.present[..., :1] * lips
+        guess, closed = self.read_lips(read_from or condition)
+        there = condition.present[..., :1]
+        lips = self.heard_lips(torch.cat([guess, closed[..., None]], -1))
+        return torch.cat([self.condition(condition) + there * lips, there * guess], -1)
 
     def read_lips(
         self, condition: Condition
@@ -253,7 +260,8 @@ class MotionNetwork(nn.Module):
         return self.time(torch.cat([angle.cos(), angle.sin()], -1)).unflatten(-1, (6, -1))
 
     def _clean(self, x: Tensor, embedded: Tensor) -> Float[Tensor, "b t 90"]:
-        return self.leave(self.norm(x)) + self.direct(embedded)
+        beside, guess = embedded.tensor_split([self.config.width], -1)
+        return self.leave(self.norm(x)) + self.direct(beside) + guess @ self.guessed
 
     @property
     def _steps(self) -> list[_Block]:
@@ -284,7 +292,7 @@ class MotionNetwork(nn.Module):
         self,
         x_t: Float[Tensor, "b t 90"],
         t: float,
-        embedded: Float[Tensor, "b t w"],
+        embedded: Float[Tensor, "b t e"],
         past: Past,
         modulation: tuple[Float[Tensor, "6 *n w"], ...] | None = None,
         last: Last | None = None,
@@ -300,7 +308,7 @@ class MotionNetwork(nn.Module):
             batch, before = len(x_t), last.x_1.shape[1]
             x = torch.cat([(last.x_1 * self.remembered).expand(batch, -1, -1), x_t], 1)
             beside = torch.cat([last.embedded.expand(batch, -1, -1), embedded], 1)
-        x = self.enter(x) + beside
+        x = self.enter(x) + beside[..., : self.config.width]
         keys, values = [], []
         each = zip(self._steps, modulation or self.modulation(t), strict=True)
         for layer, (block, time) in enumerate(each):
@@ -311,7 +319,7 @@ class MotionNetwork(nn.Module):
         return (clean - x_t) / (1 - min(t, LATEST_TIME)), (keys, values)
 
     def commit(
-        self, x_1: Float[Tensor, "1 t 90"], embedded: Float[Tensor, "1 t w"], cache: Cache
+        self, x_1: Float[Tensor, "1 t 90"], embedded: Float[Tensor, "1 t e"], cache: Cache
     ) -> Cache:
         """The cache after a finished chunk, evaluated by itself; the oldest frames leave it."""
         past = self.past(cache, x_1.shape[1])
@@ -332,8 +340,8 @@ class MotionNetwork(nn.Module):
         x_t: Float[Tensor, "b t 90"],
         t: Float[Tensor, "b t"],
         past: Float[Tensor, "b t 90"],
-        embedded: Float[Tensor, "b t w"],
-        embedded_past: Float[Tensor, "b t w"],
+        embedded: Float[Tensor, "b t e"],
+        embedded_past: Float[Tensor, "b t e"],
         blind: Bool[Tensor, "b"],
     ) -> Float[Tensor, "b t 90"]:
         """x_1 for all chunks of a sequence at once (training): every noisy chunk sees itself and
@@ -345,7 +353,11 @@ class MotionNetwork(nn.Module):
         mask = mask.clone()
         mask[:, count:, :count] &= ~blind[:, None, None]
         x = torch.cat(
-            [self.enter(past * self.remembered) + embedded_past, self.enter(x_t) + embedded], 1
+            [
+                self.enter(past * self.remembered) + embedded_past[..., : self.config.width],
+                self.enter(x_t) + embedded[..., : self.config.width],
+            ],
+            1,
         )
         time = torch.cat([self._time(torch.ones_like(t)), self._time(t)], 1)
         for block in self.blocks:

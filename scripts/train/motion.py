@@ -212,8 +212,8 @@ class Objective:
         level = torch.rand(size, 1, 1, device=device) * HISTORY_NOISE
         past = x_1 + level * torch.randn_like(x_1)
         blind = (torch.rand(size, device=device) < BLIND) | batch.faceless
-        embedded = network.embed(drop_inputs(batch))
-        embedded_past = network.embed(drop_inputs(batch))
+        embedded = network.embed(drop_inputs(batch), batch.condition)
+        embedded_past = network.embed(drop_inputs(batch), batch.condition)
         guess = network.clean_estimate(x_t, t, past, embedded, embedded_past, blind)
         parts = self._parts(guess, batch, 1 / (1 - t).clamp(min=0.3))
         total = parts["flow"] + SMOOTHNESS * parts["smooth"] + APERTURE * parts["aperture"]
@@ -291,6 +291,9 @@ def go_on_from(network: MotionNetwork, path: Path) -> None:
         old[f"{name}.bias"] *= back
     old["reader"][-1, :-1] += ((old["mean"] - mean) / old["std"])[lips]
     old["reader"][:, :-1] *= back[lips]
+    if "heard_lips.weight" not in old:  # its lips were not a correction of the reader's
+        for name in ("leave", "direct"):
+            old[f"{name}.weight"][lips], old[f"{name}.bias"][lips] = 0, 0
     state = network.state_dict()
     fresh = state["enter.weight"][:, ~moved].clone()
     for name, value in old.items():

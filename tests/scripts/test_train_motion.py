@@ -45,7 +45,7 @@ def train(script: str, out: Path, steps: int, *more: str) -> list[dict[str, floa
 
 @pytest.mark.slow
 def test_motion_training_makes_a_generator_that_runs(tmp_path: Path) -> None:
-    log = train("train_motion.py", tmp_path / "run", 60)
+    log = train("train/motion.py", tmp_path / "run", 60)
     assert log[-1]["loss"] < 0.5 * log[0]["loss"]
     tensors, header = read_safetensors(tmp_path / "run" / "motion_generator.safetensors")
     network = MotionNetwork(ModelConfig.from_header(header["model"]))
@@ -61,11 +61,11 @@ def test_motion_training_makes_a_generator_that_runs(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_stopped_training_goes_on_exactly(tmp_path: Path) -> None:
-    train("train_motion.py", tmp_path / "whole", 12)
-    train("train_motion.py", tmp_path / "parts", 12, "--stop", "5")
+    train("train/motion.py", tmp_path / "whole", 12)
+    train("train/motion.py", tmp_path / "parts", 12, "--stop", "5")
     stopped, header = read_safetensors(tmp_path / "parts" / "motion_generator.safetensors")
     assert header["trained"]["steps"] == 5
-    train("train_motion.py", tmp_path / "parts", 12)
+    train("train/motion.py", tmp_path / "parts", 12)
     whole, _ = read_safetensors(tmp_path / "whole" / "motion_generator.safetensors")
     parts, _ = read_safetensors(tmp_path / "parts" / "motion_generator.safetensors")
     assert all(np.array_equal(whole[k], parts[k]) for k in whole)
@@ -74,7 +74,7 @@ def test_stopped_training_goes_on_exactly(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_speech_training_lowers_the_loss(tmp_path: Path) -> None:
-    log = train("train_speech.py", tmp_path / "run", 40)
+    log = train("train/speech.py", tmp_path / "run", 40)
     assert log[-1]["lips"] < 0.9 * log[0]["lips"]
     tensors, header = read_safetensors(tmp_path / "run" / "speech_encoder.safetensors")
     load_strictly(SpeechEncoder(SpeechConfig.from_header(header["speech"])), tensors, "encoder")

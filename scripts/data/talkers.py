@@ -15,6 +15,7 @@ NAME.npz and NAME.wav, for scripts/evaluate/liveliness.py.
 import argparse
 import csv
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def split_of(kind: str, source: str) -> str:
     return "test" if source in TEST else "val" if source in VALIDATION else "train"
 
 
-def read_track(tracks: np.lib.npyio.NpzFile, clip: str, basis: FaceBasis) -> Motion:
+def read_track(tracks: Mapping[str, np.ndarray], clip: str, basis: FaceBasis) -> Motion:
     """The motion of a take, relative to its own neutral face and its own middle pose."""
     points = tracks["mean"] + tracks[f"{clip}/points"].astype(np.float32) @ tracks["basis"]
     pose = tracks[f"{clip}/pose"].astype(np.float32)

@@ -87,7 +87,7 @@ def windows(found: np.ndarray, correlations: bool) -> np.ndarray:
         row = [part.std(0), np.abs(speed).mean(0), np.ptp(part, 0), jerk]
         if correlations:
             noise = 1e-6 * np.random.default_rng(start).normal(size=part.shape)
-            table = np.corrcoef((part + noise).T)
+            table = np.atleast_2d(np.corrcoef((part + noise).T))
             row.append(table[np.triu_indices(len(table), 1)])
         out.append(np.concatenate(row))
     return np.array(out)

@@ -29,12 +29,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from app.live.framing import SOUND, Packet, to_bytes
+from app.render.request import FILE_KINDS
 from weights.errors import VisavisError
-
-_FILES = (
-    *("portrait", "agent_audio", "interlocutor_audio", "interlocutor_video", "motion"),
-    *("style_clip", "gesture_file", "transcript"),
-)
 
 
 class ServerError(VisavisError):
@@ -195,7 +191,7 @@ class Client:
         return Conversation(socket, ready)
 
     def _post(self, path: str, fields: dict[str, Any], headers: dict[str, str]) -> httpx.Response:
-        files = {n: ("file", Path(fields[n]).read_bytes()) for n in _FILES if n in fields}
+        files = {n: ("file", Path(fields[n]).read_bytes()) for n in FILE_KINDS if n in fields}
         values = {
             name: value if isinstance(value, str) else json.dumps(value)
             for name, value in fields.items()

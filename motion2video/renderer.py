@@ -21,38 +21,28 @@ from typing import Literal, TypeVar, get_args
 
 import numpy as np
 import torch
-from einops import rearrange
-from jaxtyping import Float, UInt8
-from torch import Tensor
+from jaxtyping import UInt8
 
-from motion2video.drawing.areas import (
-    DARK,
-    LATENT_SIZE,
-    WINDOWS,
-    eyes_alpha,
-    lid_shares,
-    lip_shares,
-    mouth_alpha,
-    shade_cavity,
-    window_corners,
-)
-from motion2video.drawing.canvas import Canvas, Sheet
+from motion2video.drawing.areas import LATENT_SIZE
+from motion2video.drawing.canvas import Canvas
+from motion2video.drawing.crops import CropStage, pictures_of
 from motion2video.drawing.layered import LayeredWarp
-from motion2video.drawing.warp import CROP_SIZE, FaceWarp, Warped
+from motion2video.drawing.stage import Frames, Scene, Stage, draw
+from motion2video.drawing.warp import CROP_SIZE, FaceWarp
+from motion2video.drawing.windows import Brush
 from motion2video.geometry.basis import FaceBasis
 from motion2video.geometry.retarget import PortraitFace
 from motion2video.motion import Motion
 from motion2video.network.autoencoder import Autoencoder
 from motion2video.network.compute import ComputeConfig, pick_device
-from motion2video.network.denoiser import FACTOR, Denoiser
+from motion2video.network.denoiser import Denoiser
 from motion2video.network.flow import frame_noise
-from motion2video.network.painter import Painter, Window, make_painter
+from motion2video.network.painter import Painter, make_painter
 from motion2video.portrait.portrait import Portrait
 from weights.errors import InputError, StateError
 
 T = TypeVar("T")
 Head = Literal["layers", "warp"]
-Frames = list[UInt8[np.ndarray, "h w 3"]]
 _SHORT = 4  # frames a thread: a longer piece would keep the threads from everybody else
 _GPU_BATCH = 5  # frames: as long as a piece of motion usually is
 
@@ -85,31 +75,13 @@ class RenderConfig:
 
 @dataclass(frozen=True, eq=False)
 class PreparedPortrait:
-    """What a portrait needs once: face, warp, its latent [1, c, 32, 32], the keys and values
-    [1, 2, heads, k, e] that the network asks, its sharpness [1], and the clip's noise. `canvas`
-    is the photo on a GPU.
-    """
+    """What a portrait needs once: its face, the stage that draws it, and of what that is made."""
 
     portrait: Portrait
     face: PortraitFace
     warp: FaceWarp
-    canvas: Canvas | None
-    reference: Tensor
-    attended: Tensor
-    sharpness: Tensor
-    noise: Tensor
-
-
-@dataclass(eq=False)
-class Crops:
-    """A frame on its way: the warped crop; per window the area to paint and its corner in latents;
-    and the picture being painted.
-    """
-
-    warped: Warped
-    areas: dict[str, UInt8[np.ndarray, "s s"]]
-    corners: dict[str, tuple[int, int]]
-    painted: UInt8[np.ndarray, "s s 3"]
+    brush: Brush
+    stage: Stage
 
 
 class _Ledger:
@@ -200,27 +172,38 @@ class Renderer:
         fitted = PortraitFace.fit(face.landmarks, face.expression, self.basis)
         if driver is not None:
             fitted = fitted.driven_by(driver)
-        warp = self._warp_of(portrait)
+        stage_of: Callable[[FaceWarp, Brush], Stage] = CropStage
+        matte = portrait.matte if self.config.head == "layers" else None
+        if matte is not None:
+            warp: FaceWarp = LayeredWarp(
+                portrait.image, face.landmarks, self.basis.triangles, matte
+            )
+        else:
+            warp = FaceWarp(portrait.image, face.landmarks, self.basis.triangles)
+            if self.device.type == "cuda":
+                stage_of = partial(Canvas, device=self.device)
+        brush = self._brush(warp, seed)
+        prepared = PreparedPortrait(portrait, fitted, warp, brush, stage_of(warp, brush))
+        return RenderState(prepared, 0, _Ledger())
+
+    def _brush(self, warp: FaceWarp, seed: int) -> Brush:
         with torch.inference_mode():
-            reference = self.autoencoder.encode(self._pictures([warp.crop_image]))
+            reference = self.autoencoder.encode(pictures_of([warp.crop_image], self.device))
             attended = self.denoiser.embed_portrait(reference)
         channels = self.autoencoder.config.latent_channels
         noise = frame_noise(seed, 0, 1, (channels, LATENT_SIZE, LATENT_SIZE))
         noise = (noise * self.config.temperature).to(self.device)
         sharpness = torch.tensor([min(1.0, warp.crop.side / CROP_SIZE)], device=self.device)
-        on_gpu = self.device.type == "cuda" and not isinstance(warp, LayeredWarp)
-        canvas = Canvas(warp, self.device) if on_gpu else None
-        prepared = PreparedPortrait(
-            portrait, fitted, warp, canvas, reference, attended, sharpness, noise
+        return Brush(
+            self.painter,
+            reference,
+            attended,
+            sharpness,
+            noise,
+            self.batch,
+            self.config.cavity,
+            self.config.steps == 0,
         )
-        return RenderState(prepared, 0, _Ledger())
-
-    def _warp_of(self, portrait: Portrait) -> FaceWarp:
-        marks, triangles = portrait.face.landmarks, self.basis.triangles
-        matte = portrait.matte if self.config.head == "layers" else None
-        if matte is None:
-            return FaceWarp(portrait.image, marks, triangles)
-        return LayeredWarp(portrait.image, marks, triangles, matte)
 
     def step(
         self, state: RenderState, motion: Motion
@@ -234,9 +217,9 @@ class Renderer:
             marks, eyes = prepared.face.keypoints(motion)
             each = [(marks[i : i + 1], eyes[i : i + 1]) for i in range(len(marks))]
             whole = len(each) - len(each) % self._workers
-            begun = [*starmap(partial(submit, self.warp, prepared), each[whole:])]
-            drawn = [*starmap(partial(submit, self.paint, prepared), each[:whole])]
-            drawn += [submit(self._finish, prepared, one) for one in begun]
+            begun = [*starmap(partial(submit, prepared.stage.begin), each[whole:])]
+            drawn = [*starmap(partial(submit, draw, prepared.stage), each[:whole])]
+            drawn += [submit(_finish, one) for one in begun]
             frames = [frame for part in drawn for frame in part.result()]
         else:
             frames = list(chain.from_iterable(self._in_order(self._jobs(prepared, motion))))
@@ -272,12 +255,7 @@ class Renderer:
         marks, open_eyes = prepared.face.keypoints(motion)
         for start in range(0, len(marks), self.batch):
             part = slice(start, start + self.batch)
-            yield partial(self.paint, prepared, marks[part], open_eyes[part])
-
-    def _finish(self, prepared: PreparedPortrait, begun: Future[list[Crops] | Sheet]) -> Frames:
-        crops = begun.result()
-        self.diffuse(prepared, crops)
-        return self.paste(prepared, crops)
+            yield partial(draw, prepared.stage, marks[part], open_eyes[part])
 
     def _in_order(self, work: Iterable[Callable[[], T]]) -> Iterator[T]:
         """What the jobs return, in their order, with all threads at work."""
@@ -297,148 +275,6 @@ class Renderer:
             for left in waiting:
                 left.cancel()
 
-    # -- a few frames ----------------------------------------------------------------------
-
-    def paint(
-        self,
-        prepared: PreparedPortrait,
-        landmarks: Float[np.ndarray, "n 478 3"],
-        open_eyes: Float[np.ndarray, "n 478 3"],
-    ) -> Frames:
-        """n frames from their keypoints in the photo's pixels (see PortraitFace.keypoints).
-
-        On a GPU they are filled up to `batch`: its kernels may round otherwise for another number.
-        """
-        count = len(landmarks)
-        if prepared.canvas is not None and 0 < count < self.batch:
-            picks = [*range(count), *[count - 1] * (self.batch - count)]
-            landmarks, open_eyes = landmarks[picks], open_eyes[picks]
-        crops = self.warp(prepared, landmarks, open_eyes)
-        self.diffuse(prepared, crops)
-        return self.paste(prepared, crops)[:count]
-
-    def warp(
-        self,
-        prepared: PreparedPortrait,
-        landmarks: Float[np.ndarray, "n 478 3"],
-        open_eyes: Float[np.ndarray, "n 478 3"],
-    ) -> list[Crops] | Sheet:
-        """First: the warped crops, and where the network shall paint."""
-        if prepared.canvas is not None:
-            return prepared.canvas.warp(landmarks, open_eyes)
-        points = prepared.warp.crop.to_crop(landmarks[..., :2])
-        before = prepared.warp.crop.to_crop(open_eyes[..., :2])
-        unit = prepared.warp.crop_units(landmarks)
-        lips, lids = lip_shares(points, unit), lid_shares(points, before)
-        corners = window_corners(points, unit)
-        crops = []
-        for i, marks in enumerate(landmarks):
-            warped = prepared.warp.warp(marks, open_eyes[i])
-            areas = {
-                "mouth": mouth_alpha(points[i], lips[i]),
-                "eyes": eyes_alpha(points[i], before[i], lids[i]),
-            }
-            own = {name: (int(at[i, 0]), int(at[i, 1])) for name, at in corners.items()}
-            crops.append(Crops(warped, areas, own, warped.image.copy()))
-        return crops
-
-    @torch.inference_mode()
-    def diffuse(self, prepared: PreparedPortrait, crops: list[Crops] | Sheet) -> None:
-        """Second: the network paints into what was warped, mouths and eyes a batch each."""
-        if isinstance(crops, Sheet):
-            self._diffuse_sheet(prepared, crops)
-            return
-        if self.config.steps == 0:
-            for crop in crops:
-                crop.painted[crop.warped.known == 0] = DARK
-            return
-        for name, (width, height) in WINDOWS.items():
-            chosen = [crop for crop in crops if crop.areas[name].any()]
-            if not chosen:
-                continue
-            image = self.painter.paint(self.window(prepared, chosen, name))[: len(chosen)]
-            pictures = rearrange(image, "n c h w -> n h w c").mul(255).round().byte().cpu().numpy()
-            for crop, picture in zip(chosen, pictures, strict=True):
-                crop.painted[_pixels(crop.corners[name], width, height)] = picture
-        for crop in crops:
-            if crop.areas["mouth"].any():
-                crop.painted = shade_cavity(crop.painted, crop.warped, self.config.cavity)
-
-    def _diffuse_sheet(self, prepared: PreparedPortrait, sheet: Sheet) -> None:
-        canvas = prepared.canvas
-        assert canvas is not None
-        if self.config.steps == 0:
-            canvas.darken(sheet)
-            return
-        for name in WINDOWS:
-            picks = np.flatnonzero(sheet.chosen[name]).tolist()
-            for start in range(0, len(picks), self.batch):
-                now = picks[start : start + self.batch]
-                image = self.painter.paint(self._sheet_window(prepared, sheet, name, now))
-                canvas.put(sheet, name, now, image[: len(now)])
-        if sheet.chosen["mouth"].any() and self.config.cavity > 0:
-            canvas.shade(sheet, self.config.cavity)
-
-    def paste(self, prepared: PreparedPortrait, crops: list[Crops] | Sheet) -> Frames:
-        """Third: the photo at its own size, warped, with what was painted in it."""
-        if isinstance(crops, Sheet):
-            assert prepared.canvas is not None
-            return prepared.canvas.paste(crops, self.config.steps > 0)
-        return [
-            prepared.warp.paste(
-                crop.warped,
-                crop.painted,
-                np.where(crop.warped.known == 0, 255, 0).astype(np.uint8)
-                if self.config.steps == 0
-                else np.maximum(crop.areas["mouth"], crop.areas["eyes"]),
-            )
-            for crop in crops
-        ]
-
-    @torch.inference_mode()
-    def window(self, prepared: PreparedPortrait, crops: list[Crops] | Sheet, name: str) -> Window:
-        """What the network is given for the mouth or the eyes of several crops, filled up to
-        `batch`, so that all windows have one shape.
-        """
-        if isinstance(crops, Sheet):
-            return self._sheet_window(prepared, crops, name, list(range(len(crops))))
-        width, height = WINDOWS[name]
-        filled = [*crops, *crops[-1:] * (self.batch - len(crops))]
-        planes = []
-        for crop in filled:
-            pixels, warped = _pixels(crop.corners[name], width, height), crop.warped
-            parts = (warped.image[pixels], warped.known[pixels][..., None], warped.features[pixels])
-            planes.append(np.concatenate(parts, -1))
-        corners = [crop.corners[name] for crop in filled]
-        return self._window(prepared, self._pictures(planes), corners, name)
-
-    def _sheet_window(
-        self, prepared: PreparedPortrait, sheet: Sheet, name: str, picks: list[int]
-    ) -> Window:
-        assert prepared.canvas is not None
-        filled = [*picks, *picks[-1:] * (self.batch - len(picks))]
-        corners = [(int(x), int(y)) for x, y in sheet.corners[name][filled]]
-        planes = prepared.canvas.conditions(sheet, name, filled)
-        return self._window(prepared, planes, corners, name)
-
-    def _window(
-        self, prepared: PreparedPortrait, planes: Tensor, corners: list[tuple[int, int]], name: str
-    ) -> Window:
-        width, height = WINDOWS[name]
-        cuts = [np.s_[:, :, y : y + height, x : x + width] for x, y in corners]
-        return Window(
-            planes,
-            torch.cat([prepared.reference[cut] for cut in cuts]),
-            prepared.attended.expand(len(corners), -1, -1, -1, -1),
-            prepared.sharpness.expand(len(corners)),
-            torch.cat([prepared.noise[cut] for cut in cuts]),
-        )
-
-    def _pictures(self, images: list[UInt8[np.ndarray, "h w c"]]) -> Float[Tensor, "n c h w"]:
-        planes = torch.from_numpy(np.stack(images)).to(self.device)
-        planes = rearrange(planes, "n h w c -> n c h w").float() / 255
-        return planes.contiguous(memory_format=torch.channels_last)
-
     # -- state -----------------------------------------------------------------------------
 
     def _check(self, state: RenderState) -> None:
@@ -455,9 +291,10 @@ class Renderer:
         return dataclasses.replace(state, position=state.position + frames)
 
 
-def _pixels(corner: tuple[int, int], width: int, height: int) -> tuple[slice, slice]:
-    x, y = corner
-    return np.s_[y * FACTOR : (y + height) * FACTOR, x * FACTOR : (x + width) * FACTOR]
+def _finish(begun: Future[Scene]) -> Frames:
+    scene = begun.result()
+    scene.paint()
+    return scene.paste()
 
 
 def _freeze(module: torch.nn.Module, device: torch.device) -> None:

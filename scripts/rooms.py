@@ -30,7 +30,7 @@ from typing import Any
 
 PACKAGES = ("app", "audio2motion", "motion2video", "weights")
 # What a way ends at, by its names of today; --kernel and --block give those of another state.
-KERNEL = "motion2video.drawing.warp:FaceWarp.warp"
+KERNEL = "motion2video.drawing.layered:LayeredWarp.warp"
 BLOCK = "audio2motion.network.model:_Block.step"
 LIVE = "app.live.session:LiveSession"
 

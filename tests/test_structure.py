@@ -1,10 +1,9 @@
-"""What holds for the project as a whole: light imports, honest packaging, a README that runs."""
+"""What holds for the project as a whole: light imports, honest packaging."""
 
 import ast
 import email
 import importlib
 import importlib.metadata
-import io
 import json
 import os
 import pkgutil
@@ -13,13 +12,10 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from contextlib import redirect_stdout
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
-from app.cli.commands import main
 from tests.conftest import PACKAGES
 
 ROOT = Path(__file__).parents[1]
@@ -266,57 +262,6 @@ def test_layers():
         text=True,
     )
     assert done.returncode == 0, done.stdout
-
-
-def readme_blocks(language: str) -> list[str]:
-    """The fenced blocks of the README in one language."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-
-
-@pytest.mark.slow
-def test_readme_python_runs(tmp_path: Path):
-    """The README's Python, block after block, from the top of a checkout as a reader would.
-
-    The folder is a copy that only holds links, so what the snippets write does not land here.
-    """
-    blocks = readme_blocks("python")
-    assert blocks, "the README shows no Python"
-    for path in ROOT.iterdir():
-        if not path.name.startswith("."):
-            (tmp_path / path.name).symlink_to(path)
-    code = "\n".join(blocks)
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == 0, f"{code}\n{done.stderr}"
-
-
-def test_readme_commands_exist():
-    """Scripts named in the README can be run; `visavis` subcommands and options are real."""
-    scripts = set()
-    commands = set()
-    for block in readme_blocks("(?:bash|sh|console)"):
-        for line in block.replace("\\\n", " ").splitlines():
-            scripts |= set(re.findall(r"(?<![\w/])scripts/[\w.]+", line))
-            if match := re.search(r"\bvisavis ((?:[a-z]+ ?)+)(.*)", line):
-                options = re.findall(r"(?<=\s)--[a-z-]+", " " + match[2].partition("#")[0])
-                commands.add((match[1].strip(), tuple(options)))
-    assert {"scripts/demo", "scripts/test"} <= scripts
-    for script in scripts:
-        path = ROOT / script
-        assert path.is_file() and (path.suffix == ".py" or os.access(path, os.X_OK)), script
-    for command, options in sorted(commands):
-        text = visavis_help(command.split())
-        assert [o for o in options if o not in text] == [], f"visavis {command}"
-
-
-def visavis_help(words: list[str]) -> str:
-    """`visavis WORDS... --help`, without colours and line breaks inside options."""
-    plain = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
-    with mock.patch.dict(os.environ, plain), redirect_stdout(io.StringIO()) as out:
-        assert main([*words, "--help"]) == 0
-    return out.getvalue()
 
 
 def helpers_that_assert(tree: ast.Module) -> set[str]:

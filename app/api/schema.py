@@ -11,7 +11,7 @@ import typing
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
@@ -74,7 +74,7 @@ class JobOut(BaseModel):
         """The job as its owner reads it."""
         return JobOut(
             id=job.id,
-            kind=job.kind,
+            kind=cast("Literal['video', 'motion']", job.kind),  # no errand has an address
             state=job.state,
             created=job.created,
             started=job.started,
@@ -145,7 +145,7 @@ def _json_type(hint: Any, setting: Setting) -> Any:
     knob = setting.knob
     if hint is str:
         told: Any = {"enum": list(setting.choices)} if setting.choices else {}
-        return Annotated[str, Field(max_length=_LONGEST, json_schema_extra=told)]
+        return Annotated[str, Field(max_length=min(knob.longest, _LONGEST), json_schema_extra=told)]
     if hint in (int, float):
         told = {"minimum": knob.low, "maximum": knob.high} if knob.low is not None else {}
         return Annotated[hint, Field(json_schema_extra=told)]

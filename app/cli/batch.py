@@ -1,6 +1,7 @@
 """`visavis batch`: many videos. Its options that a row may have too are those of a request."""
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,11 +9,13 @@ import typer
 from typer import Option
 
 from app.batch.batch import LEDGER, Batch, EngineKind, EngineOptions
-from app.batch.driver import BatchConfig
+from app.batch.driver import BatchConfig, Summary
 from app.batch.estimate import Estimate
+from app.batch.events import Listener, bar, json_lines
 from app.batch.manifest import Schema
 from app.batch.work import DEFAULT_AVATAR, AvatarSettings
 from app.cli.option_group import takes
+from app.cli.reporter import Reporter
 from app.cli.shell import print_result
 from app.render.loading import LoadSettings
 from app.render.request import RenderRequest
@@ -125,15 +128,21 @@ def batch(
         found = made.estimate()
         print_result(found.to_json(price), _in_words(found, price), as_json)
         return
-    _run(made, metrics_port, metrics_host, metrics_file, as_json)
-
-
-def _run(made: Batch, port: int | None, host: str, file: Path | None, as_json: bool) -> None:
-    from app.batch.events import Listener, bar, json_lines
-    from app.batch.metrics import metrics
-    from app.cli.reporter import Reporter
-
     reporter = Reporter()
+    with _listeners(reporter, metrics_port, metrics_host, metrics_file, as_json) as listeners:
+        summary = made.run(listeners, reporter.notify)
+    print_result({"event": "ended", **summary.to_json()}, _told(summary, made.folder), as_json)
+    if not summary.complete:
+        raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _listeners(
+    reporter: Reporter, port: int | None, host: str, file: Path | None, as_json: bool
+) -> Iterator[list[Listener]]:
+    """Who hears what happens: the bar on the terminal, JSON lines, metrics."""
+    from app.batch.metrics import metrics
+
     with contextlib.ExitStack() as stack:
         progress = stack.enter_context(reporter.progress("videos"))
         listeners: list[Listener] = [bar(progress, reporter.notify)]
@@ -141,18 +150,18 @@ def _run(made: Batch, port: int | None, host: str, file: Path | None, as_json: b
             listeners.append(json_lines)
         if port is not None or file is not None:
             listeners.append(stack.enter_context(metrics(port, host, file)))
-        summary = made.run(listeners, reporter.notify)
+        yield listeners
+
+
+def _told(summary: Summary, folder: str) -> str:
     counts = summary.counts
-    text = (
-        f"{counts['done']} of {sum(counts.values())} videos are in {made.folder}: {summary.made} "
+    return (
+        f"{counts['done']} of {sum(counts.values())} videos are in {folder}: {summary.made} "
         f"made now in {summary.seconds:.1f} s ({summary.video_seconds:.1f} s of video), "
         f"{summary.skipped} were there, {counts['failed']} failed, "
         f"{counts['pending']} to do{'' if summary.stopped is None else f' ({summary.stopped})'}; "
         f"see report.html there"
     )
-    print_result({"event": "ended", **summary.to_json()}, text, as_json)
-    if not summary.complete:
-        raise typer.Exit(1)
 
 
 def _in_words(found: Estimate, price: float | None) -> str:

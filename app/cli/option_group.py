@@ -20,14 +20,16 @@ def takes(
     argument: str, kind: type, names: Collection[str] | None = None, *, optional: bool = False
 ) -> Callable[[Command], Command]:
     """A decorator: the command has an option for every setting of `kind` (or those of `names`)
-    instead of its one argument, which gets their values by name.
+    instead of its one argument, which gets their values by name. Several may stand above each
+    other.
 
     When `optional`, only the values of options that were used are there, as they were written.
     """
     chosen = [s for s in settings(kind) if names is None or s.name in names]
     added = [_parameter(setting, optional) for setting in chosen]
 
-    def read(values: dict[str, Any]) -> dict[str, Any]:
+    def read(given: dict[str, Any]) -> dict[str, Any]:
+        values = {s.name: given.pop(s.name) for s in chosen if s.name in given}
         if optional:
             return {name: value for name, value in values.items() if value not in (None, [])}
         return {s.name: _read(s, values[s.name]) for s in chosen if s.name in values}
@@ -39,11 +41,16 @@ def takes(
         parameters = sorted([*added, *own], key=lambda p: p.default is not inspect.Parameter.empty)
         asked = signature.replace(parameters=parameters)
 
-        @functools.wraps(command)
-        def run(**given: Any) -> None:
-            group = {s.name: given.pop(s.name) for s in chosen if s.name in given}
-            command(**{argument: read(group)}, **given)
+        inner, reads = getattr(command, "takes", (command, {}))
+        reads = {**reads, argument: read}
 
+        @functools.wraps(inner)
+        def run(**given: Any) -> None:
+            for name, read_group in reads.items():
+                given[name] = read_group(given)
+            inner(**given)
+
+        run.takes = inner, reads  # type: ignore[attr-defined]
         run.__signature__ = asked  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
         del run.__wrapped__  # or annotations are taken from the command

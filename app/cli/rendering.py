@@ -6,9 +6,11 @@ from typing import Any
 import app.cli.options as o
 from app.cli.motions import save_motion
 from app.cli.option_group import takes
+from app.cli.reporter import Reporter
 from app.cli.shell import print_result
 from app.render.loading import LoadSettings
 from app.render.output import check_output
+from app.render.pipeline import VIDEO_SUFFIXES, Avatar
 from app.render.request import MotionRequest, RenderRequest
 
 _DEMO = (
@@ -40,7 +42,11 @@ def demo(
         mix="both",
         **given,
     )
-    _render(request, out or default_output(), loading, as_json)
+    out = out or default_output()
+    avatar, reporter = _loaded(request, out, VIDEO_SUFFIXES, loading)
+    with reporter.progress() as progress:
+        result = avatar.render(request, out, progress, reporter.notify)
+    print_result(result.to_json(), str(result), as_json)
 
 
 @takes("given", RenderRequest)
@@ -49,19 +55,20 @@ def render(
     given: dict[str, Any], loading: dict[str, Any], out: o.VideoOut, as_json: o.AsJson = False
 ) -> None:
     """Make a video of the person in the photo who talks and listens."""
-    _render(RenderRequest(**given), out, loading, as_json)
-
-
-def _render(request: RenderRequest, out: Path, loading: dict[str, Any], as_json: bool) -> None:
-    from app.cli.reporter import Reporter
-    from app.render.pipeline import VIDEO_SUFFIXES, Avatar
-
-    check_output(out, VIDEO_SUFFIXES, request.inputs)  # before the seconds that loading takes
-    reporter = Reporter()
-    avatar = Avatar.load(**loading, notify=reporter.notify)
+    request = RenderRequest(**given)
+    avatar, reporter = _loaded(request, out, VIDEO_SUFFIXES, loading)
     with reporter.progress() as progress:
         result = avatar.render(request, out, progress, reporter.notify)
     print_result(result.to_json(), str(result), as_json)
+
+
+def _loaded(
+    request: MotionRequest, out: Path, suffixes: tuple[str, ...], loading: dict[str, Any]
+) -> tuple[Avatar, Reporter]:
+    """An Avatar and who tells of it, when there is a place for what shall be made."""
+    check_output(out, suffixes, request.inputs)  # before the seconds that loading takes
+    reporter = Reporter()
+    return Avatar.load(**loading, notify=reporter.notify), reporter
 
 
 @takes("given", MotionRequest)
@@ -70,14 +77,10 @@ def motion(
     given: dict[str, Any], loading: dict[str, Any], out: o.MotionOut, as_json: o.AsJson = False
 ) -> None:
     """Turn voices into a motion file, for `visavis render --motion` or an editor."""
-    from app.cli.reporter import Reporter
     from app.render.performance import act
-    from app.render.pipeline import Avatar
 
     request = MotionRequest(**given)
-    check_output(out, o.MOTION_SUFFIXES, request.inputs)
-    reporter = Reporter()
-    avatar = Avatar.load(**loading, notify=reporter.notify)
+    avatar, reporter = _loaded(request, out, o.MOTION_SUFFIXES, loading)
     with reporter.progress() as progress:
         acted = act(avatar, request, reporter.notify, progress)
         made = acted.whole(progress)

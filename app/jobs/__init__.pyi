@@ -1,9 +1,12 @@
 from .database import Database as Database
+from .errand import Errand as Errand
+from .errand import Work as Work
 from .loader import AvatarFactory as AvatarFactory
 from .loader import Loader as Loader
 from .plan import Pace as Pace
 from .plan import Plan as Plan
 from .plan import make_plan as make_plan
+from .preview import Preview as Preview
 from .queue import Job as Job
 from .queue import JobQueue as JobQueue
 from .queue import JobStore as JobStore
@@ -14,6 +17,7 @@ from .store import Upload as Upload
 __all__ = [
     "AvatarFactory",
     "Database",
+    "Errand",
     "FileStore",
     "Job",
     "JobQueue",
@@ -21,7 +25,9 @@ __all__ = [
     "Loader",
     "Pace",
     "Plan",
+    "Preview",
     "StoredFile",
     "Upload",
+    "Work",
     "make_plan",
 ]

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from app.jobs.preview import Preview
 from app.jobs.table import Step
 from weights.errors import UnavailableError
 
@@ -26,10 +27,19 @@ class Cancelled(Exception):  # noqa: N818 (nothing went wrong)
 
 
 class Running:
-    """What is known of a running job and not worth writing down."""
+    """What is known of a running job and not worth writing down; `drawn` is told of each frame."""
 
-    def __init__(self, identity: str, owner: str, files: list[str]) -> None:
+    def __init__(
+        self,
+        identity: str,
+        owner: str,
+        files: list[str],
+        drawn: Callable[[], None] = lambda: None,
+    ) -> None:
         self.id, self.owner, self.files = identity, owner, files
+        self.notices: list[str] = []
+        self.preview = Preview()
+        self._drawn = drawn
         self.stop = threading.Event()
         self.step = Step()
         self.beat = time.monotonic()
@@ -56,11 +66,14 @@ class Running:
         spent = now - self._began[1]
         rate = (done - self._began[2]) / spent if spent > 0.1 else 0.0
         self.step = Step(what, done, total, rate)
+        if what == "rendering":
+            self._drawn()
 
     @property
     def silent_s(self) -> float:
         """Seconds without progress; 0 while the networks are loaded, which is no job's fault."""
-        return 0.0 if self.step.what == "loading" else time.monotonic() - self.beat
+        loads = self.step.what.startswith("loading")
+        return 0.0 if loads else time.monotonic() - self.beat
 
 
 @dataclass(eq=False)

@@ -8,6 +8,7 @@ is one that stands still.
 import json
 import logging
 import random
+import secrets
 import shutil
 import sqlite3
 import threading
@@ -16,19 +17,21 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from app.intake.limits import Limits
-from app.intake.sandbox import shared_sandbox
+from app.intake.sandbox import Check, shared_sandbox
 from app.intake.values import SandboxReader
 from app.jobs.crew import Cancelled, Crew, Hand, Running
 from app.jobs.database import Database
+from app.jobs.errand import Errand, Work
+from app.jobs.plan import Pace
 from app.jobs.record import files_in, from_record, hide_paths, to_record
 from app.jobs.store import FileStore
-from app.jobs.table import ENDED, MAX_RESTARTS, Job, JobStore, State, Step
+from app.jobs.table import ENDED, LOST, MAX_RESTARTS, Job, JobStore, Kind, State, Step
 from app.jobs.work import suffix_of, work
 from app.render.pipeline import Avatar
-from app.render.request import MotionRequest
+from app.render.request import MotionRequest, RenderRequest
 from weights.errors import (
     EndpointError,
     FullError,
@@ -59,8 +62,10 @@ class JobQueue:
     ) -> None:
         self.jobs = JobStore(database, limits)
         self._database, self._store = database, store
-        self._avatar, self._limits = avatar, limits
+        self._avatar, self.limits = avatar, limits
+        self.pace = Pace()
         self._running: dict[str, Running] = {}
+        self._errands: dict[str, Errand] = {}
         self._wake = threading.Condition()
         self._scratch = database.subfolder("scratch")
         self._recovered, self._swept = False, 0.0
@@ -114,8 +119,9 @@ class JobQueue:
         key that was used with another `digest`.
         """
         record, files = to_record(request, self._store, owner)
+        kind: Kind = "video" if isinstance(request, RenderRequest) else "motion"
         try:
-            identity, fresh = self.jobs.create(owner, request, record, key, digest)
+            identity, fresh = self.jobs.create(_new_id(), owner, kind, record, key, digest)
         except BaseException:
             self._drop(files, owner)
             raise
@@ -127,8 +133,48 @@ class JobQueue:
             self._wake.notify()
         return identity
 
+    def run(self, work: Work, owner: str, videos: int = 1, beside: int = 0) -> Errand:
+        """Queue a function that makes so many videos; it has its turn among all other jobs, and
+        fails when the process ends before it does.
+
+        `beside` are the bytes that others keep beside the store. Raises BusyError when too many
+        jobs wait, FullError when there is no room for anybody's files.
+        """
+        self._store.require_room(beside)
+        identity = _new_id()
+        errand = self._errands[identity] = Errand(
+            Running(identity, owner, [], self._count_frame),
+            work,
+            lambda: self._look(identity, owner),
+            lambda: self._stop(identity, owner),
+        )
+        try:
+            self.jobs.create(identity, owner, "errand", json.dumps({"videos": videos}))
+        except BaseException:
+            del self._errands[identity]
+            raise
+        with self._wake:
+            self._wake.notify()
+        return errand
+
+    def avatar(self, check: Check | None = None) -> Avatar:
+        """The one Avatar, which has files read in a sandbox; what `check` raises ends that."""
+        return replace(self._avatar(), reader=SandboxReader(shared_sandbox(), check))
+
+    def used(self, owner: str) -> int:
+        """Bytes of an owner's files in the store."""
+        return self._store.used(owner)
+
     def get(self, identity: str, owner: str) -> Job:
-        """Raises NotFoundError for a job that is not there or not theirs."""
+        """Raises NotFoundError for a job that is not there or not theirs, or an errand: that is
+        known to whoever holds it.
+        """
+        job = self._look(identity, owner)
+        if job.kind == "errand":
+            raise NotFoundError("there is no such job")
+        return job
+
+    def _look(self, identity: str, owner: str) -> Job:
         row = self.jobs.row(identity, owner)
         running = self._running.get(identity)
         return Job(
@@ -152,18 +198,26 @@ class JobQueue:
         """Stop a job at its next frame, or at once when it waits; forget one that has ended, with
         its result. Raises NotFoundError.
         """
-        row = self.jobs.row(identity, owner)
-        if self.jobs.move(identity, "cancelled", ("queued", "running")):
-            running = self._running.get(identity)
-            if running is not None:
-                running.stop.set()
-            else:
-                self._drop(files_in(row["request"]), owner)
+        self.get(identity, owner)
+        if self._stop(identity, owner):
             return
         row = self.jobs.row(identity, owner)  # it may have ended just now
         if row["output"] is not None:
             self._store.remove(row["output"], owner)
         self.jobs.remove(identity)
+
+    def _stop(self, identity: str, owner: str) -> bool:
+        """Stop a job; False when it has ended already. Raises NotFoundError."""
+        row = self.jobs.row(identity, owner)
+        if not self.jobs.move(identity, "cancelled", ("queued", "running")):
+            return False
+        running = self._running.get(identity)
+        if running is not None:
+            running.stop.set()
+        else:
+            self._drop(files_in(row["request"]), owner)
+            self._end(identity)
+        return True
 
     def close(self, seconds: float = 1.0) -> None:
         """Stop working; what runs is put back and begins again at the next start. Threads that
@@ -175,6 +229,8 @@ class JobQueue:
         for running in self.crew.close(seconds):
             with suppress(UnavailableError):  # then it counts as one of its restarts
                 self.jobs.move(running.id, "queued", ("running",))
+        for identity in list(self._errands):
+            self._end(identity)
 
     # -- the threads -----------------------------------------------------------------------
 
@@ -190,10 +246,20 @@ class JobQueue:
     def _give_up(self, running: Running) -> None:
         self.jobs.fail(
             running.id,
-            f"this made no progress for {self._limits.max_stall_seconds:g} s, and was given up",
+            f"this made no progress for {self.limits.max_stall_seconds:g} s, and was given up",
         )
         self._running.pop(running.id, None)
+        self._end(running.id)
         self._drop(running.files, running.owner)
+
+    def _end(self, identity: str) -> None:
+        """Whoever waits for an errand waits no longer."""
+        errand = self._errands.pop(identity, None)
+        if errand is not None:
+            errand.over.set()
+
+    def _count_frame(self) -> None:
+        self.frames += 1
 
     def _serve(self, hand: Hand) -> None:
         while not (self.crew.closing.is_set() or hand.dismissed.is_set()):
@@ -215,7 +281,12 @@ class JobQueue:
     def _perform(self, row: sqlite3.Row, hand: Hand) -> None:
         """Do one job; whatever happens, it ends in a state that its owner is told."""
         identity, owner = row["id"], row["owner"]
-        running = Running(identity, owner, files_in(row["request"]))
+        errand = self._errands.get(identity)
+        running = (
+            Running(identity, owner, files_in(row["request"]), self._count_frame)
+            if errand is None
+            else errand.running
+        )
         self._running[identity] = hand.running = running
         again = False
         try:
@@ -228,6 +299,8 @@ class JobQueue:
             hand.running = None
             if self._running.get(identity) is running:
                 del self._running[identity]
+            if not again:
+                self._end(identity)
             if not (again or self.crew.closing.is_set() or hand.dismissed.is_set()):
                 with suppress(UnavailableError):
                     self._drop(running.files, owner)
@@ -240,6 +313,9 @@ class JobQueue:
         try:
             if not self.jobs.is_running(identity):
                 raise Cancelled
+            if row["kind"] == "errand":
+                self._do(running)
+                return False
             request = from_record(row["kind"], row["request"], self._store, row["owner"])
             self._make(row["owner"], request, running)
             return False
@@ -262,32 +338,37 @@ class JobQueue:
         self._surely(running, lambda: self.jobs.fail(identity, error))
         return False
 
-    def _make(self, owner: str, request: MotionRequest, running: Running) -> None:
-        notices: list[str] = []
+    def _do(self, running: Running) -> None:
+        errand = self._errands.get(running.id)
+        if errand is None:
+            raise NotFoundError(LOST)
+        made = errand.work(running)
+        if self._surely(running, lambda: self.jobs.finish(running.id, None, {}, running.notices)):
+            errand.result = made
 
-        def progress(what: str, done: int, total: int) -> None:
-            running.progress(what, done, total)
-            self.frames += what == "rendering"
+    def _make(self, owner: str, request: MotionRequest, running: Running) -> None:
+        progress, most = running.progress, self.limits.max_seconds
 
         def avatar() -> Avatar:
-            reader = SandboxReader(shared_sandbox(), running.check)
-            return replace(self._avatar(), reader=reader)
+            return self.avatar(running.check)
 
         out = self._scratch / f"{running.id}{suffix_of(request)}"
         try:
-            result = work(avatar, request, out, self._limits.max_seconds, progress, notices.append)
+            result = work(avatar, request, out, most, progress, running.notices.append)
             progress("keeping", 0, 1)  # the last chance to stop
-            told = [hide_paths(notice, request) for notice in notices]
+            told = [hide_paths(notice, request) for notice in running.notices]
             self._keep(owner, running, out, result, told)
+            if isinstance(request, RenderRequest):
+                self.pace.learn(result["frames"], request.size, result["wall_seconds"])
         finally:
             out.unlink(missing_ok=True)
 
     def _keep(
-        self, owner: str, running: Running, out: Path, result: dict[str, object], told: list[str]
+        self, owner: str, running: Running, out: Path, result: dict[str, Any], told: list[str]
     ) -> None:
         """What was made is worth waiting for the database, however long that takes."""
         kind = "video" if out.suffix == ".mp4" else "motion"
-        expiry = self._limits.expiry_s
+        expiry = self.limits.expiry_s
         kept = self._surely(running, lambda: self._store.add_result(owner, out, kind, expiry))
         done = self._surely(running, lambda: self.jobs.finish(running.id, kept.id, result, told))
         if not done:  # it was cancelled or given up meanwhile
@@ -318,3 +399,7 @@ class JobQueue:
                 self.jobs.fail(row["id"], _FAULT)
         self.jobs.sweep()
         self._store.sweep()
+
+
+def _new_id() -> str:
+    return secrets.token_urlsafe(16)

@@ -119,8 +119,10 @@ class FileStore:
             raise
         return StoredFile(identity, kind, path, size)
 
-    def require_room(self) -> None:
-        """Raises FullError when nobody's file may be added now, UnavailableError."""
+    def require_room(self, beside: int = 0) -> None:
+        """Raises FullError when nobody's file may be added now, UnavailableError. `beside` are
+        bytes that are kept for visitors elsewhere.
+        """
         free = shutil.disk_usage(self.folder).free
         if free < self._limits.min_free_bytes:
             raise FullError(
@@ -128,9 +130,9 @@ class FileStore:
                 f"{self._limits.min_free_bytes / 1e6:g} MB"
             )
         bytes_, files = self._total()
-        if bytes_ >= self._limits.total_bytes or files >= self._limits.max_files:
+        if bytes_ + beside >= self._limits.total_bytes or files >= self._limits.max_files:
             with self._database.transaction() as connection:
-                self._make_room(connection, 1)
+                self._make_room(connection, beside + 1)
 
     def _total(self) -> tuple[int, int]:
         """Bytes and files of all owners."""

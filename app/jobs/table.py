@@ -1,7 +1,6 @@
 """The table of jobs in the database: who asked for what, in which state it is, what came of it."""
 
 import json
-import secrets
 import sqlite3
 import time
 from dataclasses import dataclass
@@ -9,13 +8,15 @@ from typing import Any, Literal
 
 from app.intake.limits import Limits
 from app.jobs.database import Database
-from app.render.request import MotionRequest, RenderRequest
 from weights.errors import BusyError, ConflictError, NotFoundError
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+Kind = Literal["video", "motion", "errand"]
+"""Requests, which begin again after a restart, and work that ends with its process."""
 ENDED: tuple[State, ...] = ("succeeded", "failed", "cancelled")
 MAX_RESTARTS = 1
 """A job is begun again so often when the server ended while it ran: it is begun twice at most."""
+LOST = "the server was started anew, and nothing is left of this; ask for it again"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Job:
 
     id: str
     owner: str
-    kind: Literal["video", "motion"]
+    kind: Kind
     state: State
     created: float
     started: float | None
@@ -67,25 +68,41 @@ class JobStore:
         self._database, self._limits = database, limits
 
     def create(
-        self, owner: str, request: MotionRequest, record: str, key: str | None, digest: str | None
+        self,
+        identity: str,
+        owner: str,
+        kind: Kind,
+        record: str,
+        key: str | None = None,
+        digest: str | None = None,
     ) -> tuple[str, bool]:
-        """A new job, or the one made before under the same `key`; its id, and whether it is new.
+        """A new job of this id, or the one made before under the same `key`; its id, and whether it
+        is new. The `record` of an errand says how many `videos` it makes.
 
         Raises BusyError when too many wait, ConflictError when the key was used for another
         request.
         """
-        limits, identity = self._limits, secrets.token_urlsafe(16)
-        kind = "video" if isinstance(request, RenderRequest) else "motion"
+        limits = self._limits
+        videos = json.loads(record)["videos"] if kind == "errand" else 1
         with self._database.transaction() as connection:
             if key is not None and (known := self.replay(owner, key, digest)) is not None:
                 return known, False
-            waiting = connection.execute(
-                "select count(*), coalesce(sum(owner = ?), 0) from jobs "
-                "where state in ('queued', 'running')",
+            waiting, theirs = connection.execute(
+                "select coalesce(sum(iif(kind = 'errand' and state = 'queued', "
+                "json_extract(request, '$.videos'), 1)), 0), coalesce(sum(owner = ?), 0) "
+                "from jobs where state in ('queued', 'running')",
                 (owner,),
             ).fetchone()
-            if waiting[0] >= limits.max_waiting or waiting[1] >= limits.max_waiting_each:
-                raise BusyError("too many jobs are waiting; try again later")
+            if theirs >= limits.max_waiting_each:
+                raise BusyError(
+                    f"too many jobs are waiting: {theirs} of yours, of at most "
+                    f"{limits.max_waiting_each}; wait for one"
+                )
+            if waiting + videos > limits.max_waiting:
+                raise BusyError(
+                    f"too many jobs are waiting: {waiting} of at most {limits.max_waiting}; try "
+                    "again later"
+                )
             connection.execute("delete from jobs where expires <= ?", (time.time(),))
             (known_jobs,) = connection.execute("select count(*) from jobs").fetchone()
             if known_jobs >= limits.max_jobs:
@@ -164,7 +181,7 @@ class JobStore:
         return done.rowcount == 1
 
     def finish(
-        self, identity: str, output: str, result: dict[str, Any], notices: list[str]
+        self, identity: str, output: str | None, result: dict[str, Any], notices: list[str]
     ) -> bool:
         """A running job is done; False when it was cancelled meanwhile."""
         now = time.time()
@@ -197,14 +214,22 @@ class JobStore:
         self._database.rows("delete from jobs where id = ?", identity)
 
     def recover(self) -> None:
-        """After a start: what was running waits again, unless it took the server down before."""
+        """After a start: what was running waits again, unless it took the server down before or
+        was an errand of the process that is gone.
+        """
+        now = time.time()
         with self._database.transaction() as connection:
+            connection.execute(
+                "update jobs set state = 'failed', finished = ?, expires = ?, error = ? "
+                "where state in ('queued', 'running') and kind = 'errand'",
+                (now, now + self._limits.expiry_s, LOST),
+            )
             connection.execute(
                 "update jobs set state = 'failed', finished = ?, expires = ?, error = ? "
                 "where state = 'running' and restarts >= ?",
                 (
-                    time.time(),
-                    time.time() + self._limits.expiry_s,
+                    now,
+                    now + self._limits.expiry_s,
                     "the server stopped twice while it worked on this; it was given up",
                     MAX_RESTARTS,
                 ),

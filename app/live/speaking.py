@@ -14,6 +14,10 @@ from weights.errors import LimitError, VisavisError
 _MOST_S = 600.0
 _AHEAD_S = 8.0
 """A speaker that is faster than speech is kept waiting when so much is there."""
+_MOST_SPEAKERS = 4
+"""Threads of one conversation; one that was told to stop counts until it has heard of it."""
+_PIECE = SAMPLE_RATE
+"""Samples in a part before the next one begins: a visitor may send them one by one."""
 
 
 class SpeechQueue:
@@ -34,11 +38,18 @@ class SpeechQueue:
         with self._changed:
             if self._seconds + sound.seconds > _MOST_S:
                 raise LimitError(f"more than {_MOST_S:g} s of speech would be waiting")
-            self._parts.append(np.asarray(sound.read(0, len(sound)), np.float32))
+            self._add(np.asarray(sound.read(0, len(sound)), np.float32))
 
     def say_from(self, speaker: AgentVoice) -> None:
-        """Say what a speaker gives, in a thread, as it comes."""
+        """Say what a speaker gives, in a thread, as it comes. Raises LimitError while too many
+        speak.
+        """
         with self._changed:
+            if self._speakers >= _MOST_SPEAKERS:
+                raise LimitError(
+                    f"got one more thing to answer while {self._speakers} are being answered; wait "
+                    "for an answer"
+                )
             turn = self._turn
             self._speakers += 1
         threading.Thread(
@@ -80,6 +91,13 @@ class SpeechQueue:
         with self._changed:
             return bool(self._parts) or self._speakers > 0
 
+    def _add(self, samples: np.ndarray) -> None:
+        """After all that waits, in few parts. The lock is held."""
+        if self._parts and len(self._parts[-1]) + len(samples) <= _PIECE:
+            samples = np.concatenate([self._parts.pop(), samples])
+        if len(samples):
+            self._parts.append(samples)
+
     def _pump(self, speaker: AgentVoice, turn: int) -> None:
         pieces = None
         try:
@@ -90,7 +108,7 @@ class SpeechQueue:
                         self._changed.wait()
                     if self._turn != turn:
                         return
-                    self._parts.append(np.asarray(piece.sound.samples, np.float32))
+                    self._add(np.asarray(piece.sound.samples, np.float32))
         except VisavisError as error:
             self._failed(str(error))
         finally:

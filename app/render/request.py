@@ -49,14 +49,11 @@ class MotionRequest:
     interlocutor is heard (`interlocutor_audio`), seen (`interlocutor_video`, whose sound is heard
     unless there is an audio), both or neither.
 
-    `emotion` with its `intensity`, or `valence` and `arousal`; `expressivity` 0..2, and for a part
-    of the face in `regions` ({"head": 0.5}); `gaze` is (right, up) in degrees, a text "10,-5", or
-    "camera"; `style` one of STYLES, or `style_clip`, a motion or video whose style is followed.
-    `gestures` are placed as "nod@3.2" or Gesture, and in a `gesture_file` (see timeline.py). The
-    codes in a text or reply ("[nod] Yes.") move the face too, unless `reply_codes` is off; an
-    emotion given here wins over theirs. Where they have no gesture, gestures are found in the words
-    of the text or reply, or in the `transcript` of the agent's recording, unless `auto_gestures` is
-    off.
+    `emotion` with its `intensity`, or `valence` and `arousal`; `style`, or a `style_clip` whose
+    style is followed. The codes in a text or reply ("[nod] Yes.") move the face too, unless
+    `reply_codes` is off; an emotion given here wins over theirs. Where they have no gesture,
+    gestures are found in the words of the text or reply, or in the `transcript` of the agent's
+    recording, unless `auto_gestures` is off. What each field takes is in its Knob.
     """
 
     agent_audio: Annotated[
@@ -280,10 +277,7 @@ class MotionRequest:
 class RenderRequest(MotionRequest):
     """A video: whose photo, and what moves it. Raises InputError for values that cannot be used.
 
-    `motion` drives the face directly; the agent's audio is then only heard. `size` caps the
-    longer side of the video in pixels, `fps` is its rate, `face` says which face of the photo
-    (largest, leftmost or its number), `crop` whether the whole photo or only the head is shown,
-    `mix` whose voice is heard.
+    `motion` drives the face directly; the agent's audio is then only heard.
     """
 
     portrait: Annotated[

@@ -1,4 +1,4 @@
-"""Making a video for a visitor: the work of a run, with its preview, motion file and project."""
+"""Making a video for a visitor: an errand with its preview, motion file and project."""
 
 import logging
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from app.intake.allowance import require_allowed, require_length
 from app.intake.sandbox import shared_sandbox
 from app.intake.values import SandboxReader
+from app.jobs.crew import Running
 from app.jobs.plan import video_seconds
 from app.render.filming import Frame, film
 from app.render.pipeline import Avatar
@@ -20,7 +21,7 @@ from app.render.result import RenderResult
 from app.render.voices import load_sound
 from app.studio.editor import Take
 from app.studio.project import EDITABLE_S, Project, open_project
-from app.studio.workshop import Run, Session, Workshop
+from app.studio.workshop import Page, Workshop
 from audio2motion.voice.agent_voice import listen
 from motion2video.motion import Motion
 from weights.errors import EndpointError, InputError
@@ -40,7 +41,7 @@ class Creation:
 
 
 def create(
-    workshop: Workshop, session: Session, request: RenderRequest, renderer: Renderer, run: Run
+    workshop: Workshop, page: Page, request: RenderRequest, renderer: Renderer, run: Running
 ) -> Creation:
     """Make a video in the visitor's folder, and keep its frames for the editor.
 
@@ -50,7 +51,7 @@ def create(
     run.progress("loading the networks", 0, 1)
     avatar = workshop.avatar(renderer, run.check)
     run.progress("looking at the photo", 0, 1)
-    folder = session.new_folder()
+    folder = page.new_folder()
     project = _project(request, avatar, renderer, folder) if seconds <= EDITABLE_S else None
     rows: list[Float[np.ndarray, 90]] = []
 
@@ -58,19 +59,19 @@ def create(
         rows.append(row)
         if project is not None:
             project.cache.put(row, frame)
-        run.show(frame)
+        run.preview.show(frame)
 
     out = folder / "visavis.mp4"
     try:
         result = avatar.render(request, out, run.progress, run.notices.append, watch=watch)
     except BaseException:
-        session.drop(folder)
+        page.drop(folder)
         raise
-    workshop.pace.learn(result.frames, request.size, result.wall_seconds)
+    workshop.queue.pace.learn(result.frames, request.size, result.wall_seconds)
     motion = Motion(np.stack(rows), request.fps)
     if project is not None:
         project.takes = [Take(motion, result.gestures)]
-        _keep(session, project)
+        _keep(page, project)
     return Creation(
         out, motion.save(folder / "visavis.npz"), replace(result, out=out.name), project is not None
     )
@@ -97,7 +98,7 @@ def write_reply(workshop: Workshop, prompt: str) -> str:
         raise EndpointError("the language model did not answer; try again later") from None
 
 
-def _require_within(workshop: Workshop, request: RenderRequest, run: Run) -> float:
+def _require_within(workshop: Workshop, request: RenderRequest, run: Running) -> float:
     """The length of a video in seconds; raises LimitError for one that is more than is made."""
     require_allowed(request, workshop.limits)
     seconds = video_seconds(request, SandboxReader(shared_sandbox(), run.check))
@@ -111,19 +112,19 @@ def _project(request: RenderRequest, avatar: Avatar, renderer: Renderer, folder:
     return open_project(request, avatar, renderer, frames, Take(Motion.neutral(1, request.fps)))
 
 
-def _keep(session: Session, project: Project) -> None:
+def _keep(page: Page, project: Project) -> None:
     """The new project in place of the old one, whose frames go."""
-    if session.project is not None:
-        session.project.cache.remove()
-    session.project = project
+    if page.project is not None:
+        page.project.cache.remove()
+    page.project = project
 
 
 def compare(
     workshop: Workshop,
-    session: Session,
+    page: Page,
     requests: tuple[RenderRequest, RenderRequest],
     renderer: Renderer,
-    run: Run,
+    run: Running,
 ) -> Path:
     """Two requests for one photo as one video, side by side and so in step frame by frame; heard
     is the first one's sound. Raises InputError when their pictures are not of one size.
@@ -134,7 +135,7 @@ def compare(
     total = max(1, round(seconds * requests[0].fps))
     run.progress("rendering both", 0, total)
     first, second = (avatar.frames(request, notify=run.notices.append) for request in requests)
-    out = session.new_folder() / "comparison.mp4"
+    out = page.new_folder() / "comparison.mp4"
     sound = load_sound(requests[0], avatar.reader).mixed(requests[0].mix == "both")
     film(
         _side_by_side(first, second),
@@ -142,7 +143,7 @@ def compare(
         requests[0].fps,
         sound,
         total=total,
-        watch=run.show,
+        watch=run.preview.show,
         progress=run.progress,
         doing="rendering both",
     )
@@ -174,7 +175,7 @@ class Edit:
     drawn: int
 
 
-def render_edit(workshop: Workshop, session: Session, project: Project, run: Run) -> Edit:
+def render_edit(workshop: Workshop, page: Page, project: Project, run: Running) -> Edit:
     """Write the video of a project's current take; frames that are known are not drawn again.
 
     Raises LimitError for a take that is longer, or a picture that is larger, than is made.
@@ -183,11 +184,11 @@ def render_edit(workshop: Workshop, session: Session, project: Project, run: Run
     require_length(project.take.seconds, workshop.limits)
     run.progress("loading the networks", 0, 1)
     avatar = workshop.avatar(project.renderer, run.check)
-    folder = session.new_folder()
+    folder = page.new_folder()
     motion = project.take.motion
     try:
-        drawn = project.render(avatar, folder / "edited.mp4", run.progress, run.show)
+        drawn = project.render(avatar, folder / "edited.mp4", run.progress, run.preview.show)
     except BaseException:
-        session.drop(folder)
+        page.drop(folder)
         raise
     return Edit(folder / "edited.mp4", motion.save(folder / "edited.npz"), len(motion), drawn)

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from app.api.context import ServerContext
-from app.studio.gradio_files import keep_uploads_in, remove_at_end
+from app.studio.gradio_files import at_end, keep_gradio_in
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -24,15 +24,9 @@ def mount_studio(app: "FastAPI") -> str | None:
     if find_spec("app.studio.screens") is None:
         return "the studio is off: this installation has none"
     uploads, pages = context.database.folder / "uploads", context.database.folder / "studio"
-    keep_uploads_in(uploads)
-    remove_at_end(app, uploads, pages)
+    keep_gradio_in(uploads)
     shop = importlib.import_module("app.studio.workshop")
-    workshop = shop.Workshop(
-        pages,
-        context.loader.get,
-        context.config.limits,
-        context.config.endpoint,
-        lambda: context.queue.jobs.counts().get("queued", 0),
-    )
+    workshop = shop.Workshop(pages, context.queue, context.config.endpoint)
+    at_end(app, workshop.close, uploads, pages)
     importlib.import_module("app.studio.screens").mount(app, workshop, live="/v1/live")
     return None

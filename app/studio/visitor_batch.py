@@ -7,36 +7,26 @@ their bare names, and nowhere else: no path of the server and no address goes in
 import json
 import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from app.batch.manifest import Item, Schema, read_manifest
 from app.intake.allowance import require_allowed, require_file, require_length
-from app.intake.inspection import Kind
 from app.intake.limits import Limits
-from app.intake.sandbox import shared_sandbox
+from app.intake.sandbox import Check, shared_sandbox
 from app.intake.values import SandboxReader
+from app.jobs.crew import Cancelled, Running
 from app.jobs.plan import video_seconds
+from app.render.pipeline import Avatar
 from app.render.reading import Reader
-from app.render.request import SERVERS_OWN, RenderRequest
-from app.studio.workshop import Cancelled, Run, Workshop
+from app.render.request import FILE_KINDS, SERVERS_OWN, RenderRequest
 from weights.errors import InputError, LimitError, VisavisError
 
 MOST_ITEMS = 200
 """Rows of one manifest, where the server has places for so many waiting videos."""
 _MANIFESTS = (".jsonl", ".csv")
-_KINDS: dict[str, tuple[Kind, ...]] = {
-    "portrait": ("picture",),
-    "agent_audio": ("sound",),
-    "interlocutor_audio": ("sound",),
-    "interlocutor_video": ("video",),
-    "motion": ("motion",),
-    "style_clip": ("motion", "video"),
-    "gesture_file": ("text",),
-    "transcript": ("text",),
-}
 State = Literal["waiting", "working", "done", "failed"]
 
 
@@ -116,9 +106,14 @@ def read_upload(uploads: Sequence[Path], folder: Path, limits: Limits) -> Visito
     return VisitorBatch(folder, entries, {str(inputs / name): name for name in given})
 
 
-def make_all(workshop: Workshop, batch: VisitorBatch, run: Run) -> VisitorBatch:
-    """Make what is left of a batch, as the work of a run; one that fails does not stop the rest."""
-    avatar = workshop.avatar(check=run.check)
+def make_all(
+    batch: VisitorBatch, avatar: Callable[[Check], Avatar], limits: Limits, run: Running
+) -> VisitorBatch:
+    """Make what is left of a batch, as an errand; one that fails does not stop the rest. `avatar`
+    gives the one that draws, which is stopped by its argument.
+    """
+    run.progress("loading the networks", 0, 1)
+    drawing = avatar(run.check)
     left = batch.left()
     for done, entry in enumerate(left):
         run.progress("videos made", done, len(left))
@@ -130,8 +125,8 @@ def make_all(workshop: Workshop, batch: VisitorBatch, run: Run) -> VisitorBatch:
             run.check()
 
         try:
-            made = avatar.render(
-                _looked_at(entry.item, workshop.limits, avatar.reader), entry.video, progress
+            made = drawing.render(
+                _looked_at(entry.item, limits, drawing.reader), entry.video, progress
             )
             entry.state, entry.told = "done", f"{made.seconds:.2f} s"
         except Cancelled:
@@ -146,7 +141,7 @@ def make_all(workshop: Workshop, batch: VisitorBatch, run: Run) -> VisitorBatch:
 def _looked_at(item: Item, limits: Limits, reader: Reader) -> RenderRequest:
     """The request of a row whose files have been looked at, each by its content."""
     for name in item.files:
-        require_file(Path(item.fields[name]), _KINDS[name], limits)
+        require_file(Path(item.fields[name]), FILE_KINDS[name], limits)
     request = item.request()
     require_length(video_seconds(request, reader), limits)
     return request

@@ -2,7 +2,7 @@
 
 A handle is a random word and a name. It is the only way to a file: no path of the server comes from
 a visitor, and none goes to one. A handle works for the owner (the browser, see the API's guard) who
-uploaded or was given it; an upload belongs to the first session that uses it and to no other.
+uploaded or was given it; an upload belongs to the first page that uses it and to no other.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ _LONGEST_NAME, _LONGEST_SUFFIX = 50, 10
 
 @dataclass(eq=False)
 class _Held:
-    """One file. Without an `owner` it is everybody's; `key` is its session, once it has one;
+    """One file. Without an `owner` it is everybody's; `key` is its page, once it has one;
     `folder` is removed with it. `checked` are the kinds that it was found to be one of.
     """
 
@@ -77,7 +77,7 @@ class VisitorFiles:
         return handles
 
     def show(self, path: Path, owner: str, key: str, folder: Path) -> str:
-        """The handle of a file that was made for a session in its `folder`, or of a public one."""
+        """The handle of a file that was made for a page in its `folder`, or of a public one."""
         known = self._shown.get((path, None))
         if known is not None:
             return known
@@ -94,7 +94,7 @@ class VisitorFiles:
         return self._shown[path, None]
 
     def claim(self, handle: object, owner: str, key: str) -> Path:
-        """The file behind a handle, which from now on is this session's.
+        """The file behind a handle, which from now on is this page's.
 
         Raises NotFoundError for anything that is no handle of theirs: a path, an address, the
         handle of somebody else's file, one that is gone.
@@ -131,7 +131,7 @@ class VisitorFiles:
         held.checked = wanted
 
     def forget(self, key: str) -> None:
-        """Remove what belongs to a session."""
+        """Remove what belongs to a page."""
         self._drop(lambda held: held.key == key)
 
     def forget_below(self, folder: Path) -> None:
@@ -139,7 +139,7 @@ class VisitorFiles:
         self._drop(lambda held: held.path.is_relative_to(folder))
 
     def sweep(self, now: float, busy: Iterable[str]) -> None:
-        """Remove uploads past their time, but of sessions that something is made for."""
+        """Remove uploads past their time, but of pages that something is made for."""
         kept, most = set(busy), self._limits.expiry_s
         self._drop(
             lambda held: (

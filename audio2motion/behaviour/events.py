@@ -38,7 +38,7 @@ from audio2motion.behaviour.statistics import (
     Person,
     draw_person,
 )
-from audio2motion.state_codec import saveable
+from audio2motion.saveable import saveable
 from motion2video.motion import (
     FPS,
     MOTION_DIM,

@@ -23,7 +23,7 @@ from audio2motion.behaviour.statistics import (
     LOOK_AWAY_S,
     Person,
 )
-from audio2motion.state_codec import saveable
+from audio2motion.saveable import saveable
 from motion2video.motion import EXPRESSION_NAMES, EYE_TURN_DEGREES, FPS, channel_index
 
 FRAME_MS = 40.0

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from audio2motion.behaviour.statistics import LogNormal, Person
-from audio2motion.state_codec import saveable
+from audio2motion.saveable import saveable
 from motion2video.motion import FPS
 
 # Sway: (period in seconds, degrees of pitch, yaw, roll, interocular distances right, up, near).

@@ -20,7 +20,7 @@ from audio2motion.behaviour.statistics import (
     NOD_HZ,
     Person,
 )
-from audio2motion.state_codec import saveable
+from audio2motion.saveable import saveable
 from motion2video.motion import FPS
 
 CUE_CHANCE = 0.45

@@ -15,7 +15,7 @@ from audio2motion.gestures.emotion import EMOTIONS, VALENCE_AROUSAL, affect_offs
 from audio2motion.gestures.gestures import PITCH, WIDEST, Aim, Gesture, GestureSchedule
 from audio2motion.gestures.ranges import AROUSAL, EXPRESSIVITY, INTENSITY, VALENCE
 from audio2motion.gestures.style import STYLE_DIM, STYLES, Style
-from audio2motion.state_codec import saveable
+from audio2motion.saveable import saveable
 from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM, ROTATION, TRANSLATION
 from weights.errors import InputError
 

@@ -33,7 +33,7 @@ from jaxtyping import Bool, Float
 
 from audio2motion.behaviour.events import BROW_CHANNEL, CHEEK_CHANNELS, SMILE_CHANNELS
 from audio2motion.behaviour.eyes import BLINK_CHANNELS, BLINK_DEPTH, blink_curve
-from audio2motion.state_codec import saveable
+from audio2motion.saveable import saveable
 from motion2video.motion import (
     EYE_TURN_DEGREES,
     FPS,

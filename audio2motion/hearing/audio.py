@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from audio2motion.hearing.decoding import decode_sound
-from audio2motion.state_codec import saveable
+from audio2motion.saveable import saveable
 from motion2video.motion import FPS
 from weights.errors import DependencyError, InputError, MediaError, OutputError, StateError
 from weights.telemetry import import_onnxruntime

@@ -23,7 +23,7 @@ from audio2motion.hearing.audio import (
     VoiceActivity,
     VoiceActivityState,
 )
-from audio2motion.state_codec import saveable
+from audio2motion.saveable import saveable
 from weights.errors import WeightsError
 from weights.tensors import load_safetensors
 

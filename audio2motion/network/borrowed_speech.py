@@ -36,7 +36,7 @@ from audio2motion.hearing.speech import (
 )
 from audio2motion.network.condition import CHUNK
 from audio2motion.network.speech_map import SpeechMap, fit_map, practice_speech
-from audio2motion.state_codec import saveable
+from audio2motion.saveable import saveable
 from motion2video.motion import FPS
 from weights.errors import DependencyError, InputError, WeightsError
 from weights.registry import cache_dir, make_cache_folder

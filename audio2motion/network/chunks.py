@@ -13,7 +13,7 @@ from audio2motion.behaviour.eyes import BLINK_CHANNELS, EYE_PACE, LOOK_CHANNELS,
 from audio2motion.gestures.controls import Controls
 from audio2motion.gestures.gestures import Aim
 from audio2motion.hearing.speech import SpeechFeatures
-from audio2motion.state_codec import saveable
+from audio2motion.saveable import saveable
 from motion2video.motion import EXPRESSION, MOTION_DIM, ROTATION
 
 

@@ -34,7 +34,8 @@ from audio2motion.network.condition import (
 )
 from audio2motion.network.gate import SPEECH_CHANNELS, mouth_gate
 from audio2motion.network.model import Cache, Last, ModelConfig, MotionNetwork, Past, correlate
-from audio2motion.state_codec import Ticket, decode, encode, saveable
+from audio2motion.network.state_codec import Ticket, decode, encode
+from audio2motion.saveable import saveable
 from motion2video.motion import FPS, MOTION_DIM, Motion
 from motion2video.network.flow import euler, frame_noise, heun, time_grid
 from weights.errors import InputError, MotionError, StateError, WeightsError

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from audio2motion.network.condition import CHUNK, Condition, ConditionEmbedding, agent_dim
 from audio2motion.network.gate import SPEECH_CHANNELS
-from audio2motion.state_codec import saveable
+from audio2motion.saveable import saveable
 from motion2video.motion import MOTION_DIM
 from weights.errors import WeightsError
 

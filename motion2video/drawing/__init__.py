@@ -1,5 +1,5 @@
 """How pixels are moved: the mesh of the face, the falloff around it, and where the network paints;
-on a CPU in numpy (`warp`), on a GPU in PyTorch (`canvas`)."""
+on a CPU in numpy (`crops`), on a GPU in PyTorch (`canvas`). Both are a `stage`."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Frames drawn on a GPU, many at a time: what FaceWarp and the renderer's painting do on the CPU.
+"""Frames drawn on a GPU, many at a time: what FaceWarp and `crops` do on the CPU.
 
 One portrait's photo and mesh lie on the device. A batch of keypoints goes up, frames come down;
 nothing but a few numbers a frame is worked out on the CPU. It runs on any device and pays on a GPU.
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -24,6 +24,7 @@ from motion2video.drawing.areas import (
     lip_shares,
     window_corners,
 )
+from motion2video.drawing.stage import Frames
 from motion2video.drawing.warp import (
     CROP_SIZE,
     INNER_LIPS,
@@ -35,52 +36,31 @@ from motion2video.drawing.warp import (
     TEAR,
     FaceWarp,
 )
+from motion2video.drawing.windows import Brush
 from motion2video.geometry.basis import FACE_OVAL
 from motion2video.network.denoiser import FACTOR
 
 _POLYGONS = (INNER_LIPS, OUTER_LIPS, RIGHT_EYE, LEFT_EYE)
 
 
-@dataclass(eq=False)
-class Sheet:
-    """A batch of frames on its way, on the device: the warped crops `image`, where the photo
-    reaches (`known`), the keypoint map `features`, the sampling maps `grid` and `field`, per
-    window the `areas` to paint (all 0..255 where they are pictures) and their `corners` in
-    latents, and the pictures being `painted`.
-    """
-
-    image: Float[Tensor, "n 3 s s"]
-    known: Bool[Tensor, "n s s"]
-    features: Float[Tensor, "n 4 s s"]
-    grid: Float[Tensor, "n 2 s s"]
-    field: Float[Tensor, "n 2 g g"]
-    areas: dict[str, Float[Tensor, "n s s"]]
-    corners: dict[str, Int[np.ndarray, "n 2"]]
-    chosen: dict[str, Bool[np.ndarray, "n"]]
-    painted: Float[Tensor, "n 3 s s"]
-
-    def __len__(self) -> int:
-        return len(self.image)
-
-
 class Canvas:
-    """One portrait's photo and mesh on `device`."""
+    """The stage of a GPU: one portrait's photo and mesh on `device`."""
 
-    def __init__(self, warp: FaceWarp, device: torch.device) -> None:
-        self.device, self._warp = device, warp
+    def __init__(self, warp: FaceWarp, brush: Brush, device: torch.device) -> None:
+        self.device, self.brush, self._warp = device, brush, warp
         plan = warp.pasting
-        self._plan = plan
-        self._photo = torch.from_numpy(warp.image).to(device)
-        self._image = _planes(self._photo[None])
+        self.plan = plan
+        self.photo = torch.from_numpy(warp.image).to(device)
+        self.image = _planes(self.photo[None])
         self._crop = _planes(torch.from_numpy(warp.crop_image)[None].to(device))
-        self._base = torch.from_numpy(plan.base).to(device)
+        self.base = torch.from_numpy(plan.base).to(device)
         rows, columns = plan.rows, plan.columns
         ys = torch.arange(rows.stop - rows.start, device=device, dtype=torch.float32)
         xs = torch.arange(columns.stop - columns.start, device=device, dtype=torch.float32)
         y, x = torch.meshgrid(ys, xs, indexing="ij")
         m = torch.from_numpy(plan.matrix.astype(np.float32)).to(device)
-        self._to_crop = torch.stack([x, y, torch.ones_like(x)], -1) @ m.T
-        self._offset = torch.from_numpy(plan.offset).to(device)
+        self.to_crop = torch.stack([x, y, torch.ones_like(x)], -1) @ m.T
+        self.offset = torch.from_numpy(plan.offset).to(device)
         mesh = warp.mesh
         self._eyes = torch.from_numpy(mesh.eyes).to(device)
         self._skin = torch.from_numpy(mesh.skin).long().to(device)
@@ -93,15 +73,19 @@ class Canvas:
         outer = torch.from_numpy(mesh.to_field.astype(np.float32)).to(device)
         self._to_field = self._pixels @ outer[:, :2].T + outer[:, 2]
 
-    # -- first -----------------------------------------------------------------------------
-
     @torch.inference_mode()
-    def warp(
+    def begin(
         self,
         landmarks: Float[np.ndarray, "n 478 3"],
         open_eyes: Float[np.ndarray, "n 478 3"],
-    ) -> Sheet:
-        """The warped crops, and where the network shall paint; see Renderer.warp."""
+    ) -> "Sheet":
+        """See Stage.begin. Frames are filled up to the brush's batch: kernels may round otherwise
+        for another number.
+        """
+        count = len(landmarks)
+        if 0 < count < self.brush.batch:
+            picks = [*range(count), *[count - 1] * (self.brush.batch - count)]
+            landmarks, open_eyes = landmarks[picks], open_eyes[picks]
         to_crop = self._warp.crop.to_crop
         points, before = to_crop(landmarks[..., :2]), to_crop(open_eyes[..., :2])
         target, below, depth, oval = (
@@ -124,6 +108,8 @@ class Canvas:
         lids = lid_shares(points, before)
         eyes = self._lids(planes, below, lids)
         return Sheet(
+            self,
+            count,
             image,
             known,
             features,
@@ -211,88 +197,104 @@ class Canvas:
                 out = torch.maximum(out, part * shut[i] * most)
         return 255 * out
 
-    # -- second ----------------------------------------------------------------------------
 
-    def conditions(self, sheet: Sheet, name: str, picks: list[int]) -> Float[Tensor, "k 8 h w"]:
-        """What the network is shown of a window of some frames, 0..1."""
-        known = sheet.known[:, None] * 255.0
-        planes = torch.cat([sheet.image, known, sheet.features], 1) / 255
-        rows, columns = self._window(sheet, name, picks)
-        which = torch.tensor(picks, device=self.device)[:, None, None]
+@dataclass(eq=False)
+class Sheet:
+    """A batch of frames on its way, on the device: the warped crops `image`, where the photo
+    reaches (`known`), the keypoint map `features`, the sampling maps `grid` and `field`, per
+    window the `areas` to paint (all 0..255 where they are pictures) and their `corners` in
+    latents, and the pictures being `painted`. The first `count` are wanted, the others fill the
+    batch.
+    """
+
+    canvas: Canvas
+    count: int
+    image: Float[Tensor, "n 3 s s"]
+    known: Bool[Tensor, "n s s"]
+    features: Float[Tensor, "n 4 s s"]
+    grid: Float[Tensor, "n 2 s s"]
+    field: Float[Tensor, "n 2 g g"]
+    areas: dict[str, Float[Tensor, "n s s"]]
+    corners: dict[str, Int[np.ndarray, "n 2"]]
+    chosen: dict[str, Bool[np.ndarray, "n"]]
+    painted: Float[Tensor, "n 3 s s"]
+
+    def paint(self) -> None:
+        """See Scene.paint."""
+        self.canvas.brush.paint(self)
+
+    def conditions(self, name: str, picks: list[int]) -> Float[Tensor, "k 8 h w"]:
+        """See Paintable.conditions."""
+        known = self.known[:, None] * 255.0
+        planes = torch.cat([self.image, known, self.features], 1) / 255
+        rows, columns = self._window(name, picks)
+        which = torch.tensor(picks, device=self.canvas.device)[:, None, None]
         cut = planes.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None]]
         return rearrange(cut, "k h w c -> k c h w").contiguous(memory_format=torch.channels_last)
 
-    def put(
-        self, sheet: Sheet, name: str, picks: list[int], pictures: Float[Tensor, "k 3 h w"]
-    ) -> None:
-        """Lay painted windows, 0..1, into the pictures."""
-        rows, columns = self._window(sheet, name, picks)
-        which = torch.tensor(picks, device=self.device)[:, None, None]
-        painted = sheet.painted.permute(0, 2, 3, 1)
+    def put(self, name: str, picks: list[int], pictures: Float[Tensor, "k 3 h w"]) -> None:
+        """See Paintable.put."""
+        rows, columns = self._window(name, picks)
+        which = torch.tensor(picks, device=self.canvas.device)[:, None, None]
+        painted = self.painted.permute(0, 2, 3, 1)
         colours = rearrange(pictures, "k c h w -> k h w c").mul(255).round()
         painted[which, rows[:, :, None], columns[:, None]] = colours
 
-    def _window(
-        self, sheet: Sheet, name: str, picks: list[int]
-    ) -> tuple[Int[Tensor, "k h"], Int[Tensor, "k w"]]:
+    def _window(self, name: str, picks: list[int]) -> tuple[Int[Tensor, "k h"], Int[Tensor, "k w"]]:
         width, height = WINDOWS[name]
-        start = torch.from_numpy(FACTOR * sheet.corners[name][picks]).to(self.device)
+        start = torch.from_numpy(FACTOR * self.corners[name][picks]).to(self.canvas.device)
         rows, columns = (
-            start[:, axis, None] + torch.arange(FACTOR * length, device=self.device)
+            start[:, axis, None] + torch.arange(FACTOR * length, device=self.canvas.device)
             for axis, length in ((1, height), (0, width))
         )
         return rows, columns
 
     @torch.inference_mode()
-    def shade(self, sheet: Sheet, amount: float) -> None:
+    def shade(self, amount: float) -> None:
         """See shade_cavity."""
-        hole = ~sheet.known
+        hole = ~self.known
         reach = raster.dilate(hole.float(), 2) > 0
-        lips = (sheet.features[:, 1] > 127) & ~reach
-        some = (lips.any(2).any(1) & torch.from_numpy(sheet.chosen["mouth"]).to(self.device))[
+        lips = (self.features[:, 1] > 127) & ~reach
+        some = (lips.any(2).any(1) & torch.from_numpy(self.chosen["mouth"]).to(self.canvas.device))[
             :, None, None, None
         ]
-        colours = sheet.painted
+        colours = self.painted
         of_lips = torch.where(lips[:, None], colours, torch.nan).flatten(2)
         middle = of_lips.nanmedian(2).values.nan_to_num()[..., None, None]
         away = (colours - middle).norm(dim=1)
         depth = (raster.depth_in(hole) / 1.5).clamp(max=1)
         shade = raster.blur(amount * torch.exp(-((away / LIP_LIKE) ** 2)) * depth, 0.8, 3)
-        sheet.painted = torch.where(some, (colours * (1 - shade[:, None])).round(), colours)
+        self.painted = torch.where(some, (colours * (1 - shade[:, None])).round(), colours)
 
-    def darken(self, sheet: Sheet) -> None:
-        """The inside of the mouth where no network paints."""
-        dark = torch.tensor(DARK, device=self.device, dtype=torch.float32).view(1, 3, 1, 1)
-        sheet.painted = torch.where(sheet.known[:, None], sheet.painted, dark)
-
-    # -- third -----------------------------------------------------------------------------
+    def darken(self) -> None:
+        """See Paintable.darken. What is dark is then all that is laid over the photo."""
+        dark = torch.tensor(DARK, device=self.canvas.device, dtype=torch.float32).view(1, 3, 1, 1)
+        self.painted = torch.where(self.known[:, None], self.painted, dark)
+        self.areas["mouth"] = 255.0 * ~self.known
+        self.areas["eyes"] = torch.zeros_like(self.areas["mouth"])
 
     @torch.inference_mode()
-    def paste(self, sheet: Sheet, painted_by_network: bool) -> list[UInt8[np.ndarray, "h w 3"]]:
-        """The frames, each an array of its own; see FaceWarp.paste."""
-        plan, n = self._plan, len(sheet)
-        alpha = (
-            torch.maximum(sheet.areas["mouth"], sheet.areas["eyes"])
-            if painted_by_network
-            else 255.0 * ~sheet.known
-        )
+    def paste(self) -> Frames:
+        """See Scene.paste, and FaceWarp.paste. Every frame is an array of its own."""
+        plan, n = self.canvas.plan, len(self.image)
+        alpha = torch.maximum(self.areas["mouth"], self.areas["eyes"])
         x0, y0, x1, y1 = plan.window
-        field = F.interpolate(sheet.field, (y1 - y0, x1 - x0), mode="bilinear", align_corners=False)
-        grid = self._base - rearrange(field, "n c h w -> n h w c")
-        places = self._to_crop.expand(n, -1, -1, -1)
-        fine, nearest = sample(sheet.grid, places), sample(sheet.grid, places, "nearest")
+        field = F.interpolate(self.field, (y1 - y0, x1 - x0), mode="bilinear", align_corners=False)
+        grid = self.canvas.base - rearrange(field, "n c h w -> n h w c")
+        places = self.canvas.to_crop.expand(n, -1, -1, -1)
+        fine, nearest = sample(self.grid, places), sample(self.grid, places, "nearest")
         torn = (fine - nearest).abs().amax(1, keepdim=True) > TEAR
         fine = torch.where(torn, nearest, fine)
         inner = np.s_[:, plan.rows, plan.columns]
-        grid[inner] = rearrange(fine, "n c h w -> n h w c") * plan.scale + self._offset
-        region = sample(self._image.expand(n, -1, -1, -1), grid)
-        over = sample(sheet.painted, places, "bicubic").clamp(0, 255)
+        grid[inner] = rearrange(fine, "n c h w -> n h w c") * plan.scale + self.canvas.offset
+        region = sample(self.canvas.image.expand(n, -1, -1, -1), grid)
+        over = sample(self.painted, places, "bicubic").clamp(0, 255)
         weight = sample(alpha[:, None], places) / 255
         part = np.s_[:, :, plan.rows, plan.columns]
         region[part] += weight * (over - region[part])
-        frames = self._photo.repeat(n, 1, 1, 1)
+        frames = self.canvas.photo.repeat(n, 1, 1, 1)
         frames[:, y0:y1, x0:x1] = rearrange(region, "n c h w -> n h w c").round().byte()
-        return list(frames.cpu().numpy())
+        return list(frames[: self.count].cpu().numpy())
 
 
 def sample(

@@ -8,6 +8,7 @@ atlas in which the back of the head lies beside the front, then one blend over w
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
@@ -30,13 +31,6 @@ _HOLE = 1 << 30
 _DARK = (38, 16, 16)
 _NO_MAP: Any = None  # the places are whole in the first map
 _THIN = 0.25  # pixels twice: of a sliver one place is as good as the other
-
-
-@dataclass(frozen=True, eq=False)
-class LayeredFrame(Warped):
-    """A drawn frame: as Warped at the network's size, and `frame`, the whole picture."""
-
-    frame: UInt8[np.ndarray, "h w 3"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +88,7 @@ class LayeredWarp(FaceWarp):
         self,
         landmarks: Float[np.ndarray, "478 3"],
         open_eyes: Float[np.ndarray, "478 3"] | None = None,
-    ) -> LayeredFrame:
+    ) -> Warped:
         """As FaceWarp.warp, with the whole frame."""
         below = landmarks if open_eyes is None else open_eyes
         frame, hole = self._draw(landmarks + self._shift, below + self._shift)
@@ -106,17 +100,16 @@ class LayeredWarp(FaceWarp):
         known = np.where(mask > 127, 0, 255).astype(np.uint8)
         image[known == 0] = 0
         features = feature_map(self.crop.to_crop(landmarks[:, :2]))
-        return LayeredFrame(image, known, features, frame)
+        return Warped(image, known, features, partial(self._lay_over, frame))
 
-    def paste(
+    def _lay_over(
         self,
-        warped: Warped,
-        painted: UInt8[np.ndarray, "s s 3"] | None = None,
-        alpha: UInt8[np.ndarray, "s s"] | None = None,
+        drawn: UInt8[np.ndarray, "h w 3"],
+        painted: UInt8[np.ndarray, "s s 3"] | None,
+        alpha: UInt8[np.ndarray, "s s"] | None,
     ) -> UInt8[np.ndarray, "h w 3"]:
-        """The frame with the painted crop laid over it where `alpha` is. A copy."""
-        assert isinstance(warped, LayeredFrame)
-        frame = warped.frame.copy()
+        """See Warped. A copy."""
+        frame = drawn.copy()
         if painted is None or alpha is None:
             return frame
         plan = self.pasting
@@ -158,7 +151,7 @@ class LayeredWarp(FaceWarp):
         outer = len(eyes) + len(skin)
         corners = moved[np.concatenate(self._parts)]
         corners[: len(eyes)] = below[eyes]
-        facing: Bool[np.ndarray, n] = signed_area(corners[..., :2]) * self._turn > 0.3
+        facing = signed_area(corners[..., :2]) * self._turn > 0.3
         facing[: outer + len(front)] = True  # of the back, what looks at us
         depth = corners[..., 2].mean(1)
         depth[: len(eyes)] += 0.1 * self.unit

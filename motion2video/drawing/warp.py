@@ -6,7 +6,9 @@ than squashing it. Outside the face the hair and neck follow along a thin-plate 
 out at a ring around the head: the background beyond it does not move at all.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
@@ -75,27 +77,32 @@ class Crop:
         return (points @ m[:, :2].T + m[:, 2]).astype(np.float32)
 
 
+Pasted = Callable[
+    [UInt8[np.ndarray, "s s 3"] | None, UInt8[np.ndarray, "s s"] | None],
+    UInt8[np.ndarray, "h w 3"],
+]
+
+
 @dataclass(frozen=True, eq=False)
 class Warped:
     """A warped frame at the network's size.
 
     `image` RGB, `known` 1 where the photo reaches (0 in an open mouth), `features` the keypoint
-    map (open mouth, lips, visible eyes, irises).
+    map (open mouth, lips, visible eyes, irises). `pasted` gives the whole picture at its own
+    resolution, with a painted crop laid over it where an alpha is; both may be None.
     """
 
     image: UInt8[np.ndarray, "s s 3"]
     known: UInt8[np.ndarray, "s s"]
     features: UInt8[np.ndarray, "s s 4"]
+    pasted: Pasted
 
 
 @dataclass(frozen=True, eq=False)
 class Bent(Warped):
-    """A frame for which the photo was bent: `grid` is the sampling map in crop pixels, `field` the
-    displacement of hair, neck and background at the nodes of the thin-plate field.
-    """
+    """A frame for which the photo was bent: `grid` is the sampling map in crop pixels."""
 
     grid: Float[np.ndarray, "s s 2"]
-    field: Float[np.ndarray, "g g 2"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,7 +250,7 @@ class FaceWarp:
         self,
         landmarks: Float[np.ndarray, "478 3"],
         open_eyes: Float[np.ndarray, "478 3"] | None = None,
-    ) -> Bent:
+    ) -> Warped:
         """The photo's face under new landmarks (picture pixels), at the network's size.
 
         `open_eyes` are the same landmarks without the blink: where the eyeballs lie.
@@ -269,7 +276,7 @@ class FaceWarp:
         known = np.where(ids == _HOLE, 0, 255).astype(np.uint8)
         image = _sample(self.crop_image, grid)
         image[known == 0] = 0
-        return Bent(image, known, feature_map(target), grid, field)
+        return Bent(image, known, feature_map(target), partial(self._paste, grid, field), grid)
 
     def _mesh(
         self,
@@ -304,28 +311,27 @@ class FaceWarp:
             backward = _sample(forward, mesh.nodes - backward * mesh.scale)
         return backward
 
-    def paste(
+    def _paste(
         self,
-        warped: Warped,
-        painted: UInt8[np.ndarray, "s s 3"] | None = None,
-        alpha: UInt8[np.ndarray, "s s"] | None = None,
+        grid_in_crop: Float[np.ndarray, "s s 2"],
+        field: Float[np.ndarray, "g g 2"],
+        painted: UInt8[np.ndarray, "s s 3"] | None,
+        alpha: UInt8[np.ndarray, "s s"] | None,
     ) -> UInt8[np.ndarray, "h w 3"]:
-        """The whole photo with the warped face in it at the photo's own resolution.
-
-        `painted` is the network's crop, laid over where `alpha` is. A copy: the photo stays.
+        """See Warped; `field` is the displacement of hair, neck and background at the nodes of the
+        thin-plate field. A copy: the photo stays.
         """
-        assert isinstance(warped, Bent)
         plan = self.pasting
         x0, y0, x1, y1 = plan.window
-        field = cv2.resize(warped.field, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
+        field = cv2.resize(field, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
         grid = plan.base - field
         rows, columns, matrix = plan.rows, plan.columns, plan.matrix
         size = (columns.stop - columns.start, rows.stop - rows.start)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         edge = cv2.BORDER_REPLICATE
-        fine = cv2.warpAffine(warped.grid, matrix, size, flags=flags, borderMode=edge)
+        fine = cv2.warpAffine(grid_in_crop, matrix, size, flags=flags, borderMode=edge)
         nearest = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-        coarse = cv2.warpAffine(warped.grid, matrix, size, flags=nearest, borderMode=edge)
+        coarse = cv2.warpAffine(grid_in_crop, matrix, size, flags=nearest, borderMode=edge)
         torn = np.abs(fine - coarse).max(-1) > TEAR  # between lids or lips lies what is not there
         fine[torn] = coarse[torn]
         grid[rows, columns] = fine * np.float32(plan.scale) + plan.offset

@@ -212,7 +212,7 @@ def _rear(
     near = at(outline.to_edge, rear)
     simplices = Delaunay(rear.astype(np.float64)).simplices
     keep = (simplices >= len(whole)).any(1) | (area(rear[simplices]) > 0.1 * spacing**2)
-    inside: Bool[np.ndarray, b] = at(outline.solid, rear[simplices].mean(1)) > 0
+    inside = at(outline.solid, rear[simplices].mean(1)) > 0
     keep &= inside & (near[simplices].min(1) < 0.5 * outline.radius)
     return rear, simplices[keep].astype(np.int64)
 

@@ -10,9 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from motion2video.faces.tracker import Face, FaceTracker, pick_face, require_usable, turned_notice
-from motion2video.geometry.basis import EYE_CORNERS, FACE_OVAL
 from motion2video.media.pictures import open_picture, upright
-from motion2video.portrait.matte import person_alpha
 from weights.errors import InputError, MediaError
 
 if TYPE_CHECKING:
@@ -43,6 +41,10 @@ class Portrait:
         """How much of every pixel is the person, 0..1; None where nobody is seen in the picture,
         as in some drawings. Raises WeightsError without the weights `matte`.
         """
+        # Here, because whoever only reads pictures, confined, shall not load OpenCV.
+        from motion2video.geometry.basis import EYE_CORNERS, FACE_OVAL
+        from motion2video.portrait.matte import person_alpha
+
         marks = self.face.landmarks[:, :2]
         right, left = (marks[list(pair)].mean(0) for pair in EYE_CORNERS)
         return person_alpha(self.image, marks[FACE_OVAL], float(np.linalg.norm(right - left)))

@@ -10,6 +10,7 @@ same run, `difference` the greatest of a pixel (0..255) from it.
 """
 
 import argparse
+import copy
 import json
 import os
 import platform
@@ -29,14 +30,15 @@ import torch
 
 from app.render.demo import DEFAULT_PORTRAIT, conversation
 from app.render.pipeline import Avatar
-from motion2video.drawing.canvas import Sheet
+from motion2video.drawing.areas import WINDOWS
 from motion2video.faces.tracker import FaceTracker
 from motion2video.media.video import VideoWriter
 from motion2video.motion import Motion
 from motion2video.network.compute import ComputeConfig
-from motion2video.network.painter import make_painter
+from motion2video.network.denoiser import FACTOR
+from motion2video.network.painter import Painter, Window, make_painter
 from motion2video.portrait.portrait import Portrait
-from motion2video.renderer import Crops, PreparedPortrait, RenderConfig, Renderer
+from motion2video.renderer import RenderConfig, Renderer
 from weights.errors import VisavisError
 
 Row = dict[str, Any]
@@ -73,7 +75,6 @@ def speaking(seconds: float) -> Motion:
 def measure(portrait: Portrait, motion: Motion, steps: int, compute: ComputeConfig) -> Row:
     """One row: the whole way first, then stage by stage, then the network alone."""
     renderer = Renderer.load(RenderConfig(steps=steps), compute)
-    prepared = renderer.init_state(portrait).prepared
     list(renderer.stream(portrait, [motion[:8]]))  # warms up
     height, width = portrait.image.shape[:2]
     with tempfile.TemporaryDirectory() as folder:
@@ -83,7 +84,7 @@ def measure(portrait: Portrait, motion: Motion, steps: int, compute: ComputeConf
             for frame in renderer.stream(portrait, pieces):
                 video.write(frame[None])
         fps = len(motion) / (time.perf_counter() - started)
-        row = _stages(renderer, prepared, motion[:_STAGE_FRAMES], Path(folder))
+        row = _stages(renderer, portrait, motion[:_STAGE_FRAMES], Path(folder))
     device = renderer.device
     on_gpu = device.type == "cuda"
     name = torch.cuda.get_device_name(device) if on_gpu else _processor()
@@ -106,7 +107,26 @@ def measure(portrait: Portrait, motion: Motion, steps: int, compute: ComputeConf
     }
 
 
-def _stages(renderer: Renderer, prepared: PreparedPortrait, motion: Motion, folder: Path) -> Row:
+class _Noting:
+    """A painter that keeps the windows of mouths that it was given."""
+
+    def __init__(self, painter: Painter) -> None:
+        self._painter = painter
+        self.backend, self.precision = painter.backend, painter.precision
+        self.mouths: list[Window] = []
+
+    def paint(self, window: Window) -> torch.Tensor:
+        width, height = WINDOWS["mouth"]
+        if window.condition.shape[2:] == (height * FACTOR, width * FACTOR):
+            self.mouths.append(window)
+        return self._painter.paint(window)
+
+
+def _stages(renderer: Renderer, portrait: Portrait, motion: Motion, folder: Path) -> Row:
+    noting = _Noting(renderer.painter)
+    watched = copy.copy(renderer)
+    watched.painter = noting
+    prepared = watched.init_state(portrait).prepared
     torch_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     spent: dict[str, float] = dict.fromkeys(("warp", "diffuse", "paste", "encode"), 0.0)
@@ -123,35 +143,25 @@ def _stages(renderer: Renderer, prepared: PreparedPortrait, motion: Motion, fold
 
     marks, eyes = prepared.face.keypoints(motion)
     height, width = prepared.portrait.image.shape[:2]
-    widest: list[Crops] | Sheet = []
     with VideoWriter(folder / "stages.mp4", size=(width, height), fps=motion.fps) as video:
         for start in range(0, len(marks), renderer.batch):
             part = slice(start, start + renderer.batch)
-            crops = timed("warp", lambda p=part: renderer.warp(prepared, marks[p], eyes[p]))
-            timed("diffuse", lambda c=crops: renderer.diffuse(prepared, c))
-            for frame in timed("paste", lambda c=crops: renderer.paste(prepared, c)):
+            scene = timed("warp", lambda p=part: prepared.stage.begin(marks[p], eyes[p]))
+            timed("diffuse", scene.paint)
+            for frame in timed("paste", scene.paste):
                 timed("encode", lambda f=frame: video.write(f[None]))
-            widest = max(widest, crops, key=_opening)
     torch.set_num_threads(torch_threads)
-    network, difference = _network(renderer, prepared, widest)
+    network, difference = _network(renderer, noting.mouths)
     rows = {f"{name}_ms": 1000 * value / len(marks) for name, value in spent.items()}
     return {**rows, **network, "difference": difference}
 
 
-def _opening(crops: list[Crops] | Sheet) -> int:
-    if isinstance(crops, Sheet):
-        return int((~crops.known).sum())
-    return sum(int((crop.warped.known == 0).sum()) for crop in crops)
-
-
-def _network(
-    renderer: Renderer, prepared: PreparedPortrait, crops: list[Crops] | Sheet
-) -> tuple[Row, float]:
-    """Milliseconds a frame of the network on the mouth's window with all threads, here and eager
+def _network(renderer: Renderer, mouths: list[Window]) -> tuple[Row, float]:
+    """Milliseconds a frame of the network on the widest mouth with all threads, here and eager
     (whose threads share one window), and the greatest difference of a pixel (0..255)."""
-    if renderer.config.steps == 0:
+    if not mouths:
         return {"network_ms": 0.0, "eager_ms": 0.0, "network_speed_up": 1.0}, 0.0
-    here = renderer.window(prepared, crops, "mouth")
+    here = max(mouths, key=lambda window: int((window.condition[:, 3] == 0).sum()))
     eager = make_painter(
         renderer.autoencoder, renderer.denoiser, renderer.config.steps, "torch", "fp32"
     )

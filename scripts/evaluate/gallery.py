@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 
 from app.render.demo import ASSETS
+from motion2video.drawing.stage import draw as draw_frames
 from motion2video.drawing.warp import Crop
 from motion2video.faces.tracker import FaceTracker
 from motion2video.motion import ROTATION, Motion, channel_index
@@ -129,7 +130,7 @@ def draw(
     cells, figures = [crop.cut(portrait.image)], {}
     for k, name in enumerate(columns):
         part = slice(k, k + 1)
-        (frame,) = renderer.paint(prepared, marks[part], open_eyes[part])
+        (frame,) = draw_frames(prepared.stage, marks[part], open_eyes[part])
         cells.append(crop.cut(frame))
         error = landmark_error(frame, marks[k], tracker)
         figures[name] = {key: round(value, 2) for key, value in error.items()}

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from skimage.metrics import structural_similarity
 
+from motion2video.drawing.stage import draw
 from motion2video.drawing.warp import CROP_SIZE, LEFT_EYE, OUTER_LIPS, RIGHT_EYE, Crop
 from motion2video.faces.tracker import Face, FaceTracker
 from motion2video.geometry.basis import FaceBasis, fit_pose, interocular
@@ -196,8 +197,8 @@ def evaluate(
         photo = crop.cut(case.portrait.image)
         for frame, marks, before in zip(case.frames, case.landmarks, case.open_eyes, strict=True):
             truth, points = crop.cut(frame), crop.to_crop(marks[:, :2])
-            for name, renderer in renderers.items():
-                painted = renderer.paint(prepared[name], marks[None], before[None])[0]
+            for name, own in prepared.items():
+                painted = draw(own.stage, marks[None], before[None])[0]
                 square = crop.cut(painted)
                 figures = judge.pictures(square, truth, points)
                 figures |= judge.landmarks(painted, marks)
@@ -246,13 +247,13 @@ def laws(data: Path, split: str, judge: Judge, photos: int = 16) -> dict[str, Fi
         prepared = renderer.init_state(photo).prepared
 
         driven = Motion(drivers[rng.integers(len(drivers))])
-        for frame, marks in _painted(renderer, prepared, driven):
+        for frame, marks in _painted(prepared, driven):
             found = judge.landmarks(frame, marks) | judge.alike(photo, frame, marks)
             out["other people's motion"].append(found)
 
         states = Motion.neutral(2)
         states.values[1, [channel_index("eyeBlinkLeft"), channel_index("eyeBlinkRight")]] = 1
-        neutral, shut = (frame for frame, _ in _painted(renderer, prepared, states))
+        neutral, shut = (frame for frame, _ in _painted(prepared, states))
         seen = [judge.tracker.detect(frame) for frame in (neutral, shut)]
         if all(seen):
             (rest, *_), (blink, *_) = seen
@@ -275,12 +276,10 @@ def laws(data: Path, split: str, judge: Judge, photos: int = 16) -> dict[str, Fi
     return {name: summary(rows) for name, rows in out.items()}
 
 
-def _painted(
-    renderer: Renderer, prepared: PreparedPortrait, motion: Motion
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _painted(prepared: PreparedPortrait, motion: Motion) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     marks, open_eyes = prepared.face.keypoints(motion)
     for k in range(len(marks)):
-        yield renderer.paint(prepared, marks[k : k + 1], open_eyes[k : k + 1])[0], marks[k]
+        yield draw(prepared.stage, marks[k : k + 1], open_eyes[k : k + 1])[0], marks[k]
 
 
 def _gap(marks: np.ndarray, a: int, b: int) -> float:

@@ -49,6 +49,7 @@ def held(
     return connections
 
 
+@pytest.mark.slow
 def test_600_idle_and_half_connections_do_not_keep_another_address_waiting(
     tmp_path: Path, stack: ExitStack
 ) -> None:
@@ -116,6 +117,7 @@ def test_sockets_that_say_nothing_are_streams_too(tmp_path: Path, stack: ExitSta
         assert served.status(b"GET /healthz " + HEAD + b"\r\n") == 200
 
 
+@pytest.mark.slow
 def test_a_full_server_of_busy_connections_takes_in_who_has_none(
     tmp_path: Path, stack: ExitStack
 ) -> None:

@@ -76,6 +76,7 @@ def test_a_lock_of_seven_seconds_costs_nobody_a_job(tmp_path: Path) -> None:
             assert wait_ended(client, job)["state"] == "succeeded"
 
 
+@pytest.mark.slow
 def test_what_is_done_while_the_database_is_locked_is_kept(tmp_path: Path) -> None:
     lock, locked_now = threading.Event(), threading.Event()
 

@@ -17,7 +17,7 @@ import yaml
 
 from app.api.settings import ServerConfig
 from app.intake.limits import Limits
-from tests.test_structure import visavis_help
+from tests.test_docs import visavis_help
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "docs" / "deploy"
@@ -68,7 +68,7 @@ def command_lines() -> dict[str, list[str]]:
 def test_every_option_is_one_of_the_server(name: str):
     words = command_lines()[name]
     assert words[0] == "app"
-    known = set(re.findall(r"--[a-z-]+", visavis_help(["app"])))
+    known = set(re.findall(r"--[a-z-]+", visavis_help(("app",))))
     options = {word.partition("=")[0] for word in words if word.startswith("--")}
     assert {"--host", "--port", "--data-dir"} <= options
     assert options - known == set()

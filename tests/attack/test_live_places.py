@@ -62,6 +62,7 @@ def left(served: Served, identity: str) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_thirty_starts_that_nobody_ends_are_all_let_in_and_the_first_goes_on(
     small: Avatar, tmp_path: Path, stack: ExitStack
 ) -> None:

@@ -141,6 +141,7 @@ def test_the_watch_sees_who_looks_a_name_up_or_sends(place: Place, what: str):
     assert strangers(place.trace.read_text())
 
 
+@pytest.mark.slow
 @needs_strace
 def test_a_render_asks_nobody_and_leaves_its_video_alone(place: Place, voice: Path):
     words = ["--portrait", str(DEFAULT_PORTRAIT), "--agent-audio", str(voice)]
@@ -149,6 +150,7 @@ def test_a_render_asks_nobody_and_leaves_its_video_alone(place: Place, voice: Pa
     assert place.left() == ["cwd/talk.mp4"]
 
 
+@pytest.mark.slow
 @needs_strace
 def test_tracking_asks_nobody_and_leaves_its_motion_alone(place: Place, tmp_path: Path):
     still = Motion.neutral(6).save(tmp_path / "still.npz")
@@ -195,6 +197,7 @@ def converse(url: str) -> int:
     return frames
 
 
+@pytest.mark.slow
 @needs_strace
 def test_a_server_its_studio_and_a_conversation_ask_nobody_and_leave_the_data_folder_alone(
     place: Place, tmp_path: Path
@@ -232,6 +235,7 @@ LOADS = {
 }
 
 
+@pytest.mark.slow
 @needs_strace
 @pytest.mark.parametrize("library", LOADS)
 def test_a_library_that_is_loaded_asks_nobody_and_leaves_nothing(place: Place, library: str):

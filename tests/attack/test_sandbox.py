@@ -85,6 +85,7 @@ def test_a_bad_decoder_costs_its_file_alone_and_bounded_time(
     assert "\n" not in str(raised.value) and works(sandbox)
 
 
+@pytest.mark.slow
 def test_processor_time_is_bounded_whatever_the_decoder_says(file: Path) -> None:
     sandbox = Sandbox(SandboxLimits(cpu_s=1), OPERATIONS)
     with pytest.raises(MediaError, match="broke off"):

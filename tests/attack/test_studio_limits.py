@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +16,7 @@ import pytest
 
 from app.intake.allowance import MOST_GESTURES, require_allowed
 from app.intake.limits import Limits
+from app.jobs.crew import Running
 from app.render.demo import DEFAULT_PORTRAIT
 from app.render.request import RenderRequest
 from app.studio.editor import Take
@@ -22,14 +24,15 @@ from app.studio.mount import mount_studio
 from app.studio.project import MOST_EDITS, Project
 from app.studio.visitor_batch import read_upload
 from app.studio.visitor_files import VisitorFiles
-from app.studio.workshop import Run, Workshop
+from app.studio.workshop import Workshop
 from audio2motion.hearing.audio import Waveform
 from audio2motion.voice.synthesis import synthesize
 from motion2video.motion import Motion
 from tests.app.serving import small_avatar
+from tests.app.studio.shop import open_shop
 from tests.app.studio.studio_server import QUIET, Studio, serve
 from tests.attack.studio_pages import API, META, Page, form, handles_in
-from weights.errors import BusyError, InputError, LimitError, NotFoundError
+from weights.errors import BusyError, FullError, InputError, LimitError, NotFoundError
 
 pytestmark = [*QUIET]
 
@@ -179,68 +182,48 @@ def test_a_project_has_most_edits():
 @pytest.fixture
 def workshop(tmp_path: Path) -> Iterator[Callable[..., Workshop]]:
     """Makes workshops with limits."""
-    made: list[Workshop] = []
+    with ExitStack() as stack:
 
-    def make(elsewhere: Callable[[], int] = lambda: 0, **limits: Any) -> Workshop:
-        folder = tmp_path / f"visitors{len(made)}"
-        made.append(Workshop(folder, small_avatar, Limits(**limits), None, elsewhere))
-        return made[-1]
+        def make(**limits: Any) -> Workshop:
+            folder = tmp_path / str(len(list(tmp_path.iterdir())))
+            return stack.enter_context(open_shop(folder, small_avatar, Limits(**limits)))
 
-    yield make
-    for shop in made:
-        shop.close()
+        yield make
 
 
-def held(gate: threading.Event) -> Callable[[Run], None]:
-    def work(run: Run) -> None:
+def held(gate: threading.Event) -> Callable[[Running], None]:
+    def work(run: Running) -> None:
         while not gate.wait(0.01):
             run.check()
 
     return work
 
 
-def test_as_many_are_made_at_a_time_as_the_server_has_workers(workshop: Callable[..., Workshop]):
-    shop, gate = workshop(workers=2), threading.Event()
-    runs = [shop.submit(shop.session(str(n)), held(gate)) for n in range(3)]
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and [r.state for r in runs] != ["working"] * 2 + ["waiting"]:
-        time.sleep(0.01)
-    assert [run.state for run in runs] == ["working", "working", "waiting"]
-    gate.set()
-    assert all(run.wait(5.0) for run in runs)
-
-
-def test_the_places_to_wait_are_shared_with_the_rest_of_the_server(
-    workshop: Callable[..., Workshop],
-):
-    shop, gate = workshop(lambda: 2, max_waiting=4), threading.Event()
-    first = shop.submit(shop.session("a"), held(gate))
-    while first.state == "waiting":
-        time.sleep(0.01)
-    with pytest.raises(BusyError, match="2 videos are waiting here and at most 4"):
-        shop.submit(shop.session("b"), held(gate), 3)
-    shop.submit(shop.session("b"), held(gate), 2)
-    with pytest.raises(BusyError, match="4 videos are waiting"):
-        shop.submit(shop.session("c"), held(gate))
-    gate.set()
-
-
 def test_a_visitor_with_many_pages_has_no_more_places(workshop: Callable[..., Workshop]):
     shop, gate = workshop(max_waiting_each=2), threading.Event()
     for number in range(2):
-        shop.submit(shop.session(f"page {number}", "ann"), held(gate))
-    with pytest.raises(BusyError, match="at most 2 may be"):
-        shop.submit(shop.session("page 3", "ann"), held(gate))
-    assert shop.submit(shop.session("page", "bob"), held(gate)).state == "waiting"
+        shop.submit(shop.page(f"page {number}", "ann"), held(gate))
+    with pytest.raises(BusyError, match="of at most 2"):
+        shop.submit(shop.page("page 3", "ann"), held(gate))
+    assert shop.submit(shop.page("page", "bob"), held(gate)).state == "queued"
     gate.set()
 
 
 def test_a_visitors_results_count_against_their_quota(workshop: Callable[..., Workshop]):
     shop = workshop(quota_bytes=1000)
-    (shop.session("page 1", "ann").new_folder() / "a.mp4").write_bytes(b"0" * 1001)
+    (shop.page("page 1", "ann").new_folder() / "a.mp4").write_bytes(b"0" * 1001)
     with pytest.raises(LimitError, match=r"at most 0\.001 MB"):
-        shop.submit(shop.session("page 2", "ann"), lambda run: None)
-    assert shop.submit(shop.session("page", "bob"), lambda run: None).wait(5.0)
+        shop.submit(shop.page("page 2", "ann"), lambda run: None)
+    assert shop.submit(shop.page("page", "bob"), lambda run: None).wait(5.0)
+
+
+def test_what_is_made_for_everybody_counts_against_the_servers_total(
+    workshop: Callable[..., Workshop],
+):
+    shop = workshop(total_bytes=1000)
+    (shop.page("page", "ann").new_folder() / "a.mp4").write_bytes(b"0" * 1001)
+    with pytest.raises(FullError, match="keeps 0 files"):
+        shop.submit(shop.page("page", "bob"), lambda run: None)
 
 
 def test_uploads_count_against_their_quota_and_go_when_it_is_full(tmp_path: Path):
@@ -261,16 +244,16 @@ def test_uploads_results_and_projects_go_when_their_time_is_over(
     workshop: Callable[..., Workshop],
 ):
     shop = workshop(expiry_s=100.0)
-    session = shop.session("page", "ann")
-    result = session.new_folder() / "a.mp4"
+    page = shop.page("page", "ann")
+    result = page.new_folder() / "a.mp4"
     result.touch()
-    shown = shop.files.show(result, "ann", "page", session.folder)
+    shown = shop.files.show(result, "ann", "page", page.folder)
     folder = shop.files.upload_folder()
     (folder / "0").mkdir()
     (folder / "0" / "a.wav").touch()
     (upload,) = shop.files.take(folder, "ann")
     now = time.monotonic()
-    session.used = now + 90  # the page is in use
+    page.used = now + 90  # the page is in use
     shop.sweep(now + 99)
     assert shop.files.find(shown, "ann") == result
     shop.sweep(now + 101)
@@ -283,14 +266,14 @@ def test_uploads_results_and_projects_go_when_their_time_is_over(
 
 def test_what_is_over_goes_though_nobody_comes(workshop: Callable[..., Workshop]):
     shop = workshop(expiry_s=1.0)
-    folder = shop.session("page").new_folder()
+    folder = shop.page("page").new_folder()
     deadline = time.monotonic() + 10
     while folder.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not folder.exists()
 
 
-def test_the_studio_has_the_servers_own_limits(tmp_path: Path):
+def test_the_studio_has_the_servers_own_queue_and_limits(tmp_path: Path):
     import asyncio
     from concurrent.futures import ThreadPoolExecutor
 
@@ -298,13 +281,13 @@ def test_the_studio_has_the_servers_own_limits(tmp_path: Path):
     from app.api.run import ServerConfig
 
     app = create_app(small_avatar, ServerConfig(tmp_path, limits=LIMITS))
-    seen: list[Limits] = []
+    seen: list[Workshop] = []
 
     async def mounted() -> None:
         import app.studio.screens as ui
 
         real = ui.mount
-        ui.mount = lambda made, shop, live: seen.append(shop.limits) or shop.close()
+        ui.mount = lambda made, shop, live: seen.append(shop) or shop.close()
         try:
             assert mount_studio(app) is None
         finally:
@@ -313,4 +296,6 @@ def test_the_studio_has_the_servers_own_limits(tmp_path: Path):
     with ThreadPoolExecutor(1) as aside:
         aside.submit(asyncio.run, mounted()).result()
     app.state.context.database.close()
-    assert seen == [LIMITS]
+    (shop,) = seen
+    assert shop.queue is app.state.context.queue
+    assert shop.limits == LIMITS

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from app.render.demo import DEFAULT_PORTRAIT
+from motion2video.drawing.stage import draw
 from motion2video.faces.tracker import FaceTracker
 from motion2video.motion import Motion, channel_index
 from motion2video.network.compute import ComputeConfig
@@ -42,7 +43,7 @@ def case(judge: Judge) -> Case:
     motion.values[:, channel_index("jawOpen")] = 0.6, 0.3
     prepared = renderer.init_state(photo).prepared
     marks, open_eyes = prepared.face.keypoints(motion)
-    return Case("a", photo, renderer.paint(prepared, marks, open_eyes), marks, open_eyes)
+    return Case("a", photo, draw(prepared.stage, marks, open_eyes), marks, open_eyes)
 
 
 def test_figures_tell_a_good_frame_from_a_bad_one(case: Case, judge: Judge, tmp_path: Path) -> None:

@@ -44,7 +44,9 @@ def test_the_map_of_this_project(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.slow
 def test_the_four_ways(monkeypatch: pytest.MonkeyPatch):
-    """Each begins at what a user calls and ends at the kernel, in few steps."""
+    """Each begins at what a user calls and ends at the kernel: at most six functions from a facade,
+    four of the command line.
+    """
     from scripts.rooms import BLOCK, KERNEL, LIVE
 
     monkeypatch.chdir(ROOT)
@@ -52,4 +54,14 @@ def test_the_four_ways(monkeypatch: pytest.MonkeyPatch):
     assert set(ways) == {"a voice", "a portrait", "a batch row", "a live frame"}
     for name, way in ways.items():
         assert way.stops[-1][1] == (BLOCK if name == "a voice" else KERNEL).partition(":")[2]
-        assert len(way.stops) <= 16, way
+        own = [module for module, _ in way.stops if module.startswith("app.cli.")]
+        assert len(own) <= 4, f"{name}: {own}"
+    facades = {
+        "a voice": "MotionGenerator.step",
+        "a portrait": "Avatar.render",
+        "a batch row": "Avatar.render",
+        "a live frame": "LiveSession.push",
+    }
+    for name, facade in facades.items():
+        functions = [function for _, function in ways[name].stops]
+        assert len(functions) - functions.index(facade) <= 6, f"{name}: {functions}"

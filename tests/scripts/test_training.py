@@ -52,7 +52,7 @@ def losses(out: Path) -> list[float]:
 
 @pytest.mark.slow
 def test_tiny_autoencoder_learns_and_loads(tmp_path: Path) -> None:
-    text = train("train_autoencoder", tmp_path)
+    text = train("train.autoencoder", tmp_path)
     log = losses(tmp_path)
     assert log[-1] < 0.6 * log[0]
     assert "PSNR on held-out people" in text
@@ -68,7 +68,7 @@ def test_tiny_autoencoder_learns_and_loads(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_tiny_denoiser_learns_and_loads(tmp_path: Path) -> None:
-    train("train_renderer", tmp_path)
+    train("train.renderer", tmp_path)
     log = losses(tmp_path)
     assert log[-1] < 0.9 * log[0]
     model = Denoiser.load(tmp_path / "denoiser.safetensors")
@@ -76,7 +76,7 @@ def test_tiny_denoiser_learns_and_loads(tmp_path: Path) -> None:
     sheet = cv2.imread(str(tmp_path / "samples" / "000080.png"))
     assert sheet is not None and sheet.shape == (5 * 128, 128, 3), "warp, truth, 1, 2, 4 steps"
     assert sheet.std() > 10
-    again = train("train_renderer", tmp_path)
+    again = train("train.renderer", tmp_path)
     assert "step 80" in again and losses(tmp_path) == log, "a finished run has nothing to do"
 
 
@@ -155,15 +155,15 @@ def test_the_second_stage_learns_a_picture_and_keeps_its_judge(
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     """Killed for good (SIGKILL), at whatever it was doing, twice."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    train("train_renderer", whole, "--steps", "20")
+    train("train.renderer", whole, "--steps", "20")
     seen = -1
     for _ in range(2):
-        words = command("train_renderer", killed, "--steps", "20", "--save-minutes", "0")
+        words = command("train.renderer", killed, "--steps", "20", "--save-minutes", "0")
         with subprocess.Popen(words, cwd=ROOT, env=ON_CPU, stdout=subprocess.DEVNULL) as process:
             seen = _wait_for_more(killed / "checkpoint.pt", seen, process)
             process.kill()
         assert 0 < seen < 20, "killed midway"
-    train("train_renderer", killed, "--steps", "20")
+    train("train.renderer", killed, "--steps", "20")
     wanted, _ = read_safetensors(whole / "denoiser.safetensors")
     found, _ = read_safetensors(killed / "denoiser.safetensors")
     assert all(np.array_equal(wanted[name], found[name]) for name in wanted)
@@ -346,7 +346,7 @@ def _noise(step: int) -> np.ndarray:
 
 @pytest.mark.slow
 def test_the_identity_network_learns_to_tell_people(tmp_path: Path) -> None:
-    told = train("train_identity", tmp_path)
+    told = train("train.identity", tmp_path)
     assert "faces of 6 people" in told
     log = losses(tmp_path)
     assert log[-1] < 0.8 * log[0]

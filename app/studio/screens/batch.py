@@ -6,9 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from app.intake.sandbox import Check
+from app.render.pipeline import Avatar
 from app.studio.screens import markup
 from app.studio.screens.endpoints import endpoint
-from app.studio.screens.follow import cancel_all, fail, follow, outcome, session_of, submit
+from app.studio.screens.follow import cancel_all, error_of, fail, follow, page_of, submit
 from app.studio.screens.visitors import Visitor
 from app.studio.visitor_batch import VisitorBatch, make_all, read_upload
 from app.studio.workshop import Workshop
@@ -66,21 +68,21 @@ def build(workshop: Workshop) -> None:
 async def _start(
     workshop: Workshop, visitor: Visitor, files: Sequence[str] | None
 ) -> AsyncIterator[list[Any]]:
-    session = session_of(workshop, visitor)
+    page = page_of(workshop, visitor)
     try:
         if not files:
             raise InputError("there are no files yet: upload a manifest and the files it names")
         paths = [Path(file) for file in files]
-        batch = await asyncio.to_thread(read_upload, paths, session.new_folder(), workshop.limits)
+        batch = await asyncio.to_thread(read_upload, paths, page.new_folder(), workshop.limits)
     except VisavisError as error:
         fail(error, files or ())
-    session.batch = batch
+    page.batch = batch
     async for shown in _follow(workshop, visitor, batch):
         yield shown
 
 
 async def _retry(workshop: Workshop, visitor: Visitor) -> AsyncIterator[list[Any]]:
-    batch = session_of(workshop, visitor).batch
+    batch = page_of(workshop, visitor).batch
     if batch is None:
         fail("there is no batch to try again")
     async for shown in _follow(workshop, visitor, batch):
@@ -93,14 +95,20 @@ async def _follow(
     import gradio as gr
 
     on, off, keep = gr.update(interactive=True), gr.update(interactive=False), gr.update()
-    run = submit(workshop, visitor, partial(make_all, workshop, batch), len(batch.left()))
-    async for html in follow(run, workshop):
+
+    def avatar(check: Check) -> Avatar:
+        return workshop.avatar(check=check)
+
+    run = submit(
+        workshop, visitor, partial(make_all, batch, avatar, workshop.limits), len(batch.left())
+    )
+    async for html in follow(run):
         yield [html, _table(batch), keep, off, off, on]
     failed = any(entry.state != "done" for entry in batch.entries)
     again = on if failed else off
-    if run.state == "failed":
-        yield [markup.alert(run.error), _table(batch), keep, on, again, off]
-        outcome(run)
+    if error := error_of(run):
+        yield [markup.alert(error), _table(batch), keep, on, again, off]
+        fail(error)
     packed = batch.pack()
     shown = keep if packed is None else gr.update(value=str(packed), visible=True)
     done = sum(entry.state == "done" for entry in batch.entries)

@@ -9,7 +9,7 @@ from app.studio.creation import compare
 from app.studio.screens import markup
 from app.studio.screens.create import CreateScreen
 from app.studio.screens.endpoints import endpoint
-from app.studio.screens.follow import cancel_all, fail, follow, outcome, session_of, submit
+from app.studio.screens.follow import cancel_all, error_of, fail, follow, page_of, submit
 from app.studio.screens.form import FORM_FIELDS, Form, from_values, request_of, typed
 from app.studio.screens.visitors import Visitor
 from app.studio.workshop import Workshop
@@ -86,22 +86,22 @@ async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIter
     except VisavisError as error:
         yield [markup.alert(str(error)), keep, on, off]
         fail(error, form.files)
-    session = session_of(workshop, visitor)
+    page = page_of(workshop, visitor)
     run = submit(
         workshop,
         visitor,
-        lambda run: compare(workshop, session, (requests[0], requests[1]), form.renderer, run),
+        lambda run: compare(workshop, page, (requests[0], requests[1]), form.renderer, run),
     )
-    async for html in follow(run, workshop):
+    async for html in follow(run):
         yield [html, gr.update(visible=False), off, on]
-    if run.state == "failed":
-        yield [markup.alert(markup.without_paths(run.error, form.files)), keep, on, off]
-        outcome(run, form.files)
+    if error := markup.without_paths(error_of(run), form.files):
+        yield [markup.alert(error), keep, on, off]
+        fail(error)
     if run.result is None:
         yield [markup.note("Cancelled."), keep, on, off]
         return
     video = gr.update(value=str(run.result), visible=True)
-    yield ["".join(markup.note(n) for n in dict.fromkeys(run.notices)), video, on, off]
+    yield ["".join(markup.note(n) for n in dict.fromkeys(run.running.notices)), video, on, off]
 
 
 def _side(form: Form, values: Sequence[Any]) -> Form:

@@ -13,17 +13,18 @@ from app.intake.sandbox import shared_sandbox
 from app.intake.values import SandboxReader
 from app.jobs.plan import make_plan
 from app.render.demo import ASSETS
-from app.render.request import Crop, Mix, Renderer
+from app.render.request import Renderer
 from app.studio.creation import Creation, create, write_reply
 from app.studio.screens import markup
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.faces import choose_face, mark_face, show_faces
-from app.studio.screens.follow import cancel_all, fail, follow, outcome, session_of, submit
+from app.studio.screens.follow import cancel_all, error_of, fail, follow, page_of, submit
 from app.studio.screens.form import (
     FORM_FIELDS,
     Form,
     Says,
     add_gesture,
+    component,
     default_form,
     from_values,
     parse_gestures,
@@ -33,9 +34,7 @@ from app.studio.screens.form import voice_choices as list_voice_choices
 from app.studio.screens.visitors import Visitor
 from app.studio.workshop import Workshop
 from audio2motion.gestures.controls import REGIONS
-from audio2motion.gestures.emotion import EMOTIONS
 from audio2motion.gestures.gestures import DEFAULTS, KINDS
-from audio2motion.gestures.style import STYLES
 from weights.errors import VisavisError
 
 if TYPE_CHECKING:
@@ -173,6 +172,7 @@ def _voices(parts: dict[str, Any], workshop: Workshop) -> None:
         )
         parts["text"] = gr.Textbox(
             Form.text,
+            **component("text"),
             label="Text",
             lines=3,
             max_length=workshop.limits.max_text,
@@ -253,17 +253,20 @@ def _movement(parts: dict[str, Any]) -> None:
 
     with gr.Accordion("How the face moves", open=False):
         parts["emotion"] = gr.Dropdown(
-            list(EMOTIONS), value=Form.emotion, label="Emotion", elem_id="emotion"
+            **component("emotion"), value=Form.emotion, label="Emotion", elem_id="emotion"
         )
-        parts["intensity"] = gr.Slider(0, 2, Form.intensity, step=0.05, label="Intensity")
-        parts["expressivity"] = gr.Slider(
-            0, 2, Form.expressivity, step=0.05, label="Expressivity: 0 keeps blinks and lips only"
-        )
+        for name in ("intensity", "expressivity"):
+            told = {"value": getattr(Form, name), "label": name.capitalize(), "step": 0.05}
+            parts[name] = gr.Slider(**component(name), **told)
         parts["by_region"] = gr.Checkbox(Form.by_region, label="Set expressivity by region")
         with gr.Row(visible=False) as row:
             for region in REGIONS:
                 parts[region] = gr.Slider(
-                    0, 2, getattr(Form, region), step=0.05, label=region.capitalize(), min_width=200
+                    **{**component("regions"), "info": None},
+                    value=getattr(Form, region),
+                    step=0.05,
+                    label=region.capitalize(),
+                    min_width=200,
                 )
         parts["by_region"].change(
             lambda on: gr.update(visible=on),
@@ -272,8 +275,9 @@ def _movement(parts: dict[str, Any]) -> None:
             api_visibility="private",
             queue=False,
         )
-        styles = [("the network's own", ""), *((name, name) for name in STYLES)]
-        parts["style"] = gr.Dropdown(styles, value=Form.style, label="Style", elem_id="style")
+        told = component("style")
+        told["choices"] = [("the network's own", ""), *((s, s) for s in told["choices"])]
+        parts["style"] = gr.Dropdown(**told, value=Form.style, label="Style", elem_id="style")
         _gestures(parts)
 
 
@@ -319,13 +323,14 @@ def _picture(parts: dict[str, Any], limits: Limits) -> None:
                 elem_id="size",
             )
         with gr.Row():
-            parts["crop"] = gr.Radio(list(get_args(Crop)), value=Form.crop, label="Show")
-            parts["mix"] = gr.Radio(list(get_args(Mix)), value=Form.mix, label="Heard voices")
+            parts["crop"] = gr.Radio(**component("crop"), value=Form.crop, label="Show")
+            parts["mix"] = gr.Radio(**component("mix"), value=Form.mix, label="Heard voices")
         with gr.Row():
             parts["new_seed"] = gr.Checkbox(
                 Form.new_seed, label="A new take every time", elem_id="new-seed"
             )
-            parts["seed"] = gr.Number(Form.seed, label="Seed", precision=0, elem_id="seed")
+            told = {**component("seed"), "value": Form.seed, "label": "Seed"}
+            parts["seed"] = gr.Number(**told, precision=0, elem_id="seed")
         parts["motion"] = gr.File(
             label="Motion file instead of the voices' motion",
             file_types=[".npz"],
@@ -434,7 +439,9 @@ def _plan(workshop: Workshop, _visitor: Visitor, *values: Any) -> str:
         form = from_values(values)
         if not form.photo:
             return markup.note("Give a photo to begin.")
-        plan = make_plan(request_of(form, workshop), workshop.pace, SandboxReader(shared_sandbox()))
+        plan = make_plan(
+            request_of(form, workshop), workshop.queue.pace, SandboxReader(shared_sandbox())
+        )
         require_length(plan.seconds, workshop.limits)
         return markup.note(f"Plan: {plan}")
     except VisavisError as error:
@@ -454,19 +461,18 @@ async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIter
     except VisavisError as error:
         yield [markup.alert(str(error)), keep, keep, keep, keep, on, off, keep, keep]
         fail(error, form.files)
-    session = session_of(workshop, visitor)
+    page = page_of(workshop, visitor)
     run = submit(
         workshop,
         visitor,
-        lambda run: create(workshop, session, wanted, form.renderer, run),
+        lambda run: create(workshop, page, wanted, form.renderer, run),
     )
     hidden = gr.update(visible=False)
-    async for html in follow(run, workshop):
+    async for html in follow(run):
         yield [html, hidden, hidden, "", keep, off, on, off, off]
-    if run.state == "failed":
-        sentence = markup.without_paths(run.error, form.files)
-        yield [markup.alert(sentence), keep, keep, keep, keep, on, off, keep, keep]
-        outcome(run, form.files)
+    if error := markup.without_paths(error_of(run), form.files):
+        yield [markup.alert(error), keep, keep, keep, keep, on, off, keep, keep]
+        fail(error)
     made: Creation | None = run.result
     if made is None:
         yield [markup.note("Cancelled."), keep, keep, keep, keep, on, off, keep, keep]

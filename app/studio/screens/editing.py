@@ -11,7 +11,7 @@ from app.studio.project import Project
 from app.studio.screens import markup
 from app.studio.screens.create import CreateScreen
 from app.studio.screens.endpoints import endpoint
-from app.studio.screens.follow import cancel_all, fail, follow, outcome, session_of, submit
+from app.studio.screens.follow import cancel_all, error_of, fail, follow, page_of, submit
 from app.studio.screens.visitors import Visitor
 from app.studio.workshop import Workshop
 from audio2motion.gestures.gestures import Gesture
@@ -185,7 +185,7 @@ def _insert(project: Project, start: float, end: float, kind: str, intensity: Nu
 
 
 def _project(workshop: Workshop, visitor: Visitor) -> Project:
-    project = session_of(workshop, visitor).project
+    project = page_of(workshop, visitor).project
     if project is None:
         raise InputError("there is no video to edit yet: make one of up to 30 s first")
     return project
@@ -225,7 +225,7 @@ def _change(
 def _look(
     workshop: Workshop, visitor: Visitor, shown: Sequence[str], start: Number, end: Number
 ) -> list[str]:
-    project = session_of(workshop, visitor).project
+    project = page_of(workshop, visitor).project
     return [_EMPTY, ""] if project is None else _drawn(project, shown, start, end)
 
 
@@ -263,14 +263,14 @@ async def _render(
         project = _project(workshop, visitor)
     except VisavisError as error:
         fail(error)
-    session = session_of(workshop, visitor)
-    run = submit(workshop, visitor, partial(render_edit, workshop, session, project))
+    page = page_of(workshop, visitor)
+    run = submit(workshop, visitor, partial(render_edit, workshop, page, project))
     hidden = gr.update(visible=False)
-    async for html in follow(run, workshop):
+    async for html in follow(run):
         yield [html, hidden, keep, off, on, keep, keep]
-    if run.state == "failed":
-        yield [markup.alert(run.error), keep, keep, on, off, keep, keep]
-        outcome(run)
+    if error := error_of(run):
+        yield [markup.alert(error), keep, keep, on, off, keep, keep]
+        fail(error)
     if run.result is None:
         yield [markup.note("Cancelled."), keep, keep, on, off, keep, keep]
         return

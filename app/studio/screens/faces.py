@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from app.jobs.preview import jpeg
 from app.render.reading import HERE, Reader
 from app.studio.screens import markup
-from app.studio.screens.follow import fail, session_of
-from app.studio.screens.form import FILE_KINDS
+from app.studio.screens.follow import fail, page_of
+from app.studio.screens.form import FORM_FILES
 from app.studio.screens.visitors import Visitor
-from app.studio.workshop import Session, Workshop, jpeg
+from app.studio.workshop import Page, Workshop
 from motion2video.faces.tracker import Face, FaceTracker, require_usable, turned_notice
 from weights.errors import FaceError, InputError, VisavisError
 
@@ -110,7 +111,7 @@ def show_faces(workshop: Workshop, visitor: Visitor, photo: str | None) -> tuple
         return hidden, nothing, markup.alert(str(error))
     chosen = found.largest
     picker = gr.update(choices=found.choices, value=str(chosen), visible=len(found.faces) > 1)
-    drawn = _kept(found, chosen, session_of(workshop, visitor))
+    drawn = _kept(found, chosen, page_of(workshop, visitor))
     trouble = found.trouble(chosen)
     said = markup.alert(trouble) if trouble else ""
     return gr.update(value=str(drawn), visible=True), picker, said
@@ -129,7 +130,7 @@ def mark_face(
         fail(f"got the face {face!r}; wanted {' or '.join(numbered)}")
     chosen = int(face)
     trouble = found.trouble(chosen)
-    drawn = _kept(found, chosen, session_of(workshop, visitor))
+    drawn = _kept(found, chosen, page_of(workshop, visitor))
     return str(drawn), markup.alert(trouble) if trouble else ""
 
 
@@ -144,13 +145,13 @@ def choose_face(workshop: Workshop, photo: str | None, x: float, y: float) -> st
 def _faces_in(workshop: Workshop, photo: str | None) -> Faces:
     if not photo:
         raise InputError("there is no photo yet: give one, or take one of the examples")
-    workshop.files.require(Path(photo), FILE_KINDS["photo"])
+    workshop.files.require(Path(photo), FORM_FILES["photo"])
     avatar = workshop.avatar()
     return find_faces(photo, avatar.tracker, avatar.reader)
 
 
-def _kept(found: Faces, chosen: int, session: Session) -> Path:
+def _kept(found: Faces, chosen: int, page: Page) -> Path:
     """The drawn picture as a file of the visitor's."""
-    path = session.new_folder() / "faces.jpg"
+    path = page.new_folder() / "faces.jpg"
     path.write_bytes(jpeg(found.drawn(chosen)))
     return path

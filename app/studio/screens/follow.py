@@ -1,13 +1,15 @@
-"""From a queued run to what a screen shows of it, and from errors to sentences."""
+"""From a queued errand to what a screen shows of it, and from errors to sentences."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, NoReturn
+from contextlib import suppress
+from typing import NoReturn
 
+from app.jobs.errand import Errand, Work
 from app.studio.screens import markup
 from app.studio.screens.visitors import Visitor
-from app.studio.workshop import Run, Session, Work, Workshop
-from weights.errors import VisavisError
+from app.studio.workshop import Page, Workshop
+from weights.errors import UnavailableError, VisavisError
 
 _POLL_S = 0.2
 
@@ -19,42 +21,46 @@ def fail(error: VisavisError | str, files: Iterable[str] = ()) -> NoReturn:
     raise gr.Error(markup.without_paths(str(error), files), print_exception=False, duration=8)
 
 
-def submit(workshop: Workshop, visitor: Visitor, work: Work, videos: int = 1) -> Run:
+def submit(workshop: Workshop, visitor: Visitor, work: Work, videos: int = 1) -> Errand:
     """Queue a visitor's work; a refusal becomes a sentence."""
     try:
-        return workshop.submit(session_of(workshop, visitor), work, videos)
+        return workshop.submit(page_of(workshop, visitor), work, videos)
     except VisavisError as error:
         fail(error)
 
 
-def session_of(workshop: Workshop, visitor: Visitor) -> Session:
+def page_of(workshop: Workshop, visitor: Visitor) -> Page:
     """What belongs to the visitor's page."""
-    return workshop.session(visitor.key, visitor.owner)
+    return workshop.page(visitor.key, visitor.owner)
 
 
 def cancel_all(workshop: Workshop, visitor: Visitor) -> None:
     """Stop all that is made for the visitor's page."""
-    for run in session_of(workshop, visitor).runs:
-        run.cancel()
+    try:
+        page_of(workshop, visitor).cancel()
+    except VisavisError as error:
+        fail(error)
 
 
-async def follow(run: Run, workshop: Workshop) -> AsyncIterator[str]:
-    """The HTML of a run's progress until it has ended. A visitor who goes away cancels it."""
+async def follow(errand: Errand) -> AsyncIterator[str]:
+    """The HTML of an errand's progress until it has ended. A visitor who goes away cancels it."""
     last = ""
     try:
-        while not run.ended:
-            now = markup.progress(run, workshop)
-            if now != last:
-                yield now
-                last = now
+        while not errand.ended:
+            with suppress(UnavailableError):  # what was shown last is shown on
+                now = markup.progress(await asyncio.to_thread(errand.look), errand.running.preview)
+                if now != last:
+                    yield now
+                    last = now
             await asyncio.sleep(_POLL_S)
     finally:
-        if not run.ended:
-            run.cancel()
+        if not errand.ended:
+            errand.cancel()
 
 
-def outcome(run: Run, files: Iterable[str] = ()) -> Any:
-    """What an ended run has made, None when it was cancelled; its error becomes a sentence."""
-    if run.state == "failed":
-        fail(run.error, files)
-    return run.result
+def error_of(errand: Errand) -> str:
+    """Why an ended errand has failed, empty when it has not."""
+    try:
+        return errand.look().error or ""
+    except VisavisError as error:
+        return str(error)

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
+from app.jobs.preview import Preview
+from app.jobs.table import Job
 from app.render.result import RenderResult
-from app.studio.workshop import Run, Workshop
 
 
 def note(sentence: str) -> str:
@@ -26,37 +27,38 @@ def without_paths(sentence: str, files: Iterable[str]) -> str:
     return sentence
 
 
-def progress(run: Run, workshop: Workshop) -> str:
-    """How far a run is: place in the queue or a bar with frames, rate and time left, the latest
+def progress(job: Job, made: Preview) -> str:
+    """How far a job is: place in the queue or a bar with frames, rate and time left, the latest
     frame, and the film strip that grows.
     """
-    if run.state == "waiting":
-        before = workshop.position(run)
-        words = "next in the queue" if before == 0 else f"{before} before you in the queue"
+    if job.state == "queued":
+        before = job.position
+        words = f"{before} before you in the queue" if before else "next in the queue"
         return f'<div class="v-run"><p role="status">Waiting: {words}</p></div>'
-    total = max(run.total, 1)
-    counted = run.total > 1
-    words = run.what or "starting"
+    step = job.step
+    total = max(step.total, 1)
+    counted = step.total > 1
+    words = step.what or "starting"
     if counted:
-        unit = "" if "made" in run.what else "frame "
-        words += f": {unit}{run.done} of {run.total}"
-    if counted and run.rate > 0 and run.eta_s is not None:
-        words += f" · {run.rate:.1f} frames/s · {max(run.eta_s, 0):.0f} s left"
-    value = f' value="{run.done}"' if counted else ""
+        unit = "" if "made" in step.what else "frame "
+        words += f": {unit}{step.done} of {step.total}"
+    if counted and step.rate > 0 and step.eta_s is not None:
+        words += f" · {step.rate:.1f} frames/s · {max(step.eta_s, 0):.0f} s left"
+    value = f' value="{step.done}"' if counted else ""
     return (
         f'<div class="v-run"><p class="v-status">{escape(words)}</p>'
         f'<progress max="{total}"{value} aria-label="{escape(words)}"></progress>'
-        f"{preview(run)}</div>"
+        f"{preview(made)}</div>"
     )
 
 
-def preview(run: Run) -> str:
+def preview(made: Preview) -> str:
     """The latest frame and the thumbnails so far."""
-    if not run.look:
+    if not made.look:
         return ""
-    strip = "".join(f'<img src="{_uri(thumb)}" alt="">' for thumb in run.strip)
+    strip = "".join(f'<img src="{_uri(thumb)}" alt="">' for thumb in made.strip)
     return (
-        f'<img class="v-look" src="{_uri(run.look)}" alt="The latest frame">'
+        f'<img class="v-look" src="{_uri(made.look)}" alt="The latest frame">'
         f'<div class="v-strip" role="img" aria-label="One thumbnail a second, so far">{strip}</div>'
     )
 

@@ -2,7 +2,7 @@
 
 gradio would copy any file whose path it is told into a folder that it serves, fetch addresses, and
 open pictures with every decoder there is. So no value of a file component ever reaches it: what
-comes in is exchanged for a file of this very session, what goes out for a handle.
+comes in is exchanged for a file of this very page, what goes out for a handle.
 """
 
 import functools
@@ -123,7 +123,7 @@ class _OwnFiles(Blocks):
         visitor = _asking.get()
         if visitor is None:
             raise ValueError("a file was made for nobody")
-        folder = self.workshop.session(visitor.key, visitor.owner).folder
+        folder = self.workshop.page(visitor.key, visitor.owner).folder
         path = Path(path)
         handle = self.workshop.files.show(path, visitor.owner, visitor.key, folder)
         return _file_data(path, handle)

@@ -18,7 +18,7 @@ from app.live.session import (
 from app.render.pipeline import Avatar
 from audio2motion.gestures.controls import Controls
 from audio2motion.hearing.audio import SAMPLE_RATE, Waveform
-from audio2motion.state_codec import decode, encode
+from audio2motion.network.state_codec import decode, encode
 from audio2motion.voice.agent_voice import FileVoice
 from audio2motion.voice.synthesis import synthesize
 from motion2video.portrait.portrait import Portrait

@@ -16,6 +16,7 @@ import pytest
 
 from app.intake.limits import Limits
 from app.render.pipeline import Avatar
+from app.studio.gradio_files import at_end
 from app.studio.workshop import Workshop
 from audio2motion.voice.endpoint import Endpoint
 from tests.conftest import CHROMIUM, missing_browser
@@ -86,7 +87,8 @@ def serve(
     limits = limits or Limits()
     config = ServerConfig(folder / "server", endpoint=endpoint, limits=limits)
     app = create_app(lambda: avatar, config)
-    workshop = Workshop(folder / "visitors", lambda: avatar, limits, endpoint)
+    workshop = Workshop(folder / "visitors", app.state.context.queue, endpoint)
+    at_end(app, workshop.close)
 
     async def mounted() -> None:
         mount(app, workshop, live="/v1/live")
@@ -116,7 +118,6 @@ def serve(
     server.should_exit = True
     thread.join(timeout=20)
     assert not thread.is_alive(), "the server did not stop"
-    workshop.close()
 
 
 @contextlib.contextmanager

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 
 import app.studio.editor as editor
+from app.jobs.errand import Errand
 from app.render.pipeline import Avatar
 from app.render.request import RenderRequest
 from app.studio.creation import create, render_edit
 from app.studio.editor import Take
 from app.studio.frame_cache import FrameCache
 from app.studio.project import Project, open_project
-from app.studio.workshop import Run, Session, Workshop
+from app.studio.workshop import Page, Workshop
 from motion2video.media.video import probe, read_video
 from motion2video.motion import MOTION_DIM, Motion
+from tests.app.studio.shop import open_shop
 from weights.errors import InputError
 
 
@@ -57,14 +59,13 @@ def test_only_missing_frames_are_drawn(tmp_path: Path):
 @pytest.fixture
 def workshop(avatar: Avatar, tmp_path: Path):
     """A workshop with the real networks."""
-    shop = Workshop(tmp_path / "visitors", lambda: avatar)
-    yield shop
-    shop.close()
+    with open_shop(tmp_path, lambda: avatar) as shop:
+        yield shop
 
 
-def make_video(workshop: Workshop, session: Session, request: RenderRequest) -> Run:
-    """A finished run."""
-    run = workshop.submit(session, lambda run: create(workshop, session, request, "diffusion", run))
+def make_video(workshop: Workshop, page: Page, request: RenderRequest) -> Errand:
+    """A finished errand."""
+    run = workshop.submit(page, lambda run: create(workshop, page, request, "diffusion", run))
     assert run.wait(120.0)
     return run
 
@@ -76,21 +77,21 @@ def frames_of(project: Project, avatar: Avatar) -> list[np.ndarray]:
 def test_an_edited_range_is_drawn_and_the_rest_is_bit_identical(
     workshop: Workshop, avatar: Avatar, portrait: Path, voice: Path, tmp_path: Path
 ):
-    session = workshop.session("visitor")
+    page = workshop.page("visitor")
     request = RenderRequest(portrait=portrait, agent_audio=voice, size=160, seed=3)
-    run = make_video(workshop, session, request)
-    assert run.state == "done", run.error
+    run = make_video(workshop, page, request)
+    assert run.state == "succeeded", run.look().error
     assert probe(run.result.video).audio_codec == "aac"
     assert len(Motion.load(run.result.motion)) == run.result.result.frames
-    project = session.project
+    project = page.project
     assert project is not None
     assert project.stale() == []
     before = frames_of(project, avatar)
 
     project.edit(lambda take: editor.shift(take, "head yaw", 0.2, 0.4, 8.0))
     assert project.stale() == [(5, 10)]
-    edited = workshop.submit(session, lambda run: render_edit(workshop, session, project, run))
-    assert edited.wait(120.0), edited.error
+    edited = workshop.submit(page, lambda run: render_edit(workshop, page, project, run))
+    assert edited.wait(120.0), edited.look().error
     assert edited.result.drawn == 5
     after = frames_of(project, avatar)
     same = [np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
@@ -112,14 +113,14 @@ def test_an_edited_range_is_drawn_and_the_rest_is_bit_identical(
 
 
 def test_trim_cuts_the_sound_with_the_picture(workshop: Workshop, portrait: Path, voice: Path):
-    session = workshop.session("visitor")
+    page = workshop.page("visitor")
     request = RenderRequest(portrait=portrait, agent_audio=voice, size=64)
-    assert make_video(workshop, session, request).state == "done"
-    project = session.project
+    assert make_video(workshop, page, request).state == "succeeded"
+    project = page.project
     assert project is not None
     project.edit(lambda take: editor.trim(take, 0.2, 0.6))
-    run = workshop.submit(session, lambda run: render_edit(workshop, session, project, run))
-    assert run.wait(60.0), run.error
+    run = workshop.submit(page, lambda run: render_edit(workshop, page, project, run))
+    assert run.wait(60.0), run.look().error
     assert run.result.drawn == 0
     found = probe(run.result.video)
     assert found.video_seconds == pytest.approx(0.4, abs=0.01)

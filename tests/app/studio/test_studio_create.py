@@ -122,8 +122,8 @@ def test_cancel_stops_within_a_second_and_leaves_nothing(visitor: Window, studio
     prepare(visitor, DEFAULT_PORTRAIT, "This is a rather long text that takes its time. " * 8, 512)
     page.click("#make")
     page.wait_for_selector(".v-look")
-    (session,) = [s for s in studio.workshop._sessions.values() if any(not r.ended for r in s.runs)]
-    run = session.runs[-1]
+    (mine,) = [page for page in studio.workshop._pages.values() if page.busy]
+    run = mine.errands[-1]
     page.click("#cancel")
     pressed = time.perf_counter()
     assert run.wait(5.0)
@@ -131,7 +131,7 @@ def test_cancel_stops_within_a_second_and_leaves_nothing(visitor: Window, studio
     page.wait_for_function("document.querySelector('#status').innerText.includes('Cancelled')")
     assert run.state == "cancelled"
     assert stopped < 1.0
-    left = {path.name for path in session.folder.rglob("*") if path.is_file()}
+    left = {path.name for path in mine.folder.rglob("*") if path.is_file()}
     assert left <= {"faces.jpg"}
     assert page.locator("#make").is_enabled()
 
@@ -161,13 +161,13 @@ def test_what_is_one_visitors_is_not_anothers(browser, studio: Studio, visitor: 
         other.page.wait_for_selector("#curves p")
         assert "Make a video first" in other.page.locator("#curves").inner_text()
     # The latest with a project: visitors of earlier tests may not have been let go yet.
-    session = [s for s in studio.workshop._sessions.values() if s.project][-1]
-    assert session.folder.exists()
+    mine = [s for s in studio.workshop._pages.values() if s.project][-1]
+    assert mine.folder.exists()
     page.close()
     deadline = time.monotonic() + 15
-    while session.folder.exists() and time.monotonic() < deadline:
+    while mine.folder.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not session.folder.exists(), "the files of a visitor who left stay"
+    assert not mine.folder.exists(), "the files of a visitor who left stay"
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

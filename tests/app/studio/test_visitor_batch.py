@@ -8,19 +8,20 @@ from pathlib import Path
 import pytest
 
 from app.intake.limits import Limits
+from app.jobs.crew import Running
 from app.render.demo import DEFAULT_PORTRAIT
 from app.render.pipeline import Avatar
 from app.studio.visitor_batch import make_all, read_upload
 from app.studio.workshop import Workshop
+from tests.app.studio.shop import open_shop
 from weights.errors import InputError
 
 
 @pytest.fixture
 def workshop(avatar: Avatar, tmp_path: Path) -> Iterator[Workshop]:
     """One with the real networks."""
-    shop = Workshop(tmp_path / "visitors", lambda: avatar)
-    yield shop
-    shop.close()
+    with open_shop(tmp_path, lambda: avatar) as shop:
+        yield shop
 
 
 def manifest(folder: Path, *rows: Mapping[str, object]) -> Path:
@@ -32,15 +33,19 @@ def manifest(folder: Path, *rows: Mapping[str, object]) -> Path:
 def test_a_batch_is_made_and_what_failed_is_tried_again(
     workshop: Workshop, voice: Path, tmp_path: Path
 ):
-    session = workshop.session("visitor")
+    page = workshop.page("visitor")
     rows = (
         {"portrait": "default.jpg", "agent_audio": "agent.wav", "size": 64, "output": "a.mp4"},
         {"portrait": "agent.wav", "agent_audio": "agent.wav", "output": "b.mp4"},
     )
     batch = read_upload(
-        [manifest(tmp_path, *rows), DEFAULT_PORTRAIT, voice], session.new_folder(), Limits()
+        [manifest(tmp_path, *rows), DEFAULT_PORTRAIT, voice], page.new_folder(), Limits()
     )
-    run = workshop.submit(session, lambda run: make_all(workshop, batch, run))
+
+    def work(run: Running) -> object:
+        return make_all(batch, lambda check: workshop.avatar(check=check), Limits(), run)
+
+    run = workshop.submit(page, work)
     assert run.wait(60.0)
     assert [row[2] for row in batch.rows()] == ["done", "failed"]
     assert "agent.wav: it is no picture" in batch.rows()[1][3]

@@ -200,7 +200,7 @@ def _state(folder: Path) -> Iterator[tuple[str, bytes]]:
 
     from app.live.session import LiveConfig
     from audio2motion.hearing.audio import VoiceActivityState
-    from audio2motion.state_codec import encode
+    from audio2motion.network.state_codec import encode
 
     yield ".state", encode((LiveConfig(), VoiceActivityState(), torch.arange(6), 3, "words", None))
 

@@ -85,7 +85,7 @@ def _roles(path: Path) -> object:
 
 
 def _state(path: Path) -> object:
-    from audio2motion.state_codec import decode
+    from audio2motion.network.state_codec import decode
 
     return decode(path.read_bytes())
 

@@ -17,7 +17,7 @@ from audio2motion.network.chunks import Aimed, finish
 from audio2motion.network.gate import SPEECH_CHANNELS, mouth_gate
 from audio2motion.network.generator import GeneratorConfig, GeneratorState, MotionGenerator
 from audio2motion.network.model import ModelConfig, MotionNetwork
-from audio2motion.state_codec import encode
+from audio2motion.network.state_codec import encode
 from audio2motion.voice.synthesis import synthesize, synthesize_phonemes
 from motion2video.geometry.basis import FaceBasis
 from motion2video.motion import EYE_TURN_DEGREES, MOTION_DIM, ROTATION, Motion, channel_index

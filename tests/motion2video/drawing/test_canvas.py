@@ -1,6 +1,5 @@
 """The GPU's way to paste a frame gives what the CPU's gives; it runs on any device."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,7 +8,9 @@ import pytest
 import torch
 
 import motion2video.drawing.raster as raster
-from motion2video.drawing.canvas import Canvas, Sheet, sample
+from motion2video.drawing.canvas import Canvas, sample
+from motion2video.drawing.crops import CropStage
+from motion2video.drawing.stage import draw
 from motion2video.motion import Motion, channel_index
 from motion2video.network.compute import ComputeConfig
 from motion2video.portrait.portrait import Portrait
@@ -37,28 +38,27 @@ def test_a_canvas_draws_what_the_cpu_draws(device: str, size: int) -> None:
         RenderConfig(head="warp"), ComputeConfig(device="cpu", backend="torch", precision="fp32")
     )
     here = renderer.init_state(portrait).prepared
-    there = replace(here, canvas=Canvas(here.warp, torch.device(device)))
     marks, eyes = here.face.keypoints(lively())
-    wanted, found = (renderer.warp(one, marks, eyes) for one in (here, there))
-    assert isinstance(found, Sheet) and isinstance(wanted, list)
-    for i, crop in enumerate(wanted):
+    wanted = CropStage(here.warp, here.brush).begin(marks, eyes)
+    found = Canvas(here.warp, here.brush, torch.device(device)).begin(marks, eyes)
+    assert len(wanted.warped) == len(found.image) == len(marks)
+    for i, warped in enumerate(wanted.warped):
         seen = found.image[i].permute(1, 2, 0).cpu().numpy()
         known = found.known[i].cpu().numpy()
         features = found.features[i].permute(1, 2, 0).cpu().numpy()
-        assert (known != (crop.warped.known > 0)).mean() < 0.001
-        both = known & (crop.warped.known > 0)
-        assert np.abs(seen - crop.warped.image)[both].mean() < 0.6
-        assert np.abs(features - crop.warped.features).mean() < 0.3
-        for name, area in crop.areas.items():
-            assert np.abs(found.areas[name][i].cpu().numpy() - area).mean() < 0.2, name
-            assert tuple(found.corners[name][i]) == crop.corners[name]
-            assert found.chosen[name][i] == area.any()
+        assert (known != (warped.known > 0)).mean() < 0.001
+        both = known & (warped.known > 0)
+        assert np.abs(seen - warped.image)[both].mean() < 0.6
+        assert np.abs(features - warped.features).mean() < 0.3
+        for name, areas in wanted.areas.items():
+            assert np.abs(found.areas[name][i].cpu().numpy() - areas[i]).mean() < 0.2, name
+            assert tuple(found.corners[name][i]) == tuple(wanted.corners[name][i])
+            assert found.chosen[name][i] == wanted.chosen[name][i] == areas[i].any()
     if device == "cuda":
         return  # the network lies elsewhere: test_gpu_frames_match_the_cpus
-    for one, crops in ((here, wanted), (there, found)):
-        renderer.diffuse(one, crops)
-    frames = renderer.paste(there, found)
-    for frame, true in zip(frames, renderer.paste(here, wanted), strict=True):
+    wanted.paint()
+    found.paint()
+    for frame, true in zip(found.paste(), wanted.paste(), strict=True):
         assert frame.shape == true.shape and frame.dtype == np.uint8
         away = np.abs(frame.astype(int) - true)
         assert away.mean() < 0.4 and np.quantile(away, 0.999) <= 12
@@ -69,9 +69,9 @@ def test_a_canvas_without_a_network_leaves_the_mouth_dark(device: str) -> None:
     portrait = Portrait.load(PHOTO, size=200)
     renderer = Renderer.load(RenderConfig(steps=0, head="warp"), ComputeConfig(device="cpu"))
     here = renderer.init_state(portrait).prepared
-    there = replace(here, canvas=Canvas(here.warp, torch.device(device)))
+    there = Canvas(here.warp, here.brush, torch.device(device))
     marks, eyes = here.face.keypoints(lively()[3:])
-    frames = [renderer.paint(one, marks, eyes)[0] for one in (here, there)]
+    frames = [draw(stage, marks, eyes)[0] for stage in (here.stage, there)]
     away = np.abs(frames[0].astype(int) - frames[1])
     assert away.mean() < 0.4 and np.quantile(away, 0.999) <= 12
 
@@ -84,13 +84,13 @@ def test_any_cut_gives_the_same_frames(device: str) -> None:
     )
     renderer.batch = 4
     prepared = renderer.init_state(portrait).prepared
-    prepared = replace(prepared, canvas=Canvas(prepared.warp, torch.device(device)))
+    stage = Canvas(prepared.warp, prepared.brush, torch.device(device))
     marks, eyes = prepared.face.keypoints(lively())
-    together = renderer.paint(prepared, marks, eyes)
+    together = draw(stage, marks, eyes)
     cut = [
         frame
         for part in (slice(0, 1), slice(1, 4))
-        for frame in renderer.paint(prepared, marks[part], eyes[part])
+        for frame in draw(stage, marks[part], eyes[part])
     ]
     assert len(together) == len(cut) == 4
     assert all(np.array_equal(a, b) for a, b in zip(together, cut, strict=True))

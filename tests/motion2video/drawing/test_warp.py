@@ -43,12 +43,12 @@ def scene() -> tuple[np.ndarray, np.ndarray, PortraitFace, FaceWarp]:
 def frame(face: PortraitFace, warp: FaceWarp, motion: Motion) -> tuple[np.ndarray, np.ndarray]:
     marks, eyes = face.keypoints(motion)
     warped = warp.warp(marks[0], eyes[0])
-    return warp.paste(warped), warped.known
+    return warped.pasted(None, None), warped.known
 
 
 def test_the_photos_own_landmarks_give_the_photo(scene) -> None:
     image, landmarks, _, warp = scene
-    out = warp.paste(warp.warp(landmarks))
+    out = warp.warp(landmarks).pasted(None, None)
     assert np.abs(out.astype(int) - image).max() <= 4
     assert np.abs(out.astype(int) - image).mean() < 0.3
 
@@ -109,7 +109,7 @@ def test_a_face_at_the_edge_of_the_picture_can_be_warped(scene) -> None:
     image = np.full((220, 200, 3), 90, np.uint8)
     shifted = landmarks - np.array([120, 110, 0], np.float32)
     warp = FaceWarp(image, shifted, basis.triangles)
-    out = warp.paste(warp.warp(shifted))
+    out = warp.warp(shifted).pasted(None, None)
     assert out.shape == image.shape and np.abs(out.astype(int) - 90).max() <= 1
 
 
@@ -118,7 +118,7 @@ def test_painted_pixels_replace_the_warp_where_alpha_says(scene) -> None:
     painted = np.full((CROP_SIZE, CROP_SIZE, 3), 255, np.uint8)
     alpha = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
     alpha[100:150, 100:150] = 255
-    out = warp.paste(warp.warp(landmarks), painted, alpha)
+    out = warp.warp(landmarks).pasted(painted, alpha)
     matrix = np.linalg.inv(np.vstack([warp.crop.affine(), [0, 0, 1]]))
     x, y, _ = np.round(matrix @ [125, 125, 1]).astype(int)
     assert (out[y, x] == 255).all()

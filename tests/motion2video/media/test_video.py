@@ -354,10 +354,12 @@ def test_an_old_file_survives_a_failure(tmp_path: Path) -> None:
 
 
 WRITE_NOISE = """
-import sys
+import signal, sys
 import numpy as np
 from motion2video.media.video import EncoderConfig, VideoWriter
 from weights.errors import OutputError
+# What is started in the background ignores Ctrl-C, and hands that on to its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 noise = np.random.default_rng(0).integers(0, 256, (1, 240, 320, 3), dtype=np.uint8)
 sound = np.zeros(16_000 * 600, np.float32)
 config = EncoderConfig(preset="ultrafast", crf=1, threads=1)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from audio2motion.state_codec import decode, encode, saveable
+from audio2motion.network.state_codec import decode, encode
+from audio2motion.saveable import saveable
 from audio2motion.voice.endpoint import Endpoint
 from weights.errors import StateError
 

@@ -6,33 +6,22 @@ classes in it must have said that they are `saveable`, so foreign bytes can make
 
 import dataclasses
 import json
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from audio2motion.saveable import SAVEABLE, name_of
 from weights.errors import InputError, StateError
 
-T = TypeVar("T")
 _TREE = "tree"
-_SAVEABLE: dict[str, type] = {}
 _BROKEN = (
     *(ValueError, LookupError, TypeError, AttributeError, RecursionError),
     *(ArithmeticError, SafetensorError, InputError),
 )
 MAX_BYTES = 1 << 28
-
-
-def saveable(cls: type[T]) -> type[T]:
-    """A decorator: values of this dataclass may be saved, and made of saved bytes."""
-    _SAVEABLE[_name(cls)] = cls
-    return cls
-
-
-def _name(cls: type) -> str:
-    return f"{cls.__module__}:{cls.__qualname__}"
 
 
 class Ticket:
@@ -77,8 +66,8 @@ def _pack(value: object, arrays: dict[str, np.ndarray]) -> Any:
         return [_pack(item, arrays) for item in value]
     if isinstance(value, Ticket):
         return {"ticket": 0}
-    if (name := _name(type(value))) in _SAVEABLE:
-        fields = [f.name for f in dataclasses.fields(_SAVEABLE[name]) if f.init]
+    if (name := name_of(type(value))) in SAVEABLE:
+        fields = [f.name for f in dataclasses.fields(SAVEABLE[name]) if f.init]
         packed = {field: _pack(getattr(value, field), arrays) for field in fields}
         return {"class": name, "fields": packed}
     raise StateError(f"a {type(value).__name__} cannot be saved with a stream's state")
@@ -95,7 +84,7 @@ def _unpack(tree: Any, arrays: Any, device: torch.device | str) -> Any:
         return arrays[tree["array"]]
     if "ticket" in tree:
         return Ticket()
-    if tree["class"] not in _SAVEABLE:
+    if tree["class"] not in SAVEABLE:
         raise StateError(f"a state must not hold a {tree['class']}")
     fields = {key: _unpack(item, arrays, device) for key, item in tree["fields"].items()}
-    return _SAVEABLE[tree["class"]](**fields)
+    return SAVEABLE[tree["class"]](**fields)

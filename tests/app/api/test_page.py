@@ -1,4 +1,4 @@
-"""The README's examples of the API, run as they stand there against a real server."""
+"""The docs' examples of the API, run as they stand there against a real server."""
 
 import json
 import re
@@ -17,9 +17,10 @@ from motion2video.media.video import probe
 from motion2video.motion import Motion
 from tests.app.api.test_live import Visitor, silence
 from tests.app.serving import Served, running, small_avatar, wait_ended
-from tests.test_structure import readme_blocks
+from tests.test_docs import ROOT, blocks
 
-README_URL = "http://127.0.0.1:8000"
+PAGE = ROOT / "docs" / "api.md"
+PAGE_URL = "http://127.0.0.1:8000"
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def folder(tmp_path: Path, portrait: Path, voice: Path) -> Path:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_curl(served: Served, folder: Path) -> None:
-    block = next(b for b in readme_blocks("bash") if "curl" in b)
+    block = next(b for b in blocks(PAGE, "bash") if "curl" in b)
     lines = [line.partition("  #")[0].strip() for line in block.splitlines()]
     # A result is forgotten last, whatever the order that explains best.
     lines.sort(key=lambda line: "DELETE" in line)
@@ -46,7 +47,7 @@ def test_curl(served: Served, folder: Path) -> None:
     for line in lines:
         if "| ffmpeg" in line and shutil.which("ffmpeg") is None:
             line = line.partition("|")[0] + "-o piped.mp4"
-        command = re.sub(r"\bID\b", identity, line.replace(README_URL, served.url))
+        command = re.sub(r"\bID\b", identity, line.replace(PAGE_URL, served.url))
         done = subprocess.run(
             ["bash", "-ec", "set -o pipefail; " + command],
             cwd=folder,
@@ -68,7 +69,7 @@ def test_curl(served: Served, folder: Path) -> None:
 
 
 def test_python(served: Served, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    block = next(b for b in readme_blocks("python") if "app.client" in b)
+    block = next(b for b in blocks(PAGE, "python") if "app.client" in b)
     monkeypatch.chdir(folder)
     names: dict = {}
     exec(block, names)

@@ -9,7 +9,14 @@ among people; all zeros is the median talker.
 import numpy as np
 from jaxtyping import Float
 
-from motion2video.motion import EXPRESSION_NAMES, ROTATION, TRANSLATION, Motion, channel_index
+from motion2video.motion import (
+    EXPRESSION_NAMES,
+    MOTION_DIM,
+    ROTATION,
+    TRANSLATION,
+    Motion,
+    channel_index,
+)
 from weights.errors import MotionError
 
 _PARTS = {
@@ -60,6 +67,14 @@ _CHANNELS = [
 ]
 _SMILE = [channel_index(f"mouthSmile{side}") for side in ("Left", "Right")]
 
+# What is not a part of its own moves with a part that it goes with.
+_WITH = {"smiling": ("cheekSquint", "mouthDimple"), "mouth": ("jaw",), "squint": ("eyeWide",)}
+_FOLLOWS = np.zeros((STYLE_DIM - 1, MOTION_DIM), np.float32)
+_FOLLOWS[range(3), range(ROTATION.start, ROTATION.stop)] = 1
+for _row, (_part, _owned) in enumerate(zip(_PARTS, _CHANNELS, strict=True), 3):
+    _others = [i for i, n in enumerate(EXPRESSION_NAMES) if n.startswith(_WITH.get(_part, "-"))]
+    _FOLLOWS[_row, [*_owned, *_others]] = 1
+
 Style = tuple[float, ...]
 
 
@@ -100,3 +115,8 @@ def deviations(values: Float[np.ndarray, "T 90"]) -> Float[np.ndarray, "14"]:
     """How far the parts of a style swing, all but the smile's level."""
     groups = [values[:, channels].std(0).mean() for channels in _CHANNELS]
     return np.array([*values[:, ROTATION].std(0), *groups])
+
+
+def gains(style: Float[np.ndarray, "*b 15"]) -> Float[np.ndarray, "*b 90"]:
+    """How much farther than the median talker a style moves every channel."""
+    return np.exp(_SPREAD * style[..., :-1] @ _FOLLOWS)

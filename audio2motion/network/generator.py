@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from audio2motion.gestures.controls import Controls
+from audio2motion.gestures.style import STYLE_DIM
 from audio2motion.hearing.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Waveform
 from audio2motion.hearing.speech import (
     SpeechEncoder,
@@ -33,22 +34,24 @@ from audio2motion.network.condition import (
     agent_window,
 )
 from audio2motion.network.gate import SPEECH_CHANNELS, mouth_gate
-from audio2motion.network.model import Cache, Last, ModelConfig, MotionNetwork, Past, correlate
+from audio2motion.network.model import Cache, KeysValues, ModelConfig, MotionNetwork
+from audio2motion.network.source import SourceState, begin, go_on, white
 from audio2motion.network.state_codec import Ticket, decode, encode
 from audio2motion.saveable import saveable
 from motion2video.motion import FPS, MOTION_DIM, Motion
-from motion2video.network.flow import euler, frame_noise, heun, time_grid
+from motion2video.network.flow import adams, euler, heun, time_grid
 from weights.errors import InputError, MotionError, StateError, WeightsError
 from weights.tensors import load_safetensors, read_safetensors
 
 CHUNK_SAMPLES = CHUNK * SAMPLES_PER_FRAME
+SOLVERS = {"euler": euler, "adams": adams, "heun": heun}
 
 
 @dataclass(frozen=True)
 class GeneratorConfig:
     """How to sample.
 
-    `steps` of the ODE solver (2..16; `solver` "euler" or "heun"); one guidance scale per input
+    `steps` of the ODE solver (2..16; `solver` one of SOLVERS); one guidance scale per input
     (1 = off; others cost one more network evaluation each), and `lip_agent_scale` for what the
     agent's voice does to the speech channels; `temperature` scales the noise of everything but
     speech, `lip_temperature` that of the speech channels, whose motion `lip_scale` scales. Raises
@@ -56,7 +59,7 @@ class GeneratorConfig:
     """
 
     steps: int = 4
-    solver: str = "euler"
+    solver: str = "adams"
     agent_scale: float = 1.0
     lip_agent_scale: float = 1.0
     interlocutor_scale: float = 1.0
@@ -69,8 +72,8 @@ class GeneratorConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 64:
             raise InputError(f"got {self.steps} steps; wanted 1 to 64")
-        if self.solver not in ("euler", "heun"):
-            raise InputError(f"there is no solver {self.solver!r}; wanted euler or heun")
+        if self.solver not in SOLVERS:
+            raise InputError(f"there is no solver {self.solver!r}; wanted {', '.join(SOLVERS)}")
 
     @property
     def scales(self) -> Float[np.ndarray, "4 90"]:
@@ -111,8 +114,8 @@ class GeneratorState:
     agent: VoiceState
     interlocutor: VoiceState
     waiting: "Chunk | None"
+    source: SourceState
     cache: Cache
-    last: Last | None
     gate: float
     aim: Aimed
 
@@ -143,7 +146,7 @@ class MotionGenerator:
         scales = config.scales
         self._guided = [i for i in range(len(INPUTS)) if (scales[i] != 1).any()]
         self._scales = torch.from_numpy(scales).to(self.device)
-        self._first = self.network.first_modulation()
+        self._evaluations = config.steps * (2 if config.solver == "heun" else 1)
         self._modulations: dict[float, tuple[Tensor, ...]] = {}
 
     @staticmethod
@@ -194,8 +197,8 @@ class MotionGenerator:
             agent=self.encoder.init_state(),
             interlocutor=self.encoder.init_state(),
             waiting=None,
-            cache=self.network.empty_cache(),
-            last=None,
+            source=begin(self._noise(seed, -2, 2)),
+            cache=self.network.empty_cache(self._evaluations),
             gate=0.0,
             aim=Aimed(),
         )
@@ -220,8 +223,8 @@ class MotionGenerator:
         return replace(saved[1], serial=saved[1].ticket.latest)
 
     @property
-    def _networks(self) -> tuple[ModelConfig, object]:
-        return self.network.config, self.encoder.identity
+    def _networks(self) -> tuple[ModelConfig, object, int]:
+        return self.network.config, self.encoder.identity, self._evaluations
 
     @torch.inference_mode()
     def step(
@@ -382,37 +385,35 @@ class MotionGenerator:
     def _sample(
         self, state: GeneratorState, condition: Condition
     ) -> tuple[GeneratorState, Float[Tensor, "1 5 90"]]:
-        """Solve the ODE from this chunk's noise to its motion; the last chunk goes into the cache
-        with the first evaluation.
+        """Solve the ODE from this chunk's noise to its motion, each evaluation going on from the
+        same one of the chunks before.
         """
-        network, last = self.network, state.last
-        noise = frame_noise(state.seed, state.frame, CHUNK, (MOTION_DIM,)).to(self.device)
-        x_0 = correlate(noise[None], network.config.noise_correlation) * self._temperature
+        network = self.network
+        noise = self._noise(state.seed, state.frame, CHUNK)
+        source, processes = go_on(state.source, noise)
+        style = condition.controls[:, 0, -STYLE_DIM - 1 : -1]
+        x_0 = network.source(processes, style) * self._temperature
         embedded = network.embed(condition)
         others = (network.embed(condition.without(INPUTS[i])) for i in self._guided)
         every = torch.cat([embedded, *others])
-        cache = state.cache
-        past: Past | None = None
+        past = network.past(state.cache)
+        made: list[KeysValues] = []
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
-            nonlocal cache, past
             at, rows = float(t), x.expand(len(every), -1, -1)
-            if past is None and last is not None:
-                both = network.past(cache, CHUNK, CHUNK)
-                found, made = network.velocity(rows, at, every, both, self._first, last)
-                cache = cache.followed_by(made, CHUNK)
-                past = network.past(cache)
-            else:
-                past = past or network.past(cache)
-                found, _ = network.velocity(rows, at, every, past, self._modulation(at))
+            found, kept = network.velocity(rows, at, every, past, len(made), self._modulation(at))
+            made.append(kept)
             total = found[:1]
             for row, i in enumerate(self._guided, 1):
                 total = total + (self._scales[i] - 1) * (found[:1] - found[row : row + 1])
             return total
 
-        solve = euler if self.config.solver == "euler" else heun
-        x_1 = solve(velocity, x_0, time_grid(self.config.steps))
-        return replace(state, cache=cache, last=Last(x_1, embedded)), x_1
+        x_1 = SOLVERS[self.config.solver](velocity, x_0, time_grid(self.config.steps))
+        cache = state.cache.followed_by(made, CHUNK)
+        return replace(state, source=source, cache=cache), x_1
+
+    def _noise(self, seed: int, frame: int, count: int) -> Float[Tensor, "1 t k 90"]:
+        return self.network.mixed(white(seed, frame, count).to(self.device))
 
 
 def _append(state: GeneratorState, dyad: Dyad, motion: Motion | None) -> GeneratorState:

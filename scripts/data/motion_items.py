@@ -5,7 +5,7 @@ that a speech encoder makes of them.
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +55,13 @@ SHARES = {
     "voices": 0.3,
 }
 """How often a frame of a group of clips is drawn, beside one of a conversation."""
+REST = 0.25
+"""Below this share of a take's frames a brow or a lid rests."""
+_LEVELLED = [
+    i
+    for i, name in enumerate(EXPRESSION_NAMES)
+    if name.startswith(("brow", "eyeSquint", "eyeWide", "eyeBlink"))
+]
 _NOT_FACEGOOD = [i for i in range(MOTION_DIM) if i >= EXPRESSION.stop or i not in SPEECH_CHANNELS]
 
 
@@ -333,7 +340,24 @@ def kept_items(
             torch.save(load(folder, encoder), kept)
         with torch.serialization.safe_globals([Item, SpeechFeatures]):
             items += torch.load(kept)
-    return items
+    return at_one_level(items)
+
+
+def at_one_level(items: list[Item]) -> list[Item]:
+    """Brows and lids of every take rest where those of the median one do: a clip's own neutral
+    face is a guess, which takes part of a habit for a movement. Conversations stay as they are.
+    """
+    takes = [i for i in items if i.interlocutor is None and i.controls[-1] > 0]
+    if not takes:
+        return items
+    rests = [i.values[:, _LEVELLED].quantile(REST, dim=0) for i in takes]
+    typical = torch.stack(rests).median(0).values
+    moved = {}
+    for item, rest in zip(takes, rests, strict=True):
+        values = item.values.clone()
+        values[:, _LEVELLED] = (values[:, _LEVELLED] + typical - rest).clamp(0, 1)
+        moved[id(item)] = replace(item, values=values)
+    return [moved.get(id(item), item) for item in items]
 
 
 def mirror_matrix(basis: FaceBasis) -> Tensor:

@@ -33,9 +33,10 @@ from audio2motion.hearing.speech import (
     SpeechEncoder,
 )
 from audio2motion.network.borrowed_speech import borrow, fingerprint
-from audio2motion.network.condition import CHUNK, LOOK_AHEAD, Condition, agent_window
+from audio2motion.network.condition import LOOK_AHEAD, Condition, agent_window
 from audio2motion.network.gate import SPEECH_CHANNELS
-from audio2motion.network.model import ModelConfig, MotionNetwork, correlate
+from audio2motion.network.model import ModelConfig, MotionNetwork
+from audio2motion.network.source import PACES, begin, correlations, go_on
 from motion2video.geometry.basis import FaceBasis
 from motion2video.motion import (
     DETAIL,
@@ -48,18 +49,17 @@ from motion2video.network.flow import interpolate
 from scripts.data.motion_items import Item, kept_items, mirror_matrix, tiny_items
 from scripts.train.lip_reader import READER_STIFFNESS, Ridge, learn_closures
 from scripts.train.loop import LoopConfig, lip_aperture, run
+from scripts.train.motion_source import fit
 from weights.tensors import read_safetensors, save_safetensors
 
 FRAMES = 100
-DROP = {"agent": 0.1, "interlocutor": 0.15, "interlocutor_motion": 0.3, "controls": 0.3}
-BLIND = 0.12
-HISTORY_NOISE = 0.1
+DROP = {"agent": 0.1, "interlocutor": 0.15, "interlocutor_motion": 0.3, "controls": 0.15}
 HEARD_DROPOUT = 0.25
 MOOD_DIM = CONTROL_DIM - STYLE_DIM - 1
 STILL = 0.4
 """A channel whose deviation was smaller than this share of what it is now has not moved before."""
-SMOOTHNESS = 0.5
-APERTURE, SHUT = 3.0, 1.0
+SMOOTHNESS, SLOWEST = 0.5, 20.0
+APERTURE, SHUT = 1.5, 1.0
 LIDS = [channel_index(f"eyeBlink{side}") for side in ("Left", "Right")]
 SMILES = [channel_index(f"mouthSmile{side}") for side in ("Left", "Right")]
 
@@ -183,38 +183,39 @@ class Objective:
         self.network = network
         self.channels = torch.ones(MOTION_DIM)
         self.channels[list(SPEECH_CHANNELS)] = 1.5
-        self.channels[channel_index("jawOpen")] = 6.0
+        self.channels[channel_index("jawOpen")] = 3.0
         self.channels[DETAIL] = 0.7
         self.channels[ROTATION] = 3.0
         self.channels[LIDS] = 4.0
         self.channels[SMILES] = 2.0
         self.channels[0] = 0.0
+        # A channel that is slow by nature is to be right in its changes above all.
+        alike = (
+            correlations(2)[1] @ (network.shares.square() / network.shares.square().sum(0)).numpy()
+        )
+        self.slowness = torch.from_numpy(np.clip(0.5 / (1 - alike), 1, SLOWEST)).float()
         self.opening = network.std * aperture
         scale = self.opening.norm()
         self.opening, self.rest = self.opening / scale, (network.mean @ aperture) / scale
 
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        """Loss and its parts. Each chunk has its own flow time; an item without a face is asked
-        at t = 0 and without a past, where all there is comes from the voice.
+        """Loss and its parts. Each item has its own flow time; one without a face is asked at
+        t = 0, where all there is comes from the voice.
         """
         network, x_1 = self.network, batch.values
         size, count = x_1.shape[:2]
         device = x_1.device
         self.channels, self.opening = self.channels.to(device), self.opening.to(device)
-        noise = torch.randn(size, count // CHUNK, CHUNK, MOTION_DIM, device=device)
-        noise = correlate(noise, network.config.noise_correlation).flatten(1, 2)
-        t = torch.sigmoid(torch.randn(size, count // CHUNK, device=device) * 1.2 - 0.3)
-        t = torch.where(torch.rand_like(t) < 0.15, torch.zeros_like(t), t)
-        t = t.repeat_interleave(CHUNK, 1) * ~batch.faceless[:, None]
-        x_t = interpolate(noise.flatten(0, 1), x_1.flatten(0, 1), t.flatten()).unflatten(
-            0, (size, -1)
-        )
-        level = torch.rand(size, 1, 1, device=device) * HISTORY_NOISE
-        past = x_1 + level * torch.randn_like(x_1)
-        blind = (torch.rand(size, device=device) < BLIND) | batch.faceless
+        noise = torch.randn(size, 2 + count, len(PACES), MOTION_DIM, device=device)
+        noise = network.mixed(noise)
+        _, processes = go_on(begin(noise[:, :2]), noise[:, 2:])
+        controls = batch.condition.controls[:, 0]
+        x_0 = network.source(processes, controls[:, -STYLE_DIM - 1 : -1] * controls[:, -1:])
+        t = torch.sigmoid(torch.randn(size, device=device) * 1.2 - 0.3)
+        t = torch.where(torch.rand_like(t) < 0.15, torch.zeros_like(t), t) * ~batch.faceless
         embedded = network.embed(drop_inputs(batch), batch.condition)
-        embedded_past = network.embed(drop_inputs(batch), batch.condition)
-        guess = network.clean_estimate(x_t, t, past, embedded, embedded_past, blind)
+        guess = network.clean_estimate(interpolate(x_0, x_1, t), t, embedded)
+        t = t[:, None]
         parts = self._parts(guess, batch, 1 / (1 - t).clamp(min=0.3))
         total = parts["flow"] + SMOOTHNESS * parts["smooth"] + APERTURE * parts["aperture"]
         total = total + SHUT * parts["shut"]
@@ -224,7 +225,7 @@ class Objective:
         """The terms of the loss, each a mean over what is known."""
         error = guess - batch.values
         weight = batch.weight * self.channels * importance[..., None]
-        change = error.diff(dim=1).square() * weight[:, 1:]
+        change = error.diff(dim=1).square() * weight[:, 1:] * self.slowness.to(error.device)
         known = batch.weight[..., DETAIL].amin(-1) * importance
         gap = (error @ self.opening).square()
         open_lips = (guess @ self.opening + self.rest.to(guess.device)).clamp(min=0).square()
@@ -246,6 +247,19 @@ def set_statistics(network: MotionNetwork, items: list[Item]) -> None:
     floor[EXPRESSION] = 0.03
     network.mean.copy_(mean)
     network.std.copy_(torch.maximum(std.sqrt(), floor))
+
+
+@torch.no_grad()
+def fit_source(network: MotionNetwork, items: list[Item]) -> None:
+    """What the flow starts from moves as the people do of whom a whole face is known."""
+    people = [i for i in items if i.interlocutor is None and i.controls[-1] > 0]
+    shares, mix = fit(
+        [network.normalise(i.values).numpy() for i in people],
+        [i.weight.numpy() for i in people],
+        [i.controls[-STYLE_DIM - 1 : -1].numpy() for i in people],
+    )
+    network.shares.copy_(torch.from_numpy(shares))
+    network.mix.copy_(torch.from_numpy(mix))
 
 
 @torch.no_grad()
@@ -297,7 +311,8 @@ def go_on_from(network: MotionNetwork, path: Path) -> None:
     state = network.state_dict()
     fresh = state["enter.weight"][:, ~moved].clone()
     for name, value in old.items():
-        if name not in ("mean", "std") and state[name].shape == value.shape:
+        own = name in ("mean", "std", "shares", "mix") or name not in state
+        if not own and state[name].shape == value.shape:
             state[name].copy_(value)
     state["enter.weight"][:, ~moved] = fresh
     told = min(old["condition.project.3.weight"].shape[1], MOOD_DIM)
@@ -352,6 +367,8 @@ def main() -> None:
         aperture = lip_aperture(FaceBasis.load())
     network = MotionNetwork(config)
     set_statistics(network, items)
+    if not options.tiny:
+        fit_source(network, items)
     if options.start:
         go_on_from(network, options.start)
     else:

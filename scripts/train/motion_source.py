@@ -1,0 +1,54 @@
+"""Fit what motion is made from (audio2motion/network/source.py) to real motion."""
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import nnls
+
+from audio2motion.gestures.style import gains
+from audio2motion.network.source import PACES, correlations
+from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION
+
+LAGS = 50
+HEAD_PACE = 2.0
+"""A head has no part in processes faster than this, in frames: it has mass."""
+MIXED = 0.95
+
+
+def fit(
+    curves: list[Float[np.ndarray, "T 90"]],
+    known: list[Float[np.ndarray, "T 90"]],
+    styles: list[Float[np.ndarray, "s"]],
+) -> tuple[Float[np.ndarray, "k 90"], Float[np.ndarray, "90 90"]]:
+    """What the processes of a channel are scaled by, and how white noise is mixed over channels:
+    such that the source swings as far, as fast and as much together as the curves within each
+    item, `known` where it is 1, when they are taken to move like the median person.
+    """
+    covariance, together = np.zeros((LAGS, MOTION_DIM)), np.zeros((MOTION_DIM, MOTION_DIM))
+    counts, swings = np.zeros((LAGS, MOTION_DIM)), []
+    for values, weight, style in zip(curves, known, styles, strict=True):
+        there = weight > 0
+        count = there.sum(0)
+        mean = (values * there).sum(0) / np.maximum(count, 1)
+        rest = (values - mean) * there / gains(style)
+        swings.append(np.where(count > LAGS, np.sqrt((rest**2).sum(0) / count.clip(1)), np.nan))
+        rest = rest / np.nanmax([swings[-1], np.full(MOTION_DIM, 1e-3)], axis=0)
+        for lag in range(min(LAGS, len(rest))):
+            stop = len(rest) - lag
+            covariance[lag] += (rest[lag:] * rest[:stop]).sum(0)
+            counts[lag] += (there[lag:] & there[:stop]).sum(0)
+        if there.all():
+            together += rest.T @ rest
+    found = covariance / np.maximum(counts, 1)
+    table = correlations(LAGS)
+    shares = np.zeros((len(PACES), MOTION_DIM))
+    moves = range(ROTATION.start, TRANSLATION.stop)
+    for channel in range(MOTION_DIM):
+        allowed = [i for i, p in enumerate(PACES) if channel not in moves or p >= HEAD_PACE]
+        curve = found[:, channel] / max(found[0, channel], 1e-9)
+        part, _ = nnls(table[:, allowed], curve)
+        shares[allowed, channel] = part / max(part.sum(), 1e-9)
+    swing = np.nanmedian(np.stack(swings), 0)
+    spread = np.sqrt(np.diag(together)).clip(1e-9)
+    likeness = together / spread / spread[:, None]
+    likeness = MIXED * likeness + (1 - MIXED) * np.eye(MOTION_DIM)
+    return np.sqrt(shares) * swing, np.linalg.cholesky(likeness)

@@ -2,7 +2,7 @@
 
 A causal transformer over a whole stream: at every flow time a frame attends to itself and to the
 frames before it at the same flow time, by cached keys and values where they were made earlier. A
-sample is so a function of the noise up to its frame and of what is heard and seen, and of nothing
+sample is thus a function of the noise up to its frame and of what is heard and seen, and of nothing
 that was sampled before: there is nothing that a long stream could drift by. The network says what
 the clean frame is and the velocity follows from that: v = (x_1 - x_t) / (1 - t). What the noise is:
 audio2motion/network/source.py.
@@ -262,9 +262,20 @@ class MotionNetwork(nn.Module):
         angle = t[..., None] * 200.0 * rate
         return self.time(torch.cat([angle.cos(), angle.sin()], -1)).unflatten(-1, (6, -1))
 
-    def _clean(self, x: Tensor, embedded: Tensor) -> Float[Tensor, "b t 90"]:
+    def _clean(
+        self,
+        x: Float[Tensor, "b t w"],
+        x_t: Float[Tensor, "b t 90"],
+        t: Float[Tensor, "*b"] | float,
+        embedded: Float[Tensor, "b t e"],
+    ) -> Float[Tensor, "b t 90"]:
+        """x_1 as it would be if motion were the source around a linear guess from the condition,
+        and what the layers correct of that.
+        """
         beside, guess = embedded.tensor_split([self.config.width], -1)
-        return self.leave(self.norm(x)) + self.direct(beside) + guess @ self.guessed
+        guess = self.direct(beside) + guess @ self.guessed
+        kept = t / (t * t + (1 - t) * (1 - t))
+        return guess + kept * (x_t - t * guess) + self.leave(self.norm(x))
 
     @property
     def _steps(self) -> list[_Block]:
@@ -307,7 +318,7 @@ class MotionNetwork(nn.Module):
             x, key, value = block.step(x, time, past, (evaluation, layer))
             keys.append(key)
             values.append(value)
-        clean = self._clean(x, embedded)
+        clean = self._clean(x, x_t, t, embedded)
         return (clean - x_t) / (1 - min(t, LATEST_TIME)), (keys, values)
 
     def clean_estimate(
@@ -324,7 +335,7 @@ class MotionNetwork(nn.Module):
         time = self._time(t)[:, None]
         for block in self.blocks:
             x = block(x, time, mask)
-        return self._clean(x, embedded)
+        return self._clean(x, x_t, t[:, None, None], embedded)
 
 
 def training_mask(count: int, history: int, device: torch.device) -> Bool[Tensor, "n n"]:

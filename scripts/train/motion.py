@@ -251,13 +251,20 @@ def set_statistics(network: MotionNetwork, items: list[Item]) -> None:
 
 @torch.no_grad()
 def fit_source(network: MotionNetwork, items: list[Item]) -> None:
-    """What the flow starts from moves as the people do of whom a whole face is known."""
+    """What the flow starts from moves as the people do of whom a whole face is known, their lips
+    as far as the reader's guess leaves it open while they talk.
+    """
     people = [i for i in items if i.interlocutor is None and i.controls[-1] > 0]
-    shares, mix = fit(
-        [network.normalise(i.values).numpy() for i in people],
-        [i.weight.numpy() for i in people],
-        [i.controls[-STYLE_DIM - 1 : -1].numpy() for i in people],
-    )
+    lips, curves, known = list(SPEECH_CHANNELS), [], []
+    for item in people:
+        whole = cut(item, 0, len(item.values), network)
+        values, weight = whole.values[0], item.weight.clone()
+        values[:, lips] -= network.read_lips(whole.condition)[0][0]
+        weight[:, lips] *= (item.agent.activity[: len(weight), None] > 0.5).float()
+        curves.append(values.numpy())
+        known.append(weight.numpy())
+    styles = [i.controls[-STYLE_DIM - 1 : -1].numpy() for i in people]
+    shares, mix = fit(curves, known, styles)
     network.shares.copy_(torch.from_numpy(shares))
     network.mix.copy_(torch.from_numpy(mix))
 
@@ -367,12 +374,12 @@ def main() -> None:
         aperture = lip_aperture(FaceBasis.load())
     network = MotionNetwork(config)
     set_statistics(network, items)
-    if not options.tiny:
-        fit_source(network, items)
     if options.start:
         go_on_from(network, options.start)
     else:
         fit_reader(network, items)
+    if not options.tiny:
+        fit_source(network, items)
     print(f"{len(items)} conversations, {sum(len(i.values) for i in items) / 1500:.1f} minutes")
     objective = Objective(network, aperture)
     hears_by = fingerprint(encoder) if isinstance(encoder, nn.Module) else None

@@ -36,8 +36,7 @@ def fit(
             stop = len(rest) - lag
             covariance[lag] += (rest[lag:] * rest[:stop]).sum(0)
             counts[lag] += (there[lag:] & there[:stop]).sum(0)
-        if there.all():
-            together += rest.T @ rest
+        together += rest.T @ rest
     found = covariance / np.maximum(counts, 1)
     table = correlations(LAGS)
     shares = np.zeros((len(PACES), MOTION_DIM))

@@ -15,20 +15,15 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from app.batch.manifest import Schema
 from app.batch.work import DEFAULT_AVATAR, AvatarSettings
 from app.intake.limits import Limits
 from app.render.knobs import settings
 from app.render.loading import LoadSettings
-from app.render.pipeline import Avatar, Watch
-from app.render.request import (
-    Notify,
-    Progress,
-    RenderRequest,
-    Source,
-)
+from app.render.pipeline import Avatar, Following
+from app.render.request import RenderRequest, Source
 from app.render.result import RenderResult
 from weights.errors import DependencyError, InputError, OutputError, VisavisError
 
@@ -141,17 +136,10 @@ class RemoteAvatar(Avatar):
     model: str = DEFAULT_MODEL
 
     def render(
-        self,
-        request: RenderRequest,
-        out: Source,
-        progress: Progress | None = None,
-        notify: Notify | None = None,
-        *,
-        skip: int = 0,
-        watch: Watch | None = None,
+        self, request: RenderRequest, out: Source, **following: Unpack[Following]
     ) -> RenderResult:
         """As Avatar.render; `progress` hears the end only."""
-        if skip or watch is not None:
+        if following.get("skip") or following.get("watch") is not None:
             raise InputError("frames were to be skipped or watched; replicas draw whole videos")
         out, files = Path(out), {}
         for name in Schema().files:
@@ -169,10 +157,10 @@ class RemoteAvatar(Avatar):
             os.replace(beside, out)
         except OSError as error:
             raise OutputError(f"cannot write {out}: {error.strerror}") from error
-        for notice in drawn.result.notices:
-            if notify is not None:
+        if (notify := following.get("notify")) is not None:
+            for notice in drawn.result.notices:
                 notify(notice)
-        if progress is not None:
+        if (progress := following.get("progress")) is not None:
             progress("rendering", drawn.result.frames, drawn.result.frames)
         return dataclasses.replace(drawn.result, out=os.fspath(out))
 

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,7 +40,7 @@ class AvatarSettings(LoadSettings):
     def identity(self) -> dict[str, Any]:
         """What of it changes the pictures."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {k: v for k, v in values.items() if k not in ("device", "threads")}
+        return {k: v for k, v in values.items() if k not in ("device", "threads", "compile")}
 
     def load(self) -> Avatar:
         """The Avatar. Raises InputError for an import path that leads nowhere, and what
@@ -61,8 +61,7 @@ class AvatarSettings(LoadSettings):
 
 def load_avatar(settings: AvatarSettings) -> Avatar:
     """The embedded networks."""
-    names = (field.name for field in fields(LoadSettings))
-    return Avatar.load(**{name: getattr(settings, name) for name in names}).ready()
+    return Avatar.load(settings).ready()
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def demo(
     out = out or default_output()
     avatar, reporter = _loaded(request, out, VIDEO_SUFFIXES, loading)
     with reporter.progress() as progress:
-        result = avatar.render(request, out, progress, reporter.notify)
+        result = avatar.render(request, out, progress=progress, notify=reporter.notify)
     print_result(result.to_json(), str(result), as_json)
 
 
@@ -58,7 +58,7 @@ def render(
     request = RenderRequest(**given)
     avatar, reporter = _loaded(request, out, VIDEO_SUFFIXES, loading)
     with reporter.progress() as progress:
-        result = avatar.render(request, out, progress, reporter.notify)
+        result = avatar.render(request, out, progress=progress, notify=reporter.notify)
     print_result(result.to_json(), str(result), as_json)
 
 

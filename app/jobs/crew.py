@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from app.jobs.preview import Preview
 from app.jobs.table import Step
+from app.render.request import MotionRequest
 from weights.errors import UnavailableError
 
 LOOK_S = 0.5
@@ -38,6 +39,7 @@ class Running:
     ) -> None:
         self.id, self.owner, self.files = identity, owner, files
         self.notices: list[str] = []
+        self.request: MotionRequest | None = None
         self.preview = Preview()
         self._drawn = drawn
         self.stop = threading.Event()

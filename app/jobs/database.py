@@ -22,6 +22,10 @@ create table if not exists files (
 );
 create index if not exists files_of on files (owner);
 create index if not exists files_end on files (expires);
+create table if not exists pages (file text primary key, page text not null);
+create index if not exists files_of_page on pages (page);
+create trigger if not exists files_go after delete on files
+    begin delete from pages where file = old.id; end;
 create table if not exists jobs (
     id text primary key, owner text not null, kind text not null, request text not null,
     state text not null, created real not null, started real, finished real,

@@ -61,9 +61,14 @@ class JobQueue:
         self, database: Database, store: FileStore, avatar: Callable[[], Avatar], limits: Limits
     ) -> None:
         self.jobs = JobStore(database, limits)
-        self._database, self._store = database, store
+        self._database, self.store = database, store
         self._avatar, self.limits = avatar, limits
         self.pace = Pace()
+        self._attempts: dict[Kind, Callable[[sqlite3.Row, Running], None]] = {
+            "video": self._make,
+            "motion": self._make,
+            "errand": self._do,
+        }
         self._running: dict[str, Running] = {}
         self._errands: dict[str, Errand] = {}
         self._wake = threading.Condition()
@@ -93,7 +98,7 @@ class JobQueue:
     def _find_trouble(self) -> str:
         try:
             self._database.require_writable()
-            self._store.require_room()
+            self.store.require_room()
         except VisavisError as error:
             return str(error)
         if not self.crew.living:
@@ -118,7 +123,7 @@ class JobQueue:
         InputError for files from elsewhere, BusyError when too many jobs wait, ConflictError for a
         key that was used with another `digest`.
         """
-        record, files = to_record(request, self._store, owner)
+        record, files = to_record(request, self.store, owner)
         kind: Kind = "video" if isinstance(request, RenderRequest) else "motion"
         try:
             identity, fresh = self.jobs.create(_new_id(), owner, kind, record, key, digest)
@@ -128,20 +133,22 @@ class JobQueue:
         if not fresh:
             self._drop(files, owner)
             return identity
-        self._store.hold(files, _HELD_S)
+        self.store.hold(files, _HELD_S)
         with self._wake:
             self._wake.notify()
         return identity
 
-    def run(self, work: Work, owner: str, videos: int = 1, beside: int = 0) -> Errand:
-        """Queue a function that makes so many videos; it has its turn among all other jobs, and
-        fails when the process ends before it does.
+    def run(self, work: Work, owner: str, videos: int = 1, page: str = "") -> Errand:
+        """Queue a function that makes so many videos, maybe for a page; it has its turn among all
+        other jobs, and fails when the process ends before it does.
 
-        `beside` are the bytes that others keep beside the store. Raises BusyError when too many
-        jobs wait, FullError when there is no room for anybody's files.
+        Raises BusyError when too many jobs wait, FullError when there is no room for anybody's
+        files, LimitError when the owner's are too many bytes.
         """
-        self._store.require_room(beside)
-        identity = _new_id()
+        self.store.weigh()
+        self.store.require_room()
+        self.store.require_quota(owner)
+        identity, record = _new_id(), json.dumps({"videos": videos, "page": page})
         errand = self._errands[identity] = Errand(
             Running(identity, owner, [], self._count_frame),
             work,
@@ -149,7 +156,7 @@ class JobQueue:
             lambda: self._stop(identity, owner),
         )
         try:
-            self.jobs.create(identity, owner, "errand", json.dumps({"videos": videos}))
+            self.jobs.create(identity, owner, "errand", record)
         except BaseException:
             del self._errands[identity]
             raise
@@ -160,10 +167,6 @@ class JobQueue:
     def avatar(self, check: Check | None = None) -> Avatar:
         """The one Avatar, which has files read in a sandbox; what `check` raises ends that."""
         return replace(self._avatar(), reader=SandboxReader(shared_sandbox(), check))
-
-    def used(self, owner: str) -> int:
-        """Bytes of an owner's files in the store."""
-        return self._store.used(owner)
 
     def get(self, identity: str, owner: str) -> Job:
         """Raises NotFoundError for a job that is not there or not theirs, or an errand: that is
@@ -203,7 +206,7 @@ class JobQueue:
             return
         row = self.jobs.row(identity, owner)  # it may have ended just now
         if row["output"] is not None:
-            self._store.remove(row["output"], owner)
+            self.store.remove(row["output"], owner)
         self.jobs.remove(identity)
 
     def _stop(self, identity: str, owner: str) -> bool:
@@ -273,7 +276,7 @@ class JobQueue:
     def _take(self) -> sqlite3.Row | None:
         """The next job, if it could be done and written down."""
         try:
-            self._store.require_room()
+            self.store.require_room()
             return self.jobs.take()
         except (UnavailableError, FullError):
             return None  # the crew's own thread has it in the log, /readyz says it
@@ -309,20 +312,16 @@ class JobQueue:
         """Do it and write down how it ended; True when it waits again instead. Raises Cancelled
         when it is to stop.
         """
-        identity, request, error = row["id"], None, ""
+        identity, error = row["id"], ""
         try:
             if not self.jobs.is_running(identity):
                 raise Cancelled
-            if row["kind"] == "errand":
-                self._do(running)
-                return False
-            request = from_record(row["kind"], row["request"], self._store, row["owner"])
-            self._make(row["owner"], request, running)
+            self._attempts[row["kind"]](row, running)
             return False
         except UnavailableError:
             return self._surely(running, lambda: self.jobs.move(identity, "queued", ("running",)))
         except (InputError, NotFoundError, FullError) as found:
-            error = hide_paths(str(found), request)
+            error = hide_paths(str(found), running.request)
         except EndpointError as found:
             _log.error("job %s: %s", identity, found)
             error = "the language model did not answer"
@@ -338,7 +337,7 @@ class JobQueue:
         self._surely(running, lambda: self.jobs.fail(identity, error))
         return False
 
-    def _do(self, running: Running) -> None:
+    def _do(self, row: sqlite3.Row, running: Running) -> None:
         errand = self._errands.get(running.id)
         if errand is None:
             raise NotFoundError(LOST)
@@ -346,8 +345,10 @@ class JobQueue:
         if self._surely(running, lambda: self.jobs.finish(running.id, None, {}, running.notices)):
             errand.result = made
 
-    def _make(self, owner: str, request: MotionRequest, running: Running) -> None:
-        progress, most = running.progress, self.limits.max_seconds
+    def _make(self, row: sqlite3.Row, running: Running) -> None:
+        progress, most, owner = running.progress, self.limits.max_seconds, row["owner"]
+        request = from_record(row["kind"], row["request"], self.store, owner)
+        running.request = request
 
         def avatar() -> Avatar:
             return self.avatar(running.check)
@@ -369,10 +370,10 @@ class JobQueue:
         """What was made is worth waiting for the database, however long that takes."""
         kind = "video" if out.suffix == ".mp4" else "motion"
         expiry = self.limits.expiry_s
-        kept = self._surely(running, lambda: self._store.add_result(owner, out, kind, expiry))
+        kept = self._surely(running, lambda: self.store.add_result(owner, out, kind, expiry))
         done = self._surely(running, lambda: self.jobs.finish(running.id, kept.id, result, told))
         if not done:  # it was cancelled or given up meanwhile
-            self._surely(running, lambda: self._store.remove(kept.id, owner))
+            self._surely(running, lambda: self.store.remove(kept.id, owner))
 
     def _surely(self, running: Running, act: Callable[[], _T]) -> _T:
         """Do something until the database can be used. Raises Cancelled when the queue closes."""
@@ -388,17 +389,18 @@ class JobQueue:
 
     def _drop(self, files: list[str], owner: str) -> None:
         for identity in files:
-            self._store.remove(identity, owner)
+            self.store.remove(identity, owner)
 
     def _sweep(self) -> None:
         """Remove what is past its time; keep the files of jobs that are not done."""
         for row in self.jobs.unfinished():
-            self._store.hold(files_in(row["request"]), _HELD_S)
+            self.store.hold(files_in(row["request"]), _HELD_S)
             lost = row["state"] == "running" and row["id"] not in self._running
             if lost and time.time() - row["started"] > _SWEEP_S:  # its thread has died
                 self.jobs.fail(row["id"], _FAULT)
         self.jobs.sweep()
-        self._store.sweep()
+        self.store.weigh()
+        self.store.sweep()
 
 
 def _new_id() -> str:

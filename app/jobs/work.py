@@ -42,7 +42,7 @@ def work(
     avatar = load()
     bounded("preparing", 0, 1)
     if isinstance(request, RenderRequest):
-        return _figures(avatar.render(request, out, bounded, notify))
+        return _figures(avatar.render(request, out, progress=bounded, notify=notify))
     motion = avatar.motion(request, bounded, notify)
     motion.save(out)
     return {"frames": len(motion), "fps": motion.fps, "seconds": motion.seconds}

@@ -24,8 +24,9 @@ class Knob:
     `choices`, which are told with it. `longest` is how many characters a text may have.
 
     On the command line it is `option` (None: its name), and `unset` says what counts when it is not
-    given. A file is one of `kinds`. Nobody but who runs a server sets what is `servers_own`: an
-    address would be fetched, with the server's key, and a key file read.
+    given; on a screen it is called `label` (empty: its name). A file is one of `kinds`. Nobody but
+    who runs a server sets what is `servers_own`: an address would be fetched, with the server's
+    key, and a key file read.
     """
 
     help: str
@@ -36,6 +37,7 @@ class Knob:
     longest: int = MAX_NAME
     option: str | None = None
     unset: str | None = None
+    label: str = ""
     kinds: tuple[FileKind, ...] = ()
     servers_own: bool = False
 
@@ -71,6 +73,11 @@ class Setting:
         """The words that it may be; empty where any may."""
         literals = [get_args(kind) for kind in self.members if get_origin(kind) is Literal]
         return self.knob.choices or sum(literals, ())
+
+    @property
+    def label(self) -> str:
+        """What it is called on a screen."""
+        return self.knob.label or self.name.replace("_", " ").capitalize()
 
     @property
     def help(self) -> str:

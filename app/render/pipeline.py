@@ -6,12 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from app.render.filming import Film, film
+from app.render.loading import LoadSettings
 from app.render.measuring import Measuring, identity
 from app.render.output import check_output
 from app.render.parts import Later, may_come_later
@@ -37,6 +38,20 @@ if TYPE_CHECKING:
 
 Watch = Callable[[Float[np.ndarray, "90"], UInt8[np.ndarray, "H W 3"]], None]
 """Called with each frame as it is made, and the row of motion, at the video's rate, it shows."""
+
+
+class Following(TypedDict, total=False):
+    """How the making of a video is followed: `progress` is called with what is being done, frames
+    done and frames in all, `notify` with each notice as it comes up, `watch` with each frame.
+    `skip` frames are drawn first and not written. What `progress` or `watch` raise ends the work.
+    """
+
+    progress: Progress | None
+    notify: Notify | None
+    watch: Watch | None
+    skip: int
+
+
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
 _MOTION_CHUNK = 5
 
@@ -57,34 +72,29 @@ class Avatar(Players):
 
     @staticmethod
     def load(
-        device: str = "auto",
-        detector: str = "mediapipe",
-        steps: int | None = None,
-        speech_encoder: str | None = None,
-        notify: Notify | None = None,
-        **compute: Any,
+        settings: LoadSettings | None = None, notify: Notify | None = None, **fields: Any
     ) -> "Avatar":
         """The embedded parts, each loaded when it is first needed; `ready` loads all at once.
 
-        `device` is auto, cpu or cuda; `steps` is how many steps the renderer's diffusion takes
-        (None: its own default); `speech_encoder` is another one than the embedded one, KIND:FOLDER
-        (see audio2motion.network.borrowed_speech), and `notify` is called with what there is to
-        say of it; the other keywords are those of motion2video.network.compute.ComputeConfig.
+        Takes LoadSettings or its fields as keywords, such as `device="cuda"`; `notify` is called
+        with what there is to say of another speech encoder than the embedded one.
 
         Raises DependencyError for a device or package that is not there, InputError for settings
         that do not go together. A part whose weights are missing or wrong raises WeightsError when
         it is loaded.
         """
-        from motion2video.network.compute import ComputeConfig, pick_device
+        from motion2video.network.compute import pick_device
         from motion2video.renderer import RenderConfig
 
+        settings = settings or LoadSettings(**fields)
+        steps, speech_encoder = settings.steps, settings.speech_encoder
         config = RenderConfig() if steps is None else RenderConfig(steps=steps)
-        own, where = ComputeConfig(device=device, **compute), pick_device(device)
+        own, where = settings.compute, pick_device(settings.device)
 
         def tracker() -> "FaceTracker":
             from motion2video.faces.tracker import FaceTracker
 
-            return FaceTracker.load(detector)
+            return FaceTracker.load(settings.detector)
 
         def generator() -> "MotionGenerator":
             from audio2motion.network.borrowed_speech import borrow
@@ -124,28 +134,20 @@ class Avatar(Players):
         **fields: Any,
     ) -> RenderResult:
         """`render` with the fields of its request as keywords."""
-        return self.render(RenderRequest(**fields), out, progress, notify)
+        return self.render(RenderRequest(**fields), out, progress=progress, notify=notify)
 
     def render(
-        self,
-        request: RenderRequest,
-        out: Source,
-        progress: Progress | None = None,
-        notify: Notify | None = None,
-        *,
-        skip: int = 0,
-        watch: Watch | None = None,
+        self, request: RenderRequest, out: Source, **following: Unpack[Following]
     ) -> RenderResult:
-        """Make a video file; `out` appears only when complete.
+        """Make a video file; `out` appears only when complete. The result has all notices.
 
-        `progress` is called with what is being done, frames done and frames in all, `notify` with
-        each notice as it comes up (the result has all of them). `skip` frames are drawn first and
-        not written. What `progress` or `watch` raise ends the work. Raises a VisavisError for
-        input that cannot be used and output that cannot be written.
+        Raises a VisavisError for input that cannot be used and output that cannot be written.
         """
         started, out, notices = time.perf_counter(), Path(out), list[str]()
+        progress, skip = following.get("progress"), following.get("skip", 0)
+        watch = following.get("watch")
         check_output(out, VIDEO_SUFFIXES, request.inputs)
-        tell = _both(notices.append, notify)
+        tell = _both(notices.append, following.get("notify"))
         portrait = self._portrait(request, tell, progress)
         shown = perform(self, request, tell, progress)
         if out.exists():

@@ -58,7 +58,11 @@ class MotionRequest:
 
     agent_audio: Annotated[
         Source | Waveform | None,
-        Knob("What the agent says: any sound or video file (wav, mp3, ...).", kinds=("sound",)),
+        Knob(
+            "What the agent says: any sound or video file (wav, mp3, ...).",
+            kinds=("sound",),
+            label="Recording of the agent's voice",
+        ),
     ] = None
     text: Annotated[
         str | None,
@@ -111,7 +115,8 @@ class MotionRequest:
         Knob("Follow codes in brackets in what is said, such as nod; an emotion wins over them."),
     ] = True
     interlocutor_audio: Annotated[
-        Source | Waveform | None, Knob("What the other person says.", kinds=("sound",))
+        Source | Waveform | None,
+        Knob("What the other person says.", kinds=("sound",), label="Their voice"),
     ] = None
     interlocutor_video: Annotated[
         Source | None,
@@ -119,6 +124,7 @@ class MotionRequest:
             "The other person's face, which the agent sees; heard too, where their voice is not "
             "given.",
             kinds=("video",),
+            label="Their face (its sound counts where there is no voice above)",
         ),
     ] = None
     emotion: Annotated[str, Knob("What the face feels:", choices=EMOTIONS)] = "neutral"
@@ -159,6 +165,7 @@ class MotionRequest:
             "KIND@START[:DURATION][xINTENSITY], e.g. nod@3.2:0.8x1.5, wink/left@4; a kind is "
             f"{', '.join(KINDS[:-1])} or {KINDS[-1]}.",
             option="--gesture",
+            label="Gestures, one a line: kind@start:length×intensity, as nod@1.2:0.8x1.5",
         ),
     ] = None
     gesture_file: Annotated[
@@ -173,7 +180,13 @@ class MotionRequest:
             kinds=("text",),
         ),
     ] = None
-    auto_gestures: Annotated[bool, Knob("Find gestures in what the agent says.")] = True
+    auto_gestures: Annotated[
+        bool,
+        Knob(
+            "Find gestures in what the agent says.",
+            label="Also find gestures in the text (yes: a nod, no: a shake)",
+        ),
+    ] = True
     seed: Annotated[int, Knob("Another seed, another take; the same, the same:", 0, 2**31 - 1)] = 0
 
     def __post_init__(self) -> None:
@@ -282,7 +295,7 @@ class RenderRequest(MotionRequest):
 
     portrait: Annotated[
         Source | UInt8[np.ndarray, "H W C"],
-        Knob("Photo of the agent (jpg, png, webp, ...).", kinds=("picture",)),
+        Knob("Photo of the agent (jpg, png, webp, ...).", kinds=("picture",), label="Photo"),
     ]
     motion: Annotated[
         Source | Motion | None,
@@ -290,17 +303,29 @@ class RenderRequest(MotionRequest):
             f"Motion file (.npz, or {' or '.join(EXPORTS)} of another program) that drives the "
             "face; audio is then only heard.",
             kinds=("motion",),
+            label="Motion file instead of the voices' motion",
         ),
     ] = None
     size: Annotated[
-        int, Knob("Longer side of the video, at most:", MIN_SIZE, MAX_SIZE, "pixels")
+        int,
+        Knob(
+            "Longer side of the video, at most:",
+            MIN_SIZE,
+            MAX_SIZE,
+            "pixels",
+            label="Longer side (px)",
+        ),
     ] = 512
     fps: Annotated[float, Knob("Rate of the video:", MIN_FPS, MAX_FPS, "frames a second")] = FPS
     face: Annotated[str, Knob("Which face of the photo: largest, leftmost, or its number.")] = (
         "largest"
     )
-    crop: Annotated[Crop, Knob("Show the whole photo (full) or only the head.")] = "full"
-    mix: Annotated[Mix, Knob("Whose voice the video has: agent, or both.")] = "agent"
+    crop: Annotated[Crop, Knob("Show the whole photo (full) or only the head.", label="Show")] = (
+        "full"
+    )
+    mix: Annotated[
+        Mix, Knob("Whose voice the video has: agent, or both.", label="Heard voices")
+    ] = "agent"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -63,7 +63,9 @@ def create(
 
     out = folder / "visavis.mp4"
     try:
-        result = avatar.render(request, out, run.progress, run.notices.append, watch=watch)
+        result = avatar.render(
+            request, out, progress=run.progress, notify=run.notices.append, watch=watch
+        )
     except BaseException:
         page.drop(folder)
         raise
@@ -71,7 +73,7 @@ def create(
     motion = Motion(np.stack(rows), request.fps)
     if project is not None:
         project.takes = [Take(motion, result.gestures)]
-        _keep(page, project)
+        page.keep(project)
     return Creation(
         out, motion.save(folder / "visavis.npz"), replace(result, out=out.name), project is not None
     )
@@ -110,13 +112,6 @@ def _project(request: RenderRequest, avatar: Avatar, renderer: Renderer, folder:
     frames = folder / "frames"
     frames.mkdir()
     return open_project(request, avatar, renderer, frames, Take(Motion.neutral(1, request.fps)))
-
-
-def _keep(page: Page, project: Project) -> None:
-    """The new project in place of the old one, whose frames go."""
-    if page.project is not None:
-        page.project.cache.remove()
-    page.project = project
 
 
 def compare(

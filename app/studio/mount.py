@@ -23,10 +23,10 @@ def mount_studio(app: "FastAPI") -> str | None:
         return "the studio is off: it needs the extra `app` (pip install 'visavis[app]')"
     if find_spec("app.studio.screens") is None:
         return "the studio is off: this installation has none"
-    uploads, pages = context.database.folder / "uploads", context.database.folder / "studio"
-    keep_gradio_in(uploads)
+    gradios = context.database.folder / "gradio"
+    keep_gradio_in(gradios)
     shop = importlib.import_module("app.studio.workshop")
-    workshop = shop.Workshop(pages, context.queue, context.config.endpoint)
-    at_end(app, workshop.close, uploads, pages)
+    workshop = shop.Workshop(context.queue, context.config.endpoint)
+    at_end(app, workshop.close, gradios)
     importlib.import_module("app.studio.screens").mount(app, workshop, live="/v1/live")
     return None

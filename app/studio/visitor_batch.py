@@ -126,7 +126,7 @@ def make_all(
 
         try:
             made = drawing.render(
-                _looked_at(entry.item, limits, drawing.reader), entry.video, progress
+                _looked_at(entry.item, limits, drawing.reader), entry.video, progress=progress
             )
             entry.state, entry.told = "done", f"{made.seconds:.2f} s"
         except Cancelled:

@@ -5,7 +5,6 @@ results agree within the rounding of the dtype.
 """
 
 import importlib
-import importlib.util
 
 from einops import rearrange
 from jaxtyping import Float
@@ -14,15 +13,6 @@ from torch.nn import functional as F
 
 from motion2video.network.choices import AttentionKind
 from weights.errors import DependencyError
-
-
-def check_attention(kind: AttentionKind) -> None:
-    """Raises DependencyError where `kind` asks for a package that is not installed."""
-    if kind == "xformers" and importlib.util.find_spec("xformers") is None:
-        raise DependencyError(
-            "attention 'xformers' was asked for, but xformers is not installed: "
-            "pip install 'visavis[xformers]', or use attention 'sdpa'"
-        )
 
 
 def attend(

@@ -1,14 +1,15 @@
 """Where and how networks run: device, backend, number format, threads."""
 
+import importlib.util
 import os
 from dataclasses import dataclass
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
-import torch
-
-from motion2video.network.attention import check_attention
 from motion2video.network.choices import MAX_THREADS, AttentionKind, Backend, Precision
 from weights.errors import DependencyError, InputError
+
+if TYPE_CHECKING:
+    import torch  # not before a network runs: a command line tells of the settings alone
 
 _MOST_WORKERS = 8
 _GPU_WORKERS = 3  # threads that feed a GPU: more of them wait for each other (334 against 224 fps)
@@ -41,7 +42,11 @@ class ComputeConfig:
                 raise InputError(f"got {name} {value!r}; wanted one of {words}")
         if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
             raise InputError(f"got {self.threads} threads; wanted 1 to {MAX_THREADS}")
-        check_attention(self.attention)
+        if self.attention == "xformers" and importlib.util.find_spec("xformers") is None:
+            raise DependencyError(
+                "attention 'xformers' was asked for, but xformers is not installed: "
+                "pip install 'visavis[xformers]', or use attention 'sdpa'"
+            )
 
     @property
     def workers(self) -> int:
@@ -52,8 +57,10 @@ class ComputeConfig:
         return min(len(os.sched_getaffinity(0)), _GPU_WORKERS if gpu else _MOST_WORKERS)
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str) -> "torch.device":
     """`auto` is the GPU where there is one; raises DependencyError for one that is missing."""
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -94,7 +94,7 @@ def test_what_is_done_while_the_database_is_locked_is_kept(tmp_path: Path) -> No
             with pytest.raises(UnavailableError, match="another program"):
                 ask(queue, "y")
         until(lambda: state(queue, job) == "succeeded")
-        file = queue._store.get(queue.get(job, OWNER).output or "", OWNER)
+        file = queue.store.get(queue.get(job, OWNER).output or "", OWNER)
         assert len(Motion.load(file.path)) == 3 and not queue.crew.replaced
 
 
@@ -329,7 +329,7 @@ def test_while_the_disk_is_full_jobs_wait_and_the_server_is_not_ready(
         job = ask(queue, "x")
         until(lambda: "disk has 0 MB left" in queue.trouble())
         with pytest.raises(FullError):
-            queue._store.add(OWNER, io.BytesIO(still), ("motion",), "motion")
+            queue.store.add(OWNER, io.BytesIO(still), ("motion",), "motion")
         assert state(queue, job) == "queued" and not done
         monkeypatch.undo()
         until(lambda: state(queue, job) == "succeeded" and queue.trouble() == "")

@@ -54,7 +54,7 @@ def test_a_job_that_stands_still_fails_and_the_next_is_done(tmp_path: Path) -> N
         late = queue.get(frozen, OWNER)
         assert (late.state, late.output) == ("failed", None), "it may not come back"
         assert act.begun == ["stand", "go"]
-        until(lambda: len(list(queue._store.folder.iterdir())) == 1)
+        until(lambda: len(list(queue.store.folder.iterdir())) == 1)
 
 
 def test_a_slow_job_that_makes_progress_is_left_alone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 names the limit, and what is past its time is gone.
 """
 
+import io
 import json
 import threading
 import time
@@ -17,13 +18,13 @@ import pytest
 from app.intake.allowance import MOST_GESTURES, require_allowed
 from app.intake.limits import Limits
 from app.jobs.crew import Running
+from app.jobs.store import FileStore
 from app.render.demo import DEFAULT_PORTRAIT
 from app.render.request import RenderRequest
 from app.studio.editor import Take
 from app.studio.mount import mount_studio
 from app.studio.project import MOST_EDITS, Project
 from app.studio.visitor_batch import read_upload
-from app.studio.visitor_files import VisitorFiles
 from app.studio.workshop import Workshop
 from audio2motion.hearing.audio import Waveform
 from audio2motion.voice.synthesis import synthesize
@@ -212,8 +213,10 @@ def test_a_visitor_with_many_pages_has_no_more_places(workshop: Callable[..., Wo
 def test_a_visitors_results_count_against_their_quota(workshop: Callable[..., Workshop]):
     shop = workshop(quota_bytes=1000)
     (shop.page("page 1", "ann").new_folder() / "a.mp4").write_bytes(b"0" * 1001)
-    with pytest.raises(LimitError, match=r"at most 0\.001 MB"):
+    with pytest.raises(LimitError, match=r"more than 0\.001 MB"):
         shop.submit(shop.page("page 2", "ann"), lambda run: None)
+    with pytest.raises(LimitError, match=r"more than 0\.001 MB"):
+        shop.page("page 3", "ann").new_folder()
     assert shop.submit(shop.page("page", "bob"), lambda run: None).wait(5.0)
 
 
@@ -222,44 +225,47 @@ def test_what_is_made_for_everybody_counts_against_the_servers_total(
 ):
     shop = workshop(total_bytes=1000)
     (shop.page("page", "ann").new_folder() / "a.mp4").write_bytes(b"0" * 1001)
-    with pytest.raises(FullError, match="keeps 0 files"):
+    with pytest.raises(FullError, match="keeps 1 files"):
         shop.submit(shop.page("page", "bob"), lambda run: None)
 
 
-def test_uploads_count_against_their_quota_and_go_when_it_is_full(tmp_path: Path):
-    files = VisitorFiles(tmp_path, Limits(quota_bytes=1000))
-    for size, fits in ((600, True), (600, False), (300, True)):
-        folder = files.upload_folder()
-        (folder / "0").mkdir()
-        (folder / "0" / "a.wav").write_bytes(b"0" * size)
-        if fits:
-            assert len(files.take(folder, "ann")) == 1
-        else:
-            with pytest.raises(LimitError, match="more than"):
-                files.take(folder, "ann")
-    assert sum(p.stat().st_size for p in tmp_path.rglob("a.wav")) == 900
+def upload(shop: Workshop, *sizes: int) -> list[str]:
+    return shop.files.take([(io.BytesIO(b"0" * size), "a.wav") for size in sizes], "ann")
+
+
+def test_uploads_count_against_their_quota_and_all_go_when_one_is_too_much(
+    workshop: Callable[..., Workshop],
+):
+    shop = workshop(quota_bytes=1000)
+    assert len(upload(shop, 600)) == 1
+    with pytest.raises(LimitError, match="more than"):
+        upload(shop, 100, 301)
+    assert len(upload(shop, 300)) == 1
+    assert shop.queue.store.used("ann") == 900
+    assert len(list(shop.queue.store.folder.iterdir())) == 2
+
+
+def test_an_upload_is_refused_while_the_disk_is_full(workshop: Callable[..., Workshop]):
+    with pytest.raises(FullError, match="nothing is taken"):
+        upload(workshop(min_free_bytes=10**18), 1)
 
 
 def test_uploads_results_and_projects_go_when_their_time_is_over(
     workshop: Callable[..., Workshop],
 ):
     shop = workshop(expiry_s=100.0)
-    page = shop.page("page", "ann")
+    page, store = shop.page("page", "ann"), shop.queue.store
     result = page.new_folder() / "a.mp4"
     result.touch()
-    shown = shop.files.show(result, "ann", "page", page.folder)
-    folder = shop.files.upload_folder()
-    (folder / "0").mkdir()
-    (folder / "0" / "a.wav").touch()
-    (upload,) = shop.files.take(folder, "ann")
-    now = time.monotonic()
-    page.used = now + 90  # the page is in use
-    shop.sweep(now + 99)
+    shown = shop.files.show(result, "ann")
+    (given,) = upload(shop, 1)
+    store.sweep()
     assert shop.files.find(shown, "ann") == result
-    shop.sweep(now + 101)
-    assert not result.parent.exists()
-    assert not folder.exists()
-    for handle in (shown, upload):
+    assert shop.files.claim(given, "ann", "page").is_file()
+    shop.queue._database.rows("update files set expires = 1")
+    assert store.sweep() == 2
+    assert list(store.folder.iterdir()) == []
+    for handle in (shown, given):
         with pytest.raises(NotFoundError):
             shop.files.claim(handle, "ann", "page")
 
@@ -271,6 +277,22 @@ def test_what_is_over_goes_though_nobody_comes(workshop: Callable[..., Workshop]
     while folder.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not folder.exists()
+
+
+def test_what_a_killed_servers_pages_had_goes_and_results_of_its_jobs_stay(
+    workshop: Callable[..., Workshop], tmp_path: Path
+):
+    shop = workshop()
+    store = shop.queue.store
+    (shop.page("page", "ann").new_folder() / "a.mp4").write_bytes(b"0")
+    upload(shop, 1)
+    made = tmp_path / "made.mp4"
+    made.write_bytes(b"0")
+    kept = store.add_result("ann", made, "video", 60.0)
+    anew = FileStore(shop.queue._database, shop.limits)
+    assert [path.name for path in store.folder.iterdir()] == [kept.path.name]
+    assert anew.used("ann") == 1
+    anew.remove(kept.id, "ann")
 
 
 def test_the_studio_has_the_servers_own_queue_and_limits(tmp_path: Path):

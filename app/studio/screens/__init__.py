@@ -56,4 +56,4 @@ def mount(app: "FastAPI", workshop: Workshop, live: str | None = None) -> None:
     )
     for route in app.routes:
         if isinstance(route, Mount) and route.path == PATH:
-            route.app = Gate(route.app, workshop.files, workshop.limits)
+            route.app = Gate(route.app, workshop.files)

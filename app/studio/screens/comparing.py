@@ -10,11 +10,17 @@ from app.studio.screens import markup
 from app.studio.screens.create import CreateScreen
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.follow import cancel_all, error_of, fail, follow, page_of, submit
-from app.studio.screens.form import FORM_FIELDS, Form, from_values, request_of, typed
+from app.studio.screens.form import (
+    FORM_FIELDS,
+    Form,
+    component,
+    from_values,
+    request_of,
+    style_choices,
+    typed,
+)
 from app.studio.screens.visitors import Visitor
 from app.studio.workshop import Workshop
-from audio2motion.gestures.emotion import EMOTIONS
-from audio2motion.gestures.style import STYLES
 from weights.errors import VisavisError
 
 SIDES = ("left", "right")
@@ -62,13 +68,17 @@ def build(workshop: Workshop, first: CreateScreen) -> None:
 def _settings(side: str, expressivity: float) -> list[Any]:
     import gradio as gr
 
-    styles = [("the network's own", ""), *((name, name) for name in STYLES)]
+    told = {name: component(name, info=False) for name in _ASKED}
+    for part in told.values():
+        part["label"] = f"{part['label']}, {side}"
+    told["expressivity"]["value"] = expressivity
+    told["style"]["choices"] = style_choices()
     return [
-        gr.Dropdown(list(EMOTIONS), value=EMOTIONS[0], label=f"Emotion, {side}"),
-        gr.Slider(0, 2, 1.0, step=0.05, label=f"Intensity, {side}"),
-        gr.Slider(0, 2, expressivity, step=0.05, label=f"Expressivity, {side}"),
-        gr.Dropdown(styles, value="", label=f"Style, {side}"),
-        gr.Number(0, label=f"Seed, {side}", precision=0),
+        gr.Dropdown(**told["emotion"]),
+        gr.Slider(**told["intensity"], step=0.05),
+        gr.Slider(**told["expressivity"], step=0.05),
+        gr.Dropdown(**told["style"]),
+        gr.Number(**told["seed"], precision=0),
     ]
 
 

@@ -27,8 +27,10 @@ from app.studio.screens.form import (
     component,
     default_form,
     from_values,
+    label_of,
     parse_gestures,
     request_of,
+    style_choices,
 )
 from app.studio.screens.form import voice_choices as list_voice_choices
 from app.studio.screens.visitors import Visitor
@@ -122,7 +124,7 @@ def _photo(parts: dict[str, Any], workshop: Workshop) -> None:
         workshop.files.publish(path)
 
     parts["photo"] = gr.Image(
-        label="Photo",
+        label=label_of("portrait"),
         type="filepath",
         image_mode=None,
         sources=["upload", "webcam", "clipboard"],
@@ -171,19 +173,17 @@ def _voices(parts: dict[str, Any], workshop: Workshop) -> None:
             list(get_args(Says)), value=Form.says, label="What the person says", elem_id="says"
         )
         parts["text"] = gr.Textbox(
-            Form.text,
             **component("text"),
-            label="Text",
             lines=3,
             max_length=workshop.limits.max_text,
             elem_id="text",
         )
         parts["voice"] = gr.Dropdown(
-            list_voice_choices(), value=Form.voice, label="Voice", elem_id="voice"
+            list_voice_choices(), **component("voice", info=False), elem_id="voice"
         )
         asking = [] if workshop.endpoint is None else [_asking(parts, workshop)]
         parts["agent_audio"] = gr.Audio(
-            label="Recording of the agent's voice",
+            label=label_of("agent_audio"),
             type="filepath",
             sources=["upload", "microphone"],
             visible=False,
@@ -192,14 +192,14 @@ def _voices(parts: dict[str, Any], workshop: Workshop) -> None:
         )
     with gr.Accordion("The other person, whom the portrait listens to", open=False):
         parts["interlocutor_audio"] = gr.Audio(
-            label="Their voice",
+            label=label_of("interlocutor_audio"),
             type="filepath",
             sources=["upload", "microphone"],
             elem_id="interlocutor-audio",
             buttons=[],
         )
         parts["interlocutor_video"] = gr.Video(
-            label="Their face (its sound counts where there is no voice above)",
+            label=label_of("interlocutor_video"),
             sources=["upload", "webcam"],
             elem_id="interlocutor-video",
             buttons=[],
@@ -252,21 +252,15 @@ def _movement(parts: dict[str, Any]) -> None:
     import gradio as gr
 
     with gr.Accordion("How the face moves", open=False):
-        parts["emotion"] = gr.Dropdown(
-            **component("emotion"), value=Form.emotion, label="Emotion", elem_id="emotion"
-        )
+        parts["emotion"] = gr.Dropdown(**component("emotion"), elem_id="emotion")
         for name in ("intensity", "expressivity"):
-            told = {"value": getattr(Form, name), "label": name.capitalize(), "step": 0.05}
-            parts[name] = gr.Slider(**component(name), **told)
+            parts[name] = gr.Slider(**component(name), step=0.05)
         parts["by_region"] = gr.Checkbox(Form.by_region, label="Set expressivity by region")
         with gr.Row(visible=False) as row:
             for region in REGIONS:
+                told = {"value": getattr(Form, region), "label": region.capitalize()}
                 parts[region] = gr.Slider(
-                    **{**component("regions"), "info": None},
-                    value=getattr(Form, region),
-                    step=0.05,
-                    label=region.capitalize(),
-                    min_width=200,
+                    **{**component("regions", info=False), **told}, step=0.05, min_width=200
                 )
         parts["by_region"].change(
             lambda on: gr.update(visible=on),
@@ -276,8 +270,8 @@ def _movement(parts: dict[str, Any]) -> None:
             queue=False,
         )
         told = component("style")
-        told["choices"] = [("the network's own", ""), *((s, s) for s in told["choices"])]
-        parts["style"] = gr.Dropdown(**told, value=Form.style, label="Style", elem_id="style")
+        told["choices"] = style_choices()
+        parts["style"] = gr.Dropdown(**told, elem_id="style")
         _gestures(parts)
 
 
@@ -293,15 +287,8 @@ def _gestures(parts: dict[str, Any]) -> None:
         )
         parts["strength"] = gr.Number(1, label="intensity", minimum=0, maximum=2, min_width=80)
         parts["add"] = gr.Button("Add", elem_id="add-gesture", min_width=70)
-    parts["gestures"] = gr.Textbox(
-        Form.gestures,
-        label="Gestures, one a line: kind@start:length×intensity, as nod@1.2:0.8x1.5",
-        lines=2,
-        elem_id="gestures",
-    )
-    parts["auto_gestures"] = gr.Checkbox(
-        Form.auto_gestures, label="Also find gestures in the text (yes: a nod, no: a shake)"
-    )
+    parts["gestures"] = gr.Textbox(**component("gestures", info=False), lines=2, elem_id="gestures")
+    parts["auto_gestures"] = gr.Checkbox(**component("auto_gestures", info=False))
 
 
 def _picture(parts: dict[str, Any], limits: Limits) -> None:
@@ -318,21 +305,20 @@ def _picture(parts: dict[str, Any], limits: Limits) -> None:
             parts["size"] = gr.Dropdown(
                 sorted({size for size in _SIZES if size <= limits.max_size} | {limits.max_size}),
                 value=default_form(limits).size,
-                label="Longer side (px)",
+                label=label_of("size"),
                 allow_custom_value=True,
                 elem_id="size",
             )
         with gr.Row():
-            parts["crop"] = gr.Radio(**component("crop"), value=Form.crop, label="Show")
-            parts["mix"] = gr.Radio(**component("mix"), value=Form.mix, label="Heard voices")
+            parts["crop"] = gr.Radio(**component("crop"))
+            parts["mix"] = gr.Radio(**component("mix"))
         with gr.Row():
             parts["new_seed"] = gr.Checkbox(
                 Form.new_seed, label="A new take every time", elem_id="new-seed"
             )
-            told = {**component("seed"), "value": Form.seed, "label": "Seed"}
-            parts["seed"] = gr.Number(**told, precision=0, elem_id="seed")
+            parts["seed"] = gr.Number(**component("seed"), precision=0, elem_id="seed")
         parts["motion"] = gr.File(
-            label="Motion file instead of the voices' motion",
+            label=label_of("motion"),
             file_types=[".npz"],
             type="filepath",
             height=180,

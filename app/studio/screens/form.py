@@ -112,15 +112,26 @@ FORM_FIELDS = tuple(field.name for field in fields(Form))
 _TYPES = {field.name: field.type for field in fields(Form)}
 
 
-def component(name: str, kind: type = RenderRequest) -> dict[str, Any]:
-    """What a component is told of a setting: its help, and the range or choices that it has."""
+def component(name: str, kind: type = RenderRequest, *, info: bool = True) -> dict[str, Any]:
+    """What the component of a setting is told: label, value, the range or choices that it has, and
+    its help as `info` where it takes one.
+    """
     setting = by_name(kind)[name]
-    told: dict[str, Any] = {"info": setting.knob.help.rstrip(":")}
+    told: dict[str, Any] = {"label": setting.label}
+    if name in FORM_FIELDS:
+        told["value"] = getattr(Form, name)
+    if info:
+        told["info"] = setting.knob.help.rstrip(":")
     if setting.knob.low is not None:
         told |= {"minimum": setting.knob.low, "maximum": setting.knob.high}
     if setting.choices:
         told["choices"] = list(setting.choices)
     return told
+
+
+def label_of(name: str) -> str:
+    """What a setting is called on the screens."""
+    return by_name(RenderRequest)[name].label
 
 
 def default_form(limits: Limits) -> Form:
@@ -158,6 +169,12 @@ def add_gesture(text: str, kind: str, start: float, duration: float, intensity: 
     gesture = f"{kind}@{start:g}:{duration:g}x{intensity:g}"
     parse_gesture(gesture)
     return "\n".join([*filter(None, [text.strip()]), gesture])
+
+
+def style_choices() -> list[tuple[str, str]]:
+    """(shown, name) of the styles."""
+    styles = by_name(RenderRequest)["style"].choices
+    return [("the network's own", ""), *((style, style) for style in styles)]
 
 
 @cache

@@ -21,10 +21,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.guard import SESSION_COOKIE
-from app.intake.limits import Limits
+from app.api.problems import Problem
 from app.studio.screens.visitors import owner_in
-from app.studio.visitor_files import VisitorFiles, upload_name
-from weights.errors import LimitError, NotFoundError
+from app.studio.visitor_files import VisitorFiles
+from weights.errors import VisavisError
 
 _log = logging.getLogger("visavis.studio")
 _API = "/gradio_api"
@@ -43,14 +43,13 @@ MOST_BYTES = 256 * 1024
 MOST_FILES = 450
 """In one upload: a manifest, and a photo and a voice for each of its rows."""
 _KNOWN_PAGES = 10_000
-_BLOCK = 2**20
 
 
 class Gate:
     """ASGI middleware around the mounted gradio app; the API's guard is outside of it."""
 
-    def __init__(self, app: ASGIApp, files: VisitorFiles, limits: Limits) -> None:
-        self._app, self._files, self._limits = app, files, limits
+    def __init__(self, app: ASGIApp, files: VisitorFiles) -> None:
+        self._app, self._files = app, files
         self._pages: OrderedDict[str, str] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,7 +65,7 @@ class Gate:
         owner, method = owner_in(scope), scope["method"]
         answer: Response | None = None
         if path.startswith(_FILE) and method in ("GET", "HEAD"):
-            answer = self._file(path.removeprefix(_FILE), owner)
+            answer = await run_in_threadpool(self._file, path.removeprefix(_FILE), owner)
         elif path == f"{_API}/upload" and method == "POST":
             answer = await self._upload(Request(scope, receive), owner)
         elif path == f"{_API}/upload_progress" and method == "GET":
@@ -155,8 +154,8 @@ class Gate:
     def _file(self, handle: str, owner: str) -> Response:
         try:
             path = self._files.find(handle, owner)
-        except NotFoundError as error:
-            return PlainTextResponse(str(error), 404)
+        except VisavisError as error:
+            return _refusal(error)
         answer = FileResponse(path, headers={"Cache-Control": "private, no-cache"})
         shown = _SHOWN.match(answer.media_type or "")
         if not shown:
@@ -182,34 +181,18 @@ class Gate:
             given = [part for part in form.getlist("files") if isinstance(part, UploadFile)]
             if not given:
                 return PlainTextResponse("there is no file in the form", 422)
-            handles = await run_in_threadpool(self._keep, given, owner)
-        except LimitError as error:
-            return PlainTextResponse(str(error), 413)
+            uploads = [(part.file, part.filename) for part in given]
+            handles = await run_in_threadpool(self._files.take, uploads, owner)
+        except VisavisError as error:
+            return _refusal(error)
         finally:
             await form.close()
         return JSONResponse(handles)
 
-    def _keep(self, given: list[UploadFile], owner: str) -> list[str]:
-        import shutil
 
-        most = self._limits.max_upload_bytes
-        for part in given:
-            if (part.size or 0) > most:
-                raise LimitError(
-                    f"{upload_name(part.filename)} is larger than {most / 1e6:g} MB, the most "
-                    "that is taken"
-                )
-        folder = self._files.upload_folder()
-        try:
-            for number, part in enumerate(given):
-                inner = folder / str(number)
-                inner.mkdir()
-                with (inner / upload_name(part.filename)).open("xb") as file:
-                    shutil.copyfileobj(part.file, file, _BLOCK)
-            return self._files.take(folder, owner)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+def _refusal(error: VisavisError) -> Response:
+    told = Problem.of(error)
+    return PlainTextResponse(told.detail, told.status)
 
 
 def _others() -> Response:

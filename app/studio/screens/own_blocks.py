@@ -78,7 +78,9 @@ class _OwnFiles(Blocks):
             for i, block in enumerate(block_fn.inputs):
                 if _is_file(block):
                     many = getattr(block, "file_count", "single") != "single"
-                    given[i] = _claimed(inputs[i], many, visitor, files)
+                    given[i] = await anyio.to_thread.run_sync(
+                        _claimed, inputs[i], many, visitor, files
+                    )
                 else:
                     _require_plain(inputs[i])
         except VisavisError as error:
@@ -123,10 +125,8 @@ class _OwnFiles(Blocks):
         visitor = _asking.get()
         if visitor is None:
             raise ValueError("a file was made for nobody")
-        folder = self.workshop.page(visitor.key, visitor.owner).folder
         path = Path(path)
-        handle = self.workshop.files.show(path, visitor.owner, visitor.key, folder)
-        return _file_data(path, handle)
+        return _file_data(path, self.workshop.files.show(path, visitor.owner))
 
 
 @functools.cache

@@ -15,14 +15,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 
 from app.batch.work import AvatarSettings
-from app.render.pipeline import Avatar, Watch
-from app.render.request import Notify, Progress, RenderRequest, Source
+from app.render.pipeline import Avatar, Following
+from app.render.request import RenderRequest, Source
 from app.render.result import RenderResult
 from audio2motion.hearing.speech import SpeechConfig, SpeechEncoder
 from audio2motion.network.generator import GeneratorConfig, MotionGenerator
@@ -85,14 +85,7 @@ class TinyAvatar(Avatar):
     """An Avatar to which things happen."""
 
     def render(
-        self,
-        request: RenderRequest,
-        out: Source,
-        progress: Progress | None = None,
-        notify: Notify | None = None,
-        *,
-        skip: int = 0,
-        watch: Watch | None = None,
+        self, request: RenderRequest, out: Source, **following: Unpack[Following]
     ) -> RenderResult:
         """Draw, and die in the middle of it where that is asked for."""
 
@@ -100,7 +93,7 @@ class TinyAvatar(Avatar):
             if done == 2:
                 _faults(request.seed)
 
-        made = super().render(request, out, happens, notify, skip=skip, watch=watch)
+        made = super().render(request, out, **{**following, "progress": happens})
         return replace(made, versions={**made.versions, "process": str(os.getpid())})
 
 

@@ -118,7 +118,7 @@ def test_files_from_elsewhere_are_no_jobs(queue: JobQueue, tmp_path: Path) -> No
 
 
 def store_escape(queue: JobQueue) -> str:
-    return str(queue._store.folder / ".." / "visavis.sqlite3")
+    return str(queue.store.folder / ".." / "visavis.sqlite3")
 
 
 def test_queue_limits_and_keys(queue: JobQueue, store: FileStore, still: bytes) -> None:

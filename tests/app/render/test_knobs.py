@@ -15,6 +15,7 @@ from app.render.knobs import Knob, by_name, check, settings
 from app.render.loading import LoadSettings
 from app.render.request import MotionRequest, RenderRequest
 from app.studio.screens.form import component
+from motion2video.network.compute import ComputeConfig
 from weights.errors import InputError
 
 
@@ -72,8 +73,10 @@ def test_a_new_field_is_in_the_schema_of_the_api(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_new_field_is_told_to_a_component_of_the_studio() -> None:
-    wanted = {"info": "How tall the person is", "minimum": 0.5, "maximum": 2.5}
-    assert component("height", Taller) == wanted
+    wanted = {"label": "Height", "minimum": 0.5, "maximum": 2.5}
+    assert component("height", Taller, info=False) == wanted
+    assert component("height", Taller)["info"] == "How tall the person is"
+    assert component("size")["label"] == by_name(RenderRequest)["size"].knob.label
     assert component("day", Taller)["choices"] == ["good", "bad"]
 
 
@@ -90,6 +93,12 @@ def test_what_a_field_says_is_what_is_taken(values: dict[str, Any], said: str) -
     assert taller(height=2.5, day="bad").height == 2.5
     with pytest.raises(InputError, match=said):
         taller(**values)
+
+
+def test_what_computes_is_told_as_it_is_without_being_told() -> None:
+    assert LoadSettings().compute == ComputeConfig()
+    chosen = {"backend": "torch", "threads": 2, "compile": True}
+    assert LoadSettings(**chosen).compute == ComputeConfig(**chosen)
 
 
 def test_a_choice_is_one_of_its_type() -> None:

@@ -26,11 +26,12 @@ def open_shop(
     database = Database(folder / "server")
     queue = JobQueue(database, FileStore(database, limits), Loader(load).get, limits)
     queue.start()
-    shop = Workshop(folder / "visitors", queue)
+    shop = Workshop(queue)
     try:
         yield shop
     finally:
         shop.close()
+        left = list(queue.store.folder.iterdir())
         queue.close()
         database.close()
-    assert not (folder / "visitors").exists()
+    assert left == []

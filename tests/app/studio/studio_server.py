@@ -87,7 +87,7 @@ def serve(
     limits = limits or Limits()
     config = ServerConfig(folder / "server", endpoint=endpoint, limits=limits)
     app = create_app(lambda: avatar, config)
-    workshop = Workshop(folder / "visitors", app.state.context.queue, endpoint)
+    workshop = Workshop(app.state.context.queue, endpoint)
     at_end(app, workshop.close)
 
     async def mounted() -> None:

@@ -32,27 +32,40 @@ def until(gate: threading.Event) -> Callable[[Running], str]:
 
 def test_a_visitor_who_leaves_is_forgotten_with_their_files(workshop: Workshop):
     page = workshop.page("one")
-    (page.new_folder() / "video.mp4").touch()
+    mine, other = page.new_folder(), workshop.page("two").new_folder()
+    (mine / "video.mp4").touch()
     errand = workshop.submit(page, until(threading.Event()))
     assert workshop.page("one") is page
-    assert workshop.page("two").folder != page.folder
     workshop.leave("one")
     assert errand.wait(1.0)
-    assert not page.folder.exists()
+    assert (mine.exists(), other.exists()) == (False, True)
     assert workshop.page("one") is not page
 
 
 def test_who_does_nothing_for_long_is_forgotten_unless_something_runs(workshop: Workshop):
-    idle, busy = workshop.page("idle"), workshop.page("busy")
-    for page in (idle, busy):
-        page.new_folder()
-    errand = workshop.submit(busy, until(threading.Event()))
+    pages = [workshop.page("idle"), workshop.page("busy")]
+    idle, busy = (page.new_folder() for page in pages)
+    errand = workshop.submit(pages[1], until(threading.Event()))
     workshop.sweep(time.monotonic() + 99)
-    assert idle.folder.exists()
+    assert idle.exists()
     workshop.sweep(time.monotonic() + 101)
-    assert not idle.folder.exists()
-    assert busy.folder.exists()
+    assert (idle.exists(), busy.exists()) == (False, True)
     errand.cancel()
+
+
+def test_no_file_of_a_busy_page_is_past_its_time(workshop: Workshop):
+    store, gate = workshop.queue.store, threading.Event()
+    pages = [workshop.page("idle"), workshop.page("busy")]
+    idle, busy = (page.new_folder() for page in pages)
+    errand = workshop.submit(pages[1], until(gate))
+    workshop.queue._database.rows("update files set expires = 1")
+    assert store.sweep() == 1
+    assert (idle.exists(), busy.exists()) == (False, True)
+    assert store.get(busy.name, "busy").path == busy
+    gate.set()
+    assert errand.wait(5.0)
+    assert store.sweep() == 1
+    assert not busy.exists()
 
 
 def test_a_page_cancels_its_own_errands_and_no_others(workshop: Workshop):

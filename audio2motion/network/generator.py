@@ -376,7 +376,7 @@ class MotionGenerator:
         other = now.interlocutor
         sound = torch.cat([other.features, other.energy[:, None], other.activity[:, None]], 1)
         seen = now.motion_present[:, None]
-        motion = torch.cat([self.network.normalise(now.motion) * seen, seen], 1)
+        motion = torch.cat([self.network.standardise(now.motion) * seen, seen], 1)
         one = torch.ones(CHUNK, device=self.device)
         present = torch.stack([one, now.interlocutor_present, now.motion_present, one], 1)
         vector = controls.vector.to(self.device).expand(CHUNK, -1)

@@ -20,9 +20,9 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from audio2motion.gestures.style import gains
 from audio2motion.network.condition import CHUNK, Condition, ConditionEmbedding, agent_dim
 from audio2motion.network.gate import SPEECH_CHANNELS
+from audio2motion.network.marginals import SCORED, SCORES, swings, to_scores, to_values
 from audio2motion.network.source import PACES
 from audio2motion.saveable import saveable
 from motion2video.motion import MOTION_DIM
@@ -178,12 +178,15 @@ class _Block(nn.Module):
 
 
 class MotionNetwork(nn.Module):
-    """Motion tokens are z-scored: `normalise` and `denormalise` hold the statistics."""
+    """Motion tokens are z-scored or normal scores: `normalise` and `denormalise` know of which
+    values.
+    """
 
     mean: Tensor
     std: Tensor
     reader: Tensor
     guessed: Tensor
+    knots: Tensor
     shares: Tensor
     mix: Tensor
 
@@ -193,6 +196,7 @@ class MotionNetwork(nn.Module):
         width = config.width
         self.register_buffer("mean", torch.zeros(MOTION_DIM))
         self.register_buffer("std", torch.ones(MOTION_DIM))
+        self.register_buffer("knots", SCORES.repeat(len(SCORED), 1))
         self.register_buffer("shares", torch.full((len(PACES), MOTION_DIM), len(PACES) ** -0.5))
         self.register_buffer("mix", torch.eye(MOTION_DIM))
         heard = agent_dim(config.speech_features) + 1
@@ -211,12 +215,20 @@ class MotionNetwork(nn.Module):
         nn.init.normal_(self.direct.weight, std=0.01)
 
     def normalise(self, values: Float[Tensor, "*b t 90"]) -> Float[Tensor, "*b t 90"]:
-        """Motion values to what the network works on."""
-        return (values - self.mean) / self.std
+        """Motion values to what the network makes."""
+        tokens = self.standardise(values)
+        tokens[..., SCORED] = to_scores(values[..., SCORED], self.knots)
+        return tokens
 
     def denormalise(self, tokens: Float[Tensor, "*b t 90"]) -> Float[Tensor, "*b t 90"]:
         """Back to motion values."""
-        return tokens * self.std + self.mean
+        values = tokens * self.std + self.mean
+        values[..., SCORED] = to_values(tokens[..., SCORED], self.knots)
+        return values
+
+    def standardise(self, values: Float[Tensor, "*b t 90"]) -> Float[Tensor, "*b t 90"]:
+        """Motion values to those by which the other's motion is told."""
+        return (values - self.mean) / self.std
 
     def embed(
         self, condition: Condition, read_from: Condition | None = None
@@ -244,7 +256,7 @@ class MotionNetwork(nn.Module):
         self, processes: Float[Tensor, "b t k 90"], style: Float[Tensor, "b s"]
     ) -> Float[Tensor, "b t 90"]:
         """What the flow starts from: for a livelier style it swings farther."""
-        swing = torch.from_numpy(gains(style.cpu().numpy())).to(processes)
+        swing = torch.from_numpy(swings(style.cpu().numpy())).to(processes)
         return (processes * self.shares).sum(2) * swing[:, None]
 
     def mixed(self, noise: Float[Tensor, "*b 90"]) -> Float[Tensor, "*b 90"]:

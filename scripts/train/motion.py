@@ -16,6 +16,7 @@ on from DIR/checkpoint.pt.
 
 import argparse
 import sys
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from audio2motion.hearing.speech import (
 from audio2motion.network.borrowed_speech import borrow, fingerprint
 from audio2motion.network.condition import LOOK_AHEAD, Condition, agent_window
 from audio2motion.network.gate import SPEECH_CHANNELS
+from audio2motion.network.marginals import SCORED, quantiles
 from audio2motion.network.model import ModelConfig, MotionNetwork
 from audio2motion.network.source import PACES, begin, correlations, go_on
 from motion2video.geometry.basis import FaceBasis
@@ -109,7 +111,7 @@ def cut(
         present[:, 2] = 0
     else:
         seen = item.seen[here].float()
-        theirs = (seen[:, :-1] - network.mean.cpu()) / network.std.cpu()
+        theirs = network.standardise(seen[:, :-1])
         motion = torch.cat([theirs * seen[:, -1:], seen[:, -1:]], 1)
         present[:, 2] = seen[:, -1]
     condition = Condition(
@@ -121,7 +123,7 @@ def cut(
         named = slice(DETAIL.start)
         weight = torch.cat([weight[:, named] @ mirror[named, named].abs(), weight[:, DETAIL]], 1)
         values = values @ mirror
-    values = (values - network.mean.cpu()) / network.std.cpu()
+    values = network.normalise(values)
     shut = item.shut[here] if item.shut is not None else torch.zeros(count)
     return Batch(
         values[None] * (not faceless),
@@ -190,9 +192,8 @@ class Objective:
         self.channels[SMILES] = 2.0
         self.channels[0] = 0.0
         # A channel that is slow by nature is to be right in its changes above all.
-        alike = (
-            correlations(2)[1] @ (network.shares.square() / network.shares.square().sum(0)).numpy()
-        )
+        part = network.shares.square() / network.shares.square().sum(0).clamp(min=1e-9)
+        alike = correlations(2)[1] @ part.numpy()
         self.slowness = torch.from_numpy(np.clip(0.5 / (1 - alike), 1, SLOWEST)).float()
         self.opening = network.std * aperture
         scale = self.opening.norm()
@@ -247,6 +248,14 @@ def set_statistics(network: MotionNetwork, items: list[Item]) -> None:
     floor[EXPRESSION] = 0.03
     network.mean.copy_(mean)
     network.std.copy_(torch.maximum(std.sqrt(), floor))
+    takes = [i.values for i in people(items)]
+    if takes:
+        network.knots.copy_(quantiles(torch.cat(takes)[:, SCORED]))
+
+
+def people(items: list[Item]) -> list[Item]:
+    """Takes of real and made people of whom a whole face is known."""
+    return [i for i in items if i.interlocutor is None and i.controls[-1] > 0]
 
 
 @torch.no_grad()
@@ -254,16 +263,15 @@ def fit_source(network: MotionNetwork, items: list[Item]) -> None:
     """What the flow starts from moves as the people do of whom a whole face is known, their lips
     as far as the reader's guess leaves it open while they talk.
     """
-    people = [i for i in items if i.interlocutor is None and i.controls[-1] > 0]
     lips, curves, known = list(SPEECH_CHANNELS), [], []
-    for item in people:
+    for item in people(items):
         whole = cut(item, 0, len(item.values), network)
         values, weight = whole.values[0], item.weight.clone()
         values[:, lips] -= network.read_lips(whole.condition)[0][0]
         weight[:, lips] *= (item.agent.activity[: len(weight), None] > 0.5).float()
         curves.append(values.numpy())
         known.append(weight.numpy())
-    styles = [i.controls[-STYLE_DIM - 1 : -1].numpy() for i in people]
+    styles = [i.controls[-STYLE_DIM - 1 : -1].numpy() for i in people(items)]
     shares, mix = fit(curves, known, styles)
     network.shares.copy_(torch.from_numpy(shares))
     network.mix.copy_(torch.from_numpy(mix))
@@ -318,7 +326,7 @@ def go_on_from(network: MotionNetwork, path: Path) -> None:
     state = network.state_dict()
     fresh = state["enter.weight"][:, ~moved].clone()
     for name, value in old.items():
-        own = name in ("mean", "std", "shares", "mix") or name not in state
+        own = name in ("mean", "std", "knots", "shares", "mix") or name not in state
         if not own and state[name].shape == value.shape:
             state[name].copy_(value)
     state["enter.weight"][:, ~moved] = fresh
@@ -384,8 +392,10 @@ def main() -> None:
     objective = Objective(network, aperture)
     hears_by = fingerprint(encoder) if isinstance(encoder, nn.Module) else None
 
+    drawing = deepcopy(network)  # stays where the items are
+
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        batch = draw(items, network, step, options.batch, options.seed, mirror)
+        batch = draw(items, drawing, step, options.batch, options.seed, mirror)
         return objective(batch.to(network.mean.device))
 
     def export(state: dict[str, Tensor], steps: int, minutes: float) -> None:

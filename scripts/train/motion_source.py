@@ -4,14 +4,14 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import nnls
 
-from audio2motion.gestures.style import gains
+from audio2motion.network.marginals import swings
 from audio2motion.network.source import PACES, correlations
 from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION
 
 LAGS = 50
 HEAD_PACE = 2.0
 """A head has no part in processes faster than this, in frames: it has mass."""
-MIXED = 0.95
+MIXED = 0.98
 
 
 def fit(
@@ -24,14 +24,14 @@ def fit(
     item, `known` where it is 1, when they are taken to move like the median person.
     """
     covariance, together = np.zeros((LAGS, MOTION_DIM)), np.zeros((MOTION_DIM, MOTION_DIM))
-    counts, swings = np.zeros((LAGS, MOTION_DIM)), []
+    counts, spans = np.zeros((LAGS, MOTION_DIM)), []
     for values, weight, style in zip(curves, known, styles, strict=True):
         there = weight > 0
         count = there.sum(0)
         mean = (values * there).sum(0) / np.maximum(count, 1)
-        rest = (values - mean) * there / gains(style)
-        swings.append(np.where(count > LAGS, np.sqrt((rest**2).sum(0) / count.clip(1)), np.nan))
-        rest = rest / np.nanmax([swings[-1], np.full(MOTION_DIM, 1e-3)], axis=0)
+        rest = (values - mean) * there / swings(style)
+        spans.append(np.where(count > LAGS, np.sqrt((rest**2).sum(0) / count.clip(1)), np.nan))
+        rest = rest / np.nanmax([spans[-1], np.full(MOTION_DIM, 1e-3)], axis=0)
         for lag in range(min(LAGS, len(rest))):
             stop = len(rest) - lag
             covariance[lag] += (rest[lag:] * rest[:stop]).sum(0)
@@ -46,7 +46,7 @@ def fit(
         curve = found[:, channel] / max(found[0, channel], 1e-9)
         part, _ = nnls(table[:, allowed], curve)
         shares[allowed, channel] = part / max(part.sum(), 1e-9)
-    swing = np.nanmedian(np.stack(swings), 0)
+    swing = np.nanmedian(np.stack(spans), 0)
     spread = np.sqrt(np.diag(together)).clip(1e-9)
     likeness = together / spread / spread[:, None]
     likeness = MIXED * likeness + (1 - MIXED) * np.eye(MOTION_DIM)

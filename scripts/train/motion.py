@@ -48,7 +48,7 @@ from motion2video.motion import (
     channel_index,
 )
 from motion2video.network.flow import interpolate
-from scripts.data.motion_items import Item, kept_items, mirror_matrix, tiny_items
+from scripts.data.motion_items import SHARES, Item, kept_items, mirror_matrix, tiny_items
 from scripts.train.lip_reader import READER_STIFFNESS, Ridge, learn_closures
 from scripts.train.loop import LoopConfig, lip_aperture, run
 from scripts.train.motion_source import fit
@@ -254,8 +254,8 @@ def set_statistics(network: MotionNetwork, items: list[Item]) -> None:
 
 
 def people(items: list[Item]) -> list[Item]:
-    """Takes of real and made people of whom a whole face is known."""
-    return [i for i in items if i.interlocutor is None and i.controls[-1] > 0]
+    """Long takes of real people of whom a whole face is known."""
+    return [i for i in items if i.controls[-1] > 0 and i.share >= SHARES["longclips"]]
 
 
 @torch.no_grad()

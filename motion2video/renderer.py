@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, starmap
-from typing import Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from jaxtyping import UInt8
 from motion2video.drawing.areas import LATENT_SIZE
 from motion2video.drawing.canvas import Canvas
 from motion2video.drawing.crops import CropStage, pictures_of
-from motion2video.drawing.layered import LayeredWarp
+from motion2video.drawing.layered import LayeredWarp, Sampling
 from motion2video.drawing.stage import Frames, Scene, Stage, draw
 from motion2video.drawing.warp import CROP_SIZE, FaceWarp
 from motion2video.drawing.windows import Brush
@@ -43,6 +43,9 @@ from weights.errors import InputError, StateError
 
 T = TypeVar("T")
 Head = Literal["layers", "warp"]
+Quality = Literal["draft", "live", "standard", "best"]
+"""How much work a frame is: only moved, with dark mouths; for conversations; for files; four times
+the pixels drawn."""
 _SHORT = 4  # frames a thread: a longer piece would keep the threads from everybody else
 _GPU_BATCH = 5  # frames: as long as a piece of motion usually is
 
@@ -54,13 +57,15 @@ class RenderConfig:
     how much of the lip colour that the network leaves inside an open mouth is shaded. `head`
     "layers" turns a head in three dimensions over a background that stays; "warp" bends the photo
     (see motion2video.drawing), all of it on the GPU where there is one. A photo without a usable
-    matte is bent.
+    matte is bent. `sampling` and `fineness` see LayeredWarp.
     """
 
     steps: int = 2
     temperature: float = 0.6
     cavity: float = 0.6
     head: Head = "layers"
+    sampling: Sampling = "cubic"
+    fineness: int = 1
 
     def __post_init__(self) -> None:
         if not 0 <= self.steps <= 64:
@@ -71,6 +76,18 @@ class RenderConfig:
             raise InputError(f"got cavity {self.cavity}; wanted 0 to 1")
         if self.head not in get_args(Head):
             raise InputError(f"got the head {self.head!r}; wanted {' or '.join(get_args(Head))}")
+        if self.sampling not in get_args(Sampling):
+            raise InputError(f"got sampling {self.sampling!r}; wanted linear or cubic")
+        if self.fineness not in (1, 2):
+            raise InputError(f"got fineness {self.fineness}; wanted 1 or 2")
+
+
+_QUALITIES: dict[Quality, dict[str, Any]] = {
+    "draft": {"steps": 0, "sampling": "linear", "fineness": 1},
+    "live": {"steps": 1, "sampling": "linear", "fineness": 1},
+    "standard": {"steps": 2, "sampling": "cubic", "fineness": 1},
+    "best": {"steps": 2, "sampling": "cubic", "fineness": 2},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,10 +171,17 @@ class Renderer:
         networks = Autoencoder.load(), Denoiser.load(attention=compute.attention)
         return Renderer(config or RenderConfig(), compute, FaceBasis.load(), *networks)
 
-    def draft(self) -> "Renderer":
-        """The same networks and threads, but only the warp is drawn (`steps` 0)."""
+    def at(self, quality: Quality, steps: int | None = None) -> "Renderer":
+        """The same networks and threads at another quality; `steps` of diffusion that were asked
+        for by number stay, but in a draft.
+        """
+        wanted = dict(_QUALITIES[quality])
+        if steps is not None and quality != "draft":
+            wanted["steps"] = steps
         other = copy.copy(self)
-        other.config = dataclasses.replace(self.config, steps=0)
+        other.config = dataclasses.replace(self.config, **wanted)
+        if other.config.steps != self.config.steps:
+            other.painter = self.painter.taking(other.config.steps)
         return other
 
     # -- the stream ------------------------------------------------------------------------
@@ -176,7 +200,13 @@ class Renderer:
         matte = portrait.matte if self.config.head == "layers" else None
         if matte is not None:
             warp: FaceWarp = LayeredWarp(
-                portrait.image, face.landmarks, self.basis.triangles, matte
+                portrait.image,
+                face.landmarks,
+                self.basis.triangles,
+                self.basis.partners,
+                matte,
+                self.config.sampling,
+                self.config.fineness,
             )
         else:
             warp = FaceWarp(portrait.image, face.landmarks, self.basis.triangles)

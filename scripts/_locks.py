@@ -23,7 +23,7 @@ MAIN, CPU, CUDA = (
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu/torch/"
 TORCH_PYTHONS = ("cp311", "cp312", "cp313")
 TORCH_MACHINES = ("x86_64", "aarch64")
-UNWANTED = {"opencv-contrib-python", "opencv-python"}  # as overrides.txt has it
+UNWANTED = {"opencv-python"}  # as overrides.txt has it
 
 _MADE = "# Made by scripts/update_constraints: do not edit."
 _PIN = re.compile(r"([a-z0-9-]+)==([^\s;\\]+)")

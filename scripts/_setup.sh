@@ -8,9 +8,6 @@ ROOT="$(cd -P -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && p
 VENV="$ROOT/.venv"
 SETUP_LOG="$VENV/setup.log"
 
-# What mediapipe loads and no wheel carries: library -> Debian package.
-SYSTEM_LIBRARIES=("libEGL.so.1 libegl1" "libGLESv2.so.2 libgles2")
-
 say() { printf '%s\n' "$*" >&2; }
 
 microseconds() { # the decimal mark of EPOCHREALTIME depends on the locale
@@ -54,19 +51,11 @@ find_python() { # sets PYTHON; shims of version managers may exist and fail, so 
 }
 
 missing_packages() { # names of the Debian packages that are needed and not there, on one line
-    local pair names=()
+    local names=()
     if [[ -z $PYTHON ]]; then
         names+=(python3 python3-venv)
     elif ! "$PYTHON" -c 'import ensurepip, venv' >/dev/null 2>&1; then
         names+=("python$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv")
-    fi
-    if [[ $(uname -s) == Linux ]]; then
-        for pair in "${SYSTEM_LIBRARIES[@]}"; do
-            if [[ -z $PYTHON ]] || ! "$PYTHON" -c \
-                'import ctypes, sys; ctypes.CDLL(sys.argv[1])' "${pair% *}" >/dev/null 2>&1; then
-                names+=("${pair#* }")
-            fi
-        done
     fi
     printf '%s' "${names[*]}"
 }
@@ -76,7 +65,7 @@ apt_install() {
     apt-get update && apt-get install --yes --no-install-recommends "$@"
 }
 
-prepare_system() { # Python and the system's libraries: install them as root, else say how
+prepare_system() { # Python: install it as root, else say how
     local names
     find_python || true
     names="$(missing_packages)"
@@ -167,7 +156,7 @@ pip_install() { # without uv there are no overrides: what is unwanted is left ou
         return
     fi
     "${pip[@]}" install --constraint constraints.txt --editable "$(project)" || return
-    "${pip[@]}" uninstall --yes opencv-contrib-python opencv-python || return
+    "${pip[@]}" uninstall --yes opencv-python || return
     "${pip[@]}" install --no-deps --force-reinstall --constraint constraints.txt \
         opencv-python-headless
 }

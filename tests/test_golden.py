@@ -1,5 +1,6 @@
 """What the software gives is what it gave before its modules moved into rooms, bit for bit; frames
-are those of the first portraits in layers, which came after the move.
+are those of portraits in layers, and they and the track of a video rest on our own landmarker, which
+both came after the move.
 """
 
 import json

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 IMPORT_LIMIT_S = 0.3
 LONGEST_TEST_FILE = 500  # lines
-HEAVY = {"av", "diffusers", "gradio", "insightface", "mediapipe", "onnxruntime", "silero_vad"}
+HEAVY = {"av", "diffusers", "gradio", "insightface", "onnxruntime", "silero_vad"}
 HEAVY |= {"pyarrow", "ray", "s3fs", "transformers"}
 # Import names that differ from the name of what carries them.
 DISTRIBUTIONS = {
@@ -56,17 +56,22 @@ def run_python(code: str, *arguments: str) -> str:
     return done.stdout
 
 
+# What torch has left in memory is not looked through: that alone takes .09 s, whenever it happens.
 IMPORT_TIME = """
-import importlib, sys, time
+import gc, importlib, sys, time
 import numpy, torch, torch.nn.functional
+gc.collect()
+gc.freeze()
 start = time.process_time()
-importlib.import_module(sys.argv[1])
+package = importlib.import_module(sys.argv[1])
+for name in package.__all__:
+    getattr(package, name)
 print(time.process_time() - start)
 """
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_import_is_fast_beyond_torch(package: str):
+def test_import_of_all_public_names_is_fast_beyond_torch(package: str):
     """CPU time, up to three tries: a busy machine must not make it fail, a heavy import must."""
     seconds: list[float] = []
     while len(seconds) < 3 and (not seconds or seconds[-1] >= IMPORT_LIMIT_S):

@@ -55,6 +55,18 @@ def test_all_that_the_project_asks_for_is_locked():
     assert missing == set()
 
 
+@pytest.mark.parametrize("extra", ["", *PYPROJECT["project"]["optional-dependencies"]])
+def test_plain_pip_brings_one_opencv(extra: str):
+    """pip knows no overrides: who asks for another build is told what to do by `visavis doctor`."""
+    project = PYPROJECT["project"]
+    wanted = project["dependencies"] + (project["optional-dependencies"][extra] if extra else [])
+    brought = licences.reach(wanted, licences.installed([]))
+    builds = {name for name in brought if name.startswith("opencv")}
+    asks_for_another = extra in ("dev", "insightface")
+    assert builds - {"opencv-python-headless"} == ({"opencv-python"} if asks_for_another else set())
+    assert "opencv-python-headless" in builds
+
+
 def test_torch_is_locked_for_cpu_and_cuda():
     version = _locks.version_in(locked(_locks.MAIN)["torch"])
     cpu = locked(_locks.CPU)["torch"]

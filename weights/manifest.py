@@ -31,7 +31,6 @@ _LOOPBACK = ("127.0.0.1", "localhost")
 class Role:
     """One entry: either embedded (`file`, below the weights folder) or downloaded (`url`).
 
-    `package` names an installed distribution that may carry the same file as `package_file`.
     `members` makes it a pack: the URL is a zip, of which these files are unpacked, each with its
     own SHA-256. `size` is in bytes, of the file or of the zip.
     """
@@ -46,8 +45,6 @@ class Role:
     licence: str
     file: str = ""
     card: str = ""
-    package: str = ""
-    package_file: str = ""
     url: str = ""
     optional: bool = False
     members: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -123,9 +120,7 @@ def _check(role: Role) -> None:
     """The rules between the keys of one role."""
     problems = {
         "exactly one of file and url must be given": bool(role.file) == bool(role.url),
-        "package and package_file belong together": bool(role.package) != bool(role.package_file),
-        "an embedded role has no package and no members": role.embedded
-        and bool(role.package or role.members),
+        "an embedded role has no members": role.embedded and bool(role.members),
         "sha256 must be 64 lower-case hex digits": not _HASH.fullmatch(role.sha256),
         "only an embedded role may leave its sha256 at zeros": not role.embedded
         and role.sha256 == UNSET_HASH,
@@ -134,7 +129,7 @@ def _check(role: Role) -> None:
         "url must end in the name of a file": bool(role.url) and not _url_name(role.url),
         "url of a pack must name a .zip": role.is_pack and not role.url.endswith(".zip"),
         "paths must be relative and stay inside": not all(
-            is_inside(p) for p in (role.file, role.card, role.package_file, *role.members)
+            is_inside(p) for p in (role.file, role.card, *role.members)
         ),
         "every member needs the sha256 of its file": not all(
             isinstance(h, str) and _HASH.fullmatch(h) for h in role.members.values()

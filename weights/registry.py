@@ -1,7 +1,7 @@
 """From a role to a file whose hash has been checked: find, verify, fetch.
 
-Looked up in this order: embedded in the project, the cache folder, an installed package that
-carries the file. Nothing is downloaded unless `fetch` is called.
+A role is embedded in the project or lies in the cache folder. Nothing is downloaded unless `fetch`
+is called.
 """
 
 import hashlib
@@ -14,7 +14,6 @@ import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -67,9 +66,8 @@ def locate(role: str, manifest: Manifest | None = None) -> Path | None:
         path = manifest.root / entry.file
         return path if path.is_file() else None
     cached = _target(entry)
-    if cached.is_dir() if entry.is_pack else cached.is_file():
-        return cached
-    return _in_package(entry)
+    there = cached.is_dir() if entry.is_pack else cached.is_file()
+    return cached if there else None
 
 
 def find(role: str, manifest: Manifest | None = None) -> Path:
@@ -127,18 +125,6 @@ def _target(entry: Role) -> Path:
     return cache_dir() / entry.name / (name.removesuffix(".zip") if entry.is_pack else name)
 
 
-def _in_package(entry: Role) -> Path | None:
-    """The file inside the installed distribution that carries it, without importing that."""
-    if not entry.package:
-        return None
-    try:
-        distribution = metadata.distribution(entry.package.partition("==")[0])
-    except metadata.PackageNotFoundError:
-        return None
-    path = Path(str(distribution.locate_file(entry.package_file)))
-    return path if path.is_file() else None
-
-
 def _parts(entry: Role, path: Path) -> list[tuple[Path, str, int | None]]:
     """Every file of a role with the hash and (when known) the size that it must have."""
     if entry.is_pack:
@@ -152,9 +138,8 @@ def _missing(entry: Role, manifest: Manifest) -> str:
             f"the embedded weights {entry.name!r} are missing: {manifest.root / entry.file} is not "
             "there; check the file out again or reinstall visavis"
         )
-    places = f"{_target(entry)}" + (f" and the package {entry.package}" if entry.package else "")
     return (
-        f"the weights {entry.name!r} are not on this machine (looked in {places}): "
+        f"the weights {entry.name!r} are not on this machine (looked in {_target(entry)}): "
         f"run `visavis weights fetch {entry.name}`"
     )
 

@@ -4,7 +4,7 @@ One call into C that keeps the interpreter's lock stops every thread, those that
 included, and signals are not heard. The kernel's timer of the processor time that was spent needs
 no Python: a thread sets it anew, and when that cannot run any more, it ends the process. A machine
 that sleeps or a process that is paused spends no such time. It is the timer of the time in user
-code, not of all (ITIMER_PROF): MediaPipe's threads send themselves SIGPROF, which would end us.
+code, not of all (ITIMER_PROF): profilers send SIGPROF, which would end us.
 """
 
 import faulthandler

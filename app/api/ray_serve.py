@@ -97,7 +97,7 @@ class Drawn:
     result: RenderResult
 
 
-class Renderers:
+class Replica:
     """A replica: draws one request at a time with the networks of the model that is asked for."""
 
     def __init__(self, base: AvatarSettings) -> None:
@@ -192,7 +192,7 @@ def application(arguments: dict[str, Any]) -> "Application":
     config = ServiceConfig.read(arguments)
     base = AvatarSettings(config.avatar, device=config.device, threads=max(1, int(config.cpus)))
 
-    class Replica(Renderers):
+    class Served(Replica):
         @serve.multiplexed(max_num_models_per_replica=_MODELS)
         async def avatar(self, model: str) -> Avatar:
             return await self.load(model)
@@ -220,7 +220,7 @@ def application(arguments: dict[str, Any]) -> "Application":
         def __init__(self, renderers: Any) -> None:
             self._renderers = renderers
 
-    replicas = serve.deployment(Replica).options(
+    replicas = serve.deployment(Served).options(
         name=RENDERERS,
         max_ongoing_requests=1,
         ray_actor_options={"num_cpus": config.cpus, "num_gpus": config.gpus},

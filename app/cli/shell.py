@@ -70,8 +70,7 @@ def print_result(result: object, text: str, as_json: bool) -> None:
 def _quiet_libraries() -> None:
     """Keep what C++ libraries and Python warnings print away from the user's terminal.
 
-    MediaPipe and its kin write to file descriptor 2 directly; our own stderr moves to a copy of
-    it.
+    FFmpeg and its kin write to file descriptor 2 directly; our own stderr moves to a copy of it.
     """
     warnings.simplefilter("ignore")
     sys.stderr.flush()

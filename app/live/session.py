@@ -306,9 +306,8 @@ class LiveSession:
         return chunk
 
     def close(self) -> None:
-        """Let voices and the visitor's picture go."""
+        """Let voices go."""
         self._speech.close()
-        self._face.close()
 
     # -- state -----------------------------------------------------------------------------
 

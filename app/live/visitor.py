@@ -13,7 +13,7 @@ _KNOWN = 25
 
 
 class VisitorFace:
-    """Follows one visitor's face from picture to picture. Close it at the end."""
+    """Follows one visitor's face from picture to picture."""
 
     def __init__(self, basis: FaceBasis) -> None:
         self._basis = basis
@@ -45,9 +45,3 @@ class VisitorFace:
             landmarks[last], expression[last], known[last], FPS, self._basis, neutral
         )
         return Motion(np.repeat(motion.values, frames, 0), FPS)
-
-    def close(self) -> None:
-        """Free the tracker."""
-        if self._landmarker is not None:
-            self._landmarker.close()
-            self._landmarker = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from app.render.reading import HERE, Reader
 from app.render.request import MotionRequest, Notify, Source
-from app.render.voices import Track, Voices
+from app.render.voices import See, Voices
 from audio2motion.gestures.gestures import Gesture
 from audio2motion.gestures.style import Style, style_of
 from audio2motion.gestures.transcript import Transcript, merge
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def direct(
-    request: MotionRequest, voices: Voices, track: Track, notify: Notify, reader: Reader = HERE
+    request: MotionRequest, voices: Voices, see: See, notify: Notify, reader: Reader = HERE
 ) -> "Controls":
     """The controls of a request, with the style of its reference clip, the emotion that the codes
     in what the agent says show longest, and all gestures in order of time: those placed, those of
@@ -38,7 +38,7 @@ def direct(
     gestures = merge(_said_gestures(request, voices, notify, reader), placed)
     _tell_late(gestures, voices.seconds, notify)
     if request.style_clip is not None:
-        controls = replace(controls, style=_style(request.style_clip, track, reader))
+        controls = replace(controls, style=_style(request.style_clip, see, reader))
     return replace(controls, gestures=gestures)
 
 
@@ -72,12 +72,12 @@ def _transcript(
     return transcript.spread(speech_segments(voices.agent))
 
 
-def _style(clip: Source | Motion, track: Track, reader: Reader) -> Style:
+def _style(clip: Source | Motion, see: See, reader: Reader) -> Style:
     """The style of a motion, a motion file or the person in a video."""
     if isinstance(clip, Motion):
         return style_of(clip)
     path = Path(clip)
-    return style_of(reader.motion(path) if path.suffix.lower() == ".npz" else track(path))
+    return style_of(reader.motion(path) if path.suffix.lower() == ".npz" else see(path))
 
 
 def _tell_late(gestures: tuple[Gesture, ...], seconds: float, notify: Notify) -> None:

@@ -72,14 +72,14 @@ def act(
     """Hear what a request names and move to it, at 25 fps. Raises what hear and direct do."""
     reader = players.reader
 
-    def track(path: Path) -> Motion:
+    def see(path: Path) -> Motion:
         return track_video(path, players.tracker, FPS, "largest", notify, progress, reader)
 
-    voices = hear(request, track, notify, players.endpoint, reader, progress)
+    voices = hear(request, see, notify, players.endpoint, reader, progress)
     preparing(progress)
     for notice in voices.notices:
         notify(notice)
-    controls = direct(request, voices, track, notify, reader)
+    controls = direct(request, voices, see, notify, reader)
     preparing(progress)
     generator = players.generator
     motions = generator.stream(

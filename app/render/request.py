@@ -33,8 +33,8 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done, frames done and frames in all."""
 Crop = Literal["full", "head"]
 Mix = Literal["agent", "both"]
-Renderer = Literal["diffusion", "warp"]
-"""The embedded renderer, or its first half alone: a draft, with dark mouths and no lids."""
+Finish = Literal["diffusion", "warp"]
+"""How far frames are drawn: all the way, or by the warp alone, a draft with dark mouths."""
 
 MIN_SIZE, MAX_SIZE = 64, 4096
 

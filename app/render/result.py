@@ -23,7 +23,7 @@ PATH_ROLES = (
     "motion_generator",
 )
 """The weights that the main path cannot do without."""
-_PACKAGES = ("visavis", "torch", "numpy", "mediapipe", "av", "onnxruntime")
+_PACKAGES = ("visavis", "torch", "numpy", "av", "onnxruntime")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ REPLY_GAP = 0.2
 """Seconds between the interlocutor's last word and a reply: the usual gap between turns (Stivers et
 al. 2009, PNAS 106, 10587).
 """
-Track = Callable[[Path], Motion]
+See = Callable[[Path], Motion]
 """Turns a video into the motion of the face in it, at 25 fps."""
 
 
@@ -136,13 +136,13 @@ def load_sound(request: MotionRequest, reader: Reader = HERE) -> Voices:
 
 def hear(
     request: MotionRequest,
-    track: Track,
+    see: See,
     notify: Notify,
     endpoint: Endpoint | None = None,
     reader: Reader = HERE,
     progress: Progress | None = None,
 ) -> Voices:
-    """Read, speak and track what a request names, so that it can move a face. `endpoint` is asked
+    """Read, speak and look at what a request names, so that it can move a face. `endpoint` is asked
     where the request itself names no language model. What `progress` raises ends the work, also
     between two sentences of a voice.
 
@@ -163,7 +163,7 @@ def hear(
         if interlocutor is None:
             interlocutor = _sound_of(path, reader, notify)
             name = str(path)
-        motion = track(path)
+        motion = see(path)
     if interlocutor is not None and not (interlocutor.peak and interlocutor.has_speech):
         if agent is None and motion is None:
             interlocutor.require_speech(name)

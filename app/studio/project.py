@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from app.render.filming import film
 from app.render.pipeline import Avatar
 from app.render.reading import read_portrait
-from app.render.request import Progress, Renderer, RenderRequest
+from app.render.request import Finish, Progress, RenderRequest
 from app.render.voices import Voices, load_sound
 from app.studio.curves import VoiceRow
 from app.studio.editor import Take
@@ -42,7 +42,7 @@ class Project:
     """
 
     request: RenderRequest
-    renderer: Renderer
+    finish: Finish
     portrait: Portrait
     voices: Voices
     cache: FrameCache
@@ -120,7 +120,7 @@ class Project:
 
 
 def open_project(
-    request: RenderRequest, avatar: Avatar, renderer: Renderer, cache_folder: Path, take: Take
+    request: RenderRequest, avatar: Avatar, finish: Finish, cache_folder: Path, take: Take
 ) -> Project:
     """A project of a request and the motion that was made for it; no frame is known yet.
 
@@ -136,7 +136,7 @@ def open_project(
     )
     return Project(
         request,
-        renderer,
+        finish,
         portrait,
         load_sound(request, reader),
         FrameCache(cache_folder, portrait.image),

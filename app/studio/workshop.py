@@ -17,7 +17,7 @@ from app.jobs.errand import Errand, Work
 from app.jobs.queue import JobQueue
 from app.jobs.store import FileStore
 from app.render.pipeline import Avatar
-from app.render.request import Renderer
+from app.render.request import Finish
 from app.studio.project import Project
 from app.studio.visitor_batch import VisitorBatch
 from app.studio.visitor_files import VisitorFiles
@@ -98,10 +98,10 @@ class Workshop:
         self._thread = threading.Thread(target=self._tidy, name="visavis-tidy", daemon=True)
         self._thread.start()
 
-    def avatar(self, renderer: Renderer = "diffusion", check: Check | None = None) -> Avatar:
-        """The server's Avatar with one of its renderers, as JobQueue.avatar gives it."""
+    def avatar(self, finish: Finish = "diffusion", check: Check | None = None) -> Avatar:
+        """The server's Avatar whose frames are drawn so far, as JobQueue.avatar gives it."""
         avatar = self.queue.avatar(check)
-        if renderer == "diffusion":
+        if finish == "diffusion":
             return avatar
         return replace(avatar, renderer=avatar.renderer.draft())
 

@@ -311,7 +311,7 @@ class VoiceActivity:
     """
 
     def __init__(self, state: VoiceActivityState | None = None) -> None:
-        self._session = _voice_model()
+        self._network = _voice_model()
         state = state or VoiceActivityState()
         self._hidden, self._cell = state.hidden, state.cell
         # Everything not yet seen, after the context of the next window.
@@ -358,7 +358,7 @@ class VoiceActivity:
         return values
 
     def _advance(self, window: Float[np.ndarray, "576"]) -> None:
-        outputs = self._session.run(
+        outputs = self._network.run(
             ["speech_probs", "hn", "cn"],
             {"input": window.reshape(1, -1), "h": self._hidden, "c": self._cell},
         )

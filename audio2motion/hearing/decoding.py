@@ -1,6 +1,5 @@
 """Sound out of a media file: decode, mix to mono, put on the picture's clock, resample."""
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,17 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from motion2video.media.container import open_media
 from weights.errors import MediaError
-from weights.opening import check_regular
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container.input import InputContainer
 
-# What a person may hand in. Playlists and the like, which make ffmpeg open other files or
-# addresses, are not among them.
-_DEMUXERS = "wav,w64,mp3,flac,ogg,mov,matroska,webm,aac,aiff,caf,au,amr,asf,avi,flv,mpegts,mpeg"
 # A pause in the time stamps longer than this is silence that was not stored.
 _GAP_SECONDS = 0.1
 # Down-mixing of more than two channels: where the voice is said to be in each.
@@ -43,7 +39,7 @@ def decode_pieces(
     MediaError for a file that is not there, is not sound, is cut off or damaged, has no
     samples, or lasts longer than `max_seconds`.
     """
-    with _open(path) as container:
+    with open_media(path) as container:
         if not container.streams.audio:
             raise MediaError(f"{path} has no sound track; give a file with a voice in it")
         stream = container.streams.audio[0]
@@ -73,27 +69,6 @@ def _too_long(path: Path, max_seconds: float) -> MediaError:
     return MediaError(
         f"{path} lasts longer than {max_seconds:g} s, the most that is read; cut it into parts"
     )
-
-
-def _open(path: Path) -> "InputContainer":
-    """Open a media file, or say in a MediaError why it cannot be."""
-    import av
-    from av.error import FFmpegError
-
-    if check_regular(path, "file", MediaError) == 0:
-        raise MediaError(f"{path} is empty (0 bytes); wanted a sound or video file")
-    try:
-        return av.open(
-            os.path.abspath(path),  # never an address: ffmpeg would fetch http:...
-            mode="r",
-            container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"},
-            metadata_errors="replace",
-        )
-    except (FFmpegError, OSError) as error:
-        raise MediaError(
-            f"{path} is not a sound or video file that can be read, or it is cut off: "
-            f"{error.strerror}"
-        ) from error
 
 
 def _origin(container: "InputContainer") -> float | None:

@@ -9,7 +9,7 @@ atlas in which the back of the head lies beside the front, then one blend over w
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -24,13 +24,27 @@ from motion2video.drawing.warp import (
 )
 from motion2video.geometry.basis import interocular
 from motion2video.portrait.head import HeadShell, Silhouette, build_shell, signed_area
-from motion2video.portrait.layers import PAD, Layers, make_layers, padded
+from motion2video.portrait.layers import (
+    PAD,
+    Layers,
+    bare_face,
+    canvas_of,
+    make_layers,
+    make_plate,
+    padded,
+)
 
+Sampling = Literal["linear", "cubic"]
+_FLAGS: dict[Sampling, int] = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 _SHIFT = 4  # fractional bits of cv2's polygon coordinates
 _HOLE = 1 << 30
 _DARK = (38, 16, 16)
 _NO_MAP: Any = None  # the places are whole in the first map
-_THIN = 0.25  # pixels twice: of a sliver one place is as good as the other
+_NARROW = 1.0  # pixels
+_SEEN = 2.0  # square pixels of a triangle, from which its colours can be taken
+_GRAZING = 0.08  # of the area on the other side: seen from its edge
+_SHARP = 1.7  # how far a pixel is drawn out without a loss
+_JUMP = 8.0  # pixels of the photo between neighbours: two parts of the head
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +60,9 @@ class _Drawn:
 class LayeredWarp(FaceWarp):
     """Layers and head of one photo; made once, used once a frame, never changed by a frame.
 
-    `alpha` is the photo's matte (see motion2video.portrait.matte).
+    `partners` are the keypoints' other sides (see FaceBasis.partners). `alpha` is the photo's matte
+    (see motion2video.portrait.matte). `sampling` "cubic" keeps what is moved sharp, "linear"
+    is faster. `fineness` 2 draws four times the pixels and averages them: edges without stairs.
     """
 
     def __init__(
@@ -54,23 +70,36 @@ class LayeredWarp(FaceWarp):
         image: UInt8[np.ndarray, "h w 3"],
         landmarks: Float[np.ndarray, "478 3"],
         triangles: Integer[np.ndarray, "n 3"],
+        partners: Int[np.ndarray, "478"],
         alpha: Float[np.ndarray, "h w"],
+        sampling: Sampling = "cubic",
+        fineness: int = 1,
     ) -> None:
         super().__init__(image, landmarks, triangles)
+        self._sampling, self._fineness = _FLAGS[sampling], fineness
+        if fineness > 1:
+            size = (fineness * image.shape[1], fineness * image.shape[0])
+            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LANCZOS4), np.uint8)
+            alpha = cv2.resize(alpha, size, interpolation=cv2.INTER_LINEAR)
+            landmarks = self._fine(landmarks)
         flat = landmarks * np.array([1, 1, 0], np.float32)
         self.unit = float(interocular(flat))
         self.pad = round(PAD * self.unit)
         self._shift = np.array([self.pad, self.pad, 0], np.float32)
-        canvas, alpha = padded(image, self.pad), padded(alpha, self.pad)
+        canvas = canvas_of(image, alpha, bare_face(image, landmarks), self.pad)
+        alpha = padded(alpha, self.pad)
         outline = Silhouette.of(alpha, landmarks + self._shift, self.unit)
         ys, xs = np.mgrid[: alpha.shape[0], : alpha.shape[1]]
         places = np.stack([xs, ys], -1).reshape(-1, 2).astype(np.float32)
         follows = outline.bone(places).reshape(alpha.shape).astype(np.float32)
+        plate, alpha = make_plate(canvas, alpha, self.unit)
         self.shell: HeadShell = build_shell(outline, alpha, follows)
         self.layers: Layers = make_layers(
-            canvas, alpha, follows, outline.face, outline.to_edge, self.unit
+            canvas, plate, alpha, follows, outline.face, outline.to_edge
         )
         self._atlas = np.concatenate([self.layers.front, self.layers.back], 1)
+        self._low = self._below(self.layers.torso[..., 3])
+        self._torso = self.layers.torso[self._low[0].start :]
         eyes = self.mesh.eyes
         self._parts = (eyes, triangles, self.shell.front, self.shell.back)
         every = np.concatenate(self._parts)
@@ -80,7 +109,41 @@ class LayeredWarp(FaceWarp):
         self._source = source[every]
         self._turn = np.sign(signed_area(self.shell.points[every][..., :2]))
         self._turn[-len(self.shell.back) :] *= -1  # seen from behind
+        skin = slice(len(eyes), len(eyes) + len(triangles))
+        self._turn[skin] = np.where(self._turn[skin] < 0, -1, 0)  # 0: hidden in the photo itself
+        edgeways = self._edgeways(triangles, partners)
+        self._source[skin] = self._source[skin] if edgeways is None else source[edgeways[triangles]]
         self._size = alpha.shape
+
+    def _edgeways(
+        self, triangles: Integer[np.ndarray, "n 3"], partners: Int[np.ndarray, "478"]
+    ) -> Int[np.ndarray, "478"] | None:
+        """Of every keypoint the nearest that the photo shows well: itself, but on a cheek that is
+        turned away, whose colours in the photo are those of what is beside it. None if there is no
+        such cheek.
+        """
+        points = self.shell.points[:478]
+        areas = [signed_area(points[index, :2]) for index in (triangles, partners[triangles])]
+        well = (areas[1] <= _SEEN) | (-areas[0] > _GRAZING * areas[1])
+        if well.all():
+            return None
+        known = np.setdiff1d(np.arange(478), triangles[~well])  # nor what lies at its edge
+        away = np.linalg.norm(points[:, None] - points[None, known], axis=-1)
+        return np.asarray(known[away.argmin(1)])
+
+    def _fine(self, landmarks: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "478 3"]:
+        """Landmarks of the photo in the pixels that are drawn."""
+        shift = np.array([0.5, 0.5, 0], np.float32)  # pixel centres
+        return ((landmarks + shift) * self._fineness - shift).astype(np.float32)
+
+    def _below(self, torso: UInt8[np.ndarray, "H W"]) -> tuple[slice, slice]:
+        """Rows and columns of the canvas that a torso may come to be seen in."""
+        p, (h, w) = self.pad, torso.shape
+        rows = np.flatnonzero(torso.any(1))
+        if not len(rows):
+            return slice(p, p + 1), slice(p, p + 1)
+        top = max(int(rows[0]) - p // 2, p)
+        return slice(min(top, h - p - 1), h - p), slice(p, w - p)
 
     # -- once a frame ----------------------------------------------------------------------
 
@@ -91,10 +154,14 @@ class LayeredWarp(FaceWarp):
     ) -> Warped:
         """As FaceWarp.warp, with the whole frame."""
         below = landmarks if open_eyes is None else open_eyes
-        frame, hole = self._draw(landmarks + self._shift, below + self._shift)
-        p, (h, w) = self.pad, self.image.shape[:2]
-        frame = np.ascontiguousarray(frame[p : p + h, p : p + w])
-        hole = hole[p : p + h, p : p + w]
+        frame, hole = self._draw(
+            self._fine(landmarks) + self._shift, self._fine(below) + self._shift
+        )
+        p, (h, w) = self.pad, self._size
+        frame, hole = (np.ascontiguousarray(x[p : h - p, p : w - p]) for x in (frame, hole))
+        if self._fineness > 1:
+            size = (self.image.shape[1], self.image.shape[0])
+            frame, hole = (cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (frame, hole))
         image = self.crop.cut(frame)
         mask = self.crop.cut(np.repeat(hole[..., None] * np.uint8(255), 3, -1))[..., 0]
         known = np.where(mask > 127, 0, 255).astype(np.uint8)
@@ -126,19 +193,33 @@ class LayeredWarp(FaceWarp):
         self, marks: Float[np.ndarray, "478 3"], eyes: Float[np.ndarray, "478 3"]
     ) -> tuple[UInt8[np.ndarray, "H W 3"], UInt8[np.ndarray, "H W"]]:
         """The canvas, and where the mouth is open (0/1)."""
-        drawn = self._raster(self.shell.placed(marks), marks, eyes)
-        grid = self._grid(drawn)
-        rgba = cv2.remap(self._atlas, grid, _NO_MAP, cv2.INTER_LINEAR)
+        moved, lean = self.shell.placed(marks)
+        drawn = self._raster(moved, marks, eyes)
+        grid, coarse = self._grid(drawn)
+        rgba = cv2.remap(self._atlas, grid, _NO_MAP, self._sampling)
         opened = drawn.ids == _HOLE
         weight = _feather(drawn.ids, rgba[..., 3])
         weight[opened] = 1
-        colour = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
+        colour = _soothed(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), grid, coarse)
         colour[opened] = _DARK
-        frame, hole = self.layers.base.copy(), np.zeros(self._size, np.uint8)
+        frame, hole = self.layers.plate.copy(), np.zeros(self._size, np.uint8)
+        self._lean(frame, lean)
         under = np.ascontiguousarray(frame[drawn.window])
         frame[drawn.window] = cv2.blendLinear(colour, under, weight, 1 - weight)
         hole[drawn.window] = opened
         return frame, hole
+
+    def _lean(self, frame: UInt8[np.ndarray, "H W 3"], matrix: Float[np.ndarray, "2 3"]) -> None:
+        """Lay the torso over the plate, moved by a matrix."""
+        rows, columns = self._low
+        size = (columns.stop - columns.start, rows.stop - rows.start)
+        within = matrix.copy()
+        within[:, 2] += matrix[:, :2] @ [0, rows.start] - [columns.start, rows.start]
+        torso = cv2.warpAffine(self._torso, within, size, flags=cv2.INTER_LINEAR)
+        weight = torso[..., 3].astype(np.float32) / 255
+        under = np.ascontiguousarray(frame[self._low])
+        colour = cv2.cvtColor(torso, cv2.COLOR_RGBA2RGB)
+        frame[self._low] = cv2.blendLinear(colour, under, weight, 1 - weight)
 
     def _raster(
         self,
@@ -152,7 +233,9 @@ class LayeredWarp(FaceWarp):
         corners = moved[np.concatenate(self._parts)]
         corners[: len(eyes)] = below[eyes]
         facing = signed_area(corners[..., :2]) * self._turn > 0.3
-        facing[: outer + len(front)] = True  # of the back, what looks at us
+        facing[: len(eyes)] = True
+        facing |= self._turn == 0
+        facing[outer : outer + len(front)] = True  # of skin and back, what looks at us
         depth = corners[..., 2].mean(1)
         depth[: len(eyes)] += 0.1 * self.unit
         late = np.zeros(len(depth), bool)
@@ -174,8 +257,10 @@ class LayeredWarp(FaceWarp):
         window = np.s_[y0:y1, x0:x1]
         return _Drawn(window, ids[window], order, corners[order, :, :2])
 
-    def _grid(self, drawn: _Drawn) -> Float[np.ndarray, "h w 2"]:
-        """Where every pixel of the window comes from in the atlas."""
+    def _grid(self, drawn: _Drawn) -> tuple[Float[np.ndarray, "h w 2"], UInt8[np.ndarray, "h w"]]:
+        """Where every pixel of the window comes from in the atlas, and where one pixel of the atlas
+        is drawn out over many (255).
+        """
         rows, columns = drawn.window
         start = np.array([columns.start, rows.start], np.float32)
         maps = _affine_planes(drawn.corners - start, self._source[drawn.order])
@@ -189,7 +274,29 @@ class LayeredWarp(FaceWarp):
             b *= y
             a += b
             np.add(a, c, out=grid[..., axis])
-        return grid
+        both = np.square(maps[:, :2]).sum((1, 2))  # singular values squared
+        area = maps[:, 0, 0] * maps[:, 1, 1] - maps[:, 0, 1] * maps[:, 1, 0]
+        fewest = np.maximum(both - np.sqrt(np.maximum(both**2 - 4 * area**2, 0)), 5e-3) / 2
+        stretched = np.clip((1 / np.sqrt(fewest) - _SHARP) / _SHARP, 0, 1) * 255
+        return grid, stretched.astype(np.uint8).take(ids)
+
+
+def _soothed(
+    colour: UInt8[np.ndarray, "h w 3"],
+    grid: Float[np.ndarray, "h w 2"],
+    coarse: UInt8[np.ndarray, "h w"],
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Blurred where one part of the head begins before another, so that its edge is no staircase,
+    and where so few pixels were drawn out that they are streaks.
+    """
+    edge = np.zeros(grid.shape[:2], np.uint8)
+    across = np.abs(grid[:, 1:, 0] - grid[:, :-1, 0]) > _JUMP
+    along = np.abs(grid[1:, :, 1] - grid[:-1, :, 1]) > _JUMP
+    edge[:, 1:][across] = edge[:, :-1][across] = edge[1:][along] = edge[:-1][along] = 200
+    weight = cv2.max(edge, cv2.blur(coarse, (9, 9))).astype(np.float32) / 255
+    return np.asarray(
+        cv2.blendLinear(cv2.GaussianBlur(colour, (0, 0), 1.3), colour, weight, 1 - weight)
+    )
 
 
 def _feather(
@@ -207,13 +314,13 @@ def _affine_planes(
     moved: Float[np.ndarray, "n 3 2"], source: Float[np.ndarray, "n 3 2"]
 ) -> Float[np.ndarray, "n 3 2"]:
     """Per triangle the map from target to source pixels: factors of x, of y, and a constant."""
-    e1, e2 = moved[:, 1] - moved[:, 0], moved[:, 2] - moved[:, 0]
-    s1, s2 = source[:, 1] - source[:, 0], source[:, 2] - source[:, 0]
-    det = e1[:, 0] * e2[:, 1] - e1[:, 1] * e2[:, 0]
-    thin = np.abs(det) < _THIN
-    det = np.where(thin, 1, det)[:, None]
-    a = (s1 * e2[:, 1:] - s2 * e1[:, 1:]) / det
-    b = (s2 * e1[:, :1] - s1 * e2[:, :1]) / det
-    a[thin], b[thin] = 0, 0
-    c = source[:, 0] - a * moved[:, 0, :1] - b * moved[:, 0, 1:]
-    return np.stack([a, b, c], 1).astype(np.float32)
+    edges = moved[:, 1:] - moved[:, :1]
+    steps = source[:, 1:] - source[:, :1]
+    det = edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]
+    longest = np.abs(np.concatenate([edges, edges[:, :1] - edges[:, 1:]], 1)).max((1, 2))
+    narrow = np.abs(det) < _NARROW * longest
+    # Pixels on a narrow triangle's border lie outside of it: across it the map hardly goes on.
+    square = edges.transpose(0, 2, 1) @ edges + narrow[:, None, None] * np.eye(2)
+    a = np.linalg.solve(square, edges.transpose(0, 2, 1) @ steps)
+    c = source.mean(1) - (moved.mean(1)[:, None] @ a)[:, 0]
+    return np.concatenate([a, c[:, None]], 1).astype(np.float32)

@@ -1,201 +1,124 @@
-"""MediaPipe's Face Landmarker on an array: 478 points in pixels and 52 expression scores.
+"""MediaPipe's Face Landmarker: 478 points in pixels and 52 expression scores of a face.
 
-The only place that knows MediaPipe. It is loaded in the constructor, never at import, and sends
-nothing to its makers.
+Its three networks (role `face_landmarker`) run on ONNX Runtime; what is around them is here: a
+detector says roughly where a face is, and from then on its own landmarks say where to look next.
 """
 
-import ctypes
-import importlib
-import logging
-import mmap
-import os
-import sys
-import threading
-import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from motion2video.motion import EXPRESSION_NAMES
-from weights.errors import DependencyError
+from motion2video.faces.detector import find_faces
+from motion2video.faces.region import Region
+from weights.telemetry import import_onnxruntime
+from weights.tensors import read_safetensors
 
 LANDMARKS = 478
 
-# Between two frames of a video. MediaPipe smooths by time stamps: with true ones it damps the lip
-# aperture to 85% and delays it by 0.4 frame; this far apart it leaves the landmarks alone.
-_STEP_MS = 1_000_000
-_STDERR = 2
-_stderr_lock = threading.Lock()
-_log = logging.getLogger("visavis.faces")
+_SIZE = 256
+_EYE_CORNERS = (33, 263)  # the outer ones, at the left and at the right of the picture
+_GROWN = 1.5
+_SAME = 0.5  # of the area of both, that two regions of one face share
 
-# MediaPipe's library reports every use to this address and has no switch for it. The copy in
-# memory gets another of the same length, whose scheme its HTTP client does not know: it gives up
-# before it asks for an address, and opens no socket.
-_REPORTS_TO = b"https://play.googleapis.com/log"
-_NOWHERE = b"nowhere:///reports-stay-at-home"
+# The landmarks that the network of the expression knows.
+# fmt: off
+_EXPRESSIVE = np.array([
+    0, 1, 4, 5, 6, 7, 8, 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, 52, 53, 54, 55, 58, 61, 63, 65,
+    66, 67, 70, 78, 80, 81, 82, 84, 87, 88, 91, 93, 95, 103, 105, 107, 109, 127, 132, 133, 136,
+    144, 145, 146, 148, 149, 150, 152, 153, 154, 155, 157, 158, 159, 160, 161, 162, 163, 168, 172,
+    173, 176, 178, 181, 185, 191, 195, 197, 234, 246, 249, 251, 263, 267, 269, 270, 276, 282, 283,
+    284, 285, 288, 291, 293, 295, 296, 297, 300, 308, 310, 311, 312, 314, 317, 318, 321, 323, 324,
+    332, 334, 336, 338, 356, 361, 362, 365, 373, 374, 375, 377, 378, 379, 380, 381, 382, 384, 385,
+    386, 387, 388, 389, 390, 397, 398, 400, 402, 405, 409, 415, 454, 466, 468, 469, 470, 471, 472,
+    473, 474, 475, 476, 477,
+])
+# fmt: on
 
 Mesh = tuple[Float[np.ndarray, "478 3"], Float[np.ndarray, "52"]]
 """Landmarks in pixels of the picture, and expression scores."""
 
 
-class Landmarker:
-    """One MediaPipe graph. `video` follows faces from picture to picture (it keeps a state:
-    one Landmarker a video, pictures in order); otherwise every picture stands alone.
-    """
+@dataclass(frozen=True)
+class _Networks:
+    """Three sessions of ONNX Runtime, which hold no state."""
 
-    def __init__(self, model: Path, faces: int, video: bool) -> None:
-        with _quiet_stderr():
-            mediapipe = _load_mediapipe()
-            from mediapipe.tasks.python import BaseOptions, vision
-
-            self._make_image = lambda array: mediapipe.Image(
-                image_format=mediapipe.ImageFormat.SRGB, data=array
-            )
-            mode = vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE
-            options = vision.FaceLandmarkerOptions(
-                base_options=BaseOptions(model_asset_path=str(model)),
-                running_mode=mode,
-                num_faces=faces,
-                output_face_blendshapes=True,
-            )
-            self._graph = vision.FaceLandmarker.create_from_options(options)
-            self._close = weakref.finalize(self, _close, self._graph)
-            self._video = video
-            self._time_ms = 0
-            self(np.zeros((64, 64, 3), np.uint8))  # what is built lazily also logs
-
-    def __call__(self, image: UInt8[np.ndarray, "H W 3"]) -> list[Mesh]:
-        """The faces of one picture, in MediaPipe's order."""
-        picture = self._make_image(np.ascontiguousarray(image))
-        if self._video:
-            result = self._graph.detect_for_video(picture, self._time_ms)
-            self._time_ms += _STEP_MS
-        else:
-            result = self._graph.detect(picture)
-        height, width = image.shape[:2]
-        scale = np.array([width, height, width], np.float32)
-        meshes: list[Mesh] = []
-        for points, scores in zip(result.face_landmarks, result.face_blendshapes, strict=True):
-            landmarks = np.array([(p.x, p.y, p.z) for p in points], np.float32) * scale
-            by_name = {score.category_name: score.score for score in scores}
-            expression = np.array([by_name[name] for name in EXPRESSION_NAMES], np.float32)
-            meshes.append((landmarks, expression))
-        return meshes
-
-    def close(self) -> None:
-        """Free the graph and its threads; also done when the object or the program ends."""
-        self._close()
+    detector: Any
+    landmarks: Any
+    expression: Any
 
 
-def _load_mediapipe() -> Any:
-    """The package, which reports nothing from here on. Called under `_stderr_lock`.
-
-    It imports matplotlib and sounddevice for what is not used here; they cost two seconds, run a
-    compiler to find PortAudio, and write a list of fonts into the user's home.
-    """
-    if "mediapipe" not in sys.modules:
-        aside = _Aside("matplotlib.pyplot")
-        names: dict[str, Any] = {"sounddevice": None}  # MediaPipe takes it for not installed
-        if "matplotlib" not in sys.modules:
-            names |= {"matplotlib": ModuleType("matplotlib"), "matplotlib.pyplot": aside}
-            names["matplotlib"].pyplot = aside
-        names = {name: module for name, module in names.items() if name not in sys.modules}
-        sys.modules.update(names)
-        try:
-            importlib.import_module("mediapipe")
-        finally:
-            for name in names:
-                sys.modules.pop(name, None)
-    bindings = importlib.import_module("mediapipe.tasks.python.core.mediapipe_c_bindings")
-    _turn_reports_off(Path(bindings.load_raw_library()._name))
-    return sys.modules["mediapipe"]
-
-
-class _Aside(ModuleType):
-    """Stands for a module that is imported when somebody uses it."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(importlib.import_module(self.__name__), name)
-
-
-def _turn_reports_off(library: Path) -> None:
-    """Overwrite the address of reports in the loaded library. Doing so again changes nothing.
-
-    Raises DependencyError where the library has it elsewhere than in its constants: then it cannot
-    be kept from reporting.
-    """
-    with library.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:
-        offset = content.find(_REPORTS_TO)
-    if offset < 0:  # a build that reports nothing, or to an address that the tests would find
-        return
-    maps, loaded = Path("/proc/self/maps"), os.path.realpath(library)
-    if not maps.exists():
-        _log.warning("MediaPipe may report to its makers: they can be kept out on Linux only")
-        return
-    for line in maps.read_text().splitlines():
-        words = line.split(maxsplit=5)
-        if len(words) < 6 or words[5] != loaded or words[1] not in ("r--p", "r-xp"):
-            continue
-        start, end = (int(word, 16) for word in words[0].split("-"))
-        address = start + offset - int(words[2], 16)
-        if start <= address < end - len(_REPORTS_TO):
-            _overwrite(address, executable="x" in words[1])
-            return
-    raise DependencyError(
-        f"got a MediaPipe whose reports to its makers cannot be turned off ({library}); wanted one "
-        "that has their address in its constants, such as mediapipe 1.2.3"
+@cache
+def _networks(model: Path) -> _Networks:
+    """Once a process and file."""
+    ort = import_onnxruntime()
+    tensors, _ = read_safetensors(model)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    names = ("detector", "landmarks", "expression")
+    providers = ["CPUExecutionProvider"]
+    return _Networks(
+        *(ort.InferenceSession(tensors[n].tobytes(), options, providers=providers) for n in names)
     )
 
 
-def _overwrite(address: int, executable: bool) -> None:
-    """Put _NOWHERE where _REPORTS_TO is, in pages that are read-only before and after."""
-    if ctypes.string_at(address, len(_NOWHERE)) == _NOWHERE:
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    first = address - address % mmap.PAGESIZE
-    size = ctypes.c_size_t(address + len(_NOWHERE) - first)
-    runs = mmap.PROT_EXEC if executable else 0
-    for writes in (mmap.PROT_WRITE, 0):
-        if libc.mprotect(ctypes.c_void_p(first), size, mmap.PROT_READ | runs | writes) != 0:
-            raise DependencyError(
-                "MediaPipe's reports to its makers cannot be turned off: this system lets no "
-                f"program change its own memory ({os.strerror(ctypes.get_errno())})"
-            )
-        if writes:
-            ctypes.memmove(address, _NOWHERE, len(_NOWHERE))
+class Landmarker:
+    """`video` follows faces from picture to picture (it keeps a state: one Landmarker a video,
+    pictures in order); otherwise every picture stands alone. Nothing is smoothed over time.
+
+    `model` is the file of role face_landmarker; raises WeightsError where it is not one.
+    """
+
+    def __init__(self, model: Path, faces: int, video: bool) -> None:
+        self._networks = _networks(model)
+        self._faces = faces
+        self._video = video
+        self._regions: list[Region] = []
+
+    def __call__(self, image: UInt8[np.ndarray, "H W 3"]) -> list[Mesh]:
+        """The faces of one picture, at most as many as asked for; surest first where they were
+        detected in it.
+        """
+        regions = self._regions
+        if len(regions) < self._faces:
+            regions = _joined(regions, find_faces(self._networks.detector, image, self._faces))
+        seen = [self._landmarks(image, region) for region in regions[: self._faces]]
+        found = [points for points in seen if points is not None]
+        if self._video:
+            self._regions = [_region_of(points[:, :2]) for points in found]
+        return [(points, self._expression(points[:, :2])) for points in found]
+
+    def _landmarks(
+        self, image: UInt8[np.ndarray, "H W 3"], region: Region
+    ) -> Float[np.ndarray, "478 3"] | None:
+        """Of the face in a region; None where there is none."""
+        crop = region.crop(image, _SIZE, repeat=True).astype(np.float32) / 255
+        fed = {"input": crop.transpose(2, 0, 1)[None]}
+        points, presence = self._networks.landmarks.run(["points", "presence"], fed)
+        if presence.item() < 0:  # before the sigmoid: less likely than not
+            return None
+        mesh = points.reshape(LANDMARKS, 3) / _SIZE
+        depth = mesh[:, 2:] * region.width
+        return np.concatenate([region.place(mesh[:, :2]), depth], axis=1).astype(np.float32)
+
+    def _expression(self, points: Float[np.ndarray, "478 2"]) -> Float[np.ndarray, "52"]:
+        fed = {"input": points[None, _EXPRESSIVE]}
+        (scores,) = self._networks.expression.run(["scores"], fed)
+        return scores
 
 
-def _close(graph: Any) -> None:
-    """Close a MediaPipe graph, or forget it at the end of the program: then the thread pool that
-    MediaPipe closes it with has already stopped, and its __del__ would print a traceback."""
-    try:
-        graph.close()
-    except RuntimeError:
-        graph._handle = None
+def _region_of(points: Float[np.ndarray, "478 2"]) -> Region:
+    """Where to look for a face in the next picture."""
+    start, end = points[_EYE_CORNERS[0]], points[_EYE_CORNERS[1]]
+    return Region.around(points, start, end).squared().grown(_GROWN)
 
 
-@contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """MediaPipe's C++ logs to file descriptor 2 whatever Python or the environment says; send
-    that nowhere for the moment. Python exceptions are raised as usual. One thread at a time: two
-    that saved and restored the descriptor in turns would lose it."""
-    with _stderr_lock:
-        if sys.stderr is not None:
-            sys.stderr.flush()
-        try:
-            saved = os.dup(_STDERR)
-        except OSError:  # no standard error at all, as in a daemon: nothing to silence
-            yield
-            return
-        try:
-            with open(os.devnull, "wb") as nowhere:
-                os.dup2(nowhere.fileno(), _STDERR)
-            yield
-        finally:
-            os.dup2(saved, _STDERR)
-            os.close(saved)
+def _joined(followed: list[Region], detected: list[Region]) -> list[Region]:
+    """Those that are followed and those that were detected; the latter where they are the same."""
+    regions = list(followed)
+    for new in detected:
+        regions = [old for old in regions if new.overlap(old) <= _SAME] + [new]
+    return regions

@@ -187,10 +187,6 @@ class FaceTracker:
         second = InsightDetector.load(root) if detector == "insightface" else None
         return FaceTracker(find("face_landmarker"), max_faces, second)
 
-    def close(self) -> None:
-        """Free the network and its threads; also done when the object goes away."""
-        self._stills.close()
-
     def detect(self, image: UInt8[np.ndarray, "H W 3"]) -> list[Face]:
         """The faces of a picture, largest first; empty when there are none."""
         if self._detector is None:
@@ -207,10 +203,7 @@ class FaceTracker:
         on; on 512 px portraits the first look is off by 0.4 to 0.7 pixels on average.
         """
         landmarker = Landmarker(self._model, 1, video=True)
-        try:
-            return _settle(landmarker, image, square(face.box, _CROP), face)
-        finally:
-            landmarker.close()
+        return _settle(landmarker, image, square(face.box, _CROP), face)
 
     def track(
         self, frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float, face: str = "largest"
@@ -223,10 +216,7 @@ class FaceTracker:
         if not (np.isfinite(fps) and fps > 0):
             raise InputError(f"got {fps} fps; wanted a positive rate")
         follower = _Follower(self, face)
-        try:
-            meshes = [follower.step(frame) for frame in _same_size(frames)]
-        finally:
-            follower.close()
+        meshes = [follower.step(frame) for frame in _same_size(frames)]
         if not meshes:
             raise MediaError("the video has no frames; wanted at least one")
         valid = np.array([mesh is not None for mesh in meshes])
@@ -314,12 +304,6 @@ class _Follower:
         self._last: Face | None = None
         self._lost = 0
 
-    def close(self) -> None:
-        """Free the landmarker of this video."""
-        if self._landmarker is not None:
-            self._landmarker.close()
-            self._landmarker = None
-
     def step(self, frame: UInt8[np.ndarray, "H W 3"]) -> Mesh | None:
         """The followed face's mesh in the next frame, None when it is not seen."""
         self.image_size = (frame.shape[1], frame.shape[0])
@@ -368,12 +352,11 @@ class _Follower:
     def _aim(self, frame: UInt8[np.ndarray, "H W 3"], face: Face) -> Face:
         """Start a landmarker on this face: on the whole frame, or on a region when the face is
         small or has company. A running one would look where the face was in the old region."""
-        self.close()
         width, height = face.image_size
         regional = self._several or face.width < _SMALL * max(width, height)
         self._region = square(face.box, _REGION) if regional else box_of(0, 0, width, height)
-        # One face even where there are several: with more, MediaPipe goes back to its coarse
-        # detector in every frame, and the landmarks jitter.
+        # One face even where there are several: with more, the landmarker goes back to its
+        # coarse detector in every frame, and the landmarks jitter.
         self._landmarker = Landmarker(self._tracker._model, 1, video=True)
         return _settle(self._landmarker, frame, self._region, face)
 

@@ -7,6 +7,7 @@ MediaPipe gives it. Projection is weak-perspective with a nominal camera distanc
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -136,6 +137,13 @@ class FaceBasis:
     detail_encoder: Float[np.ndarray, "1434 32"]
     rest_expression: Float[np.ndarray, "52"]
     triangles: Int[np.ndarray, "n 3"]
+
+    @cached_property
+    def partners(self) -> Int[np.ndarray, "478"]:
+        """Of every keypoint the one on the other side of the face."""
+        from scipy.spatial import KDTree
+
+        return KDTree(self.canonical).query(self.canonical * [-1, 1, 1])[1].astype(np.int64)
 
     @staticmethod
     def load() -> "FaceBasis":

@@ -50,7 +50,7 @@ def open_media(path: Path) -> "InputContainer":
     from av.error import FFmpegError
 
     if check_regular(path, "file", MediaError) == 0:
-        raise MediaError(f"{path} is empty (0 bytes); wanted a media file")
+        raise MediaError(f"{path} is empty (0 bytes); wanted a sound or video file")
     try:
         return av.open(
             os.path.abspath(path),  # never an address: ffmpeg would fetch http:...
@@ -60,7 +60,8 @@ def open_media(path: Path) -> "InputContainer":
         )
     except (FFmpegError, OSError) as error:
         raise MediaError(
-            f"{path} is not a media file that can be read, or it is cut off: {error.strerror}"
+            f"{path} is not a sound or video file that can be read, or it is cut off: "
+            f"{error.strerror}"
         ) from error
 
 

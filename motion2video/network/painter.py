@@ -10,7 +10,7 @@ import importlib.util
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, Protocol, get_args, runtime_checkable
+from typing import Any, Protocol, cast, get_args, runtime_checkable
 
 import numpy as np
 import torch
@@ -57,6 +57,10 @@ class Painter(Protocol):
 
     def paint(self, window: Window) -> Float[Tensor, "b 3 H W"]:
         """The pictures of the windows, RGB in 0..1, fp32."""
+        ...
+
+    def taking(self, steps: int) -> "Painter":
+        """The same networks in another number of flow steps (at least one)."""
         ...
 
 
@@ -109,6 +113,12 @@ class TorchPainter:
         self._compiled = compile
         self._recorded: dict[tuple[int, ...], _Recorded] = {}
         self._lock = threading.Lock()
+
+    def taking(self, steps: int) -> "TorchPainter":
+        """See Painter.taking."""
+        painting = Painting(self._exact.autoencoder, self._exact.denoiser, max(steps, 1))
+        precision = cast(Precision, self.precision)
+        return TorchPainter(painting, precision, self._compiled)
 
     @torch.inference_mode()
     def paint(self, window: Window) -> Float[Tensor, "b 3 H W"]:
@@ -174,6 +184,10 @@ class GraphPainter:
         self._grid = time_grid(steps)
         self._denoiser = denoiser
         self._run = run
+
+    def taking(self, steps: int) -> "GraphPainter":
+        """See Painter.taking."""
+        return GraphPainter(self.backend, self.precision, max(steps, 1), self._denoiser, self._run)
 
     @torch.inference_mode()
     def paint(self, window: Window) -> Float[Tensor, "b 3 H W"]:

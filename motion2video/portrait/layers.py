@@ -10,32 +10,77 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from motion2video.geometry.basis import FACE_OVAL
 from motion2video.portrait.fills import loose_strands, mirror_fill, push_pull
+from motion2video.portrait.matte import component
 
 PAD = 0.9  # width of the border
 _GROW = 0.06  # by which the hole in the plate is larger than the person
 _DEEP = 1.2  # beyond this the plate is smooth: nobody knows what is there
 _SOFT = 0.25
 _SURE = 0.97
+_AWAY = 15  # pixels about the skin that have its colour
+_SKIN = 3.0  # times the skin's own deviation in colour
+_BROWS = [105, 334]
 _RIM = 0.16  # of the head's radius: the band whose colours the back of the head has
 
 
 @dataclass(frozen=True, eq=False)
 class Layers:
     """`front` (RGBA) is the person with clean colours out to the soft edge, `back` (RGBA) the back
-    of the head, `plate` the background with nobody in it, `base` what is under all that moves: the
-    plate, and the torso where the head's motion does not reach.
+    of the head, `torso` (RGBA) where the head's turning does not reach, `plate` the background with
+    nobody in it.
     """
 
     front: UInt8[np.ndarray, "h w 4"]
     back: UInt8[np.ndarray, "h w 4"]
+    torso: UInt8[np.ndarray, "h w 4"]
     plate: UInt8[np.ndarray, "h w 3"]
-    base: UInt8[np.ndarray, "h w 3"]
 
 
 def padded(plane: np.ndarray, pad: int) -> np.ndarray:
     """A plane of the photo as one of the canvas."""
     return cv2.copyMakeBorder(plane, pad, pad, pad, pad, cv2.BORDER_REFLECT_101)
+
+
+def canvas_of(
+    image: UInt8[np.ndarray, "h w 3"],
+    alpha: Float[np.ndarray, "h w"],
+    bare: UInt8[np.ndarray, "h w"],
+    pad: int,
+) -> UInt8[np.ndarray, "H W 3"]:
+    """The photo on the canvas. Over a head that the picture's edge cuts, its mirror image would
+    show the brow again (`bare`, 1 where skin is): there what is around goes on, which is hair.
+    """
+    canvas, skin, person = padded(image, pad), padded(bare, pad), padded(alpha, pad)
+    near = np.asarray(cv2.dilate(skin, np.ones((_AWAY, _AWAY), np.uint8)), np.uint8)
+    within = np.s_[pad : pad + len(bare), pad : pad + bare.shape[1]]
+    wrong = np.zeros_like(near)
+    wrong[:pad] = np.maximum.accumulate(near[:pad][::-1])[::-1]  # and what is mirrored beyond it
+    hair = np.zeros(near.shape, np.float32)
+    hair[within] = ((near == 0) & (person > _SURE))[within]
+    hair[pad + int(np.argmax(bare.any(1))) :] = 0
+    if not (wrong.any() and hair.any()):
+        return canvas
+    filled = push_pull(canvas.astype(np.float32), hair)
+    soft = cv2.blur(wrong.astype(np.float32), (_AWAY, _AWAY))[..., None]
+    soft[within] = 0
+    return _bytes(canvas * (1 - soft) + filled * soft)
+
+
+def bare_face(
+    image: UInt8[np.ndarray, "h w 3"], landmarks: Float[np.ndarray, "478 3"]
+) -> UInt8[np.ndarray, "h w"]:
+    """1 in the face and where its skin goes on above the brows, up to the hair."""
+    oval = landmarks[FACE_OVAL, :2].astype(np.int32)
+    face = np.asarray(cv2.fillPoly(np.zeros(image.shape[:2], np.uint8), [oval], 1), np.uint8)
+    if not face.any():
+        return face
+    colours = cv2.cvtColor(cv2.GaussianBlur(image, (0, 0), 1.5), cv2.COLOR_RGB2LAB)
+    away = np.linalg.norm(colours - np.median(colours[face > 0], 0), axis=-1)
+    alike = away < _SKIN * max(float(np.median(away[face > 0])), 4.0)
+    alike[int(landmarks[_BROWS, 1].mean()) :] = False
+    return np.asarray(component(((face > 0) | alike).astype(np.uint8), face), np.uint8)
 
 
 def make_plate(
@@ -46,8 +91,11 @@ def make_plate(
     grow = max(3, round(_GROW * unit))
     ring = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1,) * 2)
     person = np.asarray(cv2.dilate((alpha > 0.05).astype(np.uint8), ring), np.uint8)
-    person = np.maximum(person, loose_strands(canvas, person, unit))
-    known = 1 - person
+    strands = loose_strands(canvas, person, unit)
+    person = np.maximum(person, strands)
+    # no slivers of what is neither: they hold the person's colours
+    known = cv2.morphologyEx(1 - person, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
+    person = 1 - known
     inside = cv2.distanceTransform(person, cv2.DIST_L2, 5)
     trust = np.exp(-((inside / (_DEEP * unit)) ** 2))[..., None]
     smooth = push_pull(image, known.astype(np.float32))
@@ -56,8 +104,9 @@ def make_plate(
     plate = plate * (1 - soft) + cv2.GaussianBlur(plate, (0, 0), 2) * soft
     out = cv2.distanceTransform(1 - (alpha > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
     ramp = np.clip(2 - out / (0.5 * grow), 0, 1)
-    differs = cv2.GaussianBlur(np.abs(image - plate).max(-1), (0, 0), 1.0)
-    alpha = np.maximum(alpha, ramp * np.clip((differs - 6) / 40, 0, 1))
+    ramp = np.maximum(ramp, cv2.blur(strands.astype(np.float32), (5, 5)))
+    differs = cv2.GaussianBlur(np.abs(image - plate).max(-1), (0, 0), 0.7)
+    alpha = np.maximum(alpha, ramp * np.clip((differs - 5) / 40, 0, 1))
     return plate.astype(np.float32), alpha.astype(np.float32)
 
 
@@ -78,30 +127,29 @@ def clean_front(
 
 def make_layers(
     canvas: UInt8[np.ndarray, "h w 3"],
+    plate: Float[np.ndarray, "h w 3"],
     alpha: Float[np.ndarray, "h w"],
     follows: Float[np.ndarray, "h w"],
     face: UInt8[np.ndarray, "h w"],
     to_edge: Float[np.ndarray, "h w"],
-    unit: float,
 ) -> Layers:
-    """`follows` is how much of the head's motion each pixel takes over, `face` 1 inside the face's
-    outline, `to_edge` pixels to the person's outline from within.
+    """`plate` and `alpha` see make_plate. `follows` is how much of the head's motion each pixel
+    takes over, `face` 1 inside the face's outline, `to_edge` pixels to the person's outline from
+    within.
     """
-    plate, alpha = make_plate(canvas, alpha, unit)
     front, sure = clean_front(canvas, plate, alpha)
     radius = max(float(to_edge.max()), 1.0)
     band = np.clip(1 - to_edge / (_RIM * radius), 0, 1) * (to_edge > 0)
     hair = push_pull(canvas.astype(np.float32), (band > 0.3).astype(np.float32) * sure)
     k = np.clip(band * 2, 0, 1)[..., None]
     back = front * k + hair * (1 - k)
-    still = (follows < 0.06) & (face == 0)
-    base = np.where(still[..., None], canvas.astype(np.float32), plate)
+    stays = (follows < 0.06) & (face == 0)
     fade = np.where(face > 0, 1, np.clip((follows - 0.015) / 0.03, 0, 1))
     return Layers(
         _bytes(np.dstack([front, alpha * fade * 255])),
         _bytes(np.dstack([back, fade * 255])),
+        _bytes(np.dstack([front, alpha * stays * 255])),
         _bytes(plate),
-        _bytes(base),
     )
 
 

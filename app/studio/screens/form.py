@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 from app.intake.allowance import require_allowed, require_text
 from app.intake.limits import Limits
 from app.render.knobs import by_name
-from app.render.request import FILE_KINDS, Crop, Mix, Renderer, RenderRequest
+from app.render.request import FILE_KINDS, Crop, Finish, Mix, RenderRequest
 from app.studio.workshop import Workshop
 from audio2motion.gestures.controls import REGIONS
 from audio2motion.gestures.gestures import Gesture
@@ -53,7 +53,7 @@ class Form:
     gestures: str = ""
     auto_gestures: bool = RenderRequest.auto_gestures
     motion: str | None = None
-    renderer: Renderer = "diffusion"
+    renderer: Finish = "diffusion"
     size: int = RenderRequest.size
     crop: Crop = RenderRequest.crop
     mix: Mix = RenderRequest.mix

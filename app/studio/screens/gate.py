@@ -196,7 +196,7 @@ def _refusal(error: VisavisError) -> Response:
 
 
 def _others() -> Response:
-    return PlainTextResponse("that session is open in another browser", 403)
+    return PlainTextResponse("that page is open in another browser", 403)
 
 
 def _progress() -> Response:

@@ -171,7 +171,7 @@ def _claimed(value: Any, many: bool, visitor: Visitor | None, files: VisitorFile
     if value in (None, "", []):
         return None
     if visitor is None:
-        raise InputError("the request names no session (session_hash), so it has no files")
+        raise InputError("the request names no page (session_hash), so it has no files")
     if many:
         if not isinstance(value, Sequence) or isinstance(value, str):
             raise InputError("wanted a list of files that were uploaded here")

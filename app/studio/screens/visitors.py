@@ -30,6 +30,6 @@ def visitor_of(request: "gr.Request") -> Visitor:
     import gradio as gr
 
     if not request.session_hash or request.request is None:
-        raise gr.Error("the request names no session (session_hash)", print_exception=False)
+        raise gr.Error("the request names no page (session_hash)", print_exception=False)
     owner = owner_in(request.request.scope)
     return Visitor(owner, f"{owner} {request.session_hash}")

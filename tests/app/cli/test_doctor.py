@@ -8,7 +8,7 @@ import pytest
 
 import app.cli.doctor as doctor
 from app.cli.commands import main
-from weights import load_manifest
+from weights import load_manifest, registry
 
 
 @pytest.mark.weights("denoiser", "motion_generator", "speech_encoder", "face_landmarker")
@@ -23,7 +23,7 @@ def test_a_sound_installation(capsys: pytest.CaptureFixture[str]) -> None:
     assert {
         "python",
         "torch",
-        "mediapipe",
+        "onnxruntime",
         "opencv",
         "espeak-ng",
         "CPU",
@@ -47,7 +47,7 @@ def test_an_obstacle_has_a_remedy(
 def test_builds_of_opencv_that_overwrite_each_other_are_an_obstacle_with_one_command_that_mends_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What plain pip leaves behind, which knows no overrides.txt."""
+    """What is left behind by a package that wants another build."""
     names = ("opencv-python-headless", "opencv-python", "opencv-contrib-python", "torch")
     several = [SimpleNamespace(name=name, version="5.0") for name in names]
     monkeypatch.setattr(doctor.metadata, "distributions", lambda: several)
@@ -67,10 +67,17 @@ def test_weights_of_a_wrong_hash_are_an_obstacle(
 
 @pytest.fixture
 def landmarker_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A damaged copy in the cache, which is looked at before the package."""
-    monkeypatch.setenv("VISAVIS_CACHE", str(tmp_path))
-    (tmp_path / "face_landmarker").mkdir()
-    (tmp_path / "face_landmarker" / "face_landmarker.task").write_bytes(b"damaged")
+    """A damaged file in the place of the embedded one."""
+    damaged = tmp_path / "landmarker.safetensors"
+    damaged.write_bytes(b"damaged")
+    locate = registry.locate
+    monkeypatch.setattr(
+        registry,
+        "locate",
+        lambda role, manifest=None: (
+            damaged if role == "face_landmarker" else locate(role, manifest)
+        ),
+    )
 
 
 def test_wrong_weights_end_a_render(
@@ -84,7 +91,7 @@ def test_wrong_weights_end_a_render(
     assert main(words) == 2
     error = json.loads(capsys.readouterr().out)["error"]
     assert error["type"] == "WeightsError"
-    assert "face_landmarker" in error["message"] and "visavis weights fetch" in error["message"]
+    assert "face_landmarker" in error["message"] and "check the file out" in error["message"]
     assert not out.exists()
 
 
@@ -105,7 +112,7 @@ def test_weights_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["weights", "list", "--json"]) == 0
     listed = {w["role"]: w for w in json.loads(capsys.readouterr().out)}
     assert listed.keys() == load_manifest().roles.keys()
-    assert listed["face_landmarker"]["status"] == "found"
+    assert listed["face_landmarker"]["status"] == "embedded"
     assert "non-commercial" in listed["insightface_buffalo_l"]["licence"]
 
 
@@ -115,7 +122,7 @@ def test_weights_are_verified(
     assert main(["weights", "verify", "face_basis"]) == 0
     assert main(["weights", "verify", "face_landmarker"]) == 2
     out, err = capsys.readouterr()
-    assert "WRONG HASH" in out and "visavis weights fetch face_landmarker" in err
+    assert "WRONG HASH" in out and "check the file out again" in err
 
 
 def test_unknown_weights_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

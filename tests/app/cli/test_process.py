@@ -56,7 +56,7 @@ def test_an_end_in_the_middle(
         process.kill()
     assert process.returncode == code
     assert stdout == "" and stderr.endswith(said)
-    # Neither a traceback nor the chatter of MediaPipe and its kin: only what we say.
+    # Neither a traceback nor the chatter of libraries: only what we say.
     ours = ("note: ", "rendering: ", "visavis: ")
     assert all(line.startswith(ours) for line in stderr.splitlines()), stderr
     assert out.read_bytes() == b"what was there before"
@@ -93,7 +93,7 @@ def test_a_closed_pipe_is_quiet() -> None:
 def test_help_is_light() -> None:
     code = (
         "import sys\nfrom app.cli.commands import main\nassert main(['--help']) == 0\n"
-        "heavy = {'torch', 'mediapipe', 'av', 'cv2', 'onnxruntime', 'gradio', 'diffusers'}\n"
+        "heavy = {'torch', 'av', 'cv2', 'onnxruntime', 'gradio', 'diffusers'}\n"
         "print(sorted(heavy & sys.modules.keys()))"
     )
     done = subprocess.run(

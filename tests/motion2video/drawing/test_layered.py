@@ -10,13 +10,14 @@ from motion2video.drawing.layered import LayeredWarp
 from motion2video.drawing.warp import FaceWarp
 from motion2video.faces.tracker import FaceTracker
 from motion2video.geometry.angles import head_rotation
-from motion2video.geometry.basis import FACE_OVAL
-from motion2video.motion import MOTION_DIM, ROTATION, Motion
+from motion2video.geometry.basis import FACE_OVAL, interocular, rotation_matrix
+from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION, Motion
 from motion2video.network.compute import ComputeConfig
 from motion2video.portrait.fills import mirror_fill, push_pull
 from motion2video.portrait.head import similarity
+from motion2video.portrait.layers import bare_face, canvas_of, make_plate
 from motion2video.portrait.portrait import Portrait
-from motion2video.renderer import RenderConfig, Renderer
+from motion2video.renderer import Quality, RenderConfig, Renderer
 
 PHOTO = Path(__file__).parents[3] / "app" / "assets" / "portraits" / "man_1.jpg"
 
@@ -31,10 +32,14 @@ def renderer() -> Renderer:
     return Renderer.load(RenderConfig(steps=0), ComputeConfig(device="cpu"))
 
 
-def turned(renderer: Renderer, portrait: Portrait, yaw: float, pitch: float) -> np.ndarray:
+def posed(yaw: float, pitch: float = 0) -> Motion:
     values = np.zeros((1, MOTION_DIM), np.float32)
     values[:, ROTATION] = head_rotation(np.radians([[yaw, pitch, 0.0]]))
-    _, frames = renderer.step(renderer.init_state(portrait), Motion(values))
+    return Motion(values)
+
+
+def turned(renderer: Renderer, portrait: Portrait, yaw: float, pitch: float) -> np.ndarray:
+    _, frames = renderer.step(renderer.init_state(portrait), posed(yaw, pitch))
     return frames[0]
 
 
@@ -104,3 +109,104 @@ def test_similarity_is_found_again():
     scale, rotation, offset = similarity(points, 2.5 * points @ turn.T + [1, 2, 3])
     assert scale == pytest.approx(2.5)
     assert np.allclose(rotation, turn, atol=1e-6) and np.allclose(offset, [1, 2, 3], atol=1e-5)
+
+
+def lean(renderer: Renderer, portrait: Portrait, row: np.ndarray) -> np.ndarray:
+    """By how many interocular distances the collar goes."""
+    prepared = renderer.init_state(portrait).prepared
+    marks, _ = prepared.face.keypoints(Motion(row[None]))
+    warp = prepared.warp
+    assert isinstance(warp, LayeredWarp)
+    pad = np.array([warp.pad, warp.pad, 0], np.float32)
+    _, matrix = warp.shell.placed(marks[0] + pad)
+    collar = np.array([warp.shell.pivot[0], warp.shell.collar])
+    return (matrix[:, :2] @ collar + matrix[:, 2] - collar) / interocular(marks[0])
+
+
+def test_the_torso_leans_after_a_head_that_goes_and_not_after_one_that_turns(
+    renderer: Renderer, portrait: Portrait
+):
+    neck = np.array([0, -0.82, -0.73], np.float32)
+    row = np.zeros(MOTION_DIM, np.float32)
+    row[TRANSLATION] = [0.1, 0, 0]
+    goes = lean(renderer, portrait, row)
+    assert 0.04 < goes[0] < 0.07 and abs(goes[1]) < 0.01
+    row[ROTATION] = head_rotation(np.radians([[20.0, 10.0, 0.0]]))[0]
+    row[TRANSLATION] = neck - rotation_matrix(row[None, ROTATION])[0] @ neck
+    assert np.abs(lean(renderer, portrait, row)).max() < 0.03
+
+
+def test_a_torso_never_leaves_the_picture(renderer: Renderer, portrait: Portrait):
+    row = np.zeros(MOTION_DIM, np.float32)
+    row[TRANSLATION] = [30, -30, 0]
+    assert np.linalg.norm(lean(renderer, portrait, row)) < 0.6
+
+
+def test_strands_before_a_plain_wall_are_kept_and_leave_no_trace_behind():
+    rng = np.random.default_rng(3)
+    image = np.clip(rng.normal(200, 1, (160, 160, 3)), 0, 255).astype(np.uint8)
+    alpha = np.zeros((160, 160), np.float32)
+    alpha[60:, 60:100] = 1
+    image[60:, 60:100] = (90, 60, 50)
+    image[80:120, 110:112] = (30, 20, 20)  # a lock that the matte has missed
+    plate, found = make_plate(image, alpha, 40.0)
+    assert found[90:110, 110:112].min() > 0.8 and found[90:110, 130:].max() == 0
+    assert np.abs(plate - 200).max() < 8
+
+
+@pytest.mark.parametrize(
+    "first, second", [("draft", "live"), ("live", "standard"), ("standard", "best")]
+)
+def test_a_better_quality_draws_otherwise_and_keeps_the_photo(
+    renderer: Renderer, portrait: Portrait, first: Quality, second: Quality
+):
+    motion = Motion.neutral(2)
+    motion.values[1, 25] = 0.4  # jawOpen
+    motion.values[1, ROTATION] = head_rotation(np.radians([[6.0, 2.0, 1.0]]))[0]
+    frames = []
+    for quality in (first, second):
+        other = renderer.at(quality)
+        _, drawn = other.step(other.init_state(portrait), motion)
+        away = np.abs(drawn[0].astype(int) - portrait.image)
+        assert away.mean() < 1.0
+        frames.append(drawn[1].astype(int))
+    assert 0 < np.abs(frames[0] - frames[1]).mean() < 4
+
+
+def test_steps_that_were_asked_for_stay_at_every_quality(renderer: Renderer):
+    assert renderer.at("live", steps=3).config.steps == 3
+    assert renderer.at("draft", steps=3).config.steps == 0
+    assert renderer.at("best").config.fineness == 2
+
+
+def test_over_a_head_that_the_picture_cuts_goes_on_its_hair(portrait: Portrait):
+    marks = portrait.face.landmarks
+    brows = int(marks[[105, 334], 1].min())
+    hairline = brows - 22
+    image = np.full((200, 256, 3), (200, 160, 140), np.uint8)
+    image[:14] = (60, 40, 30)
+    shift = np.array([0, hairline - 14, 0], np.float32)
+    alpha = np.ones((200, 256), np.float32)
+    bare = bare_face(image, marks - shift)
+    assert bare[20:24, 120:136].all() and not bare[:8].any()
+    canvas = canvas_of(image, alpha, bare, 60)
+    above = canvas[:60, 60 + 110 : 60 + 146].astype(int)
+    assert np.abs(above - (60, 40, 30)).max() < 40
+    assert np.array_equal(canvas[60:-60, 60:-60], image)
+
+
+@pytest.mark.parametrize("yaw", [-16.0, 16.0])
+def test_a_cheek_that_the_photo_does_not_show_is_skin_when_it_comes_round(
+    renderer: Renderer, portrait: Portrait, yaw: float
+):
+    """A photo that is turned already, and turns back: no holes, and nothing of the background."""
+    turned_photo = turned(renderer, portrait, 2 * yaw, 0)
+    face = FaceTracker.load().detect(turned_photo)[0]
+    aside = Portrait(turned_photo, face)
+    back = turned(renderer, aside, -yaw, 0)
+    marks, _ = renderer.init_state(aside).prepared.face.keypoints(posed(-yaw))
+    oval = cv2.convexHull(marks[0, FACE_OVAL, :2].astype(np.float32))
+    inside = cv2.fillConvexPoly(np.zeros(back.shape[:2], np.uint8), oval.astype(np.int32), 1)
+    inside = cv2.erode(inside, np.ones((7, 7), np.uint8)) > 0
+    wall = np.median(portrait.image[:10, :10].reshape(-1, 3), 0)
+    assert (np.abs(back[inside].astype(int) - wall).max(-1) < 12).mean() < 0.002

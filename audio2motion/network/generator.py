@@ -66,8 +66,8 @@ class GeneratorConfig:
     interlocutor_motion_scale: float = 1.0
     controls_scale: float = 1.0
     temperature: float = 1.0
-    lip_temperature: float = 0.3
-    lip_scale: float = 1.0
+    lip_temperature: float = 0.2
+    lip_scale: float = 1.4
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 64:

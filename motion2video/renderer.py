@@ -11,13 +11,14 @@ the same frames, bit for bit on one device.
 
 import copy
 import dataclasses
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, starmap
-from typing import Any, Literal, TypeVar, get_args
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ from motion2video.geometry.basis import FaceBasis
 from motion2video.geometry.retarget import PortraitFace
 from motion2video.motion import Motion
 from motion2video.network.autoencoder import Autoencoder
+from motion2video.network.choices import Quality
 from motion2video.network.compute import ComputeConfig, pick_device
 from motion2video.network.denoiser import Denoiser
 from motion2video.network.flow import frame_noise
@@ -43,32 +45,50 @@ from weights.errors import InputError, StateError
 
 T = TypeVar("T")
 Head = Literal["layers", "warp"]
-Quality = Literal["draft", "live", "standard", "best"]
-"""How much work a frame is: only moved, with dark mouths; for conversations; for files; four times
-the pixels drawn."""
 _SHORT = 4  # frames a thread: a longer piece would keep the threads from everybody else
 _GPU_BATCH = 5  # frames: as long as a piece of motion usually is
 
 
 @dataclass(frozen=True)
+class _Work:
+    """What a quality is: steps of diffusion, and LayeredWarp's `sampling` and `fineness`."""
+
+    steps: int
+    sampling: Sampling
+    fineness: int
+
+
+_WORK: dict[Quality, _Work] = {
+    "draft": _Work(0, "linear", 1),
+    "live": _Work(1, "linear", 1),
+    "standard": _Work(2, "cubic", 1),
+    "best": _Work(2, "cubic", 2),
+}
+
+
+@dataclass(frozen=True)
 class RenderConfig:
-    """`steps` of the diffusion (0 = warp only); `temperature` scales the noise it starts from:
-    1 is what the network was trained with, less gives calmer, more even teeth. `cavity` 0..1 is
-    how much of the lip colour that the network leaves inside an open mouth is shaded. `head`
-    "layers" turns a head in three dimensions over a background that stays; "warp" bends the photo
-    (see motion2video.drawing), all of it on the GPU where there is one. A photo without a usable
-    matte is bent. `sampling` and `fineness` see LayeredWarp.
+    """`quality` says how much work a frame is (see choices.Quality); `steps` of the diffusion are
+    its own where None (0 = warp only, as a draft is at any number). `temperature` scales the noise
+    that the diffusion starts from: 1 is what the network was trained with, less gives calmer, more
+    even teeth. `cavity` 0..1 is how much of the lip colour that the network leaves inside an open
+    mouth is shaded. `head` "layers" turns a head in three dimensions over a background that stays;
+    "warp" bends the photo (see motion2video.drawing), all of it on the GPU where there is one. A
+    photo without a usable matte is bent.
     """
 
-    steps: int = 2
+    quality: Quality = "standard"
+    steps: int | None = None
     temperature: float = 0.6
     cavity: float = 0.6
     head: Head = "layers"
-    sampling: Sampling = "cubic"
-    fineness: int = 1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.steps <= 64:
+        if self.quality not in get_args(Quality):
+            raise InputError(
+                f"got the quality {self.quality!r}; wanted one of {', '.join(get_args(Quality))}"
+            )
+        if self.steps is not None and not 0 <= self.steps <= 64:
             raise InputError(f"got {self.steps} steps; wanted 0 (warp only) to 64")
         if not 0 <= self.temperature <= 1:
             raise InputError(f"got temperature {self.temperature}; wanted 0 to 1")
@@ -76,18 +96,14 @@ class RenderConfig:
             raise InputError(f"got cavity {self.cavity}; wanted 0 to 1")
         if self.head not in get_args(Head):
             raise InputError(f"got the head {self.head!r}; wanted {' or '.join(get_args(Head))}")
-        if self.sampling not in get_args(Sampling):
-            raise InputError(f"got sampling {self.sampling!r}; wanted linear or cubic")
-        if self.fineness not in (1, 2):
-            raise InputError(f"got fineness {self.fineness}; wanted 1 or 2")
 
-
-_QUALITIES: dict[Quality, dict[str, Any]] = {
-    "draft": {"steps": 0, "sampling": "linear", "fineness": 1},
-    "live": {"steps": 1, "sampling": "linear", "fineness": 1},
-    "standard": {"steps": 2, "sampling": "cubic", "fineness": 1},
-    "best": {"steps": 2, "sampling": "cubic", "fineness": 2},
-}
+    @property
+    def work(self) -> _Work:
+        """Of every frame."""
+        work = _WORK[self.quality]
+        if self.steps is None or self.quality == "draft":
+            return work
+        return dataclasses.replace(work, steps=self.steps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,12 +163,14 @@ class Renderer:
         self.painter: Painter = make_painter(
             autoencoder,
             denoiser,
-            config.steps,
+            config.work.steps,
             compute.backend,
             compute.precision,
             compute.compile,
             compute.workers,
         )
+        self._others: dict[Quality, Renderer] = {config.quality: self}
+        self._lock = threading.Lock()
         self._workers = compute.workers
         self._pool = ThreadPoolExecutor(self._workers, "visavis-frame")
         self.batch = _GPU_BATCH if self.device.type == "cuda" else 1
@@ -171,18 +189,19 @@ class Renderer:
         networks = Autoencoder.load(), Denoiser.load(attention=compute.attention)
         return Renderer(config or RenderConfig(), compute, FaceBasis.load(), *networks)
 
-    def at(self, quality: Quality, steps: int | None = None) -> "Renderer":
-        """The same networks and threads at another quality; `steps` of diffusion that were asked
-        for by number stay, but in a draft.
-        """
-        wanted = dict(_QUALITIES[quality])
-        if steps is not None and quality != "draft":
-            wanted["steps"] = steps
-        other = copy.copy(self)
-        other.config = dataclasses.replace(self.config, **wanted)
-        if other.config.steps != self.config.steps:
-            other.painter = self.painter.taking(other.config.steps)
-        return other
+    def at(self, quality: Quality) -> "Renderer":
+        """The same networks and threads at another quality."""
+        if quality == self.config.quality:
+            return self
+        with self._lock:
+            if quality not in self._others:
+                other = copy.copy(self)
+                other.config = dataclasses.replace(self.config, quality=quality)
+                steps = other.config.work.steps
+                if steps != self.config.work.steps:
+                    other.painter = self.painter.taking(steps)
+                self._others[quality] = other
+            return self._others[quality]
 
     # -- the stream ------------------------------------------------------------------------
 
@@ -205,8 +224,8 @@ class Renderer:
                 self.basis.triangles,
                 self.basis.partners,
                 matte,
-                self.config.sampling,
-                self.config.fineness,
+                self.config.work.sampling,
+                self.config.work.fineness,
             )
         else:
             warp = FaceWarp(portrait.image, face.landmarks, self.basis.triangles)
@@ -232,7 +251,7 @@ class Renderer:
             noise,
             self.batch,
             self.config.cavity,
-            self.config.steps == 0,
+            self.config.work.steps == 0,
         )
 
     def step(

@@ -30,7 +30,6 @@ from app.live.rooms import LiveRooms, Room
 from app.live.session import (
     CHUNK_SAMPLES,
     Ear,
-    Interruption,
     LiveChunk,
     LiveConfig,
     LiveSession,
@@ -203,7 +202,6 @@ class _Connection:
         self._ended = False
         self._encoder: LiveEncoder | None = None
         self._ear: Ear | None = None
-        self._noticed = -1
 
     async def run(self) -> None:
         """The conversation from its first message to its end."""
@@ -330,16 +328,13 @@ class _Connection:
         if not (ear.hear(samples) and session.config.barge_in and session.agent_speaks):
             return None
         session.stop()
-        self._noticed = ear.onset_at
-        return self._interrupt(Interruption(ear.onset_at, ear.received, ear.received))
-
-    def _interrupt(self, event: Interruption) -> dict[str, Any]:
-        self._metrics.barge_in_seconds.observe(event.seconds)
+        seconds = (ear.received - ear.onset_at) / SAMPLE_RATE
+        self._metrics.barge_in_seconds.observe(seconds)
         return {
             "type": "interrupt",
-            "onset": event.onset,
-            "heard": event.heard,
-            "milliseconds": round(1000 * event.seconds),
+            "onset": ear.onset_at,
+            "heard": ear.received,
+            "milliseconds": round(1000 * seconds),
         }
 
     async def _obey(self, message: Say | Ask | Stop | End, room: Room) -> None:
@@ -386,14 +381,10 @@ class _Connection:
         with room.lock:
             if room.taken_over:
                 return out
-            events = room.session.push(samples, pictures, pictures_for(late))
-        for event in events:
-            if isinstance(event, Interruption):
-                if event.onset != self._noticed:
-                    out.append(self._interrupt(event))
-            else:
-                self._metrics.chunk_seconds.observe(event.latency_s)
-                out += self._packed(event, room)
+            events = room.session.push(samples, pictures, pictures_for(late), barge_in=False)
+        for chunk in (event for event in events if isinstance(event, LiveChunk)):
+            self._metrics.chunk_seconds.observe(chunk.latency_s)
+            out += self._packed(chunk, room)
         return out
 
     def _packed(self, chunk: LiveChunk, room: Room) -> list[bytes | dict[str, Any]]:

@@ -38,6 +38,7 @@ from audio2motion.network.state_codec import decode, encode
 from audio2motion.saveable import saveable
 from audio2motion.voice.agent_voice import AgentVoice
 from motion2video.motion import Motion
+from motion2video.network.choices import Quality
 from motion2video.portrait.portrait import Portrait
 from weights.errors import InputError, StateError
 
@@ -56,6 +57,7 @@ class LiveConfig:
     """
 
     seed: int = 0
+    quality: Quality = "live"
     controls: Controls = field(default_factory=Controls)
     barge_in: bool = True
     onset: float = 0.5
@@ -187,7 +189,8 @@ class LiveSession:
         self.config = config or LiveConfig()
         self.portrait = portrait
         self._avatar = avatar
-        self._render = avatar.renderer.init_state(portrait, self.config.seed)
+        self._renderer = avatar.renderer.at(self.config.quality)
+        self._render = self._renderer.init_state(portrait, self.config.seed)
         self._generator = avatar.generator.init_state(self.config.seed, self.config.controls)
         self.ear = Ear(self.config)
         """What follows whether the visitor talks; see `Ear.copy`."""
@@ -198,7 +201,7 @@ class LiveSession:
         self._rest = np.empty(0, np.float32)
         self._held = np.zeros(CHUNK_SAMPLES, np.float32)
         self._chunks = 0
-        self._muted = self._playing = False
+        self._muted = self._playing = self._stopped = False
         # A chunk of silence first: the generator hears the agent's voice a chunk ahead.
         silence = Waveform(np.zeros(CHUNK_SAMPLES, np.float32))
         self._generator, _ = avatar.generator.step(
@@ -211,21 +214,26 @@ class LiveSession:
         """Say a sound at 16 kHz after all that is waiting."""
         if sound.sample_rate != SAMPLE_RATE:
             raise InputError(f"got a voice at {sound.sample_rate} Hz; wanted {SAMPLE_RATE}")
+        self._stopped = False
         self._speech.say(sound)
 
     def say_from(self, speaker: AgentVoice) -> None:
         """Say what a voice gives as it comes; a barge-in stops it."""
+        self._stopped = False
         self._speech.say_from(speaker)
 
     def stop(self) -> None:
         """Say nothing of what is waiting."""
+        self._stopped = True
         self._speech.drop()
         self._muted = True
 
     @property
     def agent_speaks(self) -> bool:
-        """Whether there is anything that the agent is saying or about to say."""
-        return self._playing or self._speech.busy or _audible(self._held)
+        """Whether there is anything that the agent is saying or about to say, and was not stopped:
+        the picture of its last word may still be drawn.
+        """
+        return not self._stopped and (self._playing or self._speech.busy or _audible(self._held))
 
     @property
     def waiting(self) -> int:
@@ -242,11 +250,15 @@ class LiveSession:
         interlocutor: Float[np.ndarray, "n"],
         interlocutor_frames: Sequence[UInt8[np.ndarray, "H W 3"]] = (),
         pictures: int = CHUNK_FRAMES,
+        *,
+        barge_in: bool = True,
     ) -> list[LiveEvent]:
         """Take in the visitor's sound and pictures; what is ready, in order.
 
         Of several pictures for one chunk the last one counts. `pictures` 1 to 5 is how many of a
         chunk's frames are drawn, the others repeat them: for a machine that has fallen behind.
+        Without `barge_in` nothing stops the agent here: whoever pushes listens ahead, with a copy
+        of the ear.
         """
         if not 1 <= pictures <= CHUNK_FRAMES:
             raise InputError(f"got {pictures} pictures a chunk; wanted 1 to {CHUNK_FRAMES}")
@@ -261,7 +273,7 @@ class LiveSession:
             at += len(piece)
             self._rest = np.concatenate([self._rest, piece])
             began = self.ear.hear(piece)
-            if began and self.config.barge_in and self.agent_speaks:
+            if began and barge_in and self.config.barge_in and self.agent_speaks:
                 events.append(self._interrupt())
             if len(self._rest) == CHUNK_SAMPLES:
                 events.append(self._make(arrived, pictures))
@@ -288,7 +300,7 @@ class LiveSession:
             agent, motion = _hushed(agent, motion)
         drawn, shows = _fewer(pictures)
         shown = Motion(motion.values[drawn], motion.fps, motion.mask[drawn])
-        self._render, frames = self._avatar.renderer.step(self._render, shown)
+        self._render, frames = self._renderer.step(self._render, shown)
         frames = frames[shows]
         if self._muted:  # while this was drawn; the next chunk closes the mouth
             agent, _ = _hushed(agent, motion)

@@ -28,6 +28,7 @@ from app.render.request import (
 from app.render.result import RenderResult, peak_memory_mb, used_weights, versions
 from app.render.voices import preparing
 from motion2video.motion import Motion
+from motion2video.network.choices import Quality
 
 if TYPE_CHECKING:
     from audio2motion.network.generator import MotionGenerator
@@ -88,7 +89,7 @@ class Avatar(Players):
 
         settings = settings or LoadSettings(**fields)
         steps, speech_encoder = settings.steps, settings.speech_encoder
-        config = RenderConfig() if steps is None else RenderConfig(steps=steps)
+        config = RenderConfig(steps=steps)
         own, where = settings.compute, pick_device(settings.device)
 
         def tracker() -> "FaceTracker":
@@ -153,7 +154,8 @@ class Avatar(Players):
         if out.exists():
             tell(f"{out} was there already and is replaced")
         rows, total = deque[np.ndarray](), shown.frames - skip
-        measuring = Measuring(self.renderer.basis, total)
+        renderer = self.renderer.at(request.quality)
+        measuring = Measuring(renderer.basis, total)
 
         def see(frame: UInt8[np.ndarray, "H W 3"]) -> None:
             row = rows.popleft()
@@ -162,9 +164,7 @@ class Avatar(Players):
                 watch(row, frame)
 
         made = film(
-            self.renderer.stream(
-                portrait, _cut(shown.motions, rows, skip), request.seed, shown.played
-            ),
+            renderer.stream(portrait, _cut(shown.motions, rows, skip), request.seed, shown.played),
             out,
             request.fps,
             shown.sound,
@@ -189,7 +189,8 @@ class Avatar(Players):
         request, tell = request or RenderRequest(**fields), _both(notify)
         portrait = self._portrait(request, tell, None)
         shown = perform(self, request, tell)
-        return self.renderer.stream(portrait, _cut(shown.motions), request.seed, shown.played)
+        renderer = self.renderer.at(request.quality)
+        return renderer.stream(portrait, _cut(shown.motions), request.seed, shown.played)
 
     def motion(
         self,
@@ -247,7 +248,7 @@ class Avatar(Players):
             face_box=portrait.face.box,
             gestures=shown.gestures,
             notices=tuple(notices),
-            settings={**request.describe(), **self._settings},
+            settings={**request.describe(), **self._settings(request.quality)},
             weights=used_weights(),
             versions=versions(),
             reply=shown.reply,
@@ -255,11 +256,10 @@ class Avatar(Players):
             identity=alike,
         )
 
-    @property
-    def _settings(self) -> dict[str, Any]:
-        renderer = self.renderer
+    def _settings(self, quality: Quality) -> dict[str, Any]:
+        renderer = self.renderer.at(quality)
         return {
-            "steps": renderer.config.steps,
+            "steps": renderer.config.work.steps,
             "device": str(renderer.device),
             "backend": renderer.painter.backend,
             "precision": renderer.painter.precision,

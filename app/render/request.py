@@ -20,6 +20,7 @@ from audio2motion.hearing.audio import Waveform
 from motion2video.exchange import EXPORTS
 from motion2video.media.video import MAX_FPS, MIN_FPS
 from motion2video.motion import FPS, Motion
+from motion2video.network.choices import Quality
 from weights.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done, frames done and frames in all."""
 Crop = Literal["full", "head"]
 Mix = Literal["agent", "both"]
-Finish = Literal["diffusion", "warp"]
-"""How far frames are drawn: all the way, or by the warp alone, a draft with dark mouths."""
 
 MIN_SIZE, MAX_SIZE = 64, 4096
 
@@ -317,6 +316,14 @@ class RenderRequest(MotionRequest):
         ),
     ] = 512
     fps: Annotated[float, Knob("Rate of the video:", MIN_FPS, MAX_FPS, "frames a second")] = FPS
+    quality: Annotated[
+        Quality,
+        Knob(
+            "How much work a frame is: draft (only moved, with dark mouths), live (what a "
+            "conversation has), standard, or best (twice as long).",
+            label="Quality",
+        ),
+    ] = "standard"
     face: Annotated[str, Knob("Which face of the photo: largest, leftmost, or its number.")] = (
         "largest"
     )

@@ -16,7 +16,7 @@ from app.jobs.crew import Running
 from app.jobs.plan import video_seconds
 from app.render.filming import Frame, film
 from app.render.pipeline import Avatar
-from app.render.request import Finish, RenderRequest
+from app.render.request import RenderRequest
 from app.render.result import RenderResult
 from app.render.voices import load_sound
 from app.studio.editor import Take
@@ -40,19 +40,17 @@ class Creation:
     editable: bool
 
 
-def create(
-    workshop: Workshop, page: Page, request: RenderRequest, finish: Finish, run: Running
-) -> Creation:
+def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running) -> Creation:
     """Make a video in the visitor's folder, and keep its frames for the editor.
 
     The visitor's last project is replaced. Raises a VisavisError for what cannot be used.
     """
     seconds = _require_within(workshop, request, run)
     run.progress("loading the networks", 0, 1)
-    avatar = workshop.avatar(finish, run.check)
+    avatar = workshop.avatar(run.check)
     run.progress("looking at the photo", 0, 1)
     folder = page.new_folder()
-    project = _project(request, avatar, finish, folder) if seconds <= EDITABLE_S else None
+    project = _project(request, avatar, folder) if seconds <= EDITABLE_S else None
     rows: list[Float[np.ndarray, 90]] = []
 
     def watch(row: Float[np.ndarray, "90"], frame: UInt8[np.ndarray, "H W 3"]) -> None:
@@ -108,17 +106,16 @@ def _require_within(workshop: Workshop, request: RenderRequest, run: Running) ->
     return seconds
 
 
-def _project(request: RenderRequest, avatar: Avatar, finish: Finish, folder: Path) -> Project:
+def _project(request: RenderRequest, avatar: Avatar, folder: Path) -> Project:
     frames = folder / "frames"
     frames.mkdir()
-    return open_project(request, avatar, finish, frames, Take(Motion.neutral(1, request.fps)))
+    return open_project(request, avatar, frames, Take(Motion.neutral(1, request.fps)))
 
 
 def compare(
     workshop: Workshop,
     page: Page,
     requests: tuple[RenderRequest, RenderRequest],
-    finish: Finish,
     run: Running,
 ) -> Path:
     """Two requests for one photo as one video, side by side and so in step frame by frame; heard
@@ -126,7 +123,7 @@ def compare(
     """
     seconds = max([_require_within(workshop, request, run) for request in requests])
     run.progress("loading the networks", 0, 1)
-    avatar = workshop.avatar(finish, run.check)
+    avatar = workshop.avatar(run.check)
     total = max(1, round(seconds * requests[0].fps))
     run.progress("rendering both", 0, total)
     first, second = (avatar.frames(request, notify=run.notices.append) for request in requests)
@@ -178,7 +175,7 @@ def render_edit(workshop: Workshop, page: Page, project: Project, run: Running) 
     require_allowed(project.request, workshop.limits)
     require_length(project.take.seconds, workshop.limits)
     run.progress("loading the networks", 0, 1)
-    avatar = workshop.avatar(project.finish, run.check)
+    avatar = workshop.avatar(run.check)
     folder = page.new_folder()
     motion = project.take.motion
     try:

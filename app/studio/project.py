@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from app.render.filming import film
 from app.render.pipeline import Avatar
 from app.render.reading import read_portrait
-from app.render.request import Finish, Progress, RenderRequest
+from app.render.request import Progress, RenderRequest
 from app.render.voices import Voices, load_sound
 from app.studio.curves import VoiceRow
 from app.studio.editor import Take
@@ -42,7 +42,6 @@ class Project:
     """
 
     request: RenderRequest
-    finish: Finish
     portrait: Portrait
     voices: Voices
     cache: FrameCache
@@ -99,7 +98,7 @@ class Project:
 
         def draw(motion: Motion) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
             pieces = (motion[i : i + _PIECE] for i in range(0, len(motion), _PIECE))
-            return avatar.renderer.stream(
+            return avatar.renderer.at(self.request.quality).stream(
                 self.portrait, pieces, self.request.seed, self.take.motion
             )
 
@@ -119,9 +118,7 @@ class Project:
         return drawn
 
 
-def open_project(
-    request: RenderRequest, avatar: Avatar, finish: Finish, cache_folder: Path, take: Take
-) -> Project:
+def open_project(request: RenderRequest, avatar: Avatar, cache_folder: Path, take: Take) -> Project:
     """A project of a request and the motion that was made for it; no frame is known yet.
 
     Raises InputError for a clip longer than EDITABLE_S, and as RenderRequest's own inputs do.
@@ -136,7 +133,6 @@ def open_project(
     )
     return Project(
         request,
-        finish,
         portrait,
         load_sound(request, reader),
         FrameCache(cache_folder, portrait.image),

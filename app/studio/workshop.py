@@ -9,7 +9,7 @@ over. Queue, store and limits are the server's: the same as those of the API.
 import contextlib
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.intake.sandbox import Check
@@ -17,7 +17,6 @@ from app.jobs.errand import Errand, Work
 from app.jobs.queue import JobQueue
 from app.jobs.store import FileStore
 from app.render.pipeline import Avatar
-from app.render.request import Finish
 from app.studio.project import Project
 from app.studio.visitor_batch import VisitorBatch
 from app.studio.visitor_files import VisitorFiles
@@ -98,12 +97,9 @@ class Workshop:
         self._thread = threading.Thread(target=self._tidy, name="visavis-tidy", daemon=True)
         self._thread.start()
 
-    def avatar(self, finish: Finish = "diffusion", check: Check | None = None) -> Avatar:
-        """The server's Avatar whose frames are drawn so far, as JobQueue.avatar gives it."""
-        avatar = self.queue.avatar(check)
-        if finish == "diffusion":
-            return avatar
-        return replace(avatar, renderer=avatar.renderer.draft())
+    def avatar(self, check: Check | None = None) -> Avatar:
+        """The server's Avatar, as JobQueue.avatar gives it."""
+        return self.queue.avatar(check)
 
     def page(self, key: str, owner: str | None = None) -> Page:
         """A visitor's page, made anew for an unknown key; its owner is the key where there is no

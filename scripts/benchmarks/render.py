@@ -163,7 +163,7 @@ def _network(renderer: Renderer, mouths: list[Window]) -> tuple[Row, float]:
         return {"network_ms": 0.0, "eager_ms": 0.0, "network_speed_up": 1.0}, 0.0
     here = max(mouths, key=lambda window: int((window.condition[:, 3] == 0).sum()))
     eager = make_painter(
-        renderer.autoencoder, renderer.denoiser, renderer.config.steps, "torch", "fp32"
+        renderer.autoencoder, renderer.denoiser, renderer.config.work.steps, "torch", "fp32"
     )
     spent: dict[str, list[float]] = {"network_ms": [], "eager_ms": []}
     pictures = {}

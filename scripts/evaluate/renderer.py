@@ -5,10 +5,11 @@
 
 For every clip one calm frame is the photo and others, mostly with an open mouth, are to be
 painted from their keypoints alone. Rows: warp only, one pass of a network trained without noise
-(`--regression`), n diffusion steps in fp32, and the default (int8). Figures: PSNR, SSIM and LPIPS
-of the face (the network's 256 px square) and of the mouth (its lips and a quarter more on every
-side); the error of re-tracked mouth and eye landmarks in percent of the interocular distance; the
-identity similarity with the photo. `true frame` says what a perfect renderer would get.
+(`--regression`), n diffusion steps in fp32, and qualities in int8, of which `default` is standard.
+Figures: PSNR, SSIM and LPIPS of the face (the network's 256 px square) and of the mouth (its lips
+and a quarter more on every side); the error of re-tracked mouth and eye landmarks in percent of
+the interocular distance; the identity similarity with the photo. `true frame` says what a perfect
+renderer would get.
 
 `--laws`: other people's motion on held-out photos; shut mouths and eyes; flicker; seams.
 """
@@ -18,7 +19,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import cv2
 import numpy as np
@@ -30,6 +31,7 @@ from motion2video.drawing.warp import CROP_SIZE, LEFT_EYE, OUTER_LIPS, RIGHT_EYE
 from motion2video.faces.tracker import Face, FaceTracker
 from motion2video.geometry.basis import FaceBasis, fit_pose, interocular
 from motion2video.motion import Motion, channel_index
+from motion2video.network.choices import Quality
 from motion2video.network.compute import ComputeConfig
 from motion2video.network.denoiser import Denoiser
 from motion2video.portrait.portrait import Portrait
@@ -41,7 +43,7 @@ from scripts.train.perceptual import Lpips
 from weights.errors import DependencyError
 
 FEATURES = {"mouth": OUTER_LIPS, "eyes": RIGHT_EYE + LEFT_EYE}
-ROWS = ["warp", "1", "2", "4", "8", "default"]
+ROWS = ["warp", "1", "2", "4", "8", "live", "best", "default"]
 _LIDS = ((159, 145), (386, 374))
 _WORST = 8
 Figures = dict[str, float]
@@ -175,6 +177,8 @@ def renderer_of(row: str, regression: Path | None = None) -> Renderer:
     """The renderer of a row of the table."""
     if row == "default":
         return Renderer.load(RenderConfig(), ComputeConfig(device="cpu"))
+    if row in get_args(Quality):
+        return Renderer.load(RenderConfig(cast(Quality, row)), ComputeConfig(device="cpu"))
     compute = ComputeConfig(device="cpu", backend="torch", precision="fp32")
     if row != "regression":
         return Renderer.load(RenderConfig(steps=0 if row == "warp" else int(row)), compute)

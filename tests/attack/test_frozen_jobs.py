@@ -87,6 +87,7 @@ def test_a_thread_that_dies_is_replaced(
     assert "has died and is replaced" in caplog.text and "a fault of ours" in caplog.text
 
 
+@pytest.mark.slow
 def test_when_every_thread_stands_still_the_server_is_not_ready_and_still_ends(
     tmp_path: Path,
 ) -> None:

@@ -145,6 +145,7 @@ def taken() -> dict[str, float]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LONG)
 def test_a_megabyte_takes_a_second_or_so(name: str, taken: dict[str, float]):
     assert taken[name] < SECONDS_A_MEGABYTE * (GESTURES_COST if name in ALL_GESTURES else 1)

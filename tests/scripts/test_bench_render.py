@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from app.render.demo import DEFAULT_PORTRAIT
 from motion2video.motion import Motion, channel_index
@@ -11,6 +12,7 @@ from motion2video.portrait.portrait import Portrait
 from scripts.benchmarks.render import measure, table
 
 
+@pytest.mark.slow
 def test_a_row_of_the_bench() -> None:
     motion = Motion.neutral(6)
     motion.values[:, channel_index("jawOpen")] = np.linspace(0, 0.5, 6)

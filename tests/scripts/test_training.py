@@ -253,6 +253,7 @@ def test_tensorboard_has_losses_figures_and_samples(tmp_path: Path, capsys) -> N
     assert tags["images"] == ["samples"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16", "no"])
 def test_the_loss_runs_in_the_precision_that_accelerate_is_told(
     tmp_path: Path, precision: str

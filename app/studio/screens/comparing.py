@@ -100,7 +100,7 @@ async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIter
     run = submit(
         workshop,
         visitor,
-        lambda run: compare(workshop, page, (requests[0], requests[1]), form.renderer, run),
+        lambda run: compare(workshop, page, (requests[0], requests[1]), run),
     )
     async for html in follow(run):
         yield [html, gr.update(visible=False), off, on]

@@ -13,7 +13,6 @@ from app.intake.sandbox import shared_sandbox
 from app.intake.values import SandboxReader
 from app.jobs.plan import make_plan
 from app.render.demo import ASSETS
-from app.render.request import Finish
 from app.studio.creation import Creation, create, write_reply
 from app.studio.screens import markup
 from app.studio.screens.endpoints import endpoint
@@ -43,10 +42,6 @@ if TYPE_CHECKING:
     import gradio as gr
 
 EXAMPLES = tuple(sorted((ASSETS / "portraits").glob("*.jpg")))
-_RENDERERS = {
-    "diffusion": "diffusion: full quality",
-    "warp": "warp: a fast draft",
-}
 _SIZES = (256, 384, 512, 768, 1024)
 
 
@@ -294,14 +289,9 @@ def _gestures(parts: dict[str, Any]) -> None:
 def _picture(parts: dict[str, Any], limits: Limits) -> None:
     import gradio as gr
 
-    with gr.Accordion("Picture and renderer", open=False):
+    with gr.Accordion("Picture and quality", open=False):
         with gr.Row():
-            parts["renderer"] = gr.Dropdown(
-                [(_RENDERERS[name], name) for name in get_args(Finish)],
-                value=Form.renderer,
-                label="Renderer",
-                elem_id="renderer",
-            )
+            parts["quality"] = gr.Dropdown(**component("quality"), elem_id="quality")
             parts["size"] = gr.Dropdown(
                 sorted({size for size in _SIZES if size <= limits.max_size} | {limits.max_size}),
                 value=default_form(limits).size,
@@ -451,7 +441,7 @@ async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIter
     run = submit(
         workshop,
         visitor,
-        lambda run: create(workshop, page, wanted, form.renderer, run),
+        lambda run: create(workshop, page, wanted, run),
     )
     hidden = gr.update(visible=False)
     async for html in follow(run):

@@ -11,11 +11,12 @@ from typing import Any, Literal, cast
 from app.intake.allowance import require_allowed, require_text
 from app.intake.limits import Limits
 from app.render.knobs import by_name
-from app.render.request import FILE_KINDS, Crop, Finish, Mix, RenderRequest
+from app.render.request import FILE_KINDS, Crop, Mix, RenderRequest
 from app.studio.workshop import Workshop
 from audio2motion.gestures.controls import REGIONS
 from audio2motion.gestures.gestures import Gesture
 from audio2motion.gestures.timeline import parse_gesture
+from motion2video.network.choices import Quality
 from weights.errors import InputError
 
 Says = Literal["a text", "a recording", "nothing"]
@@ -53,7 +54,7 @@ class Form:
     gestures: str = ""
     auto_gestures: bool = RenderRequest.auto_gestures
     motion: str | None = None
-    renderer: Finish = "diffusion"
+    quality: Quality = RenderRequest.quality
     size: int = RenderRequest.size
     crop: Crop = RenderRequest.crop
     mix: Mix = RenderRequest.mix
@@ -96,6 +97,7 @@ class Form:
             interlocutor_audio=other if not given or self.mix == "both" else None,
             motion=given,
             size=int(self.size),
+            quality=self.quality,
             crop=self.crop,
             mix=self.mix,
             seed=secrets.randbelow(_SEEDS) if self.new_seed else int(self.seed),

@@ -68,6 +68,34 @@ def same(one: list[LiveChunk], two: list[LiveChunk]) -> bool:
     )
 
 
+def test_who_was_stopped_does_not_speak_until_something_new_is_said(
+    small: Avatar, face: Portrait, story: Waveform
+) -> None:
+    """Also while the chunk is not drawn yet in which the last word fades."""
+    session = LiveSession(small, face, LiveConfig())
+    session.say(story)
+    play(session, np.zeros(3 * CHUNK_SAMPLES, np.float32), CHUNK_SAMPLES)
+    assert session.agent_speaks
+    session.stop()
+    assert not session.agent_speaks
+    session.say(story)
+    assert session.agent_speaks
+    session.close()
+
+
+def test_who_listens_ahead_stops_the_agent_alone(
+    small: Avatar, face: Portrait, story: Waveform
+) -> None:
+    """What was said after the visitor was noticed is not dropped when their sound is drawn."""
+    session = LiveSession(small, face, LiveConfig())
+    session.say(story)
+    sound = visitor("Wait, stop please.", "en-us", 1.0)
+    events = session.push(sound, pictures=1, barge_in=False)
+    assert not any(isinstance(event, Interruption) for event in events)
+    assert chunks(events)[-1].agent_speaks
+    session.close()
+
+
 def test_any_cut_of_the_sound_gives_the_same_chunks(
     small: Avatar, face: Portrait, story: Waveform
 ) -> None:

@@ -290,6 +290,7 @@ def test_motion_then_track_then_render(
     assert len(Motion.load(tracked)) == frames
 
 
+@pytest.mark.slow
 def test_the_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "demo.mp4"
     assert main(["demo", "--size", "128", "--fps", "5", "--out", str(out)]) == 0

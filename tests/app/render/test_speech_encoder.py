@@ -33,6 +33,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "hubert"
 
 
+@pytest.mark.slow
 @pytest.mark.weights("speech_encoder", "motion_generator")
 def test_motion_through_a_model_of_the_users(
     folder: Path,
@@ -71,4 +72,4 @@ def test_no_model_there(command: str, tmp_path: Path, capfd: pytest.CaptureFixtu
 
 @pytest.mark.weights("face_landmarker", "autoencoder", "denoiser", "motion_generator")
 def test_results_say_what_heard(avatar: Avatar) -> None:
-    assert avatar._settings["speech_encoder"] == "embedded"
+    assert avatar._settings("standard")["speech_encoder"] == "embedded"

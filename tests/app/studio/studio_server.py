@@ -167,7 +167,7 @@ def prepare(visitor: Window, photo: Path, words: str, size: int = 160) -> None:
     give_photo(visitor, photo)
     page.wait_for_selector("#faces img")
     page.locator("#text textarea").fill(words)
-    page.locator("button.label-wrap", has_text="Picture and renderer").click()
+    page.locator("button.label-wrap", has_text="Picture and quality").click()
     box = page.locator("#size input")
     box.fill(str(size))
     box.press("Enter")

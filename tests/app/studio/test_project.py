@@ -65,7 +65,7 @@ def workshop(avatar: Avatar, tmp_path: Path):
 
 def make_video(workshop: Workshop, page: Page, request: RenderRequest) -> Errand:
     """A finished errand."""
-    run = workshop.submit(page, lambda run: create(workshop, page, request, "diffusion", run))
+    run = workshop.submit(page, lambda run: create(workshop, page, request, run))
     assert run.wait(120.0)
     return run
 
@@ -131,4 +131,4 @@ def test_a_long_clip_has_no_project(avatar: Avatar, portrait: Path, tmp_path: Pa
     motion = Motion.neutral(25 * 31)
     request = RenderRequest(portrait=portrait, motion=motion)
     with pytest.raises(InputError, match="at most 30 s can be edited"):
-        open_project(request, avatar, "diffusion", tmp_path, Take(motion))
+        open_project(request, avatar, tmp_path, Take(motion))

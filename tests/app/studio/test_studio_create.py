@@ -105,7 +105,7 @@ def test_with_several_faces_one_is_picked(visitor: Window, tmp_path: Path):
     page.wait_for_function("old => document.querySelector('#faces img').src !== old", arg=marked)
     visitor.shoot("faces-1280-light")
     page.locator("#text textarea").fill("Hi.")
-    page.locator("button.label-wrap", has_text="Picture and renderer").click()
+    page.locator("button.label-wrap", has_text="Picture and quality").click()
     page.locator("#size input").fill("96")
     page.locator("#size input").press("Enter")
     page.click("#make")

@@ -121,6 +121,7 @@ def ask_for_video(served: Served, **values: Any) -> dict[str, Any]:
         return wait_ended(client, sent.raise_for_status().json()["id"])
 
 
+@pytest.mark.slow
 def test_the_studio_offers_the_model(
     small: Avatar, model: Server, endpoint: Endpoint, tmp_path: Path
 ):

@@ -232,6 +232,7 @@ def energy(motion: Motion, channels: list[int]) -> float:
     return float(np.square(np.diff(motion.values[:, channels], axis=0)).mean())
 
 
+@pytest.mark.slow
 @WEIGHTS
 def test_motion_energy_is_monotone_in_expressivity(generator: MotionGenerator, dyad: Dyad) -> None:
     made = [
@@ -295,6 +296,7 @@ def test_gaze_arrives_and_a_look_away_leaves_it(
     assert abs(right[80:].mean() - 10) < 0.5
 
 
+@pytest.mark.slow
 @WEIGHTS
 def test_gestures_do_not_depend_on_the_cut(generator: MotionGenerator, dyad: Dyad) -> None:
     controls = Controls(

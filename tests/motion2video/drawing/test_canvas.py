@@ -76,6 +76,7 @@ def test_a_canvas_without_a_network_leaves_the_mouth_dark(device: str) -> None:
     assert away.mean() < 0.4 and np.quantile(away, 0.999) <= 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 def test_any_cut_gives_the_same_frames(device: str) -> None:
     portrait = Portrait.load(PHOTO, size=200)

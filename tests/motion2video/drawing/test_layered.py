@@ -12,12 +12,13 @@ from motion2video.faces.tracker import FaceTracker
 from motion2video.geometry.angles import head_rotation
 from motion2video.geometry.basis import FACE_OVAL, interocular, rotation_matrix
 from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION, Motion
+from motion2video.network.choices import Quality
 from motion2video.network.compute import ComputeConfig
 from motion2video.portrait.fills import mirror_fill, push_pull
 from motion2video.portrait.head import similarity
 from motion2video.portrait.layers import bare_face, canvas_of, make_plate
 from motion2video.portrait.portrait import Portrait
-from motion2video.renderer import Quality, RenderConfig, Renderer
+from motion2video.renderer import RenderConfig, Renderer
 
 PHOTO = Path(__file__).parents[3] / "app" / "assets" / "portraits" / "man_1.jpg"
 
@@ -158,8 +159,9 @@ def test_strands_before_a_plain_wall_are_kept_and_leave_no_trace_behind():
     "first, second", [("draft", "live"), ("live", "standard"), ("standard", "best")]
 )
 def test_a_better_quality_draws_otherwise_and_keeps_the_photo(
-    renderer: Renderer, portrait: Portrait, first: Quality, second: Quality
+    portrait: Portrait, first: Quality, second: Quality
 ):
+    renderer = Renderer.load(RenderConfig(), ComputeConfig(device="cpu"))
     motion = Motion.neutral(2)
     motion.values[1, 25] = 0.4  # jawOpen
     motion.values[1, ROTATION] = head_rotation(np.radians([[6.0, 2.0, 1.0]]))[0]
@@ -173,10 +175,15 @@ def test_a_better_quality_draws_otherwise_and_keeps_the_photo(
     assert 0 < np.abs(frames[0] - frames[1]).mean() < 4
 
 
-def test_steps_that_were_asked_for_stay_at_every_quality(renderer: Renderer):
-    assert renderer.at("live", steps=3).config.steps == 3
-    assert renderer.at("draft", steps=3).config.steps == 0
-    assert renderer.at("best").config.fineness == 2
+def test_steps_that_were_asked_for_stay_at_every_quality_but_a_draft():
+    assert RenderConfig("live").work.steps == 1
+    assert RenderConfig("live", steps=3).work.steps == 3
+    assert RenderConfig("draft", steps=3).work.steps == 0
+
+
+def test_a_renderer_at_another_quality_is_made_once(renderer: Renderer):
+    assert renderer.at("best") is renderer.at("best") and renderer.at("standard") is renderer
+    assert renderer.at("best").at("standard") is renderer
 
 
 def test_over_a_head_that_the_picture_cuts_goes_on_its_hair(portrait: Portrait):

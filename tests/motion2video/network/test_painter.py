@@ -59,7 +59,9 @@ def available(backend: str) -> bool:
     return backend != "openvino" or bool(find_spec("openvino") and find_spec("onnx"))
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize(
+    "backend", ["onnxruntime", pytest.param("openvino", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_graphs_paint_what_eager_pytorch_paints(
     renderer: Renderer, backend: str, precision: str

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from audio2motion.behaviour.eyes import BLINK_CHANNELS
 from audio2motion.gestures.controls import Controls
 from audio2motion.gestures.style import STYLE_DIM
 from audio2motion.hearing.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Waveform
@@ -33,12 +34,12 @@ from audio2motion.network.condition import (
     Condition,
     agent_window,
 )
-from audio2motion.network.gate import SPEECH_CHANNELS, mouth_gate
+from audio2motion.network.gate import SPEECH_CHANNELS, listening, mouth_gate
 from audio2motion.network.model import Cache, KeysValues, ModelConfig, MotionNetwork
 from audio2motion.network.source import SourceState, begin, go_on, white
 from audio2motion.network.state_codec import Ticket, decode, encode
 from audio2motion.saveable import saveable
-from motion2video.motion import FPS, MOTION_DIM, Motion
+from motion2video.motion import FPS, MOTION_DIM, ROTATION, TRANSLATION, Motion
 from motion2video.network.flow import adams, euler, heun, time_grid
 from weights.errors import InputError, MotionError, StateError, WeightsError
 from weights.tensors import load_safetensors, read_safetensors
@@ -54,8 +55,9 @@ class GeneratorConfig:
     `steps` of the ODE solver (2..16; `solver` one of SOLVERS); one guidance scale per input
     (1 = off; others cost one more network evaluation each), and `lip_agent_scale` for what the
     agent's voice does to the speech channels; `temperature` scales the noise of everything but
-    speech, `lip_temperature` that of the speech channels, whose motion `lip_scale` scales. Raises
-    InputError.
+    speech, `lip_temperature` that of the speech channels, whose motion `lip_scale` scales; on top,
+    `lid_temperature` that of the lids, whose rare blinks few steps lose, and `listening_scale` that
+    of the head while the other one speaks. Raises InputError.
     """
 
     steps: int = 4
@@ -68,6 +70,8 @@ class GeneratorConfig:
     temperature: float = 1.0
     lip_temperature: float = 0.2
     lip_scale: float = 1.4
+    lid_temperature: float = 1.3
+    listening_scale: float = 0.6
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 64:
@@ -117,6 +121,7 @@ class GeneratorState:
     source: SourceState
     cache: Cache
     gate: float
+    listens: float
     aim: Aimed
 
 
@@ -142,6 +147,7 @@ class MotionGenerator:
         self.device = torch.device(device)
         temperature = torch.full((MOTION_DIM,), config.temperature)
         temperature[list(SPEECH_CHANNELS)] = config.lip_temperature
+        temperature[list(BLINK_CHANNELS)] *= config.lid_temperature
         self._temperature = temperature.to(self.device)
         scales = config.scales
         self._guided = [i for i in range(len(INPUTS)) if (scales[i] != 1).any()]
@@ -200,6 +206,7 @@ class MotionGenerator:
             source=begin(self._noise(seed, -2, 2)),
             cache=self.network.empty_cache(self._evaluations),
             gate=0.0,
+            listens=0.0,
             aim=Aimed(),
         )
 
@@ -244,7 +251,8 @@ class MotionGenerator:
             used += CHUNK_SAMPLES
             if (now := state.waiting) is not None:
                 condition = self._condition(state.controls, now, heard)
-                state, x_1 = self._sample(state, condition)
+                state, wide = self._wide(state, now)
+                state, x_1 = self._sample(state, condition, wide)
                 state, motion = self._move(state, now, heard, x_1)
                 parts.append(motion)
             state = replace(state, waiting=heard)
@@ -382,17 +390,28 @@ class MotionGenerator:
         vector = controls.vector.to(self.device).expand(CHUNK, -1)
         return Condition(agent[None], sound[None], motion[None], vector[None], present[None])
 
+    def _wide(
+        self, state: GeneratorState, now: Chunk
+    ) -> tuple[GeneratorState, Float[Tensor, "5 90"]]:
+        """What the source is scaled by: the temperatures, and less of a head that listens."""
+        other = (now.interlocutor.activity * now.interlocutor_present).cpu().numpy()
+        levels, listens = listening(now.agent.activity.cpu().numpy(), other, state.listens)
+        wide = self._temperature.repeat(CHUNK, 1)
+        still = 1 - (1 - self.config.listening_scale) * self._tensor(levels)
+        wide[:, ROTATION.start : TRANSLATION.stop] *= still[:, None]
+        return replace(state, listens=listens), wide
+
     def _sample(
-        self, state: GeneratorState, condition: Condition
+        self, state: GeneratorState, condition: Condition, wide: Float[Tensor, "5 90"]
     ) -> tuple[GeneratorState, Float[Tensor, "1 5 90"]]:
-        """Solve the ODE from this chunk's noise to its motion, each evaluation going on from the
-        same one of the chunks before.
+        """Solve the ODE from this chunk's noise, so `wide`, to its motion, each evaluation going
+        on from the same one of the chunks before.
         """
         network = self.network
         noise = self._noise(state.seed, state.frame, CHUNK)
         source, processes = go_on(state.source, noise)
         style = condition.controls[:, 0, -STYLE_DIM - 1 : -1]
-        x_0 = network.source(processes, style) * self._temperature
+        x_0 = network.source(processes, style) * wide
         embedded = network.embed(condition)
         others = (network.embed(condition.without(INPUTS[i])) for i in self._guided)
         every = torch.cat([embedded, *others])

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from audio2motion.network.condition import CHUNK, Condition, ConditionEmbedding, agent_dim
 from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.marginals import SCORED, SCORES, swings, to_scores, to_values
-from audio2motion.network.source import PACES
+from audio2motion.network.source import PACES, yoke
 from audio2motion.saveable import saveable
 from motion2video.motion import MOTION_DIM
 from weights.errors import WeightsError
@@ -189,6 +189,7 @@ class MotionNetwork(nn.Module):
     knots: Tensor
     shares: Tensor
     mix: Tensor
+    yoke: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -199,6 +200,7 @@ class MotionNetwork(nn.Module):
         self.register_buffer("knots", SCORES.repeat(len(SCORED), 1))
         self.register_buffer("shares", torch.full((len(PACES), MOTION_DIM), len(PACES) ** -0.5))
         self.register_buffer("mix", torch.eye(MOTION_DIM))
+        self.register_buffer("yoke", yoke(), persistent=False)
         heard = agent_dim(config.speech_features) + 1
         self.register_buffer("reader", torch.zeros(heard, len(SPEECH_CHANNELS) + 1))
         self.enter = nn.Linear(MOTION_DIM, width)
@@ -282,12 +284,12 @@ class MotionNetwork(nn.Module):
         embedded: Float[Tensor, "b t e"],
     ) -> Float[Tensor, "b t 90"]:
         """x_1 as it would be if motion were the source around a linear guess from the condition,
-        and what the layers correct of that.
+        and what the layers correct of that; both eyes move as one.
         """
         beside, guess = embedded.tensor_split([self.config.width], -1)
         guess = self.direct(beside) + guess @ self.guessed
         kept = t / (t * t + (1 - t) * (1 - t))
-        return guess + kept * (x_t - t * guess) + self.leave(self.norm(x))
+        return (guess + kept * (x_t - t * guess) + self.leave(self.norm(x))) @ self.yoke
 
     @property
     def _steps(self) -> list[_Block]:

@@ -15,11 +15,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from audio2motion.saveable import saveable
-from motion2video.motion import MOTION_DIM
+from motion2video.motion import MOTION_DIM, channel_index
 from motion2video.network.flow import frame_noise
 
 PACES = (0.0, 0.8, 2.0, 5.0, 12.0, 30.0)
 """Time constants of the processes, in frames; 0 is white noise."""
+YOKED = tuple(
+    (channel_index(f"eye{one}Left"), channel_index(f"eye{other}Right"))
+    for one, other in (
+        *(("Blink", "Blink"), ("Squint", "Squint"), ("LookUp", "LookUp")),
+        *(("LookDown", "LookDown"), ("LookOut", "LookIn"), ("LookIn", "LookOut")),
+    )
+)
+"""Channels of both eyes that move as one (Hering's law)."""
 POLES = np.array([math.exp(-1 / pace) if pace else 0.0 for pace in PACES])
 _DRIVE = np.sqrt((1 - POLES**2) ** 3 / (1 + POLES**2))
 """What the white noise is scaled by for unit variance."""
@@ -66,3 +74,11 @@ def correlations(count: int) -> Float[np.ndarray, "n k"]:
     lags = np.arange(count)[:, None]
     found = POLES**lags * (1 + lags * (1 - POLES**2) / (1 + POLES**2))
     return np.where(lags == 0, 1.0, found)
+
+
+def yoke() -> Float[Tensor, "90 90"]:
+    """Rows to rows whose YOKED columns are equal, their mean."""
+    matrix = torch.eye(MOTION_DIM)
+    for pair in YOKED:
+        matrix[torch.tensor(pair)[:, None], torch.tensor(pair)] = 0.5
+    return matrix

@@ -51,8 +51,10 @@ GROUPS: dict[str, list[int]] = {
 class Mute(MotionGenerator):
     """The same with a network that says nothing but its mean."""
 
-    def _sample(self, state: GeneratorState, condition: Condition) -> tuple[GeneratorState, Tensor]:
-        state, x_1 = super()._sample(state, condition)
+    def _sample(
+        self, state: GeneratorState, condition: Condition, wide: Tensor
+    ) -> tuple[GeneratorState, Tensor]:
+        state, x_1 = super()._sample(state, condition, wide)
         return state, x_1 * 0
 
 

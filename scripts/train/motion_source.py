@@ -5,7 +5,7 @@ from jaxtyping import Float
 from scipy.optimize import nnls
 
 from audio2motion.network.marginals import swings
-from audio2motion.network.source import PACES, correlations
+from audio2motion.network.source import PACES, YOKED, correlations
 from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION
 
 LAGS = 50
@@ -64,4 +64,8 @@ def fit(
     spread = np.sqrt(np.diag(together)).clip(1e-9)
     likeness = together / spread / spread[:, None]
     likeness = MIXED * likeness + (1 - MIXED) * np.eye(MOTION_DIM)
-    return np.sqrt(shares) * swing, np.linalg.cholesky(likeness)
+    swings_of, mix = np.sqrt(shares) * swing, np.linalg.cholesky(likeness)
+    for left, right in YOKED:
+        swings_of[:, [left, right]] = swings_of[:, [left, right]].mean(1, keepdims=True)
+        mix[right] = mix[left]
+    return swings_of, mix

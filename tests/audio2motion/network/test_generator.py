@@ -12,9 +12,9 @@ import torch
 from audio2motion.behaviour.events import BLINK_CHANNELS
 from audio2motion.gestures.controls import Controls
 from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform
-from audio2motion.hearing.speech import SpeechConfig, SpeechEncoder
-from audio2motion.network.chunks import Aimed, finish
-from audio2motion.network.gate import SPEECH_CHANNELS, mouth_gate
+from audio2motion.hearing.speech import SpeechConfig, SpeechEncoder, SpeechFeatures
+from audio2motion.network.chunks import Aimed, Chunk, finish
+from audio2motion.network.gate import SPEECH_CHANNELS, listening, mouth_gate
 from audio2motion.network.generator import GeneratorConfig, GeneratorState, MotionGenerator
 from audio2motion.network.model import ModelConfig, MotionNetwork
 from audio2motion.network.state_codec import encode
@@ -280,6 +280,34 @@ def test_a_generator_refuses_ears_that_it_was_not_trained_with(
     ears = generator.encoder
     loaded = MotionGenerator.load(encoder=ears, weights=tmp_path / "other.safetensors")
     assert loaded.encoder is ears
+
+
+def test_a_head_moves_less_while_it_listens(generator: MotionGenerator, dyad: Dyad) -> None:
+    """Of the same source, with nothing but it between the head and its motion."""
+    config = GeneratorConfig(steps=1, listening_scale=0.0)
+    still = MotionGenerator(generator.encoder, generator.network, config)
+    quiet = Waveform(np.zeros(len(dyad.agent), np.float32))
+    assert dyad.interlocutor is not None
+    state = generator.init_state()
+    levels, level = listening(np.zeros(5), np.ones(5), 0.0)
+    assert (np.diff(levels) > 0).all() and level < 1
+    for _ in range(30):
+        _, level = listening(np.zeros(5), np.ones(5), level)
+    assert level > 0.99
+    assert listening(np.zeros(5), np.zeros(5), level)[1] == level
+    assert listening(np.ones(5), np.ones(5), level)[1] < level
+    chunk = Chunk(*_loud(still), torch.ones(5), torch.zeros(5, MOTION_DIM), torch.zeros(5))
+    _, wide = still._wide(replace(state, listens=1.0), chunk)
+    assert not wide[:, ROTATION].any()
+    assert wide[:, channel_index("browInnerUp")].all()
+    assert len(still.generate(Dyad(quiet, dyad.interlocutor))) == dyad.frames
+
+
+def _loud(generator: MotionGenerator) -> tuple[SpeechFeatures, SpeechFeatures]:
+    """A silent agent and somebody who speaks, five frames."""
+    size = generator.encoder.config.features
+    silent = SpeechFeatures(torch.zeros(5, size), torch.zeros(5), torch.zeros(5))
+    return silent, replace(silent, activity=torch.ones(5))
 
 
 def test_gate_opens_before_speech_and_closes_after() -> None:

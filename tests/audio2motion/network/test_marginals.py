@@ -48,7 +48,9 @@ def test_normal_scores_give_the_values_as_often_as_they_were() -> None:
     drawn = torch.randn(20_000, 2, generator=torch.Generator().manual_seed(1))
     made = to_values(drawn, quantiles(values)).clamp(min=0)
     for share in (0.3, 0.9, 0.98):
-        assert torch.allclose(made.quantile(share, 0), values.quantile(share, 0), rtol=0.1, atol=0.02)
+        assert torch.allclose(
+            made.quantile(share, 0), values.quantile(share, 0), rtol=0.1, atol=0.02
+        )
     assert abs(float((made[:, 0] < 1e-4).float().mean()) - 0.5) < 0.1
 
 

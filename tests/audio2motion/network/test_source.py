@@ -4,8 +4,9 @@ import numpy as np
 import torch
 
 from audio2motion.gestures.style import STYLE_DIM, STYLE_PARTS, gains
+from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.model import ModelConfig, MotionNetwork
-from audio2motion.network.source import PACES, begin, correlations, go_on, white
+from audio2motion.network.source import PACES, YOKED, begin, correlations, go_on, white
 from motion2video.motion import MOTION_DIM, ROTATION
 from scripts.train.motion_source import fit
 
@@ -66,6 +67,24 @@ def test_heads_have_no_part_in_fast_processes() -> None:
     fast = [i for i, pace in enumerate(PACES) if pace < 2]
     assert not shares[fast, ROTATION].any()
     assert shares[0, 0] > 0
+
+
+def test_both_eyes_move_as_one() -> None:
+    torch.manual_seed(0)
+    network = MotionNetwork(ModelConfig(width=16, layers=1, heads=1, hidden=16, speech_features=4))
+    torch.nn.init.normal_(network.leave.weight)
+    rng = np.random.default_rng(0)
+    curves = [rng.normal(size=(300, MOTION_DIM)) for _ in range(2)]
+    shares, mix = fit(curves, [np.ones_like(c) for c in curves], [np.zeros(STYLE_DIM)] * 2)
+    x_t, embedded = torch.randn(1, 5, MOTION_DIM), torch.randn(1, 5, 16 + len(SPEECH_CHANNELS))
+    for left, right in YOKED:
+        x_t[..., right] = x_t[..., left]
+    v, _ = network.velocity(x_t, 0.5, embedded, network.past(network.empty_cache(1)))
+    assert v[..., 1:52].std() > 0
+    for left, right in YOKED:
+        assert torch.allclose(v[..., left], v[..., right], atol=1e-5)
+        assert np.array_equal(shares[:, left], shares[:, right])
+        assert np.array_equal(mix[left], mix[right])
 
 
 def test_a_livelier_style_starts_from_wider_swings() -> None:

@@ -117,17 +117,16 @@ class Controls:
 
     @property
     def vector(self) -> Float[Tensor, "c"]:
-        """[21]: emotion (8, scaled by intensity), gaze (2, in units of 20 degrees), whether
+        """[29]: emotion (8, scaled by intensity), gaze (2, in units of 20 degrees), whether
         there is a gaze target, valence and arousal (scaled by intensity, within -1..1), style
-        (7), and whether there is one.
+        (15; the median talker's when None), and whether there is one.
         """
         out = torch.zeros(CONTROL_DIM)
         out[EMOTIONS.index(self.emotion)] = self.intensity
         if self.gaze is not None:
             out[8], out[9], out[10] = self.gaze[0] / 20, self.gaze[1] / 20, 1.0
         out[11:13] = (self.intensity * torch.tensor(self.affect)).clamp(-1, 1)
-        if self.style is not None:
-            out[13:-1], out[-1] = torch.tensor(self.style), 1.0
+        out[13:-1], out[-1] = torch.tensor(self.style or STYLES["neutral"]), 1.0
         return out
 
     @cached_property

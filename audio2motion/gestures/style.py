@@ -1,34 +1,94 @@
-"""How somebody moves, in seven numbers: measured on a clip, followed by the generator.
+"""How somebody moves, in fifteen numbers: measured on a clip, followed by the generator.
 
-A style is what a person does on average, not when: how far head, brows and mouth swing and how much
-they smile. `style_of` measures it on any motion (a reference clip, a training item), `STYLES` names
-a few. One unit is about one standard deviation among people.
+A style is what a person does on average, not when: how far every part of the face and the head
+swing, how much the lids do, and how much the face smiles. `style_of` measures it on any motion (a
+reference clip, a training item), `STYLES` names a few. One unit is about one standard deviation
+among people; all zeros is the median talker.
 """
 
 import numpy as np
 from jaxtyping import Float
 
-from motion2video.motion import EXPRESSION_NAMES, ROTATION, TRANSLATION, Motion, channel_index
+from motion2video.motion import (
+    EXPRESSION_NAMES,
+    MOTION_DIM,
+    ROTATION,
+    TRANSLATION,
+    Motion,
+    channel_index,
+)
 from weights.errors import MotionError
 
-STYLE_PARTS = ("pitch", "yaw", "roll", "shift", "brows", "mouth", "smile")
+_PARTS = {
+    "shift": ("translation",),
+    "brows up": ("browInnerUp", "browOuterUp"),
+    "brows down": ("browDown",),
+    "mouth": ("jawOpen",),
+    "lips": ("mouthUpperUp", "mouthLowerDown"),
+    "stretch": ("mouthStretch",),
+    "pucker": ("mouthPucker",),
+    "smiling": ("mouthSmile",),
+    "squint": ("eyeSquint",),
+    "gaze": ("eyeLook",),
+    "blinks": ("eyeBlink",),
+}
+STYLE_PARTS = ("pitch", "yaw", "roll", *_PARTS, "smile")
 STYLE_DIM = len(STYLE_PARTS)
-# Standard deviations of an average talker: radians, interocular distances, coefficients.
-_TYPICAL = np.array([0.026, 0.035, 0.021, 0.03, 0.05, 0.05])
-_SPREAD = 0.5
+# Medians of real takes of talkers: standard deviations in radians, interocular distances and
+# coefficients.
+_TYPICAL = np.array(
+    [
+        0.054,
+        0.110,
+        0.049,
+        0.136,
+        0.062,
+        0.054,
+        0.076,
+        0.046,
+        0.025,
+        0.131,
+        0.122,
+        0.081,
+        0.087,
+        0.116,
+    ]
+)
+_SPREAD = 0.7
 """Standard deviation, among people, of the logarithm of how far they move."""
-_TYPICAL_SMILE, _SMILE_SPREAD = 0.08, 0.1
+_TYPICAL_SMILE, _SMILE_SPREAD = 0.07, 0.1
 _LIMIT = 2.5
 _SHORTEST = 25
 
+_CHANNELS = [
+    [i for i, name in enumerate(EXPRESSION_NAMES) if name.startswith(starts)]
+    or list(range(TRANSLATION.start, TRANSLATION.stop))
+    for starts in _PARTS.values()
+]
+_SMILE = [channel_index(f"mouthSmile{side}") for side in ("Left", "Right")]
+
+# What is not a part of its own moves with a part that it goes with.
+_WITH = {"smiling": ("cheekSquint", "mouthDimple"), "mouth": ("jaw",), "squint": ("eyeWide",)}
+_FOLLOWS = np.zeros((STYLE_DIM - 1, MOTION_DIM), np.float32)
+_FOLLOWS[range(3), range(ROTATION.start, ROTATION.stop)] = 1
+for _row, (_part, _owned) in enumerate(zip(_PARTS, _CHANNELS, strict=True), 3):
+    _others = [i for i, n in enumerate(EXPRESSION_NAMES) if n.startswith(_WITH.get(_part, "-"))]
+    _FOLLOWS[_row, [*_owned, *_others]] = 1
+
 Style = tuple[float, ...]
 
+
+def _style(**parts: float) -> Style:
+    return tuple(parts.get(name.replace(" ", "_"), 0.0) for name in STYLE_PARTS)
+
+
+_HEAD = ("pitch", "yaw", "roll", "shift")
 STYLES: dict[str, Style] = {
-    "neutral": (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
-    "calm": (-1.0, -1.0, -1.0, -0.8, -0.8, -0.4, 0.0),
-    "lively": (1.0, 1.0, 1.0, 0.8, 1.0, 0.6, 0.5),
-    "warm": (0.3, 0.3, 0.6, 0.3, 0.3, 0.0, 1.5),
-    "reserved": (-0.6, -0.6, -0.6, -0.5, -0.8, -0.8, -0.6),
+    "neutral": _style(),
+    "calm": _style(**dict.fromkeys(_HEAD, -1.0), brows_up=-0.8, mouth=-0.4, smiling=-0.4),
+    "lively": _style(**dict.fromkeys(_HEAD, 0.8), brows_up=1.0, mouth=0.6, smiling=0.6, smile=0.5),
+    "warm": _style(**dict.fromkeys(_HEAD, 0.3), brows_up=0.3, smiling=0.8, smile=1.5),
+    "reserved": _style(**dict.fromkeys(_HEAD, -0.6), brows_up=-0.8, mouth=-0.8, smile=-0.6),
 }
 
 
@@ -40,22 +100,23 @@ def style_of(motion: Motion) -> Style:
     return tuple(float(x) for x in measure_style(motion.values[motion.mask]))
 
 
-def measure_style(values: Float[np.ndarray, "T 90"]) -> Float[np.ndarray, "7"]:
+def measure_style(values: Float[np.ndarray, "T 90"]) -> Float[np.ndarray, "15"]:
     """As `style_of`, for motion values. Raises MotionError for less than a second."""
     if len(values) < _SHORTEST:
         raise MotionError(
             f"got {len(values)} frames with a face; a style needs at least {_SHORTEST} of them"
         )
-    brows = [i for i, name in enumerate(EXPRESSION_NAMES) if name.startswith("brow")]
-    moving = np.array(
-        [
-            *values[:, ROTATION].std(0),
-            values[:, TRANSLATION].std(0).mean(),
-            values[:, brows].std(0).mean(),
-            values[:, channel_index("jawOpen")].std(),
-        ]
-    )
-    smile = values[:, [channel_index(f"mouthSmile{s}") for s in ("Left", "Right")]].mean()
-    parts = np.log((moving + 0.02 * _TYPICAL) / _TYPICAL) / _SPREAD
-    parts = np.append(parts, (smile - _TYPICAL_SMILE) / _SMILE_SPREAD)
-    return np.clip(parts, -_LIMIT, _LIMIT).astype(np.float32)
+    parts = np.log((deviations(values) + 0.02 * _TYPICAL) / _TYPICAL) / _SPREAD
+    smile = (values[:, _SMILE].mean() - _TYPICAL_SMILE) / _SMILE_SPREAD
+    return np.clip(np.append(parts, smile), -_LIMIT, _LIMIT).astype(np.float32)
+
+
+def deviations(values: Float[np.ndarray, "T 90"]) -> Float[np.ndarray, "14"]:
+    """How far the parts of a style swing, all but the smile's level."""
+    groups = [values[:, channels].std(0).mean() for channels in _CHANNELS]
+    return np.array([*values[:, ROTATION].std(0), *groups])
+
+
+def gains(style: Float[np.ndarray, "*b 15"]) -> Float[np.ndarray, "*b 90"]:
+    """How much farther than the median talker a style moves every channel."""
+    return np.exp(_SPREAD * style[..., :-1] @ _FOLLOWS)

@@ -1,20 +1,20 @@
-"""One chunk of five frames: what was heard and seen in it, what that means for the agent's habits,
-and its motion as it leaves.
+"""One chunk of five frames: what was heard and seen in it, and its motion as it leaves, with what
+the user asked for, within bounds.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from audio2motion.behaviour.events import BLINK_CHANNELS, Scene, Seen
+from audio2motion.behaviour.eyes import BLINK_CHANNELS, EYE_PACE, LOOK_CHANNELS, point_eyes
 from audio2motion.gestures.controls import Controls
+from audio2motion.gestures.gestures import Aim
 from audio2motion.hearing.speech import SpeechFeatures
-from audio2motion.network.condition import CHUNK
-from audio2motion.network.gate import GATE_ATTACK, GATE_HIGH
 from audio2motion.saveable import saveable
-from motion2video.motion import EXPRESSION, ROTATION
+from motion2video.motion import EXPRESSION, MOTION_DIM, ROTATION
 
 
 @saveable
@@ -29,54 +29,55 @@ class Chunk:
     motion_present: Float[Tensor, "5"]
 
 
-def scenes(
-    now: Chunk, ahead: Chunk, values: Float[np.ndarray, "5 90"], controls: Controls, frame: int
-) -> list[Scene]:
-    """What the agent's habits (audio2motion/behaviour/events.py) go by, frame by frame from
-    `frame` on; `values` is the network's motion, and `ahead` the chunk of sound after this one.
-    """
-    mine, other = now.agent, now.interlocutor
-    activity = [*mine.activity.tolist(), *ahead.agent.activity.tolist()]
-    stress = [*mine.energy.tolist(), *ahead.agent.energy.tolist()]
-    heard = (other.activity * now.interlocutor_present).tolist()
-    energy = other.energy.tolist()
-    seen = [Seen.of(row) for row in now.motion.cpu().numpy()]
-    aims = controls.aims(frame, CHUNK)
-    nods = controls.schedule.nods(frame, CHUNK).tolist()
-    blinks = controls.schedule.blinks(frame, CHUNK).tolist()
-    return [
-        Scene(
-            agent_speaks=activity[i + GATE_ATTACK] > GATE_HIGH,
-            agent_energy=stress[i + GATE_ATTACK],
-            interlocutor_speaks=heard[i] > GATE_HIGH,
-            energy=energy[i],
-            seen=seen[i] if now.motion_present[i] > 0 else None,
-            head=tuple(values[i, ROTATION].tolist()),
-            gaze=aims[i],
-            nods=nods[i],
-            blinks=blinks[i],
-        )
-        for i in range(CHUNK)
-    ]
+@saveable
+@dataclass(frozen=True)
+class Aimed:
+    """How far the eyes follow a wanted gaze, 0..1, and where to (degrees right, up)."""
+
+    share: float = 0.0
+    aim: Aim = (0.0, 0.0)
 
 
 def finish(
-    values: Float[np.ndarray, "5 90"],
-    added: Float[np.ndarray, "5 90"],
-    controls: Controls,
-    frame: int,
-) -> Float[np.ndarray, "5 90"]:
-    """The network's motion, the events and the gestures as the controls want them, within bounds;
-    `frame` is the first of them.
-    """
-    lids = list(BLINK_CHANNELS)
+    values: Float[np.ndarray, "5 90"], controls: Controls, frame: int, aimed: Aimed
+) -> tuple[Float[np.ndarray, "5 90"], Aimed]:
+    """The network's motion as the controls want it, within bounds; `frame` is the first of it."""
     gestures = controls.gesture_offsets(frame, len(values))
-    blink = np.maximum(added[:, lids], gestures[:, lids])
-    added = added.copy()
-    added[:, lids] = gestures[:, lids] = 0
-    values = controls.apply(values + added) + gestures
+    values[:, EXPRESSION] = np.clip(values[:, EXPRESSION], 0, 1)
+    values = values.copy()
+    for row, wanted in zip(values, controls.aims(frame, len(values)), strict=True):
+        aimed = _look(row, wanted, aimed)
+    values = controls.apply(values)
+    lids = list(BLINK_CHANNELS)
+    shut = gestures[:, lids].copy()
+    gestures[:, lids] = 0
+    values = values + gestures
     # A lid that is half down already has less far to go.
-    values[:, lids] = values[:, lids] + blink * (1 - np.clip(values[:, lids], 0, 1))
+    values[:, lids] = values[:, lids] + shut * (1 - np.clip(values[:, lids], 0, 1))
     values[:, EXPRESSION] = np.clip(values[:, EXPRESSION], 0, 1)
     values[:, 0] = 0
-    return values.astype(np.float32)
+    return values.astype(np.float32), aimed
+
+
+def _look(row: Float[np.ndarray, "90"], wanted: Aim | None, aimed: Aimed) -> Aimed:
+    """Turn the eyes of a frame where they are wanted, whatever the head does, in a saccade of one
+    or two frames from where the network has them; and back, when nobody wants them anywhere.
+    """
+    goal = 0.0 if wanted is None else 1.0
+    share = aimed.share + EYE_PACE * (goal - aimed.share)
+    aim = aimed.aim
+    if wanted is not None:
+        near = aimed.share
+        aim = wanted if near < 0.05 else _between(aimed.aim, wanted, EYE_PACE)
+    if share < 0.01:
+        return Aimed(0.0, aim)
+    there = np.zeros(MOTION_DIM, np.float32)
+    pitch, yaw = (math.degrees(x) for x in row[ROTATION][:2])
+    point_eyes(there, aim[0] - yaw, aim[1] + pitch)
+    looks = list(LOOK_CHANNELS)
+    row[looks] += share * (there[looks] - row[looks])
+    return Aimed(share, aim)
+
+
+def _between(start: Aim, end: Aim, part: float) -> Aim:
+    return start[0] + part * (end[0] - start[0]), start[1] + part * (end[1] - start[1])

@@ -12,6 +12,8 @@ GATE_ATTACK = 2
 """Frames that the mouth may open before the first sound of speech."""
 GATE_RELEASE = 0.1
 """How far the gate closes per frame: 400 ms in all."""
+ROLE_PACE = 0.1
+"""Of the way from talker to listener, per frame."""
 # The mouth as an instrument of speech; a smile or a frown is none.
 _NO_SPEECH = ("mouthSmile", "mouthFrown", "mouthDimple", "mouthLeft", "mouthRight")
 SPEECH_CHANNELS = tuple(
@@ -37,3 +39,20 @@ def mouth_gate(
         gate = float(max(rise, gate - GATE_RELEASE))
         gates[i] = gate
     return gates, gate
+
+
+def listening(
+    agent: Float[np.ndarray, "5"], other: Float[np.ndarray, "5"], level: float
+) -> tuple[Float[np.ndarray, "5"], float]:
+    """How far a chunk's frames are of somebody who listens, 0..1, from the probabilities that agent
+    and interlocutor speak; who spoke last counts while nobody does. Returns the value to go on with
+    as well.
+    """
+    levels = np.empty(CHUNK, np.float32)
+    for i in range(CHUNK):
+        if agent[i] > GATE_HIGH:
+            level += ROLE_PACE * (0 - level)
+        elif other[i] > GATE_HIGH:
+            level += ROLE_PACE * (1 - level)
+        levels[i] = level
+    return levels, float(level)

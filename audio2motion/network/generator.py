@@ -8,14 +8,16 @@ given to `step`, the computation is the same, chunk by chunk: same bits. `genera
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from audio2motion.behaviour.events import EventState, step_events
+from audio2motion.behaviour.eyes import BLINK_CHANNELS
 from audio2motion.gestures.controls import Controls
+from audio2motion.gestures.style import STYLE_DIM
 from audio2motion.hearing.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Waveform
 from audio2motion.hearing.speech import (
     SpeechEncoder,
@@ -23,7 +25,8 @@ from audio2motion.hearing.speech import (
     VoiceState,
     load_strictly,
 )
-from audio2motion.network.chunks import Chunk, finish, scenes
+from audio2motion.network.borrowed_speech import fingerprint
+from audio2motion.network.chunks import Aimed, Chunk, finish
 from audio2motion.network.condition import (
     CHUNK,
     INPUTS,
@@ -31,72 +34,63 @@ from audio2motion.network.condition import (
     Condition,
     agent_window,
 )
-from audio2motion.network.gate import SPEECH_CHANNELS, mouth_gate
-from audio2motion.network.model import Cache, Last, ModelConfig, MotionNetwork, Past, correlate
+from audio2motion.network.gate import SPEECH_CHANNELS, listening, mouth_gate
+from audio2motion.network.model import Cache, KeysValues, ModelConfig, MotionNetwork
+from audio2motion.network.source import SourceState, begin, go_on, white
 from audio2motion.network.state_codec import Ticket, decode, encode
 from audio2motion.saveable import saveable
-from motion2video.motion import (
-    FPS,
-    MOTION_DIM,
-    ROTATION,
-    TRANSLATION,
-    Motion,
-)
-from motion2video.network.flow import euler, frame_noise, heun, time_grid
-from weights.errors import InputError, MotionError, StateError
-from weights.tensors import load_safetensors
+from motion2video.motion import FPS, MOTION_DIM, ROTATION, TRANSLATION, Motion
+from motion2video.network.flow import adams, euler, heun, time_grid
+from weights.errors import InputError, MotionError, StateError, WeightsError
+from weights.tensors import load_safetensors, read_safetensors
 
 CHUNK_SAMPLES = CHUNK * SAMPLES_PER_FRAME
-# Per frame: how fast slow channels follow, and how fast the means of head and face do.
-SLOW_PACE = 0.45
-POSE_MEAN_PACE, FACE_MEAN_PACE = 0.04, 0.01
-FACE_MEAN_SHARE = 0.6
-POSE = slice(ROTATION.start, TRANSLATION.stop)
+SOLVERS = {"euler": euler, "adams": adams, "heun": heun}
 
 
 @dataclass(frozen=True)
 class GeneratorConfig:
     """How to sample.
 
-    `steps` of the ODE solver (2..16; `solver` "euler" or "heun"); one guidance scale per input
-    (1 = off; others cost one more network evaluation each); `temperature` scales the noise of
-    everything but speech, `lip_temperature` that of the speech channels, in which `lip_reading` is
-    the share of `MotionNetwork.read_lips` and which `lip_scale` scales; `head_scale` scales the
-    head rotation that the network makes with the voice (its translation by half of that).
-    What the network remembers of its own motion is drawn to the mean by the factor `leash`, so
-    that no style feeds on itself. Without `events` there is the network's motion alone: no blinks,
-    nods or shifts of gaze. Raises InputError.
+    `steps` of the ODE solver (2..16; `solver` one of SOLVERS); one guidance scale per input
+    (1 = off; others cost one more network evaluation each), and `lip_agent_scale` for what the
+    agent's voice does to the speech channels; `temperature` scales the noise of everything but
+    speech, `lip_temperature` that of the speech channels, whose motion `lip_scale` scales; on top,
+    `lid_temperature` that of the lids, whose rare blinks few steps lose, and `listening_scale` that
+    of the head while the other one speaks. Raises InputError.
     """
 
     steps: int = 4
-    solver: str = "euler"
+    solver: str = "adams"
     agent_scale: float = 1.0
+    lip_agent_scale: float = 1.0
     interlocutor_scale: float = 1.0
     interlocutor_motion_scale: float = 1.0
     controls_scale: float = 1.0
-    temperature: float = 0.6
-    lip_temperature: float = 0.1
-    lip_reading: float = 0.8
+    temperature: float = 1.0
+    lip_temperature: float = 0.2
     lip_scale: float = 1.4
-    head_scale: float = 0.8
-    leash: float = 0.95
-    events: bool = True
+    lid_temperature: float = 1.3
+    listening_scale: float = 0.6
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 64:
             raise InputError(f"got {self.steps} steps; wanted 1 to 64")
-        if self.solver not in ("euler", "heun"):
-            raise InputError(f"there is no solver {self.solver!r}; wanted euler or heun")
+        if self.solver not in SOLVERS:
+            raise InputError(f"there is no solver {self.solver!r}; wanted {', '.join(SOLVERS)}")
 
     @property
-    def scales(self) -> tuple[float, ...]:
-        """The guidance scales in the order of INPUTS."""
-        return (
+    def scales(self) -> Float[np.ndarray, "4 90"]:
+        """The guidance scales in the order of INPUTS, of every channel."""
+        whole = (
             self.agent_scale,
             self.interlocutor_scale,
             self.interlocutor_motion_scale,
             self.controls_scale,
         )
+        scales = np.repeat(np.array(whole, np.float32)[:, None], MOTION_DIM, 1)
+        scales[INPUTS.index("agent"), list(SPEECH_CHANNELS)] = self.lip_agent_scale
+        return scales
 
 
 @saveable
@@ -124,11 +118,11 @@ class GeneratorState:
     agent: VoiceState
     interlocutor: VoiceState
     waiting: "Chunk | None"
+    source: SourceState
     cache: Cache
-    last: Last | None
     gate: float
-    smooth: Float[np.ndarray, "3 90"]
-    events: EventState
+    listens: float
+    aim: Aimed
 
 
 class MotionGenerator:
@@ -153,35 +147,41 @@ class MotionGenerator:
         self.device = torch.device(device)
         temperature = torch.full((MOTION_DIM,), config.temperature)
         temperature[list(SPEECH_CHANNELS)] = config.lip_temperature
+        temperature[list(BLINK_CHANNELS)] *= config.lid_temperature
         self._temperature = temperature.to(self.device)
-        self._lips = torch.tensor(SPEECH_CHANNELS, device=self.device)
-        self._first = self.network.first_modulation()
+        scales = config.scales
+        self._guided = [i for i in range(len(INPUTS)) if (scales[i] != 1).any()]
+        self._scales = torch.from_numpy(scales).to(self.device)
+        self._evaluations = config.steps * (2 if config.solver == "heun" else 1)
         self._modulations: dict[float, tuple[Tensor, ...]] = {}
-        self._pace = np.full(MOTION_DIM, SLOW_PACE, np.float32)
-        self._pace[list(SPEECH_CHANNELS)] = 1.0
-        self._mean_pace = np.full(MOTION_DIM, FACE_MEAN_PACE, np.float32)
-        self._mean_pace[POSE] = POSE_MEAN_PACE
-        self._mean_share = np.full(MOTION_DIM, FACE_MEAN_SHARE, np.float32)
-        self._mean_share[POSE] = 1.0
-        self._mean_share[list(SPEECH_CHANNELS)] = 0.0
 
     @staticmethod
     def load(
         config: GeneratorConfig | None = None,
         device: torch.device | str = "cpu",
         encoder: VoiceEncoder | None = None,
+        weights: Path | None = None,
     ) -> "MotionGenerator":
-        """The embedded generator (roles `motion_generator` and, unless another `encoder` is given,
-        `speech_encoder`).
+        """The generator of a file, `weights`, or the embedded one (roles `motion_generator` and,
+        unless another `encoder` is given, `speech_encoder`).
 
-        Raises WeightsError when they are missing or do not fit.
+        Raises WeightsError when they are missing, do not fit, or were trained with another speech
+        encoder.
         """
-        tensors, header = load_safetensors("motion_generator")
+        tensors, header = (
+            read_safetensors(weights) if weights else load_safetensors("motion_generator")
+        )
         network = MotionNetwork(ModelConfig.from_header(header["model"]))
         load_strictly(network, tensors, "motion generator")
         if not header.get("controls_trained", False):
             network.condition.ignore("controls")
-        encoder = encoder or SpeechEncoder.load()
+        if encoder is None:
+            encoder = SpeechEncoder.load()
+            if header.get("hears_by") != fingerprint(encoder):
+                raise WeightsError(
+                    "got a motion generator and a speech encoder that were not trained together; "
+                    "install both from one release"
+                )
         return MotionGenerator(encoder, network, config or GeneratorConfig(), device)
 
     def init_state(self, seed: int = 0, controls: Controls | None = None) -> GeneratorState:
@@ -203,11 +203,11 @@ class MotionGenerator:
             agent=self.encoder.init_state(),
             interlocutor=self.encoder.init_state(),
             waiting=None,
-            cache=self.network.empty_cache(),
-            last=None,
+            source=begin(self._noise(seed, -2, 2)),
+            cache=self.network.empty_cache(self._evaluations),
             gate=0.0,
-            smooth=np.zeros((3, MOTION_DIM), np.float32),
-            events=EventState(),
+            listens=0.0,
+            aim=Aimed(),
         )
 
     def save(self, state: GeneratorState) -> bytes:
@@ -230,8 +230,8 @@ class MotionGenerator:
         return replace(saved[1], serial=saved[1].ticket.latest)
 
     @property
-    def _networks(self) -> tuple[ModelConfig, object]:
-        return self.network.config, self.encoder.identity
+    def _networks(self) -> tuple[ModelConfig, object, int]:
+        return self.network.config, self.encoder.identity, self._evaluations
 
     @torch.inference_mode()
     def step(
@@ -251,8 +251,9 @@ class MotionGenerator:
             used += CHUNK_SAMPLES
             if (now := state.waiting) is not None:
                 condition = self._condition(state.controls, now, heard)
-                state, x_1, closed = self._sample(state, condition)
-                state, motion = self._move(state, now, heard, x_1, closed)
+                state, wide = self._wide(state, now)
+                state, x_1 = self._sample(state, condition, wide)
+                state, motion = self._move(state, now, heard, x_1)
                 parts.append(motion)
             state = replace(state, waiting=heard)
         rest = slice(used, None)
@@ -363,49 +364,16 @@ class MotionGenerator:
         now: Chunk,
         ahead: Chunk,
         x_1: Float[Tensor, "1 5 90"],
-        closed: Float[Tensor, "1 5"],
     ) -> tuple[GeneratorState, Motion]:
-        """What the network has made of chunk `now`, with what the voice of the chunk `ahead`
-        changes in it, the agent's habits and gestures.
+        """What the network has made of chunk `now`: lips rest when the agent is silent, and the
+        controls have their way.
         """
         values = self.network.denormalise(x_1[0]).cpu().numpy()
         activity = torch.cat([now.agent.activity, ahead.agent.activity]).cpu().numpy()
-        values, gate, smooth = self._rest(values, activity, closed[0].cpu().numpy(), state)
-        events, added = state.events, np.zeros_like(values)
-        if self.config.events:
-            for i, scene in enumerate(scenes(now, ahead, values, state.controls, state.frame)):
-                events, added[i] = step_events(events, state.seed, state.frame + i, scene)
-        values = finish(values, added, state.controls, state.frame)
-        frame = state.frame + CHUNK
-        state = replace(state, gate=gate, smooth=smooth, events=events, frame=frame)
-        return state, Motion(values)
-
-    def _rest(
-        self,
-        values: Float[np.ndarray, "5 90"],
-        activity: Float[np.ndarray, "10"],
-        closed: Float[np.ndarray, "5"],
-        state: "GeneratorState",
-    ) -> tuple[Float[np.ndarray, "5 90"], float, Float[np.ndarray, "3 90"]]:
-        """Shut the mouth in silence and on p, b and m; take the tremor out of what moves slowly.
-
-        The slow channels go through two low-pass steps in a row, about 100 ms of lag: a head may
-        follow the voice by that much, lips may not. Where the head wanders in the long run is
-        left to the events' sway: its mean over about a second is taken away, and of a brow or
-        smile that is held for many seconds a part.
-        """
         gates, gate = mouth_gate(activity, state.gate)
-        values = values.copy()
-        values[:, SPEECH_CHANNELS] *= self.config.lip_scale * (gates * (1 - closed))[:, None]
-        values[:, ROTATION] *= self.config.head_scale
-        values[:, TRANSLATION] *= 0.5 * self.config.head_scale
-        first, second, mean = state.smooth
-        for row in values:
-            first = first + self._pace * (row - first)
-            second = second + self._pace * (first - second)
-            mean = mean + self._mean_pace * (second - mean)
-            row[:] = second - self._mean_share * mean
-        return values, gate, np.stack([first, second, mean])
+        values[:, SPEECH_CHANNELS] *= self.config.lip_scale * gates[:, None]
+        values, aim = finish(values, state.controls, state.frame, state.aim)
+        return replace(state, gate=gate, aim=aim, frame=state.frame + CHUNK), Motion(values)
 
     def _condition(self, controls: Controls, now: Chunk, ahead: Chunk) -> Condition:
         joined = [
@@ -416,50 +384,55 @@ class MotionGenerator:
         other = now.interlocutor
         sound = torch.cat([other.features, other.energy[:, None], other.activity[:, None]], 1)
         seen = now.motion_present[:, None]
-        motion = torch.cat([self.network.normalise(now.motion) * seen, seen], 1)
+        motion = torch.cat([self.network.standardise(now.motion) * seen, seen], 1)
         one = torch.ones(CHUNK, device=self.device)
         present = torch.stack([one, now.interlocutor_present, now.motion_present, one], 1)
         vector = controls.vector.to(self.device).expand(CHUNK, -1)
         return Condition(agent[None], sound[None], motion[None], vector[None], present[None])
 
+    def _wide(
+        self, state: GeneratorState, now: Chunk
+    ) -> tuple[GeneratorState, Float[Tensor, "5 90"]]:
+        """What the source is scaled by: the temperatures, and less of a head that listens."""
+        other = (now.interlocutor.activity * now.interlocutor_present).cpu().numpy()
+        levels, listens = listening(now.agent.activity.cpu().numpy(), other, state.listens)
+        wide = self._temperature.repeat(CHUNK, 1)
+        still = 1 - (1 - self.config.listening_scale) * self._tensor(levels)
+        wide[:, ROTATION.start : TRANSLATION.stop] *= still[:, None]
+        return replace(state, listens=listens), wide
+
     def _sample(
-        self, state: GeneratorState, condition: Condition
-    ) -> tuple[GeneratorState, Float[Tensor, "1 5 90"], Float[Tensor, "1 5"]]:
-        """Solve the ODE from this chunk's noise to its motion; the last chunk goes into the cache
-        with the first evaluation. Returns how far the voice keeps the lips together too.
+        self, state: GeneratorState, condition: Condition, wide: Float[Tensor, "5 90"]
+    ) -> tuple[GeneratorState, Float[Tensor, "1 5 90"]]:
+        """Solve the ODE from this chunk's noise, so `wide`, to its motion, each evaluation going
+        on from the same one of the chunks before.
         """
-        network, last = self.network, state.last
-        noise = frame_noise(state.seed, state.frame, CHUNK, (MOTION_DIM,)).to(self.device)
-        x_0 = correlate(noise[None], network.config.noise_correlation) * self._temperature
-        guided = [(i, s) for i, s in enumerate(self.config.scales) if s != 1.0]
+        network = self.network
+        noise = self._noise(state.seed, state.frame, CHUNK)
+        source, processes = go_on(state.source, noise)
+        style = condition.controls[:, 0, -STYLE_DIM - 1 : -1]
+        x_0 = network.source(processes, style) * wide
         embedded = network.embed(condition)
-        others = (network.embed(condition.without(INPUTS[i])) for i, _ in guided)
+        others = (network.embed(condition.without(INPUTS[i])) for i in self._guided)
         every = torch.cat([embedded, *others])
-        cache = state.cache
-        past: Past | None = None
+        past = network.past(state.cache)
+        made: list[KeysValues] = []
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
-            nonlocal cache, past
             at, rows = float(t), x.expand(len(every), -1, -1)
-            if past is None and last is not None:
-                both = network.past(cache, CHUNK, CHUNK)
-                found, made = network.velocity(rows, at, every, both, self._first, last)
-                cache = cache.followed_by(made, CHUNK)
-                past = network.past(cache)
-            else:
-                past = past or network.past(cache)
-                found, _ = network.velocity(rows, at, every, past, self._modulation(at))
+            found, kept = network.velocity(rows, at, every, past, len(made), self._modulation(at))
+            made.append(kept)
             total = found[:1]
-            for row, (_, scale) in enumerate(guided, 1):
-                total = total + (scale - 1) * (found[:1] - found[row : row + 1])
+            for row, i in enumerate(self._guided, 1):
+                total = total + (self._scales[i] - 1) * (found[:1] - found[row : row + 1])
             return total
 
-        solve = euler if self.config.solver == "euler" else heun
-        x_1 = solve(velocity, x_0, time_grid(self.config.steps))
-        read, closed = network.read_lips(condition)
-        x_1[..., self._lips] = x_1[..., self._lips].lerp(read, self.config.lip_reading)
-        remembered = Last(x_1 * self.config.leash, embedded)
-        return replace(state, cache=cache, last=remembered), x_1, closed
+        x_1 = SOLVERS[self.config.solver](velocity, x_0, time_grid(self.config.steps))
+        cache = state.cache.followed_by(made, CHUNK)
+        return replace(state, source=source, cache=cache), x_1
+
+    def _noise(self, seed: int, frame: int, count: int) -> Float[Tensor, "1 t k 90"]:
+        return self.network.mixed(white(seed, frame, count).to(self.device))
 
 
 def _append(state: GeneratorState, dyad: Dyad, motion: Motion | None) -> GeneratorState:

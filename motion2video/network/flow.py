@@ -41,6 +41,18 @@ def euler(velocity: Velocity, x: Tensor, grid: Float[Tensor, "n"]) -> Tensor:
     return x
 
 
+def adams(velocity: Velocity, x: Tensor, grid: Float[Tensor, "n"]) -> Tensor:
+    """Integrate dx/dt = velocity(x, t) over an even `grid` with the second-order Adams-Bashforth
+    rule: one evaluation a step, where `euler` would lose a quarter of the variance in four steps.
+    """
+    before: Tensor | None = None
+    for t, t_next in itertools.pairwise(grid):
+        v = velocity(x, t)
+        x = x + (t_next - t) * (v if before is None else 1.5 * v - 0.5 * before)
+        before = v
+    return x
+
+
 def heun(velocity: Velocity, x: Tensor, grid: Float[Tensor, "n"]) -> Tensor:
     """Integrate dx/dt = velocity(x, t) over `grid` with Heun's second-order rule."""
     for t, t_next in itertools.pairwise(grid):

@@ -8,21 +8,15 @@ together. CLIPS (index.csv, Motion files, wav) gives speech with its true face; 
 without faces. One item is a conversation with turns:
 
 turns        lengths and floor transfer offsets as measured (audio2motion/behaviour/statistics.py):
-log-normal
-             about 2.5 s, offsets about 0, so that half of the turns overlap a little
-agent speaks clips of one person after one another: true voice, lips, brows, head; in between rest.
-             The head adds beats that follow the voice's energy, and the slow drift of a real head
-agent hears  mouth at rest, drift at 70 %, and reactions to what the other does:
-  nods       at cues in the voice (a pause after 0.7 s of speech, a fall of its energy) with a
-             chance, 0.4-0.9 s later; some without a cue. 1 to 5 cycles, about 1.6 Hz and 3.9
-             degrees, first cycle the largest (Mori 2025; Ward & Tsukahara 2000)
-  nod back   40 % of the other's nods, 0.6-0.8 s later
-  smiles     three of four follow the other's 0.2-1.0 s later at 40-80 % (Riehle 2017), some of its
-             own
-  brows      raised with every fifth reaction
-How readily somebody nods and smiles differs from one conversation to the next (draw_person).
-Blinks and gaze are not in it: they are events (audio2motion/behaviour/events.py) and taken out of
-the clips.
+             log-normal about 2.5 s, offsets about 0, so that half of the turns overlap a little
+agent speaks clips of one person after one another: true voice, lips and brows; in between rest
+agent hears  mouth at rest
+In both the agent blinks, looks, nods, smiles, raises brows, sways and beats time as the processes
+of audio2motion/behaviour/events.py have it, with both voices and what is seen as their causes: they
+are the teacher of who reacts to what, and when. How readily somebody does is drawn for every
+conversation. Clips of news presenters lend lips and brows, whose own blinks and gaze would come and
+go with the clips: they are taken out first. `weight` is small where the agent speaks, of all but
+the lips: how a talking head moves is learned of real takes.
 
 A mood is drawn for half of the conversations: arousal widens the agent's head motion, beats and
 brows, valence makes smiles more frequent and wider, and an emotion class may stand for both.
@@ -30,8 +24,7 @@ brows, valence makes smiles more frequent and wider, and an emotion class may st
 Every item has NAME.agent.wav, NAME.interlocutor.wav, NAME.agent.npz, NAME.weight.npy ([T, 90], 0
 where the agent's motion is unknown), NAME.controls.npy ([21], see Controls.vector: the mood, and
 the style measured on the item's own motion) and, when the other is seen, NAME.interlocutor.npz.
-Real long recordings are added as items of their own. dyads.csv lists all. Same arguments, same
-files.
+dyads.csv lists all. Same arguments, same files.
 """
 
 import argparse
@@ -43,25 +36,24 @@ from pathlib import Path
 import numpy as np
 import soxr
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import butter, sosfiltfilt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from audio2motion.behaviour.events import BLINK_CHANNELS, LOOK_CHANNELS
-from audio2motion.behaviour.nods import CUE_CHANCE, FREE_NODS_PER_S
+from audio2motion.behaviour.events import (
+    BLINK_CHANNELS,
+    LOOK_CHANNELS,
+    EventState,
+    Scene,
+    Seen,
+    step_events,
+)
 from audio2motion.behaviour.statistics import (
-    NOD_BACK_CHANCE,
     NOD_CYCLES,
     NOD_DEGREES,
-    NOD_DELAY_S,
     NOD_HZ,
-    SMILE_LAG_S,
-    SMILE_RETURN,
-    SMILES_PER_MIN,
     TRANSFER_MEAN_S,
     TRANSFER_SPREAD_S,
     TURN_S,
-    draw_person,
 )
 from audio2motion.gestures.style import measure_style
 from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Waveform
@@ -83,6 +75,7 @@ BROW = [channel_index(n) for n in ("browInnerUp", "browOuterUpLeft", "browOuterU
 POSE = list(range(ROTATION.start, TRANSLATION.stop))
 SPEECH = list(SPEECH_CHANNELS)
 REST = [i for i in range(EXPRESSION.stop) if i not in SPEECH]
+WEIGHT_WHEN_SPEAKING = 0.2
 
 
 @dataclass(frozen=True)
@@ -106,7 +99,6 @@ class Sources:
     people: dict[str, list[Talk]]
     voices: dict[str, list[Talk]]
     drifts: list[np.ndarray]
-    recordings: list[tuple[str, Talk]]
 
 
 @dataclass
@@ -132,7 +124,7 @@ def clean(values: np.ndarray) -> np.ndarray:
 def load(data: Path, speech: Path) -> Sources:
     """Read the training clips and the voices."""
     people: dict[str, list[Talk]] = {}
-    drifts, recordings = [], []
+    drifts = []
     with (data / "index.csv").open() as file:
         rows = [r for r in csv.DictReader(file) if r["split"] == "train"]
     for row in rows:
@@ -148,30 +140,18 @@ def load(data: Path, speech: Path) -> Sources:
             if len(drift) > 100 and 0.4 < np.degrees(drift[:, :3].std(0).max()) < 6:
                 drifts.append(drift)
         if slow or not row["audio"]:
-            if not slow and row["group"] == "longclips" and len(values) > 100:
-                silent = Talk(np.zeros(len(values) * 640, np.float32), values, _idle(weight))
-                recordings.append(("silent", silent))
             continue
         samples = Waveform.load(data / row["audio"]).samples
         frames = min(len(values), len(samples) // SAMPLES_PER_FRAME)
         talk = Talk(samples[: frames * SAMPLES_PER_FRAME], values[:frames], weight)
         people.setdefault(row["identity"], []).append(talk)
-        if row["group"] == "longclips" and frames > 100:
-            recordings.append(("speaks", talk))
     voices: dict[str, list[Talk]] = {}
     for path in sorted(speech.glob("*.wav")):
         name = path.stem[:5] if path.stem.startswith("de_") else path.stem[:2]
         samples = Waveform.load(path).samples
         samples = samples[: len(samples) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME]
         voices.setdefault(name, []).append(Talk(samples))
-    return Sources(people, voices, drifts, recordings)
-
-
-def _idle(weight: np.ndarray) -> np.ndarray:
-    """Known without the sound: all but the mouth, which may be speaking."""
-    out = weight.copy()
-    out[SPEECH] = 0
-    return out
+    return Sources(people, voices, drifts)
 
 
 def respeed(talk: Talk, factor: float) -> Talk:
@@ -273,23 +253,6 @@ def energy(sound: np.ndarray) -> np.ndarray:
     return np.clip((level - level.max()) / 45 + 1, 0, 1)
 
 
-def beats(rng: np.random.Generator, sound: np.ndarray, speaking: np.ndarray) -> np.ndarray:
-    """[T, 3] rotation that follows the stresses of the own voice: down on them, with some turn."""
-    band = butter(2, [0.5, 3.5], "band", fs=FPS, output="sos")
-    curve = sosfiltfilt(band, energy(sound))
-    curve = np.roll(curve, -1) / (curve[speaking].std() + 1e-3 if speaking.any() else 1)
-    slow = sosfiltfilt(
-        butter(2, 0.8, fs=FPS, output="sos"), rng.normal(size=(len(curve), 3)), axis=0
-    )
-    slow = slow / slow.std(0)
-    on = gaussian_filter1d(speaking.astype(float), 5)[:, None]
-    size = np.radians(rng.uniform(0.7, 1.5))
-    pitch = curve * (0.8 + 0.4 * slow[:, 0]) * size
-    yaw = (0.3 * curve * slow[:, 1] + 0.9 * slow[:, 1]) * size
-    roll = (0.3 * curve * slow[:, 2] + 0.6 * slow[:, 2]) * size
-    return np.stack([pitch, yaw, roll], 1) * on
-
-
 def nod(rng: np.random.Generator, scale: float = 1.0) -> np.ndarray:
     """[n] pitch in radians (down is positive) of one nod."""
     cycles = int(rng.choice(len(NOD_CYCLES), p=NOD_CYCLES)) + 1
@@ -300,19 +263,6 @@ def nod(rng: np.random.Generator, scale: float = 1.0) -> np.ndarray:
     size = np.radians(NOD_DEGREES.draw(rng, 1.5, 7.5) * scale)
     wave = size * envelope * (0.5 - 0.5 * np.cos(2 * np.pi * frequency * t))
     return gaussian_filter1d(np.pad(wave, 4), 1.0)
-
-
-def cues(sound: np.ndarray, speaking: np.ndarray) -> np.ndarray:
-    """Frames at which a listener may react: pauses and falls of energy after 0.7 s of speech."""
-    loud = gaussian_filter1d(energy(sound), 2)
-    found, run, last = [], 0, -50
-    for t in range(1, len(loud)):
-        run = run + 1 if loud[t] > 0.45 else max(0, run - 3)
-        falling = loud[t - 1] >= 0.45 > loud[t] or (speaking[t - 1] and not speaking[t])
-        if falling and run > 10 and t - last > 16:
-            found.append(t)
-            last = t
-    return np.array(found, int)
 
 
 def add_at(track: np.ndarray, start: int, wave: np.ndarray) -> None:
@@ -329,47 +279,42 @@ def smile_curve(rng: np.random.Generator) -> np.ndarray:
     return gaussian_filter1d(np.pad(wave, 6), 3) * rng.uniform(0.2, 0.6)
 
 
-def react(rng: np.random.Generator, agent: Side, other: Side, seen: bool, mood: Mood) -> None:
-    """Everything the agent does because of the other."""
-    frames = len(agent.values)
-    pitch, smile, brow = (np.zeros(frames) for _ in range(3))
-    listens = ~agent.speaking
-    busy = -100
-    person = draw_person(int(rng.integers(2**31)))
-    delays = FPS * (NOD_DELAY_S[0] + NOD_DELAY_S[1] * rng.normal(size=frames))
-    events = [
-        (t + int(delays[t]), rng.random() < CUE_CHANCE * person.nod_rate)
-        for t in cues(other.sound, other.speaking)
-    ]
-    spontaneous = rng.random(frames) < FREE_NODS_PER_S * person.nod_rate / FPS
-    events += [(t, True) for t in np.nonzero(spontaneous & (other.speaking | listens))[0]]
-    other_pitch, other_smile = np.zeros(frames), np.zeros(frames)
-    if seen:
-        for t in np.nonzero(rng.random(frames) < 0.05 / FPS)[0]:
-            add_at(other_pitch, int(t), nod(rng))
-            events.append((int(t) + int(rng.uniform(15, 21)), rng.random() < NOD_BACK_CHANCE))
-        for t in np.nonzero(rng.random(frames) < 0.07 / FPS)[0]:
-            wave = smile_curve(rng)
-            add_at(other_smile, int(t), wave)
-            lag = int(FPS * SMILE_LAG_S.draw(rng, 0.2, 1.0))
-            returned = rng.random() < SMILE_RETURN * person.smile
-            add_at(smile, int(t) + lag, wave * rng.uniform(0.4, 0.8) * (1 if returned else 0.3))
-    own = SMILES_PER_MIN / 60 * person.smile * np.exp(1.5 * mood.valence)
-    for t in np.nonzero(rng.random(frames) < own / FPS)[0]:
-        add_at(smile, int(t), smile_curve(rng) * 0.6)
-    smile *= np.exp(0.5 * mood.valence)
-    for t, happens in sorted(events):
-        if happens and 0 <= t < frames and listens[t] and t - busy > 12:
-            wave = nod(rng, person.nod_size)
-            add_at(pitch, t, wave)
-            busy = t + len(wave)
-            if rng.random() < 0.2:
-                add_at(brow, t - 2, np.hanning(int(rng.uniform(14, 30))) * rng.uniform(0.15, 0.4))
-    agent.values[:, ROTATION.start] += pitch
-    _add_smile(agent, np.minimum(smile, 0.8))
-    agent.values[:, BROW] += brow[:, None]
-    other.values[:, ROTATION.start] += other_pitch
-    _add_smile(other, np.minimum(other_smile, 0.8))
+def show(rng: np.random.Generator, other: Side) -> None:
+    """Nods and smiles on a face that is seen."""
+    frames = len(other.values)
+    pitch, smile = np.zeros(frames), np.zeros(frames)
+    for t in np.nonzero(rng.random(frames) < 0.05 / FPS)[0]:
+        add_at(pitch, int(t), nod(rng))
+    for t in np.nonzero(rng.random(frames) < 0.07 / FPS)[0]:
+        add_at(smile, int(t), smile_curve(rng))
+    other.values[:, ROTATION.start] += pitch
+    _add_smile(other, np.minimum(smile, 0.8))
+
+
+def behave(rng: np.random.Generator, agent: Side, other: Side, seen: bool, mood: Mood) -> None:
+    """What the agent does by the published statistics (audio2motion/behaviour/events.py): blinks,
+    gaze, nods, smiles, brows, posture and beats, caused by both voices and by what is seen.
+    """
+    seed, state = int(rng.integers(2**31)), EventState()
+    mine, theirs = energy(agent.sound) - 1, energy(other.sound) - 1
+    added = np.zeros_like(agent.values)
+    for t, row in enumerate(agent.values):
+        scene = Scene(
+            agent_speaks=bool(agent.speaking[t]),
+            interlocutor_speaks=bool(other.speaking[t]),
+            energy=float(theirs[t]),
+            agent_energy=float(mine[t]),
+            seen=Seen.of(other.values[t]) if seen else None,
+            head=tuple(row[ROTATION].tolist()),
+        )
+        state, added[t] = step_events(state, seed, t, scene)
+    wide = np.exp(0.5 * mood.arousal)
+    added[:, POSE] *= wide
+    added[:, BROW] *= wide
+    added[:, SMILE + CHEEK] *= np.exp(0.5 * mood.valence)
+    agent.values += added
+    rest = np.setdiff1d(np.arange(MOTION_DIM), SPEECH)
+    agent.weight[np.ix_(np.nonzero(agent.speaking)[0], rest)] *= WEIGHT_WHEN_SPEAKING
 
 
 def _add_smile(side: Side, smile: np.ndarray) -> None:
@@ -419,13 +364,10 @@ def converse(
             fill(rng, agent, sources.people[name], start, end, factor)
         else:
             fill(rng, other, talks, start, end, other_factor)
-    calm = gaussian_filter1d(agent.speaking.astype(float), 12)[:, None] * 0.3 + 0.7
-    wide = np.exp(0.5 * mood.arousal)
-    agent.values[:, POSE] += drift(rng, frames, sources) * calm * wide
-    agent.values[:, POSE[:3]] += beats(rng, agent.sound, agent.speaking) * wide
-    agent.values[:, BROW] *= wide
     other.values[:, POSE] += drift(rng, frames, sources)
-    react(rng, agent, other, seen, mood)
+    if seen:
+        show(rng, other)
+    behave(rng, agent, other, seen, mood)
     agent.sound, other.sound = microphone(rng, agent.sound), microphone(rng, other.sound)
     return agent, other, seen
 
@@ -473,12 +415,6 @@ def main() -> None:
         mood = draw_mood(rng)
         agent, other, seen = converse(rng, sources, int(options.seconds * FPS), mood)
         rows.append(write(options.out, f"dyad{index:04d}", agent, other, seen, mood))
-    for index, (kind, talk) in enumerate(sources.recordings):
-        side = empty(talk.frames)
-        side.sound[:] = talk.samples
-        assert talk.values is not None and talk.weight is not None
-        side.values, side.weight = talk.values.copy(), np.tile(talk.weight, (talk.frames, 1))
-        rows.append(write(options.out, f"real{index:04d}_{kind}", side, None, False, Mood()))
     with (options.out / "dyads.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, ["name", "frames", "interlocutor", "seen"])
         writer.writeheader()

@@ -4,27 +4,72 @@ that a speech encoder makes of them.
 
 import csv
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter1d
+from scipy.spatial import KDTree
 from torch import Tensor
 
+from audio2motion.gestures.style import STYLE_DIM, measure_style
 from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Waveform
 from audio2motion.hearing.speech import ANALYSIS_FRAMES, SpeechFeatures, VoiceEncoder
 from audio2motion.network.borrowed_speech import BorrowedConfig
-from audio2motion.network.condition import CONTROL_DIM, LOOK_AHEAD
-from motion2video.motion import FPS, MOTION_DIM, Motion, channel_index
+from audio2motion.network.condition import CHUNK, CONTROL_DIM, LOOK_AHEAD
+from audio2motion.network.gate import SPEECH_CHANNELS
+from motion2video.geometry.basis import FaceBasis
+from motion2video.motion import (
+    DETAIL,
+    EXPRESSION,
+    EXPRESSION_NAMES,
+    FPS,
+    MOTION_DIM,
+    ROTATION,
+    TRANSLATION,
+    Motion,
+    channel_index,
+)
+from scripts.data.dataset import Clip, clips
+from scripts.data.dyads import Talk, microphone, respeed
+from scripts.data.moods import Mood
 
 VOICE_SECONDS, TOGETHER = 20, 12
+LONG_FRAMES = 105
+"""Clips from here on are items of their own."""
+SLOW_FPS = 20
+POSE_SIGMA = 0.7
+"""Frames of the (symmetric) smoothing of heads: of their speed above 6 Hz, where trackers tremble
+by as much as half a degree a frame, it leaves a third, and of the whole four fifths.
+"""
+SHARES = {
+    "real": 3.0,
+    "generated": 0.7,
+    "longclips": 2.0,
+    "silent": 1.0,
+    "lrc": 1.0,
+    "grid": 1.0,
+    "facegood": 0.3,
+    "voices": 0.3,
+}
+"""How often a frame of a group of clips is drawn, beside one of a conversation."""
+REST = 0.25
+"""Below this share of a take's frames a brow or a lid rests."""
+_LEVELLED = [
+    i
+    for i, name in enumerate(EXPRESSION_NAMES)
+    if name.startswith(("brow", "eyeSquint", "eyeWide", "eyeBlink"))
+]
+_NOT_FACEGOOD = [i for i in range(MOTION_DIM) if i >= EXPRESSION.stop or i not in SPEECH_CHANNELS]
 
 
 @dataclass(frozen=True, eq=False)
 class Item:
     """One conversation as tensors; `seen` is the interlocutor's motion with validity, or None;
-    `controls` [21] as in Controls.vector. An item without a face has weight 0 and `shut` [T], 1
-    where the lips must touch.
+    `controls` [24] as in Controls.vector. An item without a face has weight 0 and `shut` [T], 1
+    where the lips must touch. `share` is how often its frames are drawn, beside others'.
     """
 
     agent: SpeechFeatures
@@ -34,6 +79,7 @@ class Item:
     seen: Tensor | None
     controls: Tensor
     shut: Tensor | None = None
+    share: float = 1.0
 
 
 @torch.inference_mode()
@@ -140,9 +186,108 @@ def load_voices(speech: Path, encoder: VoiceEncoder) -> list[Item]:
             None,
             torch.zeros(CONTROL_DIM),
             torch.from_numpy(marks),
+            SHARES["voices"],
         )
         for features, marks in zip(heard, shut, strict=True)
     ]
+
+
+@dataclass(frozen=True, eq=False)
+class _Take:
+    """A stretch of one person: samples [640 T], motion [T, 90], its weight, and its share."""
+
+    samples: np.ndarray
+    values: np.ndarray
+    weight: np.ndarray
+    share: float
+
+
+def _take(clip: Clip, group: str, slow: bool) -> _Take:
+    """A clip as it is; the lips of a silent one are unknown, and of a slow track nearly so."""
+    motion = clip.motion()
+    frames, samples = len(motion), None
+    if clip.audio is not None:
+        samples = Waveform.load(clip.audio).samples
+        frames = min(frames, len(samples) // SAMPLES_PER_FRAME)
+    values = motion.values[:frames].copy()
+    pose = slice(ROTATION.start, TRANSLATION.stop)
+    values[:, pose] = gaussian_filter1d(values[:, pose], POSE_SIGMA, axis=0)
+    weight = np.repeat(motion.mask[:frames, None].astype(np.float32), MOTION_DIM, 1)
+    if group == "facegood":
+        weight[:, _NOT_FACEGOOD] = 0
+    if samples is None:
+        weight[:, list(SPEECH_CHANNELS)] = 0
+        samples = np.zeros(frames * SAMPLES_PER_FRAME, np.float32)
+    if slow:
+        weight[:, list(SPEECH_CHANNELS)] *= 0.1
+    share = SHARES["silent" if clip.audio is None else group]
+    return _Take(samples[: frames * SAMPLES_PER_FRAME], values, weight, share)
+
+
+def _joined(takes: list[_Take]) -> _Take:
+    """Short clips in a row. What the face did before a joint tells nothing of what it does after
+    it, but for the lips, which follow the voice: the first chunk there is not learned.
+    """
+    rest = np.setdiff1d(np.arange(MOTION_DIM), SPEECH_CHANNELS)
+    weights = [take.weight.copy() for take in takes]
+    for weight in weights[1:]:
+        weight[:CHUNK, rest] = 0
+    return _Take(
+        np.concatenate([take.samples for take in takes]),
+        np.concatenate([take.values for take in takes]),
+        np.concatenate(weights),
+        takes[0].share,
+    )
+
+
+def _varied(rng: np.random.Generator, take: _Take) -> _Take:
+    """The same faster or slower, through another microphone."""
+    talk = respeed(Talk(take.samples, take.values, None), float(rng.uniform(0.9, 1.1)))
+    assert talk.values is not None
+    at = np.linspace(0, len(take.weight) - 1, talk.frames).astype(int)
+    return _Take(microphone(rng, talk.samples), talk.values, take.weight[at], take.share)
+
+
+@torch.inference_mode()
+def load_takes(root: Path, encoder: VoiceEncoder) -> list[Item]:
+    """The training clips of a folder as scripts/data/dataset.py has it, short ones of a person
+    joined, and long ones that are heard a second time, varied.
+    """
+    with (root / "index.csv").open(newline="", encoding="utf8") as file:
+        rows = {row["clip"]: row for row in csv.DictReader(file)}
+    short: dict[tuple[str, str, bool], list[list[_Take]]] = {}
+    takes, rng = [], np.random.default_rng(0)
+    for clip in clips(root, "train"):
+        row = rows[clip.name]
+        one = _take(clip, row["group"], float(row["native_fps"]) < SLOW_FPS)
+        if len(one.values) >= LONG_FRAMES:
+            takes += [one, _varied(rng, one)] if clip.audio is not None else [one]
+            continue
+        groups = short.setdefault((row["group"], clip.identity, clip.audio is None), [[]])
+        if sum(len(take.values) for take in groups[-1]) > VOICE_SECONDS * FPS:
+            groups.append([])
+        groups[-1].append(one)
+    takes += [_joined(group) for groups in short.values() for group in groups]
+    takes = [take for take in takes if len(take.values) >= LONG_FRAMES]
+    heard = features_of(encoder, [t.samples for t in takes], [len(t.values) for t in takes])
+    mood = np.append(Mood().vector, np.zeros(STYLE_DIM + 1, np.float32))
+    items = []
+    for take, features in zip(takes, heard, strict=True):
+        controls = mood.copy()
+        if take.weight[:, ROTATION].any():
+            controls[-STYLE_DIM - 1 : -1], controls[-1] = measure_style(take.values), 1
+        items.append(
+            Item(
+                features,
+                None,
+                torch.from_numpy(take.values),
+                torch.from_numpy(take.weight),
+                None,
+                torch.from_numpy(controls),
+                share=take.share,
+            )
+        )
+    return items
 
 
 @torch.inference_mode()
@@ -173,10 +318,18 @@ def tiny_items(encoder: VoiceEncoder) -> list[Item]:
     return items
 
 
-def kept_items(data: Path, speech: Path | None, out: Path, encoder: VoiceEncoder) -> list[Item]:
+def kept_items(
+    data: Path | None,
+    takes: list[Path],
+    speech: Path | None,
+    out: Path,
+    encoder: VoiceEncoder,
+) -> list[Item]:
     """All items with their speech features, from `out` when an earlier start left them there."""
     items: list[Item] = []
+    parts: list[tuple[str, Path | None, Callable[[Path, VoiceEncoder], list[Item]]]]
     parts = [("items", data, load_items), ("voices", speech, load_voices)]
+    parts += [(f"takes{n}", folder, load_takes) for n, folder in enumerate(takes)]
     by = encoder.identity
     ending = f"-{by.model[:12]}.pt" if isinstance(by, BorrowedConfig) else ".pt"
     for name, folder, load in parts:
@@ -187,4 +340,40 @@ def kept_items(data: Path, speech: Path | None, out: Path, encoder: VoiceEncoder
             torch.save(load(folder, encoder), kept)
         with torch.serialization.safe_globals([Item, SpeechFeatures]):
             items += torch.load(kept)
-    return items
+    return at_one_level(items)
+
+
+def at_one_level(items: list[Item]) -> list[Item]:
+    """Brows and lids of every take rest where those of the median one do: a clip's own neutral
+    face is a guess, which takes part of a habit for a movement. Conversations stay as they are.
+    """
+    takes = [i for i in items if i.interlocutor is None and i.controls[-1] > 0]
+    if not takes:
+        return items
+    rests = [i.values[:, _LEVELLED].quantile(REST, dim=0) for i in takes]
+    typical = torch.stack(rests).median(0).values
+    moved = {}
+    for item, rest in zip(takes, rests, strict=True):
+        values = item.values.clone()
+        values[:, _LEVELLED] = (values[:, _LEVELLED] + typical - rest).clamp(0, 1)
+        moved[id(item)] = replace(item, values=values)
+    return [moved.get(id(item), item) for item in items]
+
+
+def mirror_matrix(basis: FaceBasis) -> Tensor:
+    """[90, 90] from a motion to that of the mirrored face, as rows: values @ matrix."""
+    matrix = np.zeros((MOTION_DIM, MOTION_DIM), np.float32)
+    for i, name in enumerate(EXPRESSION_NAMES):
+        sides = {"Left": "Right", "Right": "Left"}
+        side = next((s for s in sides if name.endswith(s)), "")
+        matrix[i, channel_index(name.removesuffix(side) + sides.get(side, ""))] = 1
+    for i, sign in zip(range(ROTATION.start, TRANSLATION.stop), (1, -1, -1, -1, 1, 1), strict=True):
+        matrix[i, i] = sign
+    flip = np.array([-1, 1, 1], np.float32)
+    partner = KDTree(basis.canonical).query(basis.canonical * flip)[1]
+    matrix[DETAIL, DETAIL] = basis.encode_detail(basis.detail[:, partner] * flip)
+    # The two sides of a measured basis are not quite alike; detail holds what they leave out.
+    other = matrix[EXPRESSION, EXPRESSION].argmax(1)
+    unlike = basis.expression[:, partner] * flip - basis.expression[other]
+    matrix[EXPRESSION, DETAIL] = basis.encode_detail(unlike)
+    return torch.from_numpy(matrix)

@@ -292,17 +292,12 @@ def main() -> None:
     parser.add_argument("--closures", action="store_true")
     parser.add_argument("--drift", type=int, metavar="MINUTES")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--agent-scale", type=float, default=GeneratorConfig.agent_scale)
-    parser.add_argument("--lip-temperature", type=float, default=GeneratorConfig.lip_temperature)
+    parser.add_argument("--weights", type=Path, help="a generator's file; else the embedded one")
+    parser.add_argument("--config", type=json.loads, default={}, help="of GeneratorConfig, as JSON")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    config = GeneratorConfig(
-        steps=options.steps,
-        agent_scale=options.agent_scale,
-        lip_temperature=options.lip_temperature,
-    )
-    generator = MotionGenerator.load(config)
+    config = GeneratorConfig(**options.config)
+    generator = MotionGenerator.load(config, weights=options.weights)
     if options.closures:
         print(json.dumps(closures(generator, options.seed), indent=None if options.json else 2))
         return

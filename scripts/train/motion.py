@@ -16,24 +16,29 @@ on from DIR/checkpoint.pt.
 
 import argparse
 import sys
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from audio2motion.gestures.controls import CONTROL_DIM
+from audio2motion.gestures.style import STYLE_DIM
 from audio2motion.hearing.speech import (
     SpeechConfig,
     SpeechEncoder,
 )
-from audio2motion.network.borrowed_speech import borrow
-from audio2motion.network.condition import CHUNK, LOOK_AHEAD, Condition, agent_window
+from audio2motion.network.borrowed_speech import borrow, fingerprint
+from audio2motion.network.condition import LOOK_AHEAD, Condition, agent_window
 from audio2motion.network.gate import SPEECH_CHANNELS
-from audio2motion.network.model import ModelConfig, MotionNetwork, correlate
+from audio2motion.network.marginals import SCORED, quantiles
+from audio2motion.network.model import ModelConfig, MotionNetwork
+from audio2motion.network.source import PACES, begin, correlations, go_on
 from motion2video.geometry.basis import FaceBasis
 from motion2video.motion import (
     DETAIL,
@@ -43,19 +48,26 @@ from motion2video.motion import (
     channel_index,
 )
 from motion2video.network.flow import interpolate
-from scripts.data.motion_items import Item, kept_items, tiny_items
+from scripts.data.motion_items import SHARES, Item, kept_items, mirror_matrix, tiny_items
 from scripts.train.lip_reader import READER_STIFFNESS, Ridge, learn_closures
 from scripts.train.loop import LoopConfig, lip_aperture, run
+from scripts.train.motion_source import fit
 from weights.tensors import read_safetensors, save_safetensors
 
 FRAMES = 100
-DROP = {"agent": 0.1, "interlocutor": 0.15, "interlocutor_motion": 0.3, "controls": 0.3}
-BLIND = 0.12
-HISTORY_NOISE = 0.25
-HEARD_DROPOUT = 0.15
-SMOOTHNESS = 0.5
-APERTURE, SHUT = 3.0, 1.0
-FACELESS = 0.4
+DROP = {"agent": 0.1, "interlocutor": 0.15, "interlocutor_motion": 0.3, "controls": 0.15}
+HEARD_DROPOUT = 0.25
+MOOD_DIM = CONTROL_DIM - STYLE_DIM - 1
+STILL = 0.4
+"""A channel whose deviation was smaller than this share of what it is now has not moved before."""
+LIP_CORRECTION = 0.3
+"""Chosen on the lips of validation people: the people that are trained on are few, and what the
+network makes of their voices holds for others in part.
+"""
+SMOOTHNESS, SLOWEST = 0.5, 20.0
+APERTURE, SHUT = 1.5, 1.0
+LIDS = [channel_index(f"eyeBlink{side}") for side in ("Left", "Right")]
+SMILES = [channel_index(f"mouthSmile{side}") for side in ("Left", "Right")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +93,9 @@ class Batch:
         )
 
 
-def cut(item: Item, start: int, count: int, network: MotionNetwork) -> Batch:
+def cut(
+    item: Item, start: int, count: int, network: MotionNetwork, mirror: Tensor | None = None
+) -> Batch:
     """Frames start .. start + count of one conversation, as a batch of one."""
     ahead, here = slice(start, start + count + LOOK_AHEAD), slice(start, start + count)
     voice = item.agent
@@ -101,34 +115,46 @@ def cut(item: Item, start: int, count: int, network: MotionNetwork) -> Batch:
         present[:, 2] = 0
     else:
         seen = item.seen[here].float()
-        theirs = (seen[:, :-1] - network.mean.cpu()) / network.std.cpu()
+        theirs = network.standardise(seen[:, :-1])
         motion = torch.cat([theirs * seen[:, -1:], seen[:, -1:]], 1)
         present[:, 2] = seen[:, -1]
     condition = Condition(
         agent[None], sound[None], motion[None], item.controls.expand(1, count, -1), present[None]
     )
     faceless = item.shut is not None
-    values = (item.values[here] - network.mean.cpu()) / network.std.cpu()
+    values, weight = item.values[here], item.weight[here]
+    if mirror is not None:
+        named = slice(DETAIL.start)
+        weight = torch.cat([weight[:, named] @ mirror[named, named].abs(), weight[:, DETAIL]], 1)
+        values = values @ mirror
+    values = network.normalise(values)
     shut = item.shut[here] if item.shut is not None else torch.zeros(count)
     return Batch(
         values[None] * (not faceless),
-        item.weight[None, here],
+        weight[None],
         condition,
         shut[None],
         torch.tensor([faceless]),
     )
 
 
-def draw(items: list[Item], network: MotionNetwork, step: int, size: int, seed: int) -> Batch:
-    """The batch of a step: a function of (seed, step)."""
+def draw(
+    items: list[Item],
+    network: MotionNetwork,
+    step: int,
+    size: int,
+    seed: int,
+    mirror: Tensor | None = None,
+) -> Batch:
+    """The batch of a step: a function of (seed, step). `mirror` [90, 90] mirrors half of it."""
     rng = np.random.default_rng((seed, step))
     long = [i for i in items if len(i.values) > FRAMES]
-    share = np.array([len(i.values) * (1 if i.shut is None else FACELESS) for i in long], float)
+    share = np.array([len(i.values) * i.share for i in long], float)
     parts = []
     for index in rng.choice(len(long), size, p=share / share.sum()):
         item = long[index]
         start = int(rng.integers(0, len(item.values) - FRAMES + 1))
-        parts.append(cut(item, start, FRAMES, network))
+        parts.append(cut(item, start, FRAMES, network, mirror if rng.random() < 0.5 else None))
     return Batch(
         torch.cat([p.values for p in parts]),
         torch.cat([p.weight for p in parts]),
@@ -163,36 +189,38 @@ class Objective:
         self.network = network
         self.channels = torch.ones(MOTION_DIM)
         self.channels[list(SPEECH_CHANNELS)] = 1.5
-        self.channels[channel_index("jawOpen")] = 6.0
+        self.channels[channel_index("jawOpen")] = 3.0
         self.channels[DETAIL] = 0.7
         self.channels[ROTATION] = 3.0
+        self.channels[LIDS] = 4.0
+        self.channels[SMILES] = 2.0
         self.channels[0] = 0.0
+        # A channel that is slow by nature is to be right in its changes above all.
+        part = network.shares.square() / network.shares.square().sum(0).clamp(min=1e-9)
+        alike = correlations(2)[1] @ part.numpy()
+        self.slowness = torch.from_numpy(np.clip(0.5 / (1 - alike), 1, SLOWEST)).float()
         self.opening = network.std * aperture
         scale = self.opening.norm()
         self.opening, self.rest = self.opening / scale, (network.mean @ aperture) / scale
 
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        """Loss and its parts. Each chunk has its own flow time; an item without a face is asked
-        at t = 0 and without a past, where all there is comes from the voice.
+        """Loss and its parts. Each item has its own flow time; one without a face is asked at
+        t = 0, where all there is comes from the voice.
         """
         network, x_1 = self.network, batch.values
         size, count = x_1.shape[:2]
         device = x_1.device
         self.channels, self.opening = self.channels.to(device), self.opening.to(device)
-        noise = torch.randn(size, count // CHUNK, CHUNK, MOTION_DIM, device=device)
-        noise = correlate(noise, network.config.noise_correlation).flatten(1, 2)
-        t = torch.sigmoid(torch.randn(size, count // CHUNK, device=device) * 1.2 - 0.3)
-        t = torch.where(torch.rand_like(t) < 0.15, torch.zeros_like(t), t)
-        t = t.repeat_interleave(CHUNK, 1) * ~batch.faceless[:, None]
-        x_t = interpolate(noise.flatten(0, 1), x_1.flatten(0, 1), t.flatten()).unflatten(
-            0, (size, -1)
-        )
-        level = torch.rand(size, 1, 1, device=device) * HISTORY_NOISE
-        past = x_1 + level * torch.randn_like(x_1)
-        blind = (torch.rand(size, device=device) < BLIND) | batch.faceless
-        embedded = network.embed(drop_inputs(batch))
-        embedded_past = network.embed(drop_inputs(batch))
-        guess = network.clean_estimate(x_t, t, past, embedded, embedded_past, blind)
+        noise = torch.randn(size, 2 + count, len(PACES), MOTION_DIM, device=device)
+        noise = network.mixed(noise)
+        _, processes = go_on(begin(noise[:, :2]), noise[:, 2:])
+        controls = batch.condition.controls[:, 0]
+        x_0 = network.source(processes, controls[:, -STYLE_DIM - 1 : -1] * controls[:, -1:])
+        t = torch.sigmoid(torch.randn(size, device=device) * 1.2 - 0.3)
+        t = torch.where(torch.rand_like(t) < 0.15, torch.zeros_like(t), t) * ~batch.faceless
+        embedded = network.embed(drop_inputs(batch), batch.condition)
+        guess = network.clean_estimate(interpolate(x_0, x_1, t), t, embedded)
+        t = t[:, None]
         parts = self._parts(guess, batch, 1 / (1 - t).clamp(min=0.3))
         total = parts["flow"] + SMOOTHNESS * parts["smooth"] + APERTURE * parts["aperture"]
         total = total + SHUT * parts["shut"]
@@ -202,7 +230,7 @@ class Objective:
         """The terms of the loss, each a mean over what is known."""
         error = guess - batch.values
         weight = batch.weight * self.channels * importance[..., None]
-        change = error.diff(dim=1).square() * weight[:, 1:]
+        change = error.diff(dim=1).square() * weight[:, 1:] * self.slowness.to(error.device)
         known = batch.weight[..., DETAIL].amin(-1) * importance
         gap = (error @ self.opening).square()
         open_lips = (guess @ self.opening + self.rest.to(guess.device)).clamp(min=0).square()
@@ -224,6 +252,33 @@ def set_statistics(network: MotionNetwork, items: list[Item]) -> None:
     floor[EXPRESSION] = 0.03
     network.mean.copy_(mean)
     network.std.copy_(torch.maximum(std.sqrt(), floor))
+    takes = [i.values for i in people(items)]
+    if takes:
+        network.knots.copy_(quantiles(torch.cat(takes)[:, SCORED]))
+
+
+def people(items: list[Item]) -> list[Item]:
+    """Long takes of real people of whom a whole face is known."""
+    return [i for i in items if i.controls[-1] > 0 and i.share >= SHARES["longclips"]]
+
+
+@torch.no_grad()
+def fit_source(network: MotionNetwork, items: list[Item]) -> None:
+    """What the flow starts from moves as the people do of whom a whole face is known, their lips
+    as far as the reader's guess leaves it open while they talk.
+    """
+    lips, curves, known = list(SPEECH_CHANNELS), [], []
+    for item in people(items):
+        whole = cut(item, 0, len(item.values), network)
+        values, weight = whole.values[0], item.weight.clone()
+        values[:, lips] -= network.read_lips(whole.condition)[0][0]
+        weight[:, lips] *= (item.agent.activity[: len(weight), None] > 0.5).float()
+        curves.append(values.numpy())
+        known.append(weight.numpy())
+    styles = [i.controls[-STYLE_DIM - 1 : -1].numpy() for i in people(items)]
+    shares, mix = fit(curves, known, styles)
+    network.shares.copy_(torch.from_numpy(shares))
+    network.mix.copy_(torch.from_numpy(mix))
 
 
 @torch.no_grad()
@@ -245,21 +300,55 @@ def fit_reader(network: MotionNetwork, items: list[Item]) -> None:
 
 
 def go_on_from(network: MotionNetwork, path: Path) -> None:
-    """Take over what fits from a weights file, its statistics too: all but what hears the voices,
-    whose features may be others.
+    """Take over what fits from a weights file, its reader too. The network's own statistics stay:
+    what takes motion in and gives it out is put into their terms. Channels that the old network
+    has never seen move begin anew.
     """
     tensors, _ = read_safetensors(path)
+    old = {name: torch.from_numpy(value.astype(np.float32)) for name, value in tensors.items()}
+    mean, std, lips = network.mean, network.std, list(SPEECH_CHANNELS)
+    moved = old["std"] > STILL * std
+    larger = torch.where(moved, std / old["std"], torch.zeros_like(std))
+    offset = torch.where(moved, (mean - old["mean"]) / old["std"], torch.zeros_like(std))
+    seen = old["condition.project.2.weight"][:, :MOTION_DIM]
+    for matrix, bias in (
+        (old["enter.weight"], old["enter.bias"]),
+        (seen, old["condition.project.2.bias"]),
+    ):
+        bias += matrix @ offset
+        matrix *= larger
+    back = old["std"] / std
+    old["leave.bias"] += (old["mean"] - mean) / old["std"]
+    for name in ("leave", "direct"):
+        old[f"{name}.weight"] *= back[:, None]
+        old[f"{name}.bias"] *= back
+    old["reader"][-1, :-1] += ((old["mean"] - mean) / old["std"])[lips]
+    old["reader"][:, :-1] *= back[lips]
+    if "heard_lips.weight" not in old:  # its lips were not a correction of the reader's
+        for name in ("leave", "direct"):
+            old[f"{name}.weight"][lips], old[f"{name}.bias"][lips] = 0, 0
     state = network.state_dict()
-    heard = [f"condition.project.{i}.weight" for i in (0, 1, 3)]
-    for name, value in tensors.items():
-        if name not in heard and state[name].shape == value.shape:
-            state[name].copy_(torch.from_numpy(value.astype(np.float32)))
+    fresh = state["enter.weight"][:, ~moved].clone()
+    for name, value in old.items():
+        own = name in ("mean", "std", "knots", "shares", "mix") or name not in state
+        if not own and state[name].shape == value.shape:
+            state[name].copy_(value)
+    state["enter.weight"][:, ~moved] = fresh
+    told = min(old["condition.project.3.weight"].shape[1], MOOD_DIM)
+    state["condition.project.3.weight"][:, :told] = old["condition.project.3.weight"][:, :told]
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data", type=Path)
+    parser.add_argument("--data", type=Path, help="conversations (scripts/data/dyads.py)")
+    parser.add_argument(
+        "--takes",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="folders of real clips (scripts/data/facepack.py, scripts/data/talkers.py)",
+    )
     parser.add_argument("--speech", type=Path, help="voices with phoneme times")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="weights file of a generator to go on from")
@@ -268,6 +357,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
+    parser.add_argument(
+        "--lip-correction",
+        type=float,
+        default=LIP_CORRECTION,
+        help="how much of what it corrects of the reader's lips an exported network keeps",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--stop", type=int, help="leave after this step, to be resumed")
     parser.add_argument("--tiny", action="store_true", help="made-up data, small networks")
@@ -284,34 +379,46 @@ def main() -> None:
         items = tiny_items(encoder)
         aperture = torch.zeros(MOTION_DIM)
         aperture[channel_index("jawOpen")] = 0.5
+        mirror = None
     else:
-        if options.data is None:
-            parser.error("--data is needed (or --tiny)")
+        if options.data is None and not options.takes:
+            parser.error("--data or --takes is needed (or --tiny)")
         encoder = SpeechEncoder.load()
         config = ModelConfig(speech_features=encoder.config.features)
         if options.speech_encoder:
             encoder = borrow(options.speech_encoder, notify=print)
-        items = kept_items(options.data, options.speech, options.out, encoder)
+        items = kept_items(options.data, options.takes, options.speech, options.out, encoder)
+        mirror = mirror_matrix(FaceBasis.load())
         aperture = lip_aperture(FaceBasis.load())
     network = MotionNetwork(config)
     set_statistics(network, items)
     if options.start:
         go_on_from(network, options.start)
-    fit_reader(network, items)
+    else:
+        fit_reader(network, items)
+    if not options.tiny:
+        fit_source(network, items)
     print(f"{len(items)} conversations, {sum(len(i.values) for i in items) / 1500:.1f} minutes")
     objective = Objective(network, aperture)
+    hears_by = fingerprint(encoder) if isinstance(encoder, nn.Module) else None
+
+    drawing = deepcopy(network)  # stays where the items are
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        batch = draw(items, network, step, options.batch, options.seed)
+        batch = draw(items, drawing, step, options.batch, options.seed, mirror)
         return objective(batch.to(network.mean.device))
 
     def export(state: dict[str, Tensor], steps: int, minutes: float) -> None:
         tensors = {k: v.half().numpy() for k, v in state.items()}
+        for name in ("leave", "direct"):
+            for part in ("weight", "bias"):
+                tensors[f"{name}.{part}"][list(SPEECH_CHANNELS)] *= options.lip_correction
         header = {
             "model": asdict(config),
             "trained": {"steps": steps, "minutes": minutes},
             "controls_trained": True,
             "speech_encoder": asdict(encoder.identity),
+            "hears_by": hears_by,
         }
         save_safetensors(options.out / "motion_generator.safetensors", tensors, header)
 

@@ -88,11 +88,12 @@ def test_places_of_the_vector() -> None:
         "anger", intensity=0.5, gaze=(10.0, -4.0), style=style, valence=-0.8, arousal=0.6
     )
     vector = controls.vector.tolist()
-    assert len(vector) == CONTROL_DIM == 21
+    assert len(vector) == CONTROL_DIM == 29
     assert vector[:8] == [0, 0, 0, 0.5, 0, 0, 0, 0]
     assert vector[8:13] == pytest.approx([0.5, -0.2, 1, -0.4, 0.3])
     assert vector[13:] == pytest.approx([*style, 1])
-    assert not Controls().vector[1:].any() and Controls().vector[0] == 1
+    # Nobody's style in particular is that of the median talker.
+    assert Controls().vector[[0, -1]].tolist() == [1, 1] and not Controls().vector[1:-1].any()
 
 
 @pytest.mark.parametrize("emotion", EMOTIONS)

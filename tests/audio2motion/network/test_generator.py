@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +12,17 @@ import torch
 from audio2motion.behaviour.events import BLINK_CHANNELS
 from audio2motion.gestures.controls import Controls
 from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform
-from audio2motion.hearing.speech import SpeechConfig, SpeechEncoder
-from audio2motion.network.gate import SPEECH_CHANNELS, mouth_gate
+from audio2motion.hearing.speech import SpeechConfig, SpeechEncoder, SpeechFeatures
+from audio2motion.network.chunks import Aimed, Chunk, finish
+from audio2motion.network.gate import SPEECH_CHANNELS, listening, mouth_gate
 from audio2motion.network.generator import GeneratorConfig, GeneratorState, MotionGenerator
 from audio2motion.network.model import ModelConfig, MotionNetwork
 from audio2motion.network.state_codec import encode
 from audio2motion.voice.synthesis import synthesize, synthesize_phonemes
 from motion2video.geometry.basis import FaceBasis
-from motion2video.motion import MOTION_DIM, ROTATION, Motion
-from weights.errors import InputError, MotionError, StateError
+from motion2video.motion import EYE_TURN_DEGREES, MOTION_DIM, ROTATION, Motion, channel_index
+from weights.errors import InputError, MotionError, StateError, WeightsError
+from weights.tensors import save_safetensors
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +238,76 @@ def test_guidance_of_one_is_the_plain_model(generator: MotionGenerator, dyad: Dy
     assert not np.allclose(plain.values, guided.values, atol=1e-3)
     with pytest.raises(InputError, match="solver"):
         GeneratorConfig(solver="magic")
+
+
+def test_lips_have_a_guidance_of_their_own(generator: MotionGenerator) -> None:
+    """It moves them and nothing else, within a chunk that has no past."""
+    noise = np.random.default_rng(0).normal(size=5 * SAMPLES_PER_FRAME).astype(np.float32) * 0.2
+    config = GeneratorConfig(steps=1, lip_agent_scale=3.0, lip_scale=0.5)
+    plain = MotionGenerator(
+        generator.encoder, generator.network, replace(config, lip_agent_scale=1.0)
+    )
+    guided = MotionGenerator(generator.encoder, generator.network, config)
+    pair = [one.generate(Dyad(Waveform(noise))).values for one in (plain, guided)]
+    rest = np.setdiff1d(np.arange(MOTION_DIM), SPEECH_CHANNELS)
+    assert np.allclose(pair[0][:, rest], pair[1][:, rest], atol=1e-5)
+    assert config.scales[0, list(SPEECH_CHANNELS)].tolist() == [3.0] * len(SPEECH_CHANNELS)
+    assert not np.allclose(guided.config.scales, plain.config.scales)
+
+
+def test_eyes_go_where_they_are_sent_and_come_back(generator: MotionGenerator, dyad: Dyad) -> None:
+    sent = generator.generate(dyad, controls=Controls(gaze=(12.0, 0.0)))
+    right = [channel_index("eyeLookOutLeft"), channel_index("eyeLookInRight")]
+    left = [channel_index("eyeLookInLeft"), channel_index("eyeLookOutRight")]
+    looks = (sent.values[:, right] - sent.values[:, left]).mean(1) * EYE_TURN_DEGREES
+    yaw = np.degrees(sent.rotation[:, 1])
+    assert np.allclose((looks + yaw)[8:], 12.0, atol=0.5)
+    row, aimed = np.zeros(MOTION_DIM, np.float32), Aimed(1.0, (12.0, 0.0))
+    for _ in range(6):
+        row[:] = 0
+        values, aimed = finish(row[None].repeat(5, 0), Controls(), 0, aimed)
+    assert aimed.share == 0 and not values[:, right].any()
+
+
+def test_a_generator_refuses_ears_that_it_was_not_trained_with(
+    generator: MotionGenerator, tmp_path: Path
+) -> None:
+    state = {name: value.numpy() for name, value in generator.network.state_dict().items()}
+    header = {"model": asdict(generator.network.config), "hears_by": "0" * 64}
+    save_safetensors(tmp_path / "other.safetensors", state, header)
+    with pytest.raises(WeightsError, match="not trained together"):
+        MotionGenerator.load(weights=tmp_path / "other.safetensors")
+    ears = generator.encoder
+    loaded = MotionGenerator.load(encoder=ears, weights=tmp_path / "other.safetensors")
+    assert loaded.encoder is ears
+
+
+def test_a_head_moves_less_while_it_listens(generator: MotionGenerator, dyad: Dyad) -> None:
+    """Of the same source, with nothing but it between the head and its motion."""
+    config = GeneratorConfig(steps=1, listening_scale=0.0)
+    still = MotionGenerator(generator.encoder, generator.network, config)
+    quiet = Waveform(np.zeros(len(dyad.agent), np.float32))
+    assert dyad.interlocutor is not None
+    state = generator.init_state()
+    levels, level = listening(np.zeros(5), np.ones(5), 0.0)
+    assert (np.diff(levels) > 0).all() and level < 1
+    for _ in range(30):
+        _, level = listening(np.zeros(5), np.ones(5), level)
+    assert level > 0.99
+    assert listening(np.zeros(5), np.zeros(5), level)[1] == level
+    assert listening(np.ones(5), np.ones(5), level)[1] < level
+    chunk = Chunk(*_loud(still), torch.ones(5), torch.zeros(5, MOTION_DIM), torch.zeros(5))
+    _, wide = still._wide(replace(state, listens=1.0), chunk)
+    assert not wide[:, ROTATION].any()
+    assert wide[:, channel_index("browInnerUp")].all()
+    assert len(still.generate(Dyad(quiet, dyad.interlocutor))) == dyad.frames
+
+
+def _loud(generator: MotionGenerator) -> tuple[SpeechFeatures, SpeechFeatures]:
+    """A silent agent and somebody who speaks, five frames."""
+    size = generator.encoder.config.features
+    silent = SpeechFeatures(torch.zeros(5, size), torch.zeros(5), torch.zeros(5))
+    return silent, replace(silent, activity=torch.ones(5))
 
 
 def test_gate_opens_before_speech_and_closes_after() -> None:

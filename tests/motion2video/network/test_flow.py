@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from motion2video.network.flow import euler, frame_noise, guide, heun, interpolate, time_grid
+from motion2video.network.flow import adams, euler, frame_noise, guide, heun, interpolate, time_grid
 
 
 def test_time_grid_runs_from_noise_to_data() -> None:
@@ -29,6 +29,29 @@ def test_velocity_three_t_squared_integrates_to_one() -> None:
     assert torch.allclose(coarse, exact, atol=2e-3)
     fine = heun(velocity, torch.zeros(2), time_grid(1000))
     assert torch.allclose(fine, exact, atol=2e-6), "Heun is second order"
+
+
+def test_adams_is_second_order_with_one_evaluation_a_step() -> None:
+    times = []
+
+    def velocity(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        times.append(float(t))
+        return 3 * t**2 * torch.ones_like(x)
+
+    fine = adams(velocity, torch.zeros(2), time_grid(1000))
+    assert torch.allclose(fine, torch.ones(2), atol=2e-6)
+    assert len(times) == 1000
+
+
+def test_adams_keeps_the_variance_that_euler_loses() -> None:
+    """Of the flow between two equal Gaussians, whose solution ends where it began."""
+
+    def velocity(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return x * (2 * t - 1) / (t**2 + (1 - t) ** 2)
+
+    one = torch.ones(1)
+    assert float(euler(velocity, one, time_grid(4))) < 0.75
+    assert float(adams(velocity, one, time_grid(4))) > 0.92
 
 
 def test_straight_path_is_solved_in_one_step() -> None:

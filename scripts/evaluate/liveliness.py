@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""How alive generated talking is beside real people: how far and fast everything moves, and whether
+it can be told from real.
+
+    python -m scripts.evaluate.liveliness --clips TALKERS/judge/test [--weights FILE] [--seeds 2]
+
+CLIPS (scripts/data/talkers.py) has NAME.npz and NAME.wav of real talkers that nothing was trained
+on; the same sound is generated with several seeds. `std` and `speed` are medians over clips of
+generated / real: the standard deviation within a clip, and the mean speed, of curves smoothed by
+[1 2 1] / 4, less their median. `above 6 Hz` is the share of head speed's power there, generated /
+real. `FD` is the Frechet distance of 2 s windows (deviation, speed, range and jerk of the groups in
+units of the real ones' deviation). `auc`, where scikit-learn is installed, is that of boosted trees
+on the same windows and the groups' correlations, people left out: .5 = cannot be told from real.
+"""
+
+import argparse
+import importlib
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform
+from audio2motion.network.generator import GeneratorConfig, MotionGenerator
+from motion2video.motion import FPS, ROTATION, channel_index
+
+WINDOW, HOP = 50, 25
+SHORTEST = 125
+FOLDS = 5
+TREMBLING_HZ = 6.0
+_SIDES = ("Left", "Right")
+GROUPS: dict[str, list[int]] = {
+    "pitch": [52],
+    "yaw": [53],
+    "roll": [54],
+    "brow up": [channel_index(n) for n in ("browInnerUp", "browOuterUpLeft", "browOuterUpRight")],
+    "jaw": [channel_index("jawOpen")],
+    "pucker": [channel_index("mouthPucker")],
+    "gaze x": [channel_index("eyeLookOutLeft"), channel_index("eyeLookInRight")],
+} | {
+    group: [channel_index(f"{name}{side}") for side in _SIDES]
+    for group, name in (
+        ("brow down", "browDown"),
+        ("smile", "mouthSmile"),
+        ("lips up", "mouthUpperUp"),
+        ("lips down", "mouthLowerDown"),
+        ("stretch", "mouthStretch"),
+        ("squint", "eyeSquint"),
+        ("blink", "eyeBlink"),
+    )
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Take:
+    """One person's curves [T, 14], and the head's rotation [T, 3]; whether a machine made them."""
+
+    person: str
+    curves: np.ndarray
+    head: np.ndarray
+    made: bool
+
+
+def curves(values: np.ndarray) -> np.ndarray:
+    """[T, 14] the groups, smoothed, less their median."""
+    found = np.stack([values[:, group].mean(1) for group in GROUPS.values()], 1)
+    padded = np.pad(found, ((1, 1), (0, 0)), mode="edge")
+    found = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
+    return found - np.median(found, 0)
+
+
+def speeds(found: np.ndarray) -> np.ndarray:
+    """[14] mean absolute speeds, per frame."""
+    return np.abs(np.diff(found, axis=0)).mean(0)
+
+
+def windows(found: np.ndarray, correlations: bool) -> np.ndarray:
+    """[n, k] what 2 s of curves are like."""
+    out = []
+    for start in range(0, len(found) - WINDOW + 1, HOP):
+        part = found[start : start + WINDOW]
+        speed = np.diff(part, axis=0) * FPS
+        jerk = np.abs(np.diff(speed, axis=0)).mean(0)
+        row = [part.std(0), np.abs(speed).mean(0), np.ptp(part, 0), jerk]
+        if correlations:
+            noise = 1e-6 * np.random.default_rng(start).normal(size=part.shape)
+            table = np.atleast_2d(np.corrcoef((part + noise).T))
+            row.append(table[np.triu_indices(len(table), 1)])
+        out.append(np.concatenate(row))
+    return np.array(out)
+
+
+def trembling(head: np.ndarray) -> float:
+    """Power of the head's speed above TREMBLING_HZ."""
+    speed = np.diff(head, axis=0)
+    power = np.abs(np.fft.rfft(speed - speed.mean(0), axis=0)) ** 2
+    at = np.fft.rfftfreq(len(speed), 1 / FPS)
+    return float(power[at > TREMBLING_HZ].sum() / len(speed) ** 2)
+
+
+def frechet(a: np.ndarray, b: np.ndarray) -> float:
+    """The distance of two Gaussians [n, k], in units of the deviations of `a`."""
+    mean, std = a.mean(0), a.std(0) + 1e-6
+    a, b = (a - mean) / std, (b - mean) / std
+    first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    # tr sqrt(A B) by symmetric matrices alone: there may be fewer windows than numbers of one.
+    values, vectors = np.linalg.eigh(first)
+    half = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+    shared = np.sqrt(np.linalg.eigvalsh(half @ second @ half).clip(min=0)).sum()
+    apart = a.mean(0) - b.mean(0)
+    return float(apart @ apart + np.trace(first + second) - 2 * shared)
+
+
+def discrimination(takes: list[Take]) -> float | None:
+    """AUC of boosted trees that are asked about people they have not seen; None without
+    scikit-learn.
+    """
+    if importlib.util.find_spec("sklearn") is None:
+        return None
+    ensemble: Any = importlib.import_module("sklearn.ensemble")
+    metrics: Any = importlib.import_module("sklearn.metrics")
+    rows = [windows(take.curves, True) for take in takes]
+    people = sorted({take.person for take in takes})
+    order = np.random.default_rng(0).permutation(people)
+    fold_of = {str(person): i % FOLDS for i, person in enumerate(order)}
+    x = np.concatenate(rows)
+    y = np.concatenate([[take.made] * len(r) for take, r in zip(takes, rows, strict=True)])
+    fold = np.concatenate(
+        [[fold_of[take.person]] * len(r) for take, r in zip(takes, rows, strict=True)]
+    )
+    score = np.zeros(len(y))
+    for k in range(FOLDS):
+        trees = ensemble.HistGradientBoostingClassifier(random_state=0, class_weight="balanced")
+        trees.fit(x[fold != k], y[fold != k])
+        score[fold == k] = trees.predict_proba(x[fold == k])[:, 1]
+    return float(metrics.roc_auc_score(y, score))
+
+
+def measure(clips: Path, generator: MotionGenerator, seeds: int) -> dict[str, Any]:
+    """The whole table."""
+    takes, stds, fast, tremble = [], [], [], []
+    for path in sorted(clips.glob("*.npz")):
+        with np.load(path) as data:
+            real = data["motion"].astype(np.float64)
+        samples = Waveform.load(path.with_suffix(".wav")).samples
+        count = min(len(real), len(samples) // SAMPLES_PER_FRAME)
+        if count < SHORTEST:
+            continue
+        real, sound = real[:count], Waveform(samples[: count * SAMPLES_PER_FRAME])
+        person, true = path.stem.split("__")[0], curves(real)
+        takes.append(Take(person, true, real[:, ROTATION], False))
+        for seed in range(seeds):
+            values = generator.generate(Dyad(sound), seed=seed).values[:count].astype(np.float64)
+            made = curves(values)
+            takes.append(Take(person, made, values[:, ROTATION], True))
+            stds.append(made.std(0) / np.maximum(1e-4, true.std(0)))
+            fast.append(speeds(made) / np.maximum(1e-5, speeds(true)))
+            tremble.append(
+                trembling(values[:, ROTATION]) / max(trembling(real[:, ROTATION]), 1e-12)
+            )
+    kinds = [
+        np.concatenate([windows(t.curves, False) for t in takes if t.made is made])
+        for made in (False, True)
+    ]
+    return {
+        "people": len({take.person for take in takes}),
+        "windows": sum(map(len, kinds)),
+        "auc": discrimination(takes),
+        "FD": frechet(kinds[0], kinds[1]),
+        "above 6 Hz": float(np.median(tremble)),
+        "std": dict(zip(GROUPS, np.median(stds, 0).round(2).tolist(), strict=True)),
+        "speed": dict(zip(GROUPS, np.median(fast, 0).round(2).tolist(), strict=True)),
+    }
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--clips", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, help="a generator's file; else the embedded one")
+    parser.add_argument("--config", type=json.loads, default={}, help="of GeneratorConfig, as JSON")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    config = GeneratorConfig(**options.config)
+    generator = MotionGenerator.load(config, weights=options.weights)
+    table = measure(options.clips, generator, options.seeds)
+    if options.json:
+        print(json.dumps(table))
+        return
+    for name in ("people", "windows", "auc", "FD", "above 6 Hz"):
+        value = table[name]
+        print(f"{name:12}", "-" if value is None else f"{value:.3f}")
+    for group in GROUPS:
+        print(f"{group:12} std {table['std'][group]:.2f}  speed {table['speed'][group]:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
-"""What the software gives is what it gave before its modules moved into rooms, bit for bit; frames
-are those of portraits in layers, and they and the track of a video rest on our own landmarker, which
-both came after the move.
+"""What the software gives is what it gave before its modules moved into rooms, bit for bit; what
+came after the move is another: frames of portraits in layers, tracks by our own landmarker, and the
+motion of a network that moves the whole face.
 """
 
 import json

@@ -253,7 +253,8 @@ class MotionGenerator:
                 condition = self._condition(state.controls, now, heard)
                 state, wide = self._wide(state, now)
                 state, x_1 = self._sample(state, condition, wide)
-                state, motion = self._move(state, now, heard, x_1)
+                _, closed = self.network.read_lips(condition)
+                state, motion = self._move(state, now, heard, x_1, closed[0])
                 parts.append(motion)
             state = replace(state, waiting=heard)
         rest = slice(used, None)
@@ -364,14 +365,16 @@ class MotionGenerator:
         now: Chunk,
         ahead: Chunk,
         x_1: Float[Tensor, "1 5 90"],
+        closed: Float[Tensor, "5"],
     ) -> tuple[GeneratorState, Motion]:
-        """What the network has made of chunk `now`: lips rest when the agent is silent, and the
-        controls have their way.
+        """What the network has made of chunk `now`: lips rest when the agent is silent and meet as
+        far as a p, b or m has them `closed`, and the controls have their way.
         """
         values = self.network.denormalise(x_1[0]).cpu().numpy()
         activity = torch.cat([now.agent.activity, ahead.agent.activity]).cpu().numpy()
         gates, gate = mouth_gate(activity, state.gate)
-        values[:, SPEECH_CHANNELS] *= self.config.lip_scale * gates[:, None]
+        opened = self.config.lip_scale * gates * (1 - closed.cpu().numpy())
+        values[:, SPEECH_CHANNELS] *= opened[:, None]
         values, aim = finish(values, state.controls, state.frame, state.aim)
         return replace(state, gate=gate, aim=aim, frame=state.frame + CHUNK), Motion(values)
 

@@ -16,12 +16,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial import KDTree
+from scipy.spatial import cKDTree  # type: ignore[attr-defined]  # its stubs lack it
 
 from motion2video.geometry.basis import RIGID_POINTS, FaceBasis, fit_pose
 from weights.tensors import save_safetensors
 
-ROWS, COLUMNS = 3, 19  # points of a strip: from the gum to the edge, and along the arch
+GRIDS = {"upper": (3, 19), "lower": (3, 19), "tongue": (5, 7)}  # points: rows, columns
 TEXTURE = {"upper": (64, 256), "lower": (64, 256), "tongue": (48, 64)}  # (height, width)
 LIGHT = np.array([0.0, 0.45, 0.9])  # from above and before the face
 _MOVES = 0.05  # cm at a wide open jaw: what moves by more is the lower row's
@@ -96,7 +96,7 @@ def unrolled(
 ) -> Float[np.ndarray, "*n 3"]:
     """(place along the arch 0..1, height, distance outwards) of points."""
     flat = points.reshape(-1, 3)
-    _, near = KDTree(line).query(flat[:, [0, 2]])
+    _, near = cKDTree(line).query(flat[:, [0, 2]])
     step = np.gradient(line, axis=0)
     outwards = np.stack([-step[:, 1], step[:, 0]], 1)
     outwards /= np.linalg.norm(outwards, axis=1, keepdims=True)
@@ -160,7 +160,7 @@ def without_gaps(baked: Float[np.ndarray, "h w 9"]) -> Float[np.ndarray, "h w 9"
     closed = cv2.morphologyEx(there, cv2.MORPH_CLOSE, np.ones((1, 7), np.uint8))
     ys, xs = np.nonzero((closed > 0) & (there == 0))
     known = np.stack(np.nonzero(there), 1)
-    _, near = KDTree(known).query(np.stack([ys, xs], 1))
+    _, near = cKDTree(known).query(np.stack([ys, xs], 1))
     out = baked.copy()
     out[ys, xs] = baked[known[near, 0], known[near, 1]]
     out[ys, xs, 0] *= 0.6
@@ -174,13 +174,34 @@ def mesh_of(
     height, width = baked.shape[:2]
     ys, xs = np.nonzero(baked[..., 2] > 0)
     values = baked[ys, xs, 3:9]
-    tree = KDTree(np.stack([xs, ys], 1))
+    tree = cKDTree(np.stack([xs, ys], 1))
     at = np.stack(
         np.meshgrid(np.linspace(0, width - 1, columns), np.linspace(0, height - 1, rows)), -1
     )
     _, near = tree.query(at.reshape(-1, 2), k=12)
     mean = values[near].mean(1).reshape(rows, columns, 6)
     return mean[..., :3], mean[..., 3:]
+
+
+def laid_out(name: str, surface: Surface) -> Float[np.ndarray, "n 3 3"]:
+    """Where a part's triangles lie in its panel (pixels), and how far out."""
+    h, w = TEXTURE[name]
+    if name == "tongue":
+        x, y, z = np.moveaxis(surface.corners, -1, 0)
+        # Seen from before and above, the throat's end first.
+        seen = np.stack([x, 0.85 * z - 0.55 * y, 0.85 * y + 0.55 * z], -1)
+        low, high = seen.reshape(-1, 3).min(0), seen.reshape(-1, 3).max(0)
+        return (seen - low) / (high - low) * np.array([w - 1, h - 1, 1])
+    places = unrolled(surface.corners, arch(surface))
+    teeth = places[surface.tooth][..., 1]
+    low, high = teeth.min(), teeth.max()
+    if name == "upper":
+        high = low + min(high - low, 1.0) + _REACH
+    else:
+        low = high - min(high - low, 0.9) - _REACH
+    # y runs down the picture: from the gum to the edge above, and from the edge to the gum below.
+    down = (high - places[..., 1]) / (high - low) * (h - 1)
+    return np.stack([places[..., 0] * (w - 1), down, places[..., 2]], -1)
 
 
 def bake(pack: Path) -> tuple[dict[str, np.ndarray], dict[str, object]]:
@@ -209,48 +230,18 @@ def bake(pack: Path) -> tuple[dict[str, np.ndarray], dict[str, object]]:
         "jaw_468": turn(opened).astype(np.float32),
     }
     for name, surface in parts.items():
-        h, w = TEXTURE[name]
-        if name == "tongue":
-            x, y, z = np.moveaxis(surface.corners, -1, 0)
-            # Seen from before and above, the throat's end first.
-            seen = np.stack([x, 0.85 * z - 0.55 * y, 0.85 * y + 0.55 * z], -1)
-            low, high = seen.reshape(-1, 3).min(0), seen.reshape(-1, 3).max(0)
-            places = (seen - low) / (high - low) * np.array([w - 1, h - 1, 1])
-            rows, columns = 5, 7
-        else:
-            places = unrolled(surface.corners, arch(surface))
-            teeth = places[surface.tooth][..., 1]
-            low, high = teeth.min(), teeth.max()
-            if name == "upper":
-                high = low + min(high - low, 1.0) + _REACH
-            else:
-                low = high - min(high - low, 0.9) - _REACH
-            # y runs down the picture, so from the gum to the edge above and back below.
-            places = np.stack(
-                [
-                    places[..., 0] * (w - 1),
-                    (high - places[..., 1]) / (high - low) * (h - 1),
-                    places[..., 2],
-                ],
-                -1,
-            )
-            rows, columns = ROWS, COLUMNS
-        baked = panel(surface, places, (h, w))
+        places = laid_out(name, surface)
+        baked = panel(surface, places, TEXTURE[name])
         if name != "tongue":
             baked = without_gaps(baked)
         front = surface.corners[..., 2].max()
         baked[..., 0] = np.where(baked[..., 2] > 0, 0.35 + 0.65 * baked[..., 0], 0)
         baked[..., 0] *= np.exp(-(front - baked[..., 5]).clip(0) / _DIM)
-        points, jaw = mesh_of(baked, rows, columns)
+        points, jaw = mesh_of(baked, *GRIDS[name])
         tensors[f"{name}_points"] = head(points).astype(np.float32)
         tensors[f"{name}_jaw"] = turn(jaw).astype(np.float32)
         tensors[f"{name}_texture"] = np.clip(baked[..., :3] * 255, 0, 255).round().astype(np.uint8)
-        print(
-            name,
-            len(surface.corners),
-            "triangles",
-            {k: v.shape for k, v in tensors.items() if k.startswith(name)},
-        )
+        print(f"{name}: {len(surface.corners)} triangles")
     return tensors, {"source": "ICT-FaceKit (USC Institute for Creative Technologies), MIT"}
 
 

@@ -24,14 +24,15 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from motion2video.drawing.areas import LATENT_SIZE
 from motion2video.drawing.canvas import Canvas
 from motion2video.drawing.crops import CropStage, pictures_of
+from motion2video.drawing.inside import Inside
 from motion2video.drawing.layered import LayeredWarp, Sampling
+from motion2video.drawing.places import UNIT, WINDOWS, Place
 from motion2video.drawing.stage import Frames, Scene, Stage, draw
-from motion2video.drawing.warp import CROP_SIZE, FaceWarp
+from motion2video.drawing.warp import FaceWarp
 from motion2video.drawing.windows import Brush
-from motion2video.geometry.basis import FaceBasis
+from motion2video.geometry.basis import FaceBasis, interocular
 from motion2video.geometry.retarget import PortraitFace
 from motion2video.motion import Motion
 from motion2video.network.autoencoder import Autoencoder
@@ -40,6 +41,7 @@ from motion2video.network.compute import ComputeConfig, pick_device
 from motion2video.network.denoiser import Denoiser
 from motion2video.network.flow import frame_noise
 from motion2video.network.painter import Painter, make_painter
+from motion2video.portrait.mouth import Mouth
 from motion2video.portrait.portrait import Portrait
 from weights.errors import InputError, StateError
 
@@ -71,8 +73,7 @@ class RenderConfig:
     """`quality` says how much work a frame is (see choices.Quality); `steps` of the diffusion are
     its own where None (0 = warp only, as a draft is at any number). `temperature` scales the noise
     that the diffusion starts from: 1 is what the network was trained with, less gives calmer, more
-    even teeth. `cavity` 0..1 is how much of the lip colour that the network leaves inside an open
-    mouth is shaded. `head` "layers" turns a head in three dimensions over a background that stays;
+    even teeth. `head` "layers" turns a head in three dimensions over a background that stays;
     "warp" bends the photo (see motion2video.drawing), all of it on the GPU where there is one. A
     photo without a usable matte is bent.
     """
@@ -80,7 +81,6 @@ class RenderConfig:
     quality: Quality = "standard"
     steps: int | None = None
     temperature: float = 0.6
-    cavity: float = 0.6
     head: Head = "layers"
 
     def __post_init__(self) -> None:
@@ -92,8 +92,6 @@ class RenderConfig:
             raise InputError(f"got {self.steps} steps; wanted 0 (warp only) to 64")
         if not 0 <= self.temperature <= 1:
             raise InputError(f"got temperature {self.temperature}; wanted 0 to 1")
-        if not 0 <= self.cavity <= 1:
-            raise InputError(f"got cavity {self.cavity}; wanted 0 to 1")
         if self.head not in get_args(Head):
             raise InputError(f"got the head {self.head!r}; wanted {' or '.join(get_args(Head))}")
 
@@ -113,6 +111,7 @@ class PreparedPortrait:
     portrait: Portrait
     face: PortraitFace
     warp: FaceWarp
+    inside: Inside
     brush: Brush
     stage: Stage
 
@@ -215,7 +214,9 @@ class Renderer:
         fitted = PortraitFace.fit(face.landmarks, face.expression, self.basis)
         if driver is not None:
             fitted = fitted.driven_by(driver)
-        stage_of: Callable[[FaceWarp, Brush], Stage] = CropStage
+        mouth = Mouth.fit(portrait.image, face.landmarks, fitted.neutral)
+        inside = Inside.of(mouth, portrait.image, face.landmarks)
+        stage_of: Callable[[FaceWarp, Inside, Brush], Stage] = CropStage
         matte = portrait.matte if self.config.head == "layers" else None
         if matte is not None:
             warp: FaceWarp = LayeredWarp(
@@ -231,26 +232,30 @@ class Renderer:
             warp = FaceWarp(portrait.image, face.landmarks, self.basis.triangles)
             if self.device.type == "cuda":
                 stage_of = partial(Canvas, device=self.device)
-        brush = self._brush(warp, seed)
-        prepared = PreparedPortrait(portrait, fitted, warp, brush, stage_of(warp, brush))
+        brush = self._brush(portrait, seed)
+        prepared = PreparedPortrait(
+            portrait, fitted, warp, inside, brush, stage_of(warp, inside, brush)
+        )
         return RenderState(prepared, 0, _Ledger())
 
-    def _brush(self, warp: FaceWarp, seed: int) -> Brush:
-        with torch.inference_mode():
-            reference = self.autoencoder.encode(pictures_of([warp.crop_image], self.device))
-            attended = self.denoiser.embed_portrait(reference)
+    def _brush(self, portrait: Portrait, seed: int) -> Brush:
+        marks, reference, noise = portrait.face.landmarks, {}, {}
         channels = self.autoencoder.config.latent_channels
-        noise = frame_noise(seed, 0, 1, (channels, LATENT_SIZE, LATENT_SIZE))
-        noise = (noise * self.config.temperature).to(self.device)
-        sharpness = torch.tensor([min(1.0, warp.crop.side / CROP_SIZE)], device=self.device)
+        with torch.inference_mode():
+            for name, (width, height) in WINDOWS.items():
+                seen = pictures_of([Place.of(name, marks).cut(portrait.image)], self.device)
+                reference[name] = self.autoencoder.encode(seen)
+                one = frame_noise(seed, len(noise), 1, (channels, height, width))
+                noise[name] = (one * self.config.temperature).to(self.device)
+            keys = [self.denoiser.embed_portrait(one) for one in reference.values()]
+        sharpness = min(1.0, float(interocular(marks)) / UNIT)
         return Brush(
             self.painter,
             reference,
-            attended,
-            sharpness,
+            torch.cat(keys, 3),
+            torch.tensor([sharpness], device=self.device),
             noise,
             self.batch,
-            self.config.cavity,
             self.config.work.steps == 0,
         )
 

@@ -4,55 +4,40 @@ One portrait's photo and mesh lie on the device. A batch of keypoints goes up, f
 nothing but a few numbers a frame is worked out on the CPU. It runs on any device and pays on a GPU.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
 import motion2video.drawing.raster as raster
-from motion2video.drawing.areas import (
-    DARK,
-    LASH_SHARE,
-    LID_SHARE,
-    LIP_LIKE,
-    WINDOWS,
-    lid_shares,
-    lip_shares,
-    window_corners,
+from motion2video.drawing.crops import plan_windows
+from motion2video.drawing.inside import (
+    Described,
+    Inside,
+    describe,
+    finished,
+    painted_area,
+    soft_hole,
 )
+from motion2video.drawing.places import Place
 from motion2video.drawing.stage import Frames
-from motion2video.drawing.warp import (
-    CROP_SIZE,
-    INNER_LIPS,
-    LEFT_EYE,
-    LEFT_IRIS,
-    OUTER_LIPS,
-    RIGHT_EYE,
-    RIGHT_IRIS,
-    TEAR,
-    FaceWarp,
-)
+from motion2video.drawing.warp import CROP_SIZE, TEAR, FaceWarp
 from motion2video.drawing.windows import Brush
 from motion2video.geometry.basis import FACE_OVAL
-from motion2video.network.denoiser import FACTOR
-
-_POLYGONS = (INNER_LIPS, OUTER_LIPS, RIGHT_EYE, LEFT_EYE)
 
 
 class Canvas:
     """The stage of a GPU: one portrait's photo and mesh on `device`."""
 
-    def __init__(self, warp: FaceWarp, brush: Brush, device: torch.device) -> None:
-        self.device, self.brush, self._warp = device, brush, warp
+    def __init__(self, warp: FaceWarp, inside: Inside, brush: Brush, device: torch.device) -> None:
+        self.device, self.brush, self.inside, self._warp = device, brush, inside, warp
         plan = warp.pasting
         self.plan = plan
-        self.photo = torch.from_numpy(warp.image).to(device)
-        self.image = _planes(self.photo[None])
-        self._crop = _planes(torch.from_numpy(warp.crop_image)[None].to(device))
+        self.image = _planes(torch.from_numpy(warp.image)[None].to(device))
         self.base = torch.from_numpy(plan.base).to(device)
         rows, columns = plan.rows, plan.columns
         ys = torch.arange(rows.stop - rows.start, device=device, dtype=torch.float32)
@@ -92,34 +77,28 @@ class Canvas:
             torch.from_numpy(np.ascontiguousarray(x, np.float32)).to(self.device)
             for x in (points, before, landmarks[..., 2], landmarks[:, FACE_OVAL, :2])
         )
-        shapes = torch.stack([_even(target[:, one]) for one in _POLYGONS], 1)
-        planes = rearrange(
-            raster.fill_polygons(shapes.flatten(0, 1), CROP_SIZE), "(n k) h w -> n k h w", k=4
-        )
         field = self._backward_field(oval)
-        grid, known = self._map(target, below, depth, field, planes[:, 0])
-        image = sample(self._crop.expand(len(grid), -1, -1, -1), grid).round()
-        image = image * known[:, None]
-        features = self._features(target, planes)
-        unit = self._warp.crop_units(landmarks)
-        shares = lip_shares(points, unit)
-        corners = window_corners(points, unit)
-        mouth = self._mouth(planes, shares)
-        lids = lid_shares(points, before)
-        eyes = self._lids(planes, below, lids)
-        return Sheet(
-            self,
-            count,
-            image,
-            known,
-            features,
-            rearrange(grid, "n h w c -> n c h w"),
-            field,
-            {"mouth": mouth, "eyes": eyes},
-            corners,
-            {"mouth": shares[:, 0] > 0, "eyes": lids.max(1) > 0},
-            image.clone(),
-        )
+        grid = rearrange(self._map(target, below, depth, field), "n h w c -> n c h w")
+        plan = plan_windows(landmarks, open_eyes)
+        return Sheet(self, count, self._bent(grid, field), landmarks, **vars(plan))
+
+    def _bent(
+        self, grid: Float[Tensor, "n 2 s s"], field: Float[Tensor, "n 2 g g"]
+    ) -> Float[Tensor, "n 3 h w"]:
+        """The whole photo by its sampling maps; see FaceWarp._paste."""
+        plan, n = self.plan, len(grid)
+        x0, y0, x1, y1 = plan.window
+        field = F.interpolate(field, (y1 - y0, x1 - x0), mode="bilinear", align_corners=False)
+        whole = self.base - rearrange(field, "n c h w -> n h w c")
+        places = self.to_crop.expand(n, -1, -1, -1)
+        fine, nearest = sample(grid, places), sample(grid, places, "nearest")
+        torn = (fine - nearest).abs().amax(1, keepdim=True) > TEAR
+        fine = torch.where(torn, nearest, fine)
+        inner = np.s_[:, plan.rows, plan.columns]
+        whole[inner] = rearrange(fine, "n c h w -> n h w c") * plan.scale + self.offset
+        frames = self.image.repeat(n, 1, 1, 1)
+        frames[:, :, y0:y1, x0:x1] = sample(self.image.expand(n, -1, -1, -1), whole).round()
+        return frames
 
     def _backward_field(self, oval: Float[Tensor, "n k 2"]) -> Float[Tensor, "n 2 g g"]:
         """See FaceWarp._backward_field."""
@@ -136,9 +115,8 @@ class Canvas:
         below: Float[Tensor, "n 478 2"],
         depth: Float[Tensor, "n 478"],
         field: Float[Tensor, "n 2 g g"],
-        hole: Float[Tensor, "n s s"],
-    ) -> tuple[Float[Tensor, "n s s 2"], Bool[Tensor, "n s s"]]:
-        """Where every pixel of the crop comes from, and whether it does; see FaceWarp.warp."""
+    ) -> Float[Tensor, "n s s 2"]:
+        """Where every pixel of the crop comes from; see FaceWarp.warp."""
         n, eyes = len(target), self._eyes
         order = depth[:, self._skin].mean(2).sort(dim=1, descending=True, stable=True).indices
         skin = self._skin[order]
@@ -153,148 +131,127 @@ class Canvas:
         at = maps[which, number]
         places = (at[..., :2] * self._pixels[:, :, None]).sum(-1) + at[..., 2]
         places = torch.maximum(torch.minimum(places, most[which, number]), least[which, number])
-        grid = torch.where((ids >= 0)[..., None], places, outer)
-        return grid, (ids >= 0) | (hole < 0.5)
-
-    def _features(
-        self, target: Float[Tensor, "n 478 2"], planes: Float[Tensor, "n 4 s s"]
-    ) -> Float[Tensor, "n 4 s s"]:
-        """See feature_map."""
-        discs = []
-        for iris in (RIGHT_IRIS, LEFT_IRIS):
-            centre = target[:, iris[0]]
-            radius = (target[:, iris[1:]] - centre[:, None]).norm(dim=-1).mean(1)
-            discs.append(raster.fill_discs(centre, radius, CROP_SIZE))
-        parts = planes[:, 0], planes[:, 1], planes[:, 2:].amax(1), torch.maximum(*discs)
-        return (torch.stack(parts, 1) * 255).round()
-
-    def _mouth(
-        self, planes: Float[Tensor, "n 4 s s"], shares: Float[np.ndarray, "n 2"]
-    ) -> Float[Tensor, "n s s"]:
-        """See mouth_alpha."""
-        inner = raster.blur(raster.dilate(planes[:, 0], 1), 1.2, 4)
-        lips = raster.blur(planes[:, 1], 2.5, 8)
-        opened, share = torch.from_numpy(shares.T[:, :, None, None].copy()).to(self.device)
-        return 255 * opened * torch.maximum(inner, lips * share)
-
-    def _lids(
-        self,
-        planes: Float[Tensor, "n 4 s s"],
-        below: Float[Tensor, "n 478 2"],
-        shares: Float[np.ndarray, "n 2"],
-    ) -> Float[Tensor, "n s s"]:
-        """See eyes_alpha."""
-        out = torch.zeros_like(planes[:, 0])
-        if not shares.any():
-            return out
-        shut = torch.from_numpy(shares.T[:, :, None, None].copy()).to(self.device)
-        for i, eye in enumerate((RIGHT_EYE, LEFT_EYE)):
-            now = planes[:, 2 + i]
-            area = torch.maximum(now, raster.fill_polygons(below[:, eye], CROP_SIZE))
-            soft = raster.blur(raster.dilate(area, 2), 2.0, 6)
-            line = raster.blur(raster.dilate(now, 1), 1.2, 4)
-            for part, most in ((soft, LID_SHARE), (line, LASH_SHARE)):
-                out = torch.maximum(out, part * shut[i] * most)
-        return 255 * out
+        return torch.where((ids >= 0)[..., None], places, outer)
 
 
 @dataclass(eq=False)
 class Sheet:
-    """A batch of frames on its way, on the device: the warped crops `image`, where the photo
-    reaches (`known`), the keypoint map `features`, the sampling maps `grid` and `field`, per
-    window the `areas` to paint (all 0..255 where they are pictures) and their `corners` in
-    latents, and the pictures being `painted`. The first `count` are wanted, the others fill the
-    batch.
+    """A batch of frames on its way: the `frames` on the device (0..255) with their `landmarks`; per
+    window the `areas` to paint, the `places`, and in which frames it was `chosen`. The first
+    `count` frames are wanted, the others fill the batch.
     """
 
     canvas: Canvas
     count: int
-    image: Float[Tensor, "n 3 s s"]
-    known: Bool[Tensor, "n s s"]
-    features: Float[Tensor, "n 4 s s"]
-    grid: Float[Tensor, "n 2 s s"]
-    field: Float[Tensor, "n 2 g g"]
-    areas: dict[str, Float[Tensor, "n s s"]]
-    corners: dict[str, Int[np.ndarray, "n 2"]]
+    frames: Float[Tensor, "n 3 h w"]
+    landmarks: Float[np.ndarray, "n 478 3"]
+    areas: dict[str, list[UInt8[np.ndarray, "_ _"]]]
+    places: dict[str, list[Place]]
     chosen: dict[str, Bool[np.ndarray, "n"]]
-    painted: Float[Tensor, "n 3 s s"]
+    described: dict[tuple[str, int], Described] = field(default_factory=dict)
 
     def paint(self) -> None:
         """See Scene.paint."""
         self.canvas.brush.paint(self)
 
+    @torch.inference_mode()
     def conditions(self, name: str, picks: list[int]) -> Float[Tensor, "k 8 h w"]:
         """See Paintable.conditions."""
-        known = self.known[:, None] * 255.0
-        planes = torch.cat([self.image, known, self.features], 1) / 255
-        rows, columns = self._window(name, picks)
-        which = torch.tensor(picks, device=self.canvas.device)[:, None, None]
-        cut = planes.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None]]
-        return rearrange(cut, "k h w c -> k c h w").contiguous(memory_format=torch.channels_last)
-
-    def put(self, name: str, picks: list[int], pictures: Float[Tensor, "k 3 h w"]) -> None:
-        """See Paintable.put."""
-        rows, columns = self._window(name, picks)
-        which = torch.tensor(picks, device=self.canvas.device)[:, None, None]
-        painted = self.painted.permute(0, 2, 3, 1)
-        colours = rearrange(pictures, "k c h w -> k h w c").mul(255).round()
-        painted[which, rows[:, :, None], columns[:, None]] = colours
-
-    def _window(self, name: str, picks: list[int]) -> tuple[Int[Tensor, "k h"], Int[Tensor, "k w"]]:
-        width, height = WINDOWS[name]
-        start = torch.from_numpy(FACTOR * self.corners[name][picks]).to(self.canvas.device)
-        rows, columns = (
-            start[:, axis, None] + torch.arange(FACTOR * length, device=self.canvas.device)
-            for axis, length in ((1, height), (0, width))
+        known = self._described(name, picks)
+        hole = torch.from_numpy(np.stack([one.hole for one in known])).to(self.canvas.device)
+        drawn, features = (
+            _planes(torch.from_numpy(np.stack(some)).to(self.canvas.device))
+            for some in ([one.drawn for one in known], [one.features for one in known])
         )
-        return rows, columns
+        hole = hole[:, None] > 0
+        image = torch.where(hole, drawn, self._cut(name, picks))
+        planes = torch.cat([image, 255.0 * ~hole, features], 1) / 255
+        return planes.contiguous(memory_format=torch.channels_last)
+
+    def _described(self, name: str, picks: list[int]) -> list[Described]:
+        for k in picks:
+            if (name, k) not in self.described:
+                place = self.places[name][k]
+                known = describe(self.canvas.inside, self.landmarks[k], name, place)
+                self.described[name, k] = known
+        return [self.described[name, k] for k in picks]
+
+    def _cut(self, name: str, picks: list[int]) -> Float[Tensor, "k 3 h w"]:
+        """See Place.cut; a frame larger than the window is averaged instead of smoothed."""
+        places = [self.places[name][k] for k in picks]
+        width, height = places[0].size
+        dense = max(1, round(0.8 / min(place.scale for place in places)))
+        y, x = (
+            (torch.arange(n * dense, device=self.canvas.device) + 0.5) / dense - 0.5
+            for n in (height, width)
+        )
+        at = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
+        turns = np.stack([np.linalg.inv(place.matrix[:, :2]) for place in places])
+        shifts = np.stack([place.matrix[:, 2] for place in places])
+        matrix, shift = (
+            torch.from_numpy(v.astype(np.float32)).to(self.canvas.device) for v in (turns, shifts)
+        )
+        grid = torch.einsum("hwc,kdc->khwd", at, matrix)
+        grid = grid - torch.einsum("kc,kdc->kd", shift, matrix)[:, None, None]
+        cut = sample(self.frames[picks], grid, "bicubic").clamp(0, 255)
+        return F.avg_pool2d(cut, dense).round()
 
     @torch.inference_mode()
-    def shade(self, amount: float) -> None:
-        """See shade_cavity."""
-        hole = ~self.known
-        reach = raster.dilate(hole.float(), 2) > 0
-        lips = (self.features[:, 1] > 127) & ~reach
-        some = (lips.any(2).any(1) & torch.from_numpy(self.chosen["mouth"]).to(self.canvas.device))[
-            :, None, None, None
+    def put(self, name: str, picks: list[int], pictures: Float[Tensor, "k 3 h w"]) -> None:
+        """See Paintable.put."""
+        known, pictures = self._described(name, picks), pictures.mul(255).round()
+        areas = [
+            painted_area(self.areas[name][k], one) for k, one in zip(picks, known, strict=True)
         ]
-        colours = self.painted
-        of_lips = torch.where(lips[:, None], colours, torch.nan).flatten(2)
-        middle = of_lips.nanmedian(2).values.nan_to_num()[..., None, None]
-        away = (colours - middle).norm(dim=1)
-        depth = (raster.depth_in(hole) / 1.5).clamp(max=1)
-        shade = raster.blur(amount * torch.exp(-((away / LIP_LIKE) ** 2)) * depth, 0.8, 3)
-        self.painted = torch.where(some, (colours * (1 - shade[:, None])).round(), colours)
+        if name == "mouth":
+            images = rearrange(pictures, "k c h w -> k h w c").byte().cpu().numpy()
+            detail = self.canvas.inside.detail
+            done = [finished(*one, detail) for one in zip(images, known, strict=True)]
+            pictures = _planes(torch.from_numpy(np.stack(done)).to(self.canvas.device))
+        self._lay(name, picks, pictures, areas)
 
-    def darken(self) -> None:
-        """See Paintable.darken. What is dark is then all that is laid over the photo."""
-        dark = torch.tensor(DARK, device=self.canvas.device, dtype=torch.float32).view(1, 3, 1, 1)
-        self.painted = torch.where(self.known[:, None], self.painted, dark)
-        self.areas["mouth"] = 255.0 * ~self.known
-        self.areas["eyes"] = torch.zeros_like(self.areas["mouth"])
+    def _lay(
+        self,
+        name: str,
+        picks: list[int],
+        pictures: Float[Tensor, "k 3 h w"],
+        areas: list[UInt8[np.ndarray, "_ _"]],
+    ) -> None:
+        """See Place.lay."""
+        places, device = [self.places[name][k] for k in picks], self.canvas.device
+        width, height = places[0].size
+        reach = [place.reach(tuple(self.frames.shape[2:]), 1) for place in places]
+        y0, x0 = (min(part[axis].start for part in reach) for axis in (0, 1))
+        y1, x1 = (max(part[axis].stop for part in reach) for axis in (0, 1))
+        y, x = torch.arange(y0, y1, device=device), torch.arange(x0, x1, device=device)
+        at = torch.stack(
+            [*torch.meshgrid(x, y, indexing="xy"), torch.ones(len(y), len(x)).to(x)], -1
+        )
+        matrix = np.stack([place.matrix for place in places]).astype(np.float32)
+        grid = torch.einsum("hwc,kdc->khwd", at.float(), torch.from_numpy(matrix).to(device))
+        over = sample(pictures.float(), grid, "bicubic").clamp(0, 255)
+        alpha = torch.from_numpy(np.stack(areas)).to(device).float()
+        edge = torch.tensor([width - 0.5, height - 0.5], device=device)
+        inside = ((grid > -0.5) & (grid < edge)).all(-1)
+        weight = sample(alpha[:, None], grid) / 255 * inside[:, None]
+        part = self.frames[picks, :, y0:y1, x0:x1]
+        self.frames[picks, :, y0:y1, x0:x1] = (part + weight * (over - part)).round()
+
+    @torch.inference_mode()
+    def put_drawn(self) -> None:
+        """See Paintable.put_drawn."""
+        picks = np.flatnonzero(self.chosen["mouth"]).tolist()
+        if picks:
+            known = self._described("mouth", picks)
+            drawn = _planes(torch.from_numpy(np.stack([one.drawn for one in known])))
+            areas = [soft_hole(one) for one in known]
+            self._lay("mouth", picks, drawn.to(self.canvas.device), areas)
 
     @torch.inference_mode()
     def paste(self) -> Frames:
-        """See Scene.paste, and FaceWarp.paste. Every frame is an array of its own."""
-        plan, n = self.canvas.plan, len(self.image)
-        alpha = torch.maximum(self.areas["mouth"], self.areas["eyes"])
-        x0, y0, x1, y1 = plan.window
-        field = F.interpolate(self.field, (y1 - y0, x1 - x0), mode="bilinear", align_corners=False)
-        grid = self.canvas.base - rearrange(field, "n c h w -> n h w c")
-        places = self.canvas.to_crop.expand(n, -1, -1, -1)
-        fine, nearest = sample(self.grid, places), sample(self.grid, places, "nearest")
-        torn = (fine - nearest).abs().amax(1, keepdim=True) > TEAR
-        fine = torch.where(torn, nearest, fine)
-        inner = np.s_[:, plan.rows, plan.columns]
-        grid[inner] = rearrange(fine, "n c h w -> n h w c") * plan.scale + self.canvas.offset
-        region = sample(self.canvas.image.expand(n, -1, -1, -1), grid)
-        over = sample(self.painted, places, "bicubic").clamp(0, 255)
-        weight = sample(alpha[:, None], places) / 255
-        part = np.s_[:, :, plan.rows, plan.columns]
-        region[part] += weight * (over - region[part])
-        frames = self.canvas.photo.repeat(n, 1, 1, 1)
-        frames[:, y0:y1, x0:x1] = rearrange(region, "n c h w -> n h w c").round().byte()
-        return list(frames[: self.count].cpu().numpy())
+        """See Scene.paste. Every frame is an array of its own."""
+        frames = rearrange(self.frames[: self.count], "n c h w -> n h w c").byte()
+        return [np.ascontiguousarray(frame) for frame in frames.cpu().numpy()]
 
 
 def sample(
@@ -320,12 +277,6 @@ def _affine_maps(
     b = (s2 * e1[..., :1] - s1 * e2[..., :1]) / det
     c = source[:, :, 0] - a * moved[:, :, 0, :1] - b * moved[:, :, 0, 1:]
     return torch.stack([a, b, c], -1)
-
-
-def _even(points: Float[Tensor, "n v 2"]) -> Float[Tensor, "n w 2"]:
-    """A polygon of as many corners as the longest has: the last one stands still."""
-    missing = len(INNER_LIPS) - points.shape[1]
-    return torch.cat([points, points[:, -1:].expand(-1, missing, -1)], 1)
 
 
 def _planes(images: Tensor) -> Float[Tensor, "n c h w"]:

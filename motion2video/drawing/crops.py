@@ -1,42 +1,43 @@
 """Frames drawn on the CPU in numpy and OpenCV, each by itself; the network may be elsewhere."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from motion2video.drawing.areas import (
-    DARK,
-    WINDOWS,
-    eyes_alpha,
-    lid_shares,
-    lip_shares,
-    mouth_alpha,
-    shade_cavity,
-    window_corners,
+from motion2video.drawing.areas import eye_alpha, lid_shares, lip_shares, mouth_alpha
+from motion2video.drawing.inside import (
+    Described,
+    Inside,
+    describe,
+    finished,
+    painted_area,
+    soft_hole,
 )
+from motion2video.drawing.places import EYES, WINDOWS, Place
 from motion2video.drawing.stage import Frames
-from motion2video.drawing.warp import FaceWarp, Warped
+from motion2video.drawing.warp import FaceWarp
 from motion2video.drawing.windows import Brush
-from motion2video.network.denoiser import FACTOR
+from motion2video.geometry.basis import interocular
 
 
 @dataclass(eq=False)
 class Crops:
-    """Frames on their way: the `warped` crops; per window the `areas` to paint, the `corners` in
-    latents, and in which frames it was `chosen`; and the pictures being `painted`.
+    """Frames on their way: the `frames` themselves with their `landmarks`; per window the `areas`
+    to paint, the `places`, and in which frames it was `chosen`.
     """
 
-    warp: FaceWarp
+    inside: Inside
     brush: Brush
-    warped: list[Warped]
-    areas: dict[str, list[UInt8[np.ndarray, "s s"]]]
-    corners: dict[str, Int[np.ndarray, "n 2"]]
+    frames: list[UInt8[np.ndarray, "h w 3"]]
+    landmarks: Float[np.ndarray, "n 478 3"]
+    areas: dict[str, list[UInt8[np.ndarray, "_ _"]]]
+    places: dict[str, list[Place]]
     chosen: dict[str, Bool[np.ndarray, "n"]]
-    painted: list[UInt8[np.ndarray, "s s 3"]]
+    described: dict[tuple[str, int], Described] = field(default_factory=dict)
 
     def paint(self) -> None:
         """See Scene.paint."""
@@ -46,45 +47,43 @@ class Crops:
         """See Paintable.conditions."""
         planes = []
         for k in picks:
-            pixels, warped = self._pixels(name, k), self.warped[k]
-            parts = (warped.image[pixels], warped.known[pixels][..., None], warped.features[pixels])
-            planes.append(np.concatenate(parts, -1))
-        return pictures_of(planes, self.brush.noise.device)
+            place = self.places[name][k]
+            planes.append(condition_of(place.cut(self.frames[k]), self._known(name, k)))
+        return pictures_of(planes, self.brush.sharpness.device)
+
+    def _known(self, name: str, k: int) -> Described:
+        """See describe; once a window."""
+        if (name, k) not in self.described:
+            place = self.places[name][k]
+            self.described[name, k] = describe(self.inside, self.landmarks[k], name, place)
+        return self.described[name, k]
 
     def put(self, name: str, picks: list[int], pictures: Float[Tensor, "k 3 h w"]) -> None:
         """See Paintable.put."""
         images = rearrange(pictures, "n c h w -> n h w c").mul(255).round().byte().cpu().numpy()
         for k, image in zip(picks, images, strict=True):
-            self.painted[k][self._pixels(name, k)] = image
+            place, known = self.places[name][k], self._known(name, k)
+            if name == "mouth":
+                image = finished(image, known, self.inside.detail)
+            place.lay(self.frames[k], image, painted_area(self.areas[name][k], known))
 
-    def shade(self, amount: float) -> None:
-        """See Paintable.shade."""
+    def put_drawn(self) -> None:
+        """See Paintable.put_drawn."""
         for k in np.flatnonzero(self.chosen["mouth"]).tolist():
-            self.painted[k] = shade_cavity(self.painted[k], self.warped[k], amount)
-
-    def darken(self) -> None:
-        """See Paintable.darken. What is dark is then all that is laid over the photo."""
-        for k, warped in enumerate(self.warped):
-            self.painted[k][warped.known == 0] = DARK
-            hole = np.where(warped.known == 0, 255, 0).astype(np.uint8)
-            self.areas["mouth"][k], self.areas["eyes"][k] = hole, np.zeros_like(hole)
+            place = self.places["mouth"][k]
+            known = self._known("mouth", k)
+            place.lay(self.frames[k], known.drawn, soft_hole(known))
 
     def paste(self) -> Frames:
         """See Scene.paste."""
-        over = map(np.maximum, self.areas["mouth"], self.areas["eyes"])
-        ready = zip(self.warped, self.painted, over, strict=True)
-        return [one.pasted(painted, alpha) for one, painted, alpha in ready]
-
-    def _pixels(self, name: str, k: int) -> tuple[slice, slice]:
-        (x, y), (width, height) = self.corners[name][k].tolist(), WINDOWS[name]
-        return np.s_[y * FACTOR : (y + height) * FACTOR, x * FACTOR : (x + width) * FACTOR]
+        return self.frames
 
 
 class CropStage:
     """Draws one portrait on the CPU, bent or in layers as `warp` does; threads share it."""
 
-    def __init__(self, warp: FaceWarp, brush: Brush) -> None:
-        self._warp, self._brush = warp, brush
+    def __init__(self, warp: FaceWarp, inside: Inside, brush: Brush) -> None:
+        self._warp, self._inside, self._brush = warp, inside, brush
 
     def begin(
         self,
@@ -92,23 +91,49 @@ class CropStage:
         open_eyes: Float[np.ndarray, "n 478 3"],
     ) -> Crops:
         """See Stage.begin."""
-        to_crop, unit = self._warp.crop.to_crop, self._warp.crop_units(landmarks)
-        points, before = to_crop(landmarks[..., :2]), to_crop(open_eyes[..., :2])
-        lips, lids = lip_shares(points, unit), lid_shares(points, before)
-        areas = {
-            "mouth": list(map(mouth_alpha, points, lips)),
-            "eyes": list(map(eyes_alpha, points, before, lids)),
-        }
-        warped: list[Warped] = list(map(self._warp.warp, landmarks, open_eyes))
-        return Crops(
-            self._warp,
-            self._brush,
-            warped,
-            areas,
-            window_corners(points, unit),
-            {name: np.array([one.any() for one in some], bool) for name, some in areas.items()},
-            [one.image.copy() for one in warped],
-        )
+        frames = list(map(self._warp.warp, landmarks, open_eyes))
+        plan = plan_windows(landmarks, open_eyes)
+        return Crops(self._inside, self._brush, frames, landmarks, **vars(plan))
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Per window of n frames: `areas` to paint, `places`, in which frames it is `chosen`."""
+
+    areas: dict[str, list[UInt8[np.ndarray, "_ _"]]]
+    places: dict[str, list[Place]]
+    chosen: dict[str, Bool[np.ndarray, "n"]]
+
+
+def plan_windows(
+    landmarks: Float[np.ndarray, "n 478 3"], open_eyes: Float[np.ndarray, "n 478 3"]
+) -> Plan:
+    """Where the network shall paint in n frames."""
+    lips = lip_shares(landmarks[..., :2], interocular(landmarks))
+    places = {name: [Place.of(name, marks) for marks in landmarks] for name in WINDOWS}
+    areas: dict[str, list[UInt8[np.ndarray, "_ _"]]] = {
+        "mouth": [
+            mouth_alpha(place.points(marks[:, :2]), share, place.size)
+            for place, marks, share in zip(places["mouth"], landmarks, lips, strict=True)
+        ]
+    }
+    for name, (eye, _) in EYES.items():
+        shut = lid_shares(name, landmarks[..., :2], open_eyes[..., :2])
+        areas[name] = [
+            eye_alpha(place.points(a[eye, :2]), place.points(b[eye, :2]), float(s), place.size)
+            for place, a, b, s in zip(places[name], landmarks, open_eyes, shut, strict=True)
+        ]
+    chosen = {name: np.array([one.any() for one in some], bool) for name, some in areas.items()}
+    return Plan(areas, places, chosen)
+
+
+def condition_of(image: UInt8[np.ndarray, "h w 3"], known: Described) -> UInt8[np.ndarray, "h w 8"]:
+    """What the network is shown of a window: its picture, with the drawn inside of an open mouth;
+    where it is the photo's; and the keypoint map.
+    """
+    hole = known.hole[..., None]
+    photo = np.where(hole > 0, 0, 255).astype(np.uint8)
+    return np.concatenate([np.where(hole > 0, known.drawn, image), photo, known.features], -1)
 
 
 def pictures_of(

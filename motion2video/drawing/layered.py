@@ -8,20 +8,14 @@ atlas in which the back of the head lies beside the front, then one blend over w
 """
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import cv2
 import numpy as np
 from jaxtyping import Float, Int, Integer, UInt8
 
-from motion2video.drawing.warp import (
-    INNER_LIPS,
-    FaceWarp,
-    Warped,
-    blend,
-    feature_map,
-)
+from motion2video.drawing.places import INNER_LIPS
+from motion2video.drawing.warp import FaceWarp
 from motion2video.geometry.basis import interocular
 from motion2video.portrait.head import HeadShell, Silhouette, build_shell, signed_area
 from motion2video.portrait.layers import (
@@ -151,48 +145,21 @@ class LayeredWarp(FaceWarp):
         self,
         landmarks: Float[np.ndarray, "478 3"],
         open_eyes: Float[np.ndarray, "478 3"] | None = None,
-    ) -> Warped:
-        """As FaceWarp.warp, with the whole frame."""
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        """See FaceWarp.warp."""
         below = landmarks if open_eyes is None else open_eyes
-        frame, hole = self._draw(
-            self._fine(landmarks) + self._shift, self._fine(below) + self._shift
-        )
+        frame = self._draw(self._fine(landmarks) + self._shift, self._fine(below) + self._shift)
         p, (h, w) = self.pad, self._size
-        frame, hole = (np.ascontiguousarray(x[p : h - p, p : w - p]) for x in (frame, hole))
+        frame = np.ascontiguousarray(frame[p : h - p, p : w - p])
         if self._fineness > 1:
             size = (self.image.shape[1], self.image.shape[0])
-            frame, hole = (cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (frame, hole))
-        image = self.crop.cut(frame)
-        mask = self.crop.cut(np.repeat(hole[..., None] * np.uint8(255), 3, -1))[..., 0]
-        known = np.where(mask > 127, 0, 255).astype(np.uint8)
-        image[known == 0] = 0
-        features = feature_map(self.crop.to_crop(landmarks[:, :2]))
-        return Warped(image, known, features, partial(self._lay_over, frame))
-
-    def _lay_over(
-        self,
-        drawn: UInt8[np.ndarray, "h w 3"],
-        painted: UInt8[np.ndarray, "s s 3"] | None,
-        alpha: UInt8[np.ndarray, "s s"] | None,
-    ) -> UInt8[np.ndarray, "h w 3"]:
-        """See Warped. A copy."""
-        frame = drawn.copy()
-        if painted is None or alpha is None:
-            return frame
-        plan = self.pasting
-        rows, columns, matrix = plan.rows, plan.columns, plan.matrix
-        x0, y0 = plan.window[:2]
-        size = (columns.stop - columns.start, rows.stop - rows.start)
-        over = cv2.warpAffine(painted, matrix, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)
-        weight = cv2.warpAffine(alpha, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-        place = np.s_[y0 + rows.start : y0 + rows.stop, x0 + columns.start : x0 + columns.stop]
-        frame[place] = blend(frame[place], over, weight)
+            frame = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
         return frame
 
     def _draw(
         self, marks: Float[np.ndarray, "478 3"], eyes: Float[np.ndarray, "478 3"]
-    ) -> tuple[UInt8[np.ndarray, "H W 3"], UInt8[np.ndarray, "H W"]]:
-        """The canvas, and where the mouth is open (0/1)."""
+    ) -> UInt8[np.ndarray, "H W 3"]:
+        """The canvas."""
         moved, lean = self.shell.placed(marks)
         drawn = self._raster(moved, marks, eyes)
         grid, coarse = self._grid(drawn)
@@ -202,12 +169,11 @@ class LayeredWarp(FaceWarp):
         weight[opened] = 1
         colour = _soothed(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), grid, coarse)
         colour[opened] = _DARK
-        frame, hole = self.layers.plate.copy(), np.zeros(self._size, np.uint8)
+        frame = self.layers.plate.copy()
         self._lean(frame, lean)
         under = np.ascontiguousarray(frame[drawn.window])
         frame[drawn.window] = cv2.blendLinear(colour, under, weight, 1 - weight)
-        hole[drawn.window] = opened
-        return frame, hole
+        return frame
 
     def _lean(self, frame: UInt8[np.ndarray, "H W 3"], matrix: Float[np.ndarray, "2 3"]) -> None:
         """Lay the torso over the plate, moved by a matrix."""

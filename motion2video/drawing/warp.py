@@ -6,24 +6,15 @@ than squashing it. Outside the face the hair and neck follow along a thin-plate 
 out at a ring around the head: the background beyond it does not move at all.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import Float, Int, Integer, UInt8
 
-from motion2video.geometry.basis import FACE_OVAL, interocular
-
-RIGHT_EYE = [33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7]
-LEFT_EYE = [263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249]
-RIGHT_IRIS, LEFT_IRIS = [468, 469, 470, 471, 472], [473, 474, 475, 476, 477]
-INNER_LIPS = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178]
-INNER_LIPS += [88, 95]
-OUTER_LIPS = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181]
-OUTER_LIPS += [91, 146]
+from motion2video.drawing.places import EYES, INNER_LIPS
+from motion2video.geometry.basis import FACE_OVAL
 
 CROP_SIZE = 256  # pixels of the network's square
 CROP_SCALE = 4.0  # side of that square in interocular distances
@@ -77,34 +68,6 @@ class Crop:
         return (points @ m[:, :2].T + m[:, 2]).astype(np.float32)
 
 
-Pasted = Callable[
-    [UInt8[np.ndarray, "s s 3"] | None, UInt8[np.ndarray, "s s"] | None],
-    UInt8[np.ndarray, "h w 3"],
-]
-
-
-@dataclass(frozen=True, eq=False)
-class Warped:
-    """A warped frame at the network's size.
-
-    `image` RGB, `known` 1 where the photo reaches (0 in an open mouth), `features` the keypoint
-    map (open mouth, lips, visible eyes, irises). `pasted` gives the whole picture at its own
-    resolution, with a painted crop laid over it where an alpha is; both may be None.
-    """
-
-    image: UInt8[np.ndarray, "s s 3"]
-    known: UInt8[np.ndarray, "s s"]
-    features: UInt8[np.ndarray, "s s 4"]
-    pasted: Pasted
-
-
-@dataclass(frozen=True, eq=False)
-class Bent(Warped):
-    """A frame for which the photo was bent: `grid` is the sampling map in crop pixels."""
-
-    grid: Float[np.ndarray, "s s 2"]
-
-
 @dataclass(frozen=True, eq=False)
 class Pasting:
     """Where the crop lies in the photo. `window` (x0, y0, x1, y1) is what may move, `base` its
@@ -153,7 +116,6 @@ class FaceWarp:
     ) -> None:
         self.image = image
         self.crop = Crop.around(landmarks)
-        self.crop_image = self.crop.cut(image)
         self._window = self._still_window(landmarks)
         self.mesh = self._make_mesh(landmarks, triangles)
         xs = np.arange(CROP_SIZE, dtype=np.float32)
@@ -176,7 +138,7 @@ class FaceWarp:
         self, landmarks: Float[np.ndarray, "478 3"], triangles: Integer[np.ndarray, "n 3"]
     ) -> Mesh:
         source = self.crop.to_crop(landmarks[:, :2])
-        eyes = np.concatenate([_eye_triangles(source, eye, iris) for eye, iris in _EYES])
+        eyes = np.concatenate([_eye_triangles(source, eye, iris) for eye, iris in EYES.values()])
         nodes, weights = self._thin_plate(landmarks)
         x0, y0, x1, y1 = self._window
         span = np.array([x1 - 1 - x0, y1 - 1 - y0], np.float64)
@@ -242,19 +204,24 @@ class FaceWarp:
 
     # -- once a frame ----------------------------------------------------------------------
 
-    def crop_units(self, landmarks: Float[np.ndarray, "*n 478 3"]) -> Float[np.ndarray, "*n"]:
-        """Interocular distances in crop pixels."""
-        return np.asarray(interocular(landmarks) * CROP_SIZE / self.crop.side)
-
     def warp(
         self,
         landmarks: Float[np.ndarray, "478 3"],
         open_eyes: Float[np.ndarray, "478 3"] | None = None,
-    ) -> Warped:
-        """The photo's face under new landmarks (picture pixels), at the network's size.
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        """The frame: the photo's face under new landmarks (picture pixels). What shows in an open
+        mouth is nothing in particular.
 
         `open_eyes` are the same landmarks without the blink: where the eyeballs lie.
         """
+        return self._paste(*self.maps(landmarks, open_eyes))
+
+    def maps(
+        self,
+        landmarks: Float[np.ndarray, "478 3"],
+        open_eyes: Float[np.ndarray, "478 3"] | None = None,
+    ) -> tuple[Float[np.ndarray, "s s 2"], Float[np.ndarray, "g g 2"]]:
+        """Where every pixel of the crop comes from, and the displacement of what is around it."""
         target = self.crop.to_crop(landmarks[:, :2])
         below = target if open_eyes is None else self.crop.to_crop(open_eyes[:, :2])
         ids = np.full((CROP_SIZE, CROP_SIZE), _OUTSIDE, np.int32)
@@ -273,10 +240,7 @@ class FaceWarp:
         )
         least, most = source.min(1) - 1, source.max(1) + 1  # a sliver's map may point anywhere
         grid[inside] = np.clip(places, least[numbers], most[numbers])
-        known = np.where(ids == _HOLE, 0, 255).astype(np.uint8)
-        image = _sample(self.crop_image, grid)
-        image[known == 0] = 0
-        return Bent(image, known, feature_map(target), partial(self._paste, grid, field), grid)
+        return grid, field
 
     def _mesh(
         self,
@@ -315,11 +279,9 @@ class FaceWarp:
         self,
         grid_in_crop: Float[np.ndarray, "s s 2"],
         field: Float[np.ndarray, "g g 2"],
-        painted: UInt8[np.ndarray, "s s 3"] | None,
-        alpha: UInt8[np.ndarray, "s s"] | None,
     ) -> UInt8[np.ndarray, "h w 3"]:
-        """See Warped; `field` is the displacement of hair, neck and background at the nodes of the
-        thin-plate field. A copy: the photo stays.
+        """The photo by a sampling map of the crop, and around it by `field`, the displacement of
+        hair, neck and background at the nodes of the thin-plate field. A copy: the photo stays.
         """
         plan = self.pasting
         x0, y0, x1, y1 = plan.window
@@ -336,69 +298,18 @@ class FaceWarp:
         fine[torn] = coarse[torn]
         grid[rows, columns] = fine * np.float32(plan.scale) + plan.offset
         region = _sample(self.image, grid)
-        if painted is not None and alpha is not None:
-            over = cv2.warpAffine(
-                painted, matrix, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-            )
-            weight = cv2.warpAffine(alpha, matrix, size, flags=flags)
-            region[rows, columns] = blend(region[rows, columns], over, weight)
         frame = self.image.copy()
         frame[y0:y1, x0:x1] = region
         return frame
 
 
-LID_MIDDLES = ((159, 145), (386, 374))  # of the right and the left eye
 TEAR = 2.0  # crop pixels by which a map must jump to be two maps
-_EYES = ((RIGHT_EYE, RIGHT_IRIS), (LEFT_EYE, LEFT_IRIS))
-
-
-def lid_closure(
-    points: Float[np.ndarray, "478 2"], open_eyes: Float[np.ndarray, "478 2"], top: int, bottom: int
-) -> float:
-    """How far two lids have closed, 0 to 1."""
-    full = float(np.linalg.norm(open_eyes[top] - open_eyes[bottom]))
-    now = float(np.linalg.norm(points[top] - points[bottom]))
-    return float(np.clip(1 - now / max(full, 1e-3), 0, 1))
 
 
 def _sample(image: np.ndarray, grid: Float[np.ndarray, "h w 2"]) -> np.ndarray:
     """The picture (or field) at the places of a map, bilinear, edges replicated."""
     one_map: Any = None  # cv2's type stubs do not know that a two-channel map needs no second
     return cv2.remap(image, grid, one_map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-
-def blend(
-    below: UInt8[np.ndarray, "h w 3"],
-    above: UInt8[np.ndarray, "h w 3"],
-    alpha: UInt8[np.ndarray, "h w"],
-) -> UInt8[np.ndarray, "h w 3"]:
-    """`above` over `below` where alpha (0..255) says so."""
-    weight = alpha.astype(np.uint16)[..., None]
-    mixed = below.astype(np.uint16) * (255 - weight) + above.astype(np.uint16) * weight + 127
-    return (mixed // 255).astype(np.uint8)
-
-
-def feature_map(points: Float[np.ndarray, "478 2"]) -> UInt8[np.ndarray, "s s 4"]:
-    """Keypoint map at crop size: open mouth, lips, visible eyes, irises; 255 inside."""
-    planes = np.zeros((4, CROP_SIZE, CROP_SIZE), np.uint8)
-    cv2.fillPoly(planes[0], [_fixed(points[INNER_LIPS])], 255, cv2.LINE_AA, _SHIFT)
-    cv2.fillPoly(planes[1], [_fixed(points[OUTER_LIPS])], 255, cv2.LINE_AA, _SHIFT)
-    for eye, iris in _EYES:
-        cv2.fillPoly(planes[2], [_fixed(points[eye])], 255, cv2.LINE_AA, _SHIFT)
-        centre = points[iris[0]]
-        radius = float(np.linalg.norm(points[iris[1:]] - centre, axis=1).mean())
-        x, y = _fixed(centre)
-        cv2.circle(
-            planes[3], (int(x), int(y)), int(radius * 2**_SHIFT), 255, -1, cv2.LINE_AA, _SHIFT
-        )
-    return np.ascontiguousarray(planes.transpose(1, 2, 0))
-
-
-def fill_polygon(points: Float[np.ndarray, "n 2"]) -> UInt8[np.ndarray, "s s"]:
-    """255 inside a polygon of crop pixels, anti-aliased."""
-    plane = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
-    cv2.fillPoly(plane, [_fixed(points)], 255, cv2.LINE_AA, _SHIFT)
-    return plane
 
 
 def _fixed(points: Float[np.ndarray, "*n 2"]) -> Int[np.ndarray, "*n 2"]:

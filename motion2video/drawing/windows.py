@@ -5,21 +5,16 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from motion2video.drawing.areas import WINDOWS
+from motion2video.drawing.places import WINDOWS
 from motion2video.network.painter import Painter, Window
 
 
 @runtime_checkable
 class Paintable(Protocol):
-    """n frames that a brush can paint in. Windows have the names of areas.WINDOWS."""
-
-    @property
-    def corners(self) -> dict[str, Int[np.ndarray, "n 2"]]:
-        """(x, y) in latents where the windows of every frame start."""
-        ...
+    """n frames that a brush can paint in. Windows have the names of places.WINDOWS."""
 
     @property
     def chosen(self) -> dict[str, Bool[np.ndarray, "n"]]:
@@ -34,37 +29,32 @@ class Paintable(Protocol):
         """Lay painted windows, 0..1, into the frames."""
         ...
 
-    def shade(self, amount: float) -> None:
-        """Darken what has the lips' colour inside open mouths: see areas.shade_cavity."""
-        ...
-
-    def darken(self) -> None:
-        """The inside of the mouth where no network paints."""
+    def put_drawn(self) -> None:
+        """Lay the drawn mouth into the frames where no network paints."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Brush:
-    """The network and what it asks of one portrait in one clip: the portrait's latent `reference`
-    [1, c, 32, 32], its keys and values `attended` [1, 2, heads, k, e], its `sharpness` [1], the
-    clip's `noise`. Windows are painted `batch` at a time, filled up so that all have one shape.
-    `cavity` see RenderConfig; a `draft` is not painted by the network.
+    """The network and what it asks of one portrait in one clip: of every window the photo's latent
+    (`reference`, [1, c, h, w]) and the clip's `noise`; the keys and values of all of them
+    (`attended`, [1, 2, heads, k, e]), the photo's `sharpness` [1]. Windows are painted `batch` at a
+    time, filled up so that all have one shape. A `draft` is not painted by the network.
     """
 
     painter: Painter
-    reference: Tensor
+    reference: dict[str, Tensor]
     attended: Tensor
     sharpness: Tensor
-    noise: Tensor
+    noise: dict[str, Tensor]
     batch: int
-    cavity: float
     draft: bool
 
     @torch.inference_mode()
     def paint(self, frames: Paintable) -> None:
         """Mouths first, then eyes, a batch of windows at a time."""
         if self.draft:
-            frames.darken()
+            frames.put_drawn()
             return
         for name in WINDOWS:
             picks = np.flatnonzero(frames.chosen[name]).tolist()
@@ -72,18 +62,14 @@ class Brush:
                 now = picks[start : start + self.batch]
                 image = self.painter.paint(self._window(frames, name, now))
                 frames.put(name, now, image[: len(now)])
-        if self.cavity > 0 and frames.chosen["mouth"].any():
-            frames.shade(self.cavity)
 
     def _window(self, frames: Paintable, name: str, picks: list[int]) -> Window:
         filled = [*picks, *picks[-1:] * (self.batch - len(picks))]
-        width, height = WINDOWS[name]
-        corners = frames.corners[name][filled].tolist()
-        cuts = [np.s_[:, :, y : y + height, x : x + width] for x, y in corners]
+        count = len(filled)
         return Window(
             frames.conditions(name, filled),
-            torch.cat([self.reference[cut] for cut in cuts]),
-            self.attended.expand(len(cuts), -1, -1, -1, -1),
-            self.sharpness.expand(len(cuts)),
-            torch.cat([self.noise[cut] for cut in cuts]),
+            self.reference[name].expand(count, -1, -1, -1),
+            self.attended.expand(count, -1, -1, -1, -1),
+            self.sharpness.expand(count),
+            self.noise[name].expand(count, -1, -1, -1),
         )

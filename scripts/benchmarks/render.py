@@ -30,7 +30,7 @@ import torch
 
 from app.render.demo import DEFAULT_PORTRAIT, conversation
 from app.render.pipeline import Avatar
-from motion2video.drawing.areas import WINDOWS
+from motion2video.drawing.places import WINDOWS
 from motion2video.faces.tracker import FaceTracker
 from motion2video.media.video import VideoWriter
 from motion2video.motion import Motion

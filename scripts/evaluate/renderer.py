@@ -26,8 +26,9 @@ import numpy as np
 import torch
 from skimage.metrics import structural_similarity
 
+from motion2video.drawing.places import LEFT_EYE, OUTER_LIPS, RIGHT_EYE
 from motion2video.drawing.stage import draw
-from motion2video.drawing.warp import CROP_SIZE, LEFT_EYE, OUTER_LIPS, RIGHT_EYE, Crop
+from motion2video.drawing.warp import CROP_SIZE, Crop
 from motion2video.faces.tracker import Face, FaceTracker
 from motion2video.geometry.basis import FaceBasis, fit_pose, interocular
 from motion2video.motion import Motion, channel_index

@@ -21,7 +21,7 @@ import numpy as np
 from scipy.linalg import eigh
 from scipy.spatial import KDTree
 
-from motion2video.drawing.warp import INNER_LIPS, LEFT_EYE, OUTER_LIPS, RIGHT_EYE
+from motion2video.drawing.places import INNER_LIPS, LEFT_EYE, OUTER_LIPS, RIGHT_EYE
 from motion2video.geometry.basis import (
     CLOSED_LIPS,
     RIGID_POINTS,

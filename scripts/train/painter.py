@@ -1,6 +1,6 @@
 """Export the renderer's networks for ONNX Runtime and OpenVINO (role painter).
 
-    python -m scripts.train.painter --data DATA --pairs DIR [--out weights/painter.safetensors]
+    python -m scripts.train.painter --pairs DIR [--out weights/painter.safetensors]
 
 Three graphs (condition, velocity, decode), each in fp32 and int8. Those of fp32 name their weights
 and leave them in the other files; those of int8 are quantised per channel with the ranges that
@@ -26,8 +26,8 @@ from motion2video.network.autoencoder import Autoencoder
 from motion2video.network.denoiser import CONDITION_CHANNELS, FACTOR, Denoiser
 from motion2video.network.flow import time_grid
 from motion2video.network.painter import GRAPHS
-from scripts.data.renderer_pairs import load_pairs
-from scripts.train.renderer import TEMPERATURE, Batch, batch
+from scripts.data.window_pairs import load_windows
+from scripts.train.renderer import TEMPERATURE, Batch, draw, embed
 from weights.tensors import save_safetensors
 
 Inputs = dict[str, Tensor]
@@ -85,7 +85,7 @@ def modules(autoencoder: Autoencoder, denoiser: Denoiser) -> dict[str, nn.Module
 def examples(autoencoder: Autoencoder, denoiser: Denoiser, given: Batch) -> dict[str, list[Inputs]]:
     """What each graph is given while the two default steps paint these windows."""
     features = denoiser.embed_condition(given.condition, given.reference)
-    portrait = denoiser.embed_portrait(given.portrait)
+    portrait = embed(denoiser, given.portrait)
     out: dict[str, list[Inputs]] = {
         "condition": [{"condition": given.condition, "reference": given.reference}],
         "velocity": [],
@@ -102,7 +102,9 @@ def examples(autoencoder: Autoencoder, denoiser: Denoiser, given: Batch) -> dict
 
 def export(module: nn.Module, inputs: Inputs, path: Path) -> None:
     """One graph with open batch and picture sizes, its weights under their own names."""
-    axes = {name: {0: "batch"} for name in inputs}
+    axes: dict[str, dict[int, str]] = {name: {0: "batch"} for name in inputs}
+    if "portrait" in inputs:
+        axes["portrait"][3] = "keys"
     for name, value in inputs.items():
         if value.ndim == 4 and name != "modulation":
             size = "H W" if name == "condition" else "h w"
@@ -166,16 +168,14 @@ def quantised(path: Path, inputs: list[Inputs]) -> bytes:
 def main() -> None:
     """Parse the command line, export."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--pairs", type=Path, required=True, help="see scripts/train/renderer.py")
+    parser.add_argument("--pairs", type=Path, required=True, help="see scripts.data.window_pairs")
     parser.add_argument("--out", type=Path, default=Path("weights/painter.safetensors"))
     arguments = parser.parse_args()
     autoencoder, denoiser = Autoencoder.load(), Denoiser.load()
-    pairs = load_pairs(arguments.data, arguments.pairs / "pairs_train", autoencoder, held_out=False)
-    rng, seen = np.random.default_rng(0), {name: [] for name in GRAPHS}
+    windows, seen = load_windows(arguments.pairs / "train"), {name: [] for name in GRAPHS}
     torch.manual_seed(0)
-    for _ in range(_CALIBRATION):
-        given = batch(pairs, rng.integers(0, len(pairs), 8), rng, False)
+    for step in range(_CALIBRATION):
+        given = draw(windows, 8, 0, step)
         for name, inputs in examples(autoencoder, denoiser, given).items():
             seen[name] += inputs
     out: dict[str, np.ndarray] = {}

@@ -17,7 +17,7 @@ steps) at every save.
 
 import argparse
 import copy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -26,10 +26,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from motion2video.drawing.places import WINDOWS
 from motion2video.network.autoencoder import Autoencoder
 from motion2video.network.denoiser import FACTOR, Denoiser, DenoiserConfig
 from motion2video.network.flow import euler, interpolate, time_grid
-from scripts.data.renderer_pairs import Pairs, load_pairs, made_up
+from scripts.data.window_pairs import KINDS, Pairs, load_windows, made_up
 from scripts.train.loop import (
     Ahead,
     Held,
@@ -40,91 +41,90 @@ from scripts.train.loop import (
     training_device,
 )
 from scripts.train.perceptual import Lpips
-from scripts.train.recognition import Recognition
 from weights.tensors import save_safetensors
 
-WINDOW = 16
-BATCH = 24
-POLISH_BATCH = 14
-NO_REFERENCE = 0.15
+BATCH = 16
+POLISH_BATCH = 10
+ROWS = 12  # of latents of a mouth's window that are trained on at a time, its whole width
+EYES_EVERY = 5  # steps: the others are mouths
+NO_REFERENCE = 0.1
 FROM_NOISE = 0.25
-IDENTITY = 0.5  # weight of the squared distance of two faces, .36 being where two people begin
 TEMPERATURE = 0.6  # of the noise at measuring, as the renderer has it
+FLOW_EVERY = 4  # steps
+FOOLED = 0.02  # weight of the discriminator's verdict
+LIKELY = {"still": 1.0, "hires clip": 1.0, "couple": 1.5, "clip": 0.6}
 
 
 @dataclass(frozen=True)
 class Batch:
-    """`condition` [b, 8, 128, 128], `target` and `reference` latents [b, 16, 16, 16] of the
-    window, `portrait` latents [b, 16, 32, 32], `sharpness` [b], `mouth` centres [b, 2] (pixels of
-    the window), the whole crop's true `picture` [b, 3, 256, 256] (uint8) and the window's `corner`
-    [b, 2] in it (latents).
+    """Windows of one shape: `condition` [b, 8, H, W], `target` and `reference` latents
+    [b, 16, h, w], `portrait` the latents of the photo's three windows ([b, 16, ., .] each, the
+    window's own first), `sharpness` [b].
     """
 
     condition: Tensor
     target: Tensor
     reference: Tensor
-    portrait: Tensor
+    portrait: tuple[Tensor, Tensor, Tensor]
     sharpness: Tensor
-    mouth: Tensor
-    picture: Tensor
-    corner: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """The same on a device."""
-        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
+        one, two, three = (latent.to(device) for latent in self.portrait)
+        rest = (self.condition, self.target, self.reference)
+        condition, target, reference = (value.to(device) for value in rest)
+        return Batch(condition, target, reference, (one, two, three), self.sharpness.to(device))
 
 
-def window_at(centre: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
-    """Where a window over `centre` (crop pixels) starts, give or take two latents."""
-    start = np.round(centre / FACTOR - WINDOW / 2).astype(int) + rng.integers(-2, 3, 2)
-    x, y = np.clip(start, 0, 32 - WINDOW)
-    return int(x), int(y)
-
-
-def batch(pairs: Pairs, picks: np.ndarray, rng: np.random.Generator, mouth_only: bool) -> Batch:
-    """Windows of the pairs `picks`; NO_REFERENCE of them without the portrait's latent."""
-    condition, latents, portraits, mouths, corners = [], [], [], [], []
-    for i in picks:
-        where = 0.0 if mouth_only else rng.random()
-        if where < 0.68:
-            x, y = window_at(pairs.mouth[i] + np.array([0, 6]), rng)
-        elif where < 0.9:
-            x, y = window_at(pairs.eyes[i], rng)
-        else:
-            x, y = rng.integers(0, 33 - WINDOW, 2)
-        rows, columns = slice(y, y + WINDOW), slice(x, x + WINDOW)
-        pixels = np.s_[i, y * FACTOR : (y + WINDOW) * FACTOR, x * FACTOR : (x + WINDOW) * FACTOR]
-        condition.append(pairs.condition[pixels].transpose(2, 0, 1))
-        latents.append(pairs.latents[i, :, :, rows, columns])
-        keep = mouth_only or rng.random() > NO_REFERENCE
-        portraits.append(pairs.latents[i, 1] * keep)
-        latents[-1] = np.stack([latents[-1][0], latents[-1][1] * keep])
-        mouths.append(pairs.mouth[i] - FACTOR * np.array([x, y]))
-        corners.append([x, y])
+def batch(name: str, pairs: Pairs, picks: np.ndarray, start: np.ndarray, keep: np.ndarray) -> Batch:
+    """Windows of the pairs `picks` ("mouth" or "eyes"): `start` is the first row of latents of
+    each, `keep` whether the photo's latents are known.
+    """
+    rows = ROWS if name == "mouth" else WINDOWS["right eye"][1]
+    sizes = [WINDOWS["mouth"], WINDOWS["right eye"], WINDOWS["right eye"]]
+    if name == "eyes":
+        sizes = [sizes[1], sizes[0], sizes[1]]
+    width = sizes[0][0]
+    condition, target, reference, portraits = [], [], [], ([], [], [])
+    for i, y, known in zip(picks, start, keep, strict=True):
+        condition.append(pairs.condition[i, y * FACTOR : (y + rows) * FACTOR].transpose(2, 0, 1))
+        latents = pairs.latents[i].astype(np.float32)
+        target.append(latents[0, :, y : y + rows, :width])
+        reference.append(latents[1, :, y : y + rows, :width] * known)
+        for k, (w, h) in enumerate(sizes):
+            portraits[k].append(latents[1 + k, :, :h, :w] * known)
     planes = torch.from_numpy(np.stack(condition)).float() / 255
-    both = torch.from_numpy(np.stack(latents)).float()
+    one, two, three = (torch.from_numpy(np.stack(part)) for part in portraits)
     return Batch(
         planes.contiguous(memory_format=torch.channels_last),
-        both[:, 0],
-        both[:, 1],
-        torch.from_numpy(np.stack(portraits)).float(),
+        torch.from_numpy(np.stack(target)),
+        torch.from_numpy(np.stack(reference)),
+        (one, two, three),
         torch.from_numpy(pairs.sharpness[picks].astype(np.float32)),
-        torch.from_numpy(np.stack(mouths)).float(),
-        torch.from_numpy(pairs.target[picks].transpose(0, 3, 1, 2).copy()),
-        torch.tensor(np.array(corners)),
     )
 
 
-def draw(pairs: Pairs, size: int, stage: int, step: int) -> Batch:
+def draw(windows: dict[str, Pairs], size: int, stage: int, step: int) -> Batch:
     """The batch of a step of stage 1 or 2."""
     rng = np.random.default_rng((stage, step))
-    return batch(pairs, rng.integers(0, len(pairs), size), rng, False)
+    name = "eyes" if step % EYES_EVERY == 0 else "mouth"
+    pairs = windows[name]
+    likely = np.array([LIKELY[kind] for kind in KINDS])[pairs.kind]
+    picks = rng.choice(len(pairs), size, p=likely / likely.sum())
+    last = WINDOWS["mouth"][1] - ROWS
+    start = rng.integers(1, last, size) if name == "mouth" else np.zeros(size, int)
+    return batch(name, pairs, picks, start, rng.random(size) > NO_REFERENCE)
+
+
+def embed(model: Denoiser, portrait: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """Keys and values of all of a photo's windows."""
+    return torch.cat([model.embed_portrait(one) for one in portrait], 3)
 
 
 def sample(model: Denoiser, given: Batch, x_0: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """The latent that `steps` steps from `x_0` end at, and the condition's features."""
     features = model.embed_condition(given.condition, given.reference)
-    portrait = model.embed_portrait(given.portrait)
+    portrait = embed(model, given.portrait)
     latent = euler(
         lambda x, t: model(x, t.expand(len(x)), features, portrait, given.sharpness),
         x_0,
@@ -148,22 +148,9 @@ def loss_of(model: Denoiser, given: Batch) -> tuple[Tensor, dict[str, float]]:
     t[torch.rand(size) < FROM_NOISE] = 0
     t, x_0 = t.to(device), torch.randn(x_1.shape).to(device)
     features = model.embed_condition(given.condition, given.reference)
-    portrait = model.embed_portrait(given.portrait)
+    portrait = embed(model, given.portrait)
     velocity = model(interpolate(x_0, x_1, t), t, features, portrait, given.sharpness)
     return ((velocity - (x_1 - x_0)).pow(2) * importance(given.condition)).mean(), {}
-
-
-def put_into(face: Tensor, window: Tensor, corner: Tensor) -> Tensor:
-    """The faces [b, 3, s, s] with a window [b, 3, h, w] each at `corner` (latents)."""
-    joined = []
-    for whole, part, (x, y) in zip(face, window, corner.tolist(), strict=True):
-        right, below = (
-            whole.shape[k] - FACTOR * start - part.shape[k] for k, start in ((2, x), (1, y))
-        )
-        edges = (FACTOR * x, right, FACTOR * y, below)
-        inside = F.pad(torch.ones_like(part[:1]), edges)
-        joined.append(whole * (1 - inside) + F.pad(part, edges))
-    return torch.stack(joined)
 
 
 class Discriminator(nn.Module):
@@ -188,14 +175,12 @@ class Discriminator(nn.Module):
 class PolishConfig:
     """`regression` trains the one-pass network to compare with instead: the same picture losses,
     no noise, no flow and no discriminator, whose sharp guesses need noise to choose between them.
-    `batch` pairs a step; `workers` processes that draw them; `recognition` the list of weights of
-    the network that says whose face it is (scripts/train/recognition.py).
+    `batch` pairs a step; `workers` processes that draw them.
     """
 
     regression: bool = False
     batch: int = POLISH_BATCH
     workers: int = 0
-    recognition: Path | None = None
 
 
 class Polish:
@@ -207,18 +192,17 @@ class Polish:
         self,
         model: Denoiser,
         autoencoder: Autoencoder,
-        pairs: Pairs,
+        windows: dict[str, Pairs],
         config: PolishConfig,
         device: torch.device,
     ) -> None:
         self.model, self.config, self.device = model, config, device
         self.autoencoder = copy.deepcopy(autoencoder).to(device).requires_grad_(False)
         self.lpips = Lpips(device)
-        self.recognise = Recognition(config.recognition).to(device) if config.recognition else None
         channels = model.config.latent_channels + model.config.widths[0]
         self.judge = Discriminator(channels).to(device)
         self.optimizer = torch.optim.AdamW(self.judge.parameters(), 2e-4, (0.5, 0.99))
-        self._ahead = Ahead(partial(draw, pairs, config.batch, 2), config.workers)
+        self._ahead = Ahead(partial(draw, windows, config.batch, 2), config.workers)
 
     def state_dict(self) -> dict[str, dict]:
         """The discriminator's part of a checkpoint."""
@@ -230,7 +214,7 @@ class Polish:
         self.optimizer.load_state_dict(state_dict["optimizer"])
 
     def __call__(self, step: int) -> tuple[Tensor, dict[str, float]]:
-        """Flow matching on the batch, and the picture that one or two steps from noise end at."""
+        """The picture that one or two steps from noise end at; now and then flow matching too."""
         given = self._ahead(step).to(self.device)
         once = self.config.regression or np.random.default_rng((3, step)).random() < 0.25
         x_0 = torch.randn(given.target.shape) * (0.0 if self.config.regression else TEMPERATURE)
@@ -240,41 +224,23 @@ class Polish:
             total, parts = self._pictures(latent, given)
         if self.config.regression:
             return total, parts
-        flow, _ = loss_of(self.model, given)
+        if step % FLOW_EVERY == 0:
+            total = total + 0.1 * loss_of(self.model, given)[0]
         self._teach(latent.detach(), given.target, features.detach())
         fooled = -self.judge(latent, features.detach()).mean()
-        weight = 0.02 if step >= 100 else 0.0
+        weight = FOOLED if step >= 100 else 0.0
         parts["fooled"] = fooled.item()
-        return 0.05 * flow + total + weight * fooled, parts
+        return total + weight * fooled, parts
 
     def _pictures(self, latent: Tensor, given: Batch) -> tuple[Tensor, dict[str, float]]:
-        """How far the painted picture is from the true one: pixels, LPIPS, whose face it is."""
+        """How far the painted picture is from the true one: pixels, their slopes, LPIPS."""
         image, truth = self.autoencoder.decode(latent), self.autoencoder.decode(given.target)
         near = F.interpolate(importance(given.condition), scale_factor=FACTOR)
         pixels, seen = ((image - truth).abs() * near).mean(), self.lpips(image, truth)
-        close = self.lpips(*(self._enlarged(x, given.mouth) for x in (image, truth)))
-        parts = {"pixels": pixels.item(), "lpips": seen.item(), "close": close.item()}
-        total = 1.5 * pixels + 1.0 * seen + 1.0 * close
-        if self.recognise is not None:
-            face = given.picture.float() / 255
-            there = self.recognise(face)
-            here = self.recognise(put_into(face, image, given.corner))
-            away = (here - there).square().sum(1).mean()
-            parts["identity"] = away.item()
-            total = total + IDENTITY * away
-        return total, parts
-
-    def _enlarged(self, image: Tensor, mouth: Tensor) -> Tensor:
-        """The mouth, 64 x 48 pixels, at twice its size: LPIPS looks for larger things."""
-        x = (mouth[:, 0] - 32).round().long().clamp(0, WINDOW * FACTOR - 64)
-        y = (mouth[:, 1] - 24).round().long().clamp(0, WINDOW * FACTOR - 48)
-        cut = torch.stack(
-            [
-                one[:, j : j + 48, i : i + 64]
-                for one, i, j in zip(image, x.tolist(), y.tolist(), strict=True)
-            ]
-        )
-        return F.interpolate(cut, scale_factor=2, mode="bilinear")
+        inside = F.max_pool2d(given.condition[:, 4:5], 5, 1, 2)
+        slopes = ((slope(image) - slope(truth)).abs() * (0.2 + inside)).mean()
+        parts = {"pixels": pixels.item(), "lpips": seen.item(), "slopes": slopes.item()}
+        return 1.5 * pixels + 2.0 * seen + 1.0 * slopes, parts
 
     def _teach(self, painted: Tensor, real: Tensor, features: Tensor) -> None:
         hinge = F.relu(1 - self.judge(real, features)).mean()
@@ -284,31 +250,67 @@ class Polish:
         self.optimizer.step()
 
 
+def slope(image: Tensor) -> Tensor:
+    """Differences to the right and downwards, [b, 6, h, w]."""
+    right = F.pad(image[..., 1:] - image[..., :-1], (0, 1))
+    down = F.pad(image[..., 1:, :] - image[..., :-1, :], (0, 0, 0, 1))
+    return torch.cat([right, down], 1)
+
+
+def energy(image: Tensor, where: Tensor) -> Tensor:
+    """Mean steepness of the grey picture in a place, [b]."""
+    grey = image.mean(1, keepdim=True)
+    right, down = slope(grey).chunk(2, 1)
+    steep = (right.square() + down.square() + 1e-12).sqrt() * where
+    return steep.flatten(1).sum(1) / where.flatten(1).sum(1).clamp(min=1)
+
+
 def measure(
     model: Denoiser,
     autoencoder: Autoencoder,
-    pairs: Pairs,
+    windows: dict[str, Pairs],
     lpips: Lpips | None = None,
     temperature: float = TEMPERATURE,
 ) -> Held:
-    """PSNR in dB of the open mouth and its rim, and LPIPS of the window (less is nearer): the warp
-    alone, and 1, 2 and 4 steps; every eighth window to see.
+    """PSNR in dB of the open mouth and its rim, LPIPS of the window (less is nearer), edge energy
+    inside as a share of the true one: the drawing alone, and 1, 2 and 4 steps; some to see.
     """
-    picks = np.linspace(0, len(pairs) - 1, min(96, len(pairs))).astype(int)
-    given = batch(pairs, picks, np.random.default_rng(0), True)
+    pairs = windows["mouth"]
+    wide = np.flatnonzero((pairs.condition[:, ..., 3] == 0).mean((1, 2)) > 0.02)
+    picks = wide[np.linspace(0, len(wide) - 1, min(64, len(wide))).astype(int)]
+    given = batch("mouth", pairs, picks, np.full(len(picks), 4), np.ones(len(picks), bool))
     near = F.max_pool2d(given.condition[:, 4:5], 9, 1, 4)
+    inside = 1 - F.max_pool2d(1 - given.condition[:, 4:5], 5, 1, 2)
     x_0 = torch.randn(given.target.shape, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         truth = autoencoder.decode(given.target).clamp(0, 1)
-        columns, out = [given.condition[:, :3], truth], {}
+        real = (
+            torch.from_numpy(
+                np.stack([pairs.target[i, 32 : 32 + ROWS * FACTOR] for i in picks])
+            ).permute(0, 3, 1, 2)
+            / 255
+        )
+        columns, out = [given.condition[:, :3], real], {}
+        wanted = energy(real, inside)
+        known = wanted > 1e-3
+        out["drawing edges"] = float(
+            (energy(given.condition[:, :3], inside) / wanted)[known].median()
+        )
+        out["autoencoder edges"] = float((energy(truth, inside) / wanted)[known].median())
         for steps in (1, 2, 4):
             latent, _ = sample(model, given, x_0 * temperature, steps)
             columns.append(autoencoder.decode(latent).clamp(0, 1))
-            out[f"{steps} steps"] = _psnr(columns[-1], truth, near)
+            out[f"{steps} steps"] = _psnr(columns[-1], real, near)
+            out[f"{steps} steps edges"] = float(
+                (energy(columns[-1], inside) / wanted)[known].median()
+            )
             if lpips is not None:
-                out[f"{steps} steps LPIPS"] = float(lpips(columns[-1], truth))
-    out["warp"] = _psnr(columns[0], truth, near)
-    rows = torch.cat([torch.cat(list(c[::8]), 2) for c in columns], 1)
+                out[f"{steps} steps LPIPS"] = float(lpips(columns[-1], real))
+    out["drawing"] = _psnr(columns[0], real, near)
+    if lpips is not None:
+        with torch.inference_mode():
+            out["drawing LPIPS"] = float(lpips(columns[0], real))
+    rows = torch.cat([torch.cat(list(c[::6]), 2) for c in columns], 1)
     return Held(out, (rows.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8))
 
 
@@ -320,33 +322,27 @@ def _psnr(a: Tensor, b: Tensor, where: Tensor) -> float:
 def main() -> None:
     """Parse the command line, train, report."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, help="6000; 80 with --tiny")
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--polish", type=Path, help="folder of the weights to go on from")
-    parser.add_argument("--pairs", type=Path, help="where the pairs are kept (default: --out)")
+    parser.add_argument("--pairs", type=Path, help="see scripts.data.window_pairs")
     parser.add_argument("--regression", action="store_true", help="--polish without noise")
-    parser.add_argument(
-        "--recognition", type=Path, help="see scripts.train.recognition; for --polish"
-    )
     parser.add_argument("--batch", type=int, help=f"{BATCH}; {POLISH_BATCH} with --polish")
     parser.add_argument("--learning-rate", type=float, help="1.2e-3; 1.5e-4 with --polish")
     parser.add_argument("--workers", type=int, help="processes that draw batches")
     parser.add_argument("--save-minutes", type=float, default=LoopConfig.save_minutes)
     parser.add_argument("--tiny", action="store_true")
     arguments = parser.parse_args()
-    if not arguments.tiny and arguments.data is None:
-        parser.error("give --data DATA, or --tiny for made-up pairs")
+    if not arguments.tiny and arguments.pairs is None:
+        parser.error("give --pairs DIR, or --tiny for made-up pairs")
     out, tiny = arguments.out, arguments.tiny
     torch.manual_seed(0)
     autoencoder = Autoencoder.load()
     if tiny:
-        pairs, held = made_up(out, autoencoder), made_up(out, autoencoder, 6, seed=1)
+        windows, held = made_up(autoencoder), made_up(autoencoder, 6, seed=1)
     else:
-        kept = arguments.pairs or out
-        pairs = load_pairs(arguments.data, kept / "pairs_train", autoencoder, held_out=False)
-        held = load_pairs(arguments.data, kept / "pairs_held_out", autoencoder, held_out=True)
+        windows, held = (load_windows(arguments.pairs / side) for side in ("train", "held_out"))
     steps = arguments.steps or (80 if tiny else 6000)
     config = LoopConfig(
         steps,
@@ -361,12 +357,12 @@ def main() -> None:
     if arguments.polish:
         model = Denoiser.load(arguments.polish / "denoiser.safetensors").train()
         size = arguments.batch or POLISH_BATCH
-        chosen = PolishConfig(arguments.regression, size, workers, arguments.recognition)
-        objective = Polish(model, autoencoder, pairs, chosen, training_device())
+        chosen = PolishConfig(arguments.regression, size, workers)
+        objective = Polish(model, autoencoder, windows, chosen, training_device())
         lpips, also["polish"] = Lpips(), objective
     else:
         model = Denoiser(sizes)
-        ahead = Ahead(partial(draw, pairs, arguments.batch or BATCH, 1), workers)
+        ahead = Ahead(partial(draw, windows, arguments.batch or BATCH, 1), workers)
 
         def objective(step: int) -> tuple[Tensor, dict[str, float]]:
             return loss_of(model, ahead(step))

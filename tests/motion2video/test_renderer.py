@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from motion2video.drawing.areas import eyes_alpha, lid_shares, lip_shares, mouth_alpha, shade_cavity
+from motion2video.drawing.crops import plan_windows
 from motion2video.motion import Motion, channel_index
 from motion2video.network.compute import ComputeConfig, pick_device
 from motion2video.portrait.portrait import Portrait
@@ -117,7 +117,7 @@ def test_an_open_mouth_has_an_inside_and_the_background_stays(
     x, y = np.round((marks[0, 13] + marks[0, 14])[:2] / 2).astype(int)
     inside = frame[y - 1 : y + 2, x - 3 : x + 4].astype(float).mean()
     skin = frame[tuple(np.round(marks[0, 50, 1::-1]).astype(int))].astype(float).mean()
-    assert inside < 0.75 * skin, "darker than the cheek: no smear of skin or lips"
+    assert inside < 0.8 * skin, "darker than the cheek: no smear of skin or lips"
     moved = np.abs(frame[:20].astype(int) - portrait.image[:20])
     assert moved.mean() < 1.5, "a dropping jaw leaves the hair about where it is"
 
@@ -145,31 +145,6 @@ def test_nonsense_steps_are_refused(steps: int) -> None:
 def test_nonsense_settings_are_refused() -> None:
     with pytest.raises(InputError, match="temperature"):
         RenderConfig(temperature=1.5)
-    with pytest.raises(InputError, match="cavity"):
-        RenderConfig(cavity=-0.1)
-
-
-def test_lip_colour_inside_the_mouth_is_shaded_and_teeth_are_not(
-    renderer: Renderer, portrait: Portrait
-) -> None:
-    prepared = renderer.init_state(portrait).prepared
-    motion = Motion.neutral(1)
-    motion.values[0, channel_index("jawOpen")] = 0.6
-    marks, eyes = prepared.face.keypoints(motion)
-    warped = prepared.warp.warp(marks[0], eyes[0])
-    rows = np.flatnonzero((warped.known == 0).any(1))
-    middle = int(rows.mean())
-    column = int(np.flatnonzero(warped.known[middle] == 0).mean())
-    painted = np.full_like(warped.image, (180, 100, 100))  # all lip
-    painted[middle - 2 : middle + 1, column - 6 : column + 6] = (240, 235, 225)  # teeth
-    out = shade_cavity(painted, warped, 0.6)
-    assert np.array_equal(out[warped.known == 255], painted[warped.known == 255]) or (
-        np.abs(out[warped.known == 255].astype(int) - painted[warped.known == 255]).mean() < 1
-    )
-    assert out[middle - 1, column].mean() > 220
-    below = out[(middle + int(rows[-1])) // 2 + 1, column]
-    assert below.mean() < 0.65 * painted[0, 0].mean()
-    assert np.array_equal(shade_cavity(painted, warped, 0.0), painted)
 
 
 def test_devices() -> None:
@@ -198,11 +173,8 @@ def test_closed_lips_and_open_eyes_are_left_to_the_photo(
 ) -> None:
     prepared = renderer.init_state(portrait).prepared
     marks, eyes = prepared.face.keypoints(talking(7)[:4:3])
-    points = prepared.warp.crop.to_crop(marks[..., :2])
-    before = prepared.warp.crop.to_crop(eyes[:1, :, :2]).repeat(2, 0)
-    lips, lids = lip_shares(points, np.array([64.0, 64.0])), lid_shares(points, before)
-    mouths = [mouth_alpha(*one).any() for one in zip(points, lips, strict=True)]
-    lidded = [eyes_alpha(*one).any() for one in zip(points, before, lids, strict=True)]
+    chosen = plan_windows(marks, eyes[:1].repeat(2, 0)).chosen
+    mouths, lidded = chosen["mouth"].tolist(), chosen["left eye"].tolist()
     assert mouths == [False, True] and lidded == [False, True]
 
 

@@ -15,14 +15,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import scripts.data.renderer_pairs as renderer_pairs
+import scripts.data.window_pairs as window_pairs
 import scripts.train.renderer as train_renderer
 from motion2video.faces.identity import IdentityConfig, IdentityNetwork
 from motion2video.network.autoencoder import Autoencoder
 from motion2video.network.denoiser import Denoiser, DenoiserConfig, time_embedding
 from scripts.train.loop import Ahead, Held, LoopConfig, run
-from scripts.train.recognition import Recognition
-from weights.errors import WeightsError
 from weights.tensors import read_safetensors
 
 ROOT = Path(__file__).parents[2]
@@ -74,7 +72,7 @@ def test_tiny_denoiser_learns_and_loads(tmp_path: Path) -> None:
     model = Denoiser.load(tmp_path / "denoiser.safetensors")
     assert model.config.widths == (16, 24, 32)
     sheet = cv2.imread(str(tmp_path / "samples" / "000080.png"))
-    assert sheet is not None and sheet.shape == (5 * 128, 128, 3), "warp, truth, 1, 2, 4 steps"
+    assert sheet is not None and sheet.shape == (5 * 96, 160, 3), "drawing, truth, 1, 2, 4 steps"
     assert sheet.std() > 10
     again = train("train.renderer", tmp_path)
     assert "step 80" in again and losses(tmp_path) == log, "a finished run has nothing to do"
@@ -97,7 +95,7 @@ def polished(
     log = []
     for step in steps:
         torch.manual_seed(step)
-        loss, parts = objective(100)
+        loss, parts = objective(104)  # a mouth, with everything in its loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -105,27 +103,19 @@ def polished(
     return log
 
 
-class Colours(torch.nn.Module):
-    """In place of the network that says whose face it is."""
-
-    def forward(self, crop: torch.Tensor) -> torch.Tensor:
-        return crop.mean((2, 3))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("regression", [False, True])
 def test_the_second_stage_learns_a_picture_and_keeps_its_judge(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, regression: bool
+    monkeypatch: pytest.MonkeyPatch, regression: bool
 ) -> None:
     monkeypatch.setattr(train_renderer, "Lpips", Distance)
-    monkeypatch.setattr(train_renderer, "Recognition", lambda _: Colours())
     autoencoder = Autoencoder.load()
-    pairs = renderer_pairs.made_up(tmp_path, autoencoder, 2)
+    pairs = window_pairs.made_up(autoencoder, 2)
 
     def made() -> train_renderer.Polish:
         model = Denoiser(DenoiserConfig(widths=(16, 24, 32), blocks=1))
         cpu = torch.device("cpu")
-        config = train_renderer.PolishConfig(regression, 2, recognition=tmp_path)
+        config = train_renderer.PolishConfig(regression, 2)
         return train_renderer.Polish(model, autoencoder, pairs, config, cpu)
 
     objective = made()
@@ -138,7 +128,6 @@ def test_the_second_stage_learns_a_picture_and_keeps_its_judge(
     changed = [not torch.equal(taught[name], value) for name, value in fresh.items()]
     assert any(changed) is not regression, "only a flow has a judge to fool"
     assert ("fooled" in log[-1]) is not regression
-    assert log[-1]["identity"] < log[0]["identity"]
     assert all(p.grad is None for p in objective.autoencoder.parameters()), "it stays as it is"
 
     resumed = made()
@@ -320,15 +309,6 @@ def test_autoencoder_keeps_a_face_crop() -> None:
     assert float((back - image).abs().mean()) < 0.02
 
 
-def test_a_window_lies_where_it_was_cut() -> None:
-    face, window = torch.zeros(2, 3, 256, 256), torch.ones(2, 3, 128, 128, requires_grad=True)
-    joined = train_renderer.put_into(face, window, torch.tensor([[0, 0], [16, 5]]))
-    assert joined[0, :, :128, :128].min() == 1 and joined[0].sum() == 3 * 128 * 128
-    assert joined[1, :, 40:168, 128:].min() == 1 and joined[1].sum() == 3 * 128 * 128
-    joined.sum().backward()
-    assert window.grad is not None and window.grad.min() == 1
-
-
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_drawn_ahead_are_those_of_their_steps(workers: int) -> None:
     ahead = Ahead(_drawn, workers)
@@ -356,54 +336,3 @@ def test_the_identity_network_learns_to_tell_people(tmp_path: Path) -> None:
     network.load_state_dict({k: torch.from_numpy(v).float() for k, v in tensors.items()})
     found = network(torch.rand(2, 3, 112, 112))
     assert found.shape == (2, 192) and torch.allclose(found.norm(dim=1), torch.ones(2), atol=1e-4)
-
-
-def made_up_recognition(folder: Path) -> Path:
-    """A file like that of the recognition model, with few channels and made-up weights."""
-    rng = np.random.default_rng(0)
-    widths = {"conv32": 4, "conv64": 6, "conv128": 8, "conv256": 10}
-    entries, data = [], b""
-
-    def add(name: str, shape: tuple[int, ...], coded: bool = True) -> None:
-        nonlocal data
-        entry: dict = {"name": name, "shape": list(shape), "dtype": "float32"}
-        if coded:
-            entry["quantization"] = {"dtype": "uint8", "scale": 2e-3, "min": -0.255}
-            data += rng.integers(0, 256, shape, dtype=np.uint8).tobytes()
-        else:
-            data += rng.normal(size=shape).astype(np.float32).tobytes()
-        entries.append(entry)
-
-    def convolution(name: str, size: int, before: int, after: int) -> None:
-        add(f"{name}/conv/filters", (size, size, before, after))
-        for part in ("conv/bias", "scale/weights", "scale/biases"):
-            add(f"{name}/{part}", (after,))
-
-    convolution("conv32_down", 7, 3, 4)
-    before = 4
-    for group, count in (("conv32", 3), ("conv64", 3), ("conv128", 2), ("conv256", 2)):
-        kinds = [*(["down"] if group != "conv32" else []), *range(1, count + 1)]
-        kinds += ["down_out"] if group == "conv256" else []
-        for kind in kinds:
-            convolution(f"{group}_{kind}/conv1", 3, before, widths[group])
-            convolution(f"{group}_{kind}/conv2", 3, widths[group], widths[group])
-            before = widths[group]
-    add("fc", (before, 128), coded=False)
-    (folder / "weights.bin").write_bytes(data)
-    listing = folder / "listing.json"
-    listing.write_text(json.dumps([{"weights": entries, "paths": ["weights.bin"]}]))
-    return listing
-
-
-def test_a_recognition_model_is_read_and_its_gradient_reaches_the_picture(tmp_path: Path) -> None:
-    network = Recognition(made_up_recognition(tmp_path))
-    crop = torch.rand(2, 3, 256, 256, requires_grad=True)
-    found = network(crop)
-    assert found.shape == (2, 128) and bool(found.isfinite().all())
-    found.square().sum().backward()
-    assert crop.grad is not None and crop.grad.abs().sum() > 0
-    (tmp_path / "weights.bin").write_bytes(b"short")
-    with pytest.raises(WeightsError, match="does not list"):
-        Recognition(tmp_path / "listing.json")
-    with pytest.raises(WeightsError, match="does not list"):
-        Recognition(tmp_path / "nothing.json")

@@ -1,0 +1,302 @@
+"""What is behind a person's lips: rows of teeth with their gums, the tongue and the dark behind.
+
+The strips come from the ICT head (role `mouth`), in the head frame of `FaceBasis`: upper teeth are
+fixed to the skull, lower teeth and tongue to the jaw. They are laid behind the lips of the photo's
+person, in the photo's light; where the photo shows teeth, these are theirs.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from motion2video.geometry.basis import HeadPose, fit_pose, interocular
+from weights.tensors import load_safetensors
+
+STRIPS = ("tongue", "lower", "upper")  # from the back to the front
+_CHIN = [152, 148, 377, 175, 199]
+_CORNERS, _SEAM = [78, 308], [13, 14]
+_INNER_LIPS = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178]
+_INNER_LIPS += [88, 95]
+_OUTER_LIPS = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181]
+_OUTER_LIPS += [91, 146]
+_EYES = ([33, 160, 158, 133, 153, 144], [362, 385, 387, 263, 373, 380])
+_WIDTHS = (0.85, 1.15)  # of a person's mouth, of the ICT head's, that teeth go along with
+_HANGS = 0.04  # eye distances by which people's upper teeth are lower than the ICT head's
+_SLACK = 0.05  # of ICT's wide open jaw: a chin's skin goes this far before the teeth part
+_JAW = (-0.03, 1.2)  # how far a jaw goes, of ICT's wide open
+_ASIDE = 0.08  # how far it goes to a side, eye distances
+_TEETH = np.array([1.0, 0.96, 0.88], np.float32)  # white teeth in white light
+_TINT = 0.5  # how much of the colour of the eyes' white is the light's
+_GUM = np.array([0.78, 0.60, 0.60], np.float32)  # of the lips' own colour
+_TONGUE = np.array([0.92, 0.80, 0.80], np.float32)
+_DARK = np.array([0.16, 0.12, 0.12], np.float32)
+_SEARCH = (-0.06, 0.12, 0.01)  # eye distances: first, end and step of how low teeth may hang
+_SHOWS = 0.035  # eye distances between lips from which a photo shows teeth
+_EDGE = 0.012  # eye distances beside the lips that are not yet teeth
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """A grid of `points` [n, 3] in the head frame, `jaw` their way at ICT's wide open jaw (0 on the
+    skull), its `triangles`, and the `places` of the points in its `texture` (RGB and whether
+    anything is there).
+    """
+
+    points: Float[np.ndarray, "n 3"]
+    jaw: Float[np.ndarray, "n 3"]
+    triangles: Int[np.ndarray, "m 3"]
+    places: Float[np.ndarray, "n 2"]
+    texture: UInt8[np.ndarray, "h w 4"]
+
+
+@dataclass(frozen=True, eq=False)
+class Mouth:
+    """The inside of a person's mouth; `rest` are the 478 points of the face with the lips shut, in
+    the head frame, `chin` the way of the chin at ICT's wide open jaw, `dark` the colour behind all.
+    """
+
+    rest: Float[np.ndarray, "478 3"]
+    chin: Float[np.ndarray, "3"]
+    strips: tuple[Strip, ...]
+    dark: UInt8[np.ndarray, "3"]
+
+    @staticmethod
+    def fit(
+        image: UInt8[np.ndarray, "h w 3"],
+        landmarks: Float[np.ndarray, "478 3"],
+        neutral: Float[np.ndarray, "478 3"],
+        own_teeth: bool = True,
+    ) -> "Mouth":
+        """Behind the lips of a photo. `neutral` is the person's face with shut lips in the head
+        frame; without `own_teeth` the photo's mouth may be anything.
+        """
+        tensors, _ = load_safetensors("mouth")
+        lips = tensors["lips"]
+        width = np.linalg.norm(neutral[_CORNERS[0]] - neutral[_CORNERS[1]])
+        scale = float(
+            np.clip(width / np.linalg.norm(lips[_CORNERS[0]] - lips[_CORNERS[1]]), *_WIDTHS)
+        )
+        shift = _middle(neutral) - scale * _middle(lips)
+        light, skin = _light(image, landmarks)
+        colours = {
+            "upper": (light * _TEETH, skin * _GUM),
+            "lower": (light * _TEETH * np.float32(0.92), skin * _GUM),
+            "tongue": (skin * _TONGUE, skin * _TONGUE),
+        }
+        strips = []
+        for name in STRIPS:
+            points = (scale * tensors[f"{name}_points"] + shift).astype(np.float32)
+            if name == "upper":
+                points[..., 1] -= _HANGS
+            rows, columns = points.shape[:2]
+            texture = _coloured(tensors[f"{name}_texture"], *colours[name])
+            h, w = texture.shape[:2]
+            at = np.meshgrid(np.linspace(0, w - 1, columns), np.linspace(0, h - 1, rows))
+            strips.append(
+                Strip(
+                    points.reshape(-1, 3),
+                    scale * tensors[f"{name}_jaw"].reshape(-1, 3),
+                    _triangles(rows, columns),
+                    np.stack(at, -1).reshape(-1, 2).astype(np.float32),
+                    texture,
+                )
+            )
+        dark = np.clip(skin * _DARK * 255, 0, 255).astype(np.uint8)
+        chin = scale * tensors["jaw_468"][_CHIN].mean(0)
+        mouth = Mouth(neutral, chin.astype(np.float32), tuple(strips), dark)
+        gap = float(np.linalg.norm(landmarks[_SEAM[0]] - landmarks[_SEAM[1]]))
+        if own_teeth and gap > _SHOWS * float(interocular(landmarks)):
+            return mouth.like(image, landmarks)
+        return mouth
+
+    def pose(self, landmarks: Float[np.ndarray, "478 3"]) -> HeadPose:
+        """The skull's pose in a picture."""
+        return fit_pose(landmarks[None], self.rest)
+
+    def placed(self, landmarks: Float[np.ndarray, "478 3"]) -> tuple[Float[np.ndarray, "n 3"], ...]:
+        """Of every strip the points in a picture with these landmarks."""
+        pose = self.pose(landmarks)
+        chin = pose.unproject(landmarks[None, _CHIN])[0].mean(0) - self.rest[_CHIN].mean(0)
+        opened = float(chin @ self.chin / (self.chin @ self.chin))
+        opened = float(np.clip(opened - _SLACK * min(1.0, max(opened, 0) / _SLACK), *_JAW))
+        aside = np.array([np.clip(chin[0] - opened * self.chin[0], -_ASIDE, _ASIDE), 0, 0])
+        return tuple(
+            pose.project((strip.points + _moved(strip.jaw, opened, aside))[None])[0].astype(
+                np.float32
+            )
+            for strip in self.strips
+        )
+
+    def hung(self, lower: float) -> "Mouth":
+        """The same with the upper teeth so many eye distances lower."""
+        *rest, upper = self.strips
+        points = upper.points - np.array([0, lower, 0], np.float32)
+        moved = dataclasses.replace(upper, points=points)
+        return dataclasses.replace(self, strips=(*rest, moved))
+
+    def lit(self, gain: Float[np.ndarray, "3"]) -> "Mouth":
+        """The same in another light."""
+        strips = []
+        for strip in self.strips:
+            colour = np.clip(strip.texture[..., :3] * gain, 0, 255).round().astype(np.uint8)
+            texture = np.dstack([colour, strip.texture[..., 3]])
+            strips.append(dataclasses.replace(strip, texture=texture))
+        return dataclasses.replace(self, strips=tuple(strips))
+
+    def like(
+        self, image: UInt8[np.ndarray, "h w 3"], landmarks: Float[np.ndarray, "478 3"]
+    ) -> "Mouth":
+        """The same with the teeth that a photo shows between its lips."""
+        inner = landmarks[_INNER_LIPS, :2]
+        unit = float(interocular(landmarks))
+        inside = np.zeros(image.shape[:2], np.uint8)
+        cv2.fillPoly(inside, [np.round(inner * 16).astype(np.int32)], 255, shift=4)
+        edge = max(1, round(_EDGE * unit))
+        inside = cv2.erode(inside, np.ones((2 * edge + 1, 2 * edge + 1), np.uint8))
+        if not inside.any():
+            return self
+        colours = image.astype(np.float32)
+        bright, spread = colours.max(-1), colours.max(-1) - colours.min(-1)
+        lips = colours[_ring(landmarks, image.shape[:2]) > 0]
+        lip_like = float(np.median(lips.max(-1) - lips.min(-1))) if len(lips) else 80.0
+        top = float(np.percentile(bright[inside > 0], 95))
+        # Teeth: bright among what is inside, and less coloured than the lips.
+        tooth = np.clip((bright / max(top, 1) - 0.45) / 0.2, 0, 1)
+        tooth *= np.clip((0.9 * lip_like - spread) / max(0.25 * lip_like, 4), 0, 1)
+        mask = cv2.GaussianBlur(tooth * (inside > 0), (0, 0), max(0.6, 0.008 * unit))
+        if top < 60 or float((mask > 0.5).sum()) < 0.01 * unit * unit:
+            return self
+        mouth = self._hung(landmarks, mask)
+        brightest = colours[(mask > 0.5) & (bright > 0.8 * top)]
+        white = np.median(brightest, axis=0) if len(brightest) else np.full(3, top)
+        strips = []
+        for name, strip, points in zip(STRIPS, mouth.strips, mouth.placed(landmarks), strict=True):
+            if name != "tongue":
+                strip = _with_teeth(strip, points, colours, mask, white)
+            strips.append(strip)
+        return dataclasses.replace(mouth, strips=tuple(strips))
+
+    def _hung(
+        self, landmarks: Float[np.ndarray, "478 3"], mask: Float[np.ndarray, "h w"]
+    ) -> "Mouth":
+        """The upper teeth as high as they are where a photo's `mask` shows teeth."""
+        upper, pose = self.strips[-1], self.pose(landmarks)
+        there, scores = _teeth_of(upper), {}
+        for lower in np.arange(*_SEARCH):
+            points = self.hung(lower).strips[-1].points
+            seen = _sampled(mask, _texels(upper, pose.project(points[None])[0]))
+            # Teeth on teeth count for it, gum and what is below the edge against it.
+            scores[float(lower)] = float(seen[there].sum() - seen[~there].sum())
+        return self.hung(max(scores, key=lambda lower: scores[lower]))
+
+
+def _teeth_of(strip: Strip) -> Bool[np.ndarray, "h w"]:
+    """Where a strip's own texture shows teeth: they are paler than gums."""
+    colour = strip.texture[..., :3].astype(np.float32)
+    pale = colour.max(-1) - colour.min(-1) < 0.35 * colour.max(-1)
+    return pale & (strip.texture[..., 3] > 127)
+
+
+def _texels(strip: Strip, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "h w 2"]:
+    """Where in a picture each place of a strip's texture lies, its points being there."""
+    h, w = strip.texture.shape[:2]
+    rows = len(np.unique(strip.places[:, 1]))
+    grid = points[:, :2].reshape(rows, -1, 2).astype(np.float32)
+    xs, ys = np.linspace(0, grid.shape[1] - 1, w), np.linspace(0, rows - 1, h)
+    return _sampled(grid, np.stack(np.meshgrid(xs, ys), -1).astype(np.float32))
+
+
+def _sampled(image: np.ndarray, places: Float[np.ndarray, "h w 2"]) -> np.ndarray:
+    nothing: Any = None  # cv2's type stubs do not know that a two-channel map needs no second
+    return cv2.remap(image, places, nothing, cv2.INTER_LINEAR)
+
+
+def _moved(
+    jaw: Float[np.ndarray, "n 3"], opened: float, aside: Float[np.ndarray, "3"]
+) -> Float[np.ndarray, "n 3"]:
+    return jaw * opened + aside if np.abs(jaw).max() > 0.01 else 0 * jaw
+
+
+def _middle(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "3"]:
+    """The middle of shut lips."""
+    seam = points[_SEAM].mean(0)
+    return np.array([points[_CORNERS, 0].mean(), seam[1], seam[2]], np.float32)
+
+
+def _triangles(rows: int, columns: int) -> Int[np.ndarray, "m 3"]:
+    """Of a grid of points, from the ends of its rows to the middle: nearer ones come later."""
+    number = np.arange(rows * columns).reshape(rows, columns)
+    a, b = number[:-1, :-1].ravel(), number[:-1, 1:].ravel()
+    c, d = number[1:, :-1].ravel(), number[1:, 1:].ravel()
+    pairs = np.stack([np.stack([a, b, c], 1), np.stack([b, d, c], 1)], 1)
+    away = np.abs(np.arange(columns - 1) - (columns - 2) / 2)
+    order = np.argsort(-np.tile(away, rows - 1), kind="stable")
+    return pairs[order].reshape(-1, 3)
+
+
+def _coloured(
+    texture: UInt8[np.ndarray, "h w 3"],
+    tooth: Float[np.ndarray, "3"],
+    gum: Float[np.ndarray, "3"],
+) -> UInt8[np.ndarray, "h w 4"]:
+    """RGB and whether anything is there, from (light, share of tooth, there)."""
+    light, share = (texture[..., k, None].astype(np.float32) / 255 for k in (0, 1))
+    colour = light * (share * tooth + (1 - share) * gum)
+    out = np.dstack([colour * 255, texture[..., 2]])
+    return np.clip(np.round(out), 0, 255).astype(np.uint8)
+
+
+def _ring(
+    landmarks: Float[np.ndarray, "478 3"], shape: tuple[int, ...]
+) -> UInt8[np.ndarray, "h w"]:
+    """1 on the lips."""
+    plane = np.zeros(shape[:2], np.uint8)
+    cv2.fillPoly(plane, [landmarks[_OUTER_LIPS, :2].astype(np.int32)], 1)
+    cv2.fillPoly(plane, [landmarks[_INNER_LIPS, :2].astype(np.int32)], 0)
+    return plane
+
+
+def _light(
+    image: UInt8[np.ndarray, "h w 3"], landmarks: Float[np.ndarray, "478 3"]
+) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
+    """Colours 0..1 of white things in the face's light, by the eyes' white, and of the lips."""
+    plane = np.zeros(image.shape[:2], np.uint8)
+    for eye in _EYES:
+        cv2.fillPoly(plane, [landmarks[eye, :2].astype(np.int32)], 1)
+    eyes = image[plane > 0].astype(np.float32) / 255
+    lips = image[_ring(landmarks, image.shape) > 0].astype(np.float32) / 255
+    lip = np.median(lips, 0) if len(lips) else np.array([0.6, 0.35, 0.35])
+    if len(eyes):
+        grey = eyes.mean(1)
+        white = eyes[grey >= np.percentile(grey, 85)].mean(0)
+    else:
+        white = np.array([0.7, 0.68, 0.66])
+    grey = white.mean()
+    white = grey * (_TINT * white / max(grey, 1e-3) + 1 - _TINT)  # blurred eyes are skin, in part
+    # Eyes lie deeper in shade than teeth do; neither is ever black or whiter than white.
+    return np.clip(white * 1.45, 0.25, 1.0).astype(np.float32), lip.astype(np.float32)
+
+
+def _with_teeth(
+    strip: Strip,
+    points: Float[np.ndarray, "n 3"],
+    colours: Float[np.ndarray, "h w 3"],
+    mask: Float[np.ndarray, "h w"],
+    white: Float[np.ndarray, "3"],
+) -> Strip:
+    """A strip with the photo's teeth where its `mask` shows them, and their `white` elsewhere."""
+    places, pale = _texels(strip, points), _teeth_of(strip)
+    seen, share = _sampled(colours, places), _sampled(mask, places)[..., None]
+    model = strip.texture[..., :3].astype(np.float32)
+    share = share * (strip.texture[..., 3:] > 127)
+    lit = model[pale]
+    if len(lit):
+        gain = white / np.maximum(np.percentile(lit, 90, axis=0), 1)
+        model = np.where(pale[..., None], model * gain, model)
+    mixed = model * (1 - share) + seen * share
+    texture = np.dstack([np.clip(mixed, 0, 255).round().astype(np.uint8), strip.texture[..., 3]])
+    return dataclasses.replace(strip, texture=texture)

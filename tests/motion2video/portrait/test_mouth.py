@@ -1,0 +1,93 @@
+"""The mouth behind the lips: teeth on the skull, teeth on the jaw, the photo's own teeth."""
+
+import cv2
+import numpy as np
+import pytest
+
+from motion2video.drawing.places import INNER_LIPS
+from motion2video.geometry.basis import FaceBasis, HeadPose, rotation_matrix
+from motion2video.geometry.retarget import PortraitFace
+from motion2video.motion import Motion, channel_index
+from motion2video.portrait.mouth import STRIPS, Mouth
+
+SIDE = 400
+
+
+@pytest.fixture(scope="module")
+def face() -> PortraitFace:
+    basis = FaceBasis.load()
+    pose = HeadPose(
+        rotation_matrix(np.zeros((1, 3), np.float32)),
+        np.array([[SIDE / 2, -SIDE / 2, 0]], np.float32),
+        np.array([90.0], np.float32),
+    )
+    landmarks = pose.project(basis.canonical[None])[0].astype(np.float32)
+    return PortraitFace.fit(landmarks, basis.rest_expression, basis)
+
+
+def marks(face: PortraitFace, jaw: float, yaw: float = 0.0) -> np.ndarray:
+    """Landmarks in a picture; the jaw falls as ICT's and the project's basis agree that it does."""
+    motion = Motion.neutral(1)
+    motion.values[0, channel_index("jawOpen")] = jaw
+    motion.values[0, 53] = yaw
+    return face.keypoints(motion)[0][0]
+
+
+def fitted(face: PortraitFace) -> Mouth:
+    grey = np.full((SIDE, SIDE, 3), 150, np.uint8)
+    return Mouth.fit(grey, marks(face, 0), face.neutral)
+
+
+def test_upper_teeth_stay_with_the_skull_and_lower_ones_go_with_the_jaw(face) -> None:
+    mouth = fitted(face)
+    shut, opened = (
+        dict(zip(STRIPS, mouth.placed(marks(face, jaw)), strict=True)) for jaw in (0.0, 0.8)
+    )
+    unit = float(face.pose.scale[0])
+    assert np.abs(opened["upper"] - shut["upper"]).max() < 0.02 * unit
+    for name in ("lower", "tongue"):
+        assert (opened[name] - shut[name])[:, 1].mean() > 0.07 * unit, "downwards"
+
+
+def test_teeth_turn_as_a_rigid_thing(face) -> None:
+    mouth = fitted(face)
+    front, side = (mouth.placed(marks(face, 0, yaw))[-1] for yaw in (0.0, 0.4))
+    away = [np.linalg.norm(p[:, None] - p[None], axis=-1) for p in (front, side)]
+    assert np.abs(away[0] - away[1]).max() < 0.02 * away[0].max()
+    assert np.abs(front - side).max() > 0.1 * float(face.pose.scale[0]), "while they do turn"
+
+
+def test_teeth_lie_behind_the_lips(face) -> None:
+    mouth, landmarks = fitted(face), marks(face, 0)
+    upper = mouth.placed(landmarks)[-1]
+    lips = landmarks[INNER_LIPS]
+    unit = float(face.pose.scale[0])
+    assert abs(upper[:, 0].mean() - lips[:, 0].mean()) < 0.05 * unit
+    assert upper[:, 2].min() > lips[:, 2].min(), "z grows away from the camera"
+    assert abs(upper[:, 1].max() - lips[:, 1].mean()) < 0.1 * unit, "their edge is where lips meet"
+
+
+def test_a_photo_with_teeth_lends_its_own(face) -> None:
+    landmarks = marks(face, 0.6)
+    photo = np.full((SIDE, SIDE, 3), (170, 110, 100), np.uint8)
+    inner = landmarks[INNER_LIPS, :2].astype(np.int32)
+    cv2.fillPoly(photo, [inner], (30, 15, 15))
+    upper = inner.copy()
+    upper[10:, 1] = upper[:10, 1].max() + 8
+    cv2.fillPoly(photo, [upper], (200, 235, 200))  # teeth nobody has
+    own = Mouth.fit(photo, landmarks, face.neutral)
+    plain = Mouth.fit(photo, landmarks, face.neutral, own_teeth=False)
+    green = [
+        float((s.texture[..., 1].astype(int) - s.texture[..., 0] > 15).mean())
+        for s in (own.strips[-1], plain.strips[-1])
+    ]
+    assert green[0] > 0.1 and green[1] < 0.01
+
+
+def test_a_dark_photo_has_darker_teeth(face) -> None:
+    landmarks = marks(face, 0)
+    bright, dark = (
+        Mouth.fit(np.full((SIDE, SIDE, 3), v, np.uint8), landmarks, face.neutral).strips[-1]
+        for v in (160, 70)
+    )
+    assert dark.texture[..., :3].mean() < 0.6 * bright.texture[..., :3].mean()

@@ -263,6 +263,7 @@ def test_eyes_go_where_they_are_sent_and_come_back(generator: MotionGenerator, d
     yaw = np.degrees(sent.rotation[:, 1])
     assert np.allclose((looks + yaw)[8:], 12.0, atol=0.5)
     row, aimed = np.zeros(MOTION_DIM, np.float32), Aimed(1.0, (12.0, 0.0))
+    values = row[None]
     for _ in range(6):
         row[:] = 0
         values, aimed = finish(row[None].repeat(5, 0), Controls(), 0, aimed)
@@ -296,18 +297,13 @@ def test_a_head_moves_less_while_it_listens(generator: MotionGenerator, dyad: Dy
     assert level > 0.99
     assert listening(np.zeros(5), np.zeros(5), level)[1] == level
     assert listening(np.ones(5), np.ones(5), level)[1] < level
-    chunk = Chunk(*_loud(still), torch.ones(5), torch.zeros(5, MOTION_DIM), torch.zeros(5))
+    silent = SpeechFeatures(torch.zeros(5, 8), torch.zeros(5), torch.zeros(5))
+    loud = replace(silent, activity=torch.ones(5))
+    chunk = Chunk(silent, loud, torch.ones(5), torch.zeros(5, MOTION_DIM), torch.zeros(5))
     _, wide = still._wide(replace(state, listens=1.0), chunk)
     assert not wide[:, ROTATION].any()
     assert wide[:, channel_index("browInnerUp")].all()
     assert len(still.generate(Dyad(quiet, dyad.interlocutor))) == dyad.frames
-
-
-def _loud(generator: MotionGenerator) -> tuple[SpeechFeatures, SpeechFeatures]:
-    """A silent agent and somebody who speaks, five frames."""
-    size = generator.encoder.config.features
-    silent = SpeechFeatures(torch.zeros(5, size), torch.zeros(5), torch.zeros(5))
-    return silent, replace(silent, activity=torch.ones(5))
 
 
 def test_gate_opens_before_speech_and_closes_after() -> None:

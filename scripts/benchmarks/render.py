@@ -121,6 +121,9 @@ class _Noting:
             self.mouths.append(window)
         return self._painter.paint(window)
 
+    def taking(self, steps: int) -> Painter:
+        return self._painter.taking(steps)
+
 
 def _stages(renderer: Renderer, portrait: Portrait, motion: Motion, folder: Path) -> Row:
     noting = _Noting(renderer.painter)

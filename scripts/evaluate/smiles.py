@@ -28,7 +28,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from motion2video.drawing.warp import INNER_LIPS, OUTER_LIPS
+from motion2video.drawing.places import INNER_LIPS, OUTER_LIPS
 from motion2video.faces.tracker import Face, FaceTracker, pick_face
 from motion2video.geometry.basis import (
     FaceBasis,

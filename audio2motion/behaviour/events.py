@@ -181,7 +181,7 @@ def step_events(
         wanted=scene.gaze,
         free=scene.blinks,
     )
-    smile = _step_smile(state.smile, draw, person, seen.smile if seen else 0.0, nod.begins)
+    smile = step_smile(state.smile, draw, person, seen.smile if seen else 0.0, nod.begins)
     state = replace(state, nod=nod, head=head, eyes=eyes, smile=smile)
     state = _step_brow(state, draw)
     return state, _render(state, seed, frame, person, scene)
@@ -225,7 +225,7 @@ def _own_smile(state: SmileState) -> float:
     return state.size * (0.5 - 0.5 * math.cos(math.pi * max(part, 0.0)))
 
 
-def _step_smile(
+def step_smile(
     state: SmileState, draw: np.random.Generator, person: Person, seen: float, nods: bool
 ) -> SmileState:
     """The other's smile comes back through two low-pass steps in a row, whose lag is drawn anew

@@ -4,15 +4,19 @@ the user asked for, within bounds.
 
 import math
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from audio2motion.behaviour.events import Seen
 from audio2motion.behaviour.eyes import BLINK_CHANNELS, EYE_PACE, LOOK_CHANNELS, point_eyes
 from audio2motion.gestures.controls import Controls
 from audio2motion.gestures.gestures import Aim
 from audio2motion.hearing.speech import SpeechFeatures
+from audio2motion.network.condition import CHUNK
+from audio2motion.network.gate import GATE_ATTACK, GATE_HIGH
 from audio2motion.saveable import saveable
 from motion2video.motion import EXPRESSION, MOTION_DIM, ROTATION
 
@@ -27,6 +31,35 @@ class Chunk:
     interlocutor_present: Float[Tensor, "5"]
     motion: Float[Tensor, "5 90"]
     motion_present: Float[Tensor, "5"]
+
+
+class Heard(TypedDict):
+    """What an answer goes by: see behaviour/reactions.react."""
+
+    speaks: bool
+    level: float
+    seen: Seen | None
+    nods: float
+
+
+def answers_to(now: Chunk, ahead: Chunk, controls: Controls, frame: int) -> list[Heard]:
+    """What the agent may answer, frame by frame from `frame` on; `ahead` is the chunk of sound
+    after this one.
+    """
+    activity = [*now.agent.activity.tolist(), *ahead.agent.activity.tolist()]
+    heard = (now.interlocutor.activity * now.interlocutor_present).tolist()
+    energy = now.interlocutor.energy.tolist()
+    rows = now.motion.cpu().numpy()
+    nods = controls.schedule.nods(frame, CHUNK).tolist()
+    return [
+        Heard(
+            speaks=activity[i + GATE_ATTACK] > GATE_HIGH,
+            level=energy[i] if heard[i] > GATE_HIGH else -1.0,
+            seen=Seen.of(rows[i]) if now.motion_present[i] > 0 else None,
+            nods=nods[i],
+        )
+        for i in range(CHUNK)
+    ]
 
 
 @saveable

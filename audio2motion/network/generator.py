@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from audio2motion.behaviour.eyes import BLINK_CHANNELS
+from audio2motion.behaviour.reactions import ReactionState, react
 from audio2motion.gestures.controls import Controls
 from audio2motion.gestures.style import STYLE_DIM
 from audio2motion.hearing.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Waveform
@@ -26,7 +27,7 @@ from audio2motion.hearing.speech import (
     load_strictly,
 )
 from audio2motion.network.borrowed_speech import fingerprint
-from audio2motion.network.chunks import Aimed, Chunk, finish
+from audio2motion.network.chunks import Aimed, Chunk, answers_to, finish
 from audio2motion.network.condition import (
     CHUNK,
     INPUTS,
@@ -57,7 +58,8 @@ class GeneratorConfig:
     agent's voice does to the speech channels; `temperature` scales the noise of everything but
     speech, `lip_temperature` that of the speech channels, whose motion `lip_scale` scales; on top,
     `lid_temperature` that of the lids, whose rare blinks few steps lose, and `listening_scale` that
-    of the head while the other one speaks. Raises InputError.
+    of the head while the other one speaks. Without `reactions` a listener does what the network
+    makes alone (see behaviour/reactions.py). Raises InputError.
     """
 
     steps: int = 4
@@ -72,6 +74,7 @@ class GeneratorConfig:
     lip_scale: float = 1.4
     lid_temperature: float = 1.3
     listening_scale: float = 0.6
+    reactions: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 64:
@@ -123,6 +126,7 @@ class GeneratorState:
     gate: float
     listens: float
     aim: Aimed
+    reactions: ReactionState
 
 
 class MotionGenerator:
@@ -208,6 +212,7 @@ class MotionGenerator:
             gate=0.0,
             listens=0.0,
             aim=Aimed(),
+            reactions=ReactionState(),
         )
 
     def save(self, state: GeneratorState) -> bytes:
@@ -375,8 +380,15 @@ class MotionGenerator:
         gates, gate = mouth_gate(activity, state.gate)
         opened = self.config.lip_scale * gates * (1 - closed.cpu().numpy())
         values[:, SPEECH_CHANNELS] *= opened[:, None]
+        reactions = state.reactions
+        if self.config.reactions:
+            for i, heard in enumerate(answers_to(now, ahead, state.controls, state.frame)):
+                reactions, added = react(reactions, state.seed, state.frame + i, **heard)
+                values[i] += added
         values, aim = finish(values, state.controls, state.frame, state.aim)
-        return replace(state, gate=gate, aim=aim, frame=state.frame + CHUNK), Motion(values)
+        frame = state.frame + CHUNK
+        state = replace(state, gate=gate, aim=aim, reactions=reactions, frame=frame)
+        return state, Motion(values)
 
     def _condition(self, controls: Controls, now: Chunk, ahead: Chunk) -> Condition:
         joined = [

@@ -48,9 +48,7 @@ def react(
     draw = np.random.Generator(np.random.Philox(key=[seed & (2**63 - 1), frame]))
     person = draw_person(seed)
     pitch = seen.pitch if seen else None
-    nod = step_nod(
-        state.nod, draw, person, speaks=speaks, level=level, pitch=pitch, free=nods >= 1
-    )
+    nod = step_nod(state.nod, draw, person, speaks=speaks, level=level, pitch=pitch, free=nods >= 1)
     smile = step_smile(state.smile, draw, person, seen.smile if seen else 0.0, False)
     row, angle = np.zeros(MOTION_DIM, np.float32), nods * nod_curve(nod)
     row[ROTATION.start] = angle

@@ -73,7 +73,7 @@ class GeneratorConfig:
     lip_temperature: float = 0.2
     lip_scale: float = 1.4
     lid_temperature: float = 1.3
-    listening_scale: float = 0.6
+    listening_scale: float = 0.4
     reactions: bool = True
 
     def __post_init__(self) -> None:

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ from motion2video.drawing.places import WINDOWS
 from motion2video.faces.tracker import FaceTracker
 from motion2video.media.video import VideoWriter
 from motion2video.motion import Motion
+from motion2video.network.choices import Quality
 from motion2video.network.compute import ComputeConfig
 from motion2video.network.denoiser import FACTOR
 from motion2video.network.painter import Painter, Window, make_painter
@@ -50,6 +51,7 @@ _COLUMNS = (
     ("precision", "precision", "s"),
     ("threads", "threads", "d"),
     ("size", "size", "d"),
+    ("quality", "quality", "s"),
     ("steps", "steps", "d"),
     ("fps", "fps", ".1f"),
     ("warp_ms", "warp", ".1f"),
@@ -72,9 +74,11 @@ def speaking(seconds: float) -> Motion:
     return Motion.concat([motion] * repeats)[:count]
 
 
-def measure(portrait: Portrait, motion: Motion, steps: int, compute: ComputeConfig) -> Row:
+def measure(
+    portrait: Portrait, motion: Motion, config: RenderConfig, compute: ComputeConfig
+) -> Row:
     """One row: the whole way first, then stage by stage, then the network alone."""
-    renderer = Renderer.load(RenderConfig(steps=steps), compute)
+    renderer = Renderer.load(config, compute)
     list(renderer.stream(portrait, [motion[:8]]))  # warms up
     height, width = portrait.image.shape[:2]
     with tempfile.TemporaryDirectory() as folder:
@@ -98,7 +102,8 @@ def measure(portrait: Portrait, motion: Motion, steps: int, compute: ComputeConf
         "compiled": compute.compile,
         "threads": compute.workers,
         "size": max(width, height),
-        "steps": steps,
+        "quality": config.quality,
+        "steps": config.work.steps,
         "frames": len(motion),
         "fps": fps,
         **row,
@@ -218,10 +223,11 @@ def _combinations(a: argparse.Namespace) -> list[Row]:
             for p in (a.precision or (("fp32",) if b == "torch" else ("fp32", "int8")))
         ]
     return [
-        {"device": device, "backend": b, "precision": p, "size": size, "steps": steps}
+        {"device": device, "backend": b, "precision": p, "size": s, "quality": q, "steps": n}
         for b, p in pairs
-        for size in a.size
-        for steps in a.steps
+        for s in a.size
+        for q in a.quality
+        for n in a.steps
     ]
 
 
@@ -238,20 +244,22 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--size", type=int, nargs="+", default=[512])
-    parser.add_argument("--steps", type=int, nargs="+", default=[RenderConfig.steps])
+    parser.add_argument("--quality", nargs="+", choices=get_args(Quality), default=["standard"])
+    parser.add_argument("--steps", type=int, nargs="+", default=[None], help="default: its own")
     parser.add_argument("--seconds", type=float, default=12.0, help="of video, each")
     parser.add_argument("--json", action="store_true", help="rows as JSON, and nothing else")
     parser.add_argument("--row", help=argparse.SUPPRESS)
     a = parser.parse_args()
     if a.row is not None:
         wanted = json.loads(a.row)
-        size, steps = wanted.pop("size"), wanted.pop("steps")
+        size = wanted.pop("size")
+        config = RenderConfig(wanted.pop("quality"), wanted.pop("steps"))
         compute = ComputeConfig(
             **wanted, threads=a.threads, attention=a.attention, compile=a.compile
         )
         portrait = Portrait.load(a.portrait, tracker=FaceTracker.load(), size=size)
         print(
-            json.dumps(measure(portrait, Motion.load(os.environ["BENCH_MOTION"]), steps, compute))
+            json.dumps(measure(portrait, Motion.load(os.environ["BENCH_MOTION"]), config, compute))
         )
         return
     rows: list[Row] = []

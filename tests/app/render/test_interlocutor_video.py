@@ -90,7 +90,7 @@ def require_answered(motion: Motion) -> None:
     assert 0.2 < answers(motion, NOD) < 0.65
     _, smile = react(motion)
     half = int(np.argmax(smile > smile.max() / 2))
-    assert smile.max() > 0.2 and 5 <= half - SMILE.start <= 25
+    assert smile.max() > 0.15 and 5 <= half - SMILE.start <= 25
 
 
 @pytest.mark.parametrize("fps", RATES)

@@ -136,6 +136,7 @@ def _serve() -> None:
         if reader == "warm":
             import pyarrow.parquet  # noqa: F401
             import scipy.spatial.transform  # noqa: F401
+            import torch  # noqa: F401
 
             import app.batch.manifest  # noqa: F401
             import motion2video.geometry.basis

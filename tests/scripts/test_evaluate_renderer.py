@@ -108,7 +108,7 @@ def test_the_laws_of_any_photo_hold(tmp_path: Path, judge: Judge) -> None:
     assert found["shut"]["frames"] == found["seams"]["frames"] == 2
     assert found["shut"]["lips"] < 2.0
     assert found["shut"]["shut lids"] < 0.6 * found["shut"]["open lids"]
-    assert found["held"]["still"] == 0 and found["held"]["noisy"] < 1
+    assert found["held"]["still"] == 0 and found["held"]["noisy"] < 1.5
     assert found["seams"]["difference"] == 0
     driven = found["other people's motion"]
     assert driven["found"] == 1 and driven["mouth"] < 3 and driven["eyes"] < 3

@@ -246,7 +246,7 @@ def test_motion_energy_is_monotone_in_expressivity(generator: MotionGenerator, d
     kept = [*SPEECH_CHANNELS, *BLINK_CHANNELS]
     for motion in made:
         assert np.array_equal(motion.values[:, kept], made[0].values[:, kept])
-    assert made[0].channel("jawOpen").std() > 0.02 and made[0].channel("eyeBlinkLeft").max() > 0.8
+    assert made[0].channel("jawOpen").std() > 0.02 and made[0].channel("eyeBlinkLeft").max() > 0.5
 
 
 @WEIGHTS

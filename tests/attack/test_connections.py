@@ -20,6 +20,8 @@ from motion2video.motion import Motion
 from tests.attack.loopback import HEAD, Loopback, is_closed, listening, status_of, wait_closed
 from weights.errors import InputError
 
+pytestmark = pytest.mark.network
+
 OTHER = "127.0.0.2"
 HALF = b"GET /healthz HTTP/1.1\r\nHost: 127.0"
 SLOW = (

@@ -19,6 +19,8 @@ from app.api.settings import ServerConfig
 from app.intake.limits import Limits
 from tests.test_docs import visavis_help
 
+pytestmark = pytest.mark.network
+
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "docs" / "deploy"
 NAME = "visavis.example.org"

@@ -20,6 +20,8 @@ from app.api.json_bodies import JsonBody, JsonBounds, LongText, check_json
 from app.api.problems import Problem
 from tests.attack.loopback import HEAD, Loopback, listening
 
+pytestmark = pytest.mark.network
+
 HELD_S = 1.0
 """Longest that another request may wait; the machine may be busy with much else."""
 JSON = {"Content-Type": "application/json"}

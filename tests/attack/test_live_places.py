@@ -17,6 +17,8 @@ from app.intake.limits import Limits
 from app.render.pipeline import Avatar
 from tests.app.serving import Served, running, small_avatar
 
+pytestmark = pytest.mark.network
+
 SILENCE = bytes([framing.SOUND]) + framing.to_bytes(np.zeros(3200, np.float32))
 
 

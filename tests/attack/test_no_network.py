@@ -31,6 +31,8 @@ from audio2motion.voice.synthesis import synthesize
 from motion2video.motion import Motion
 from tests.conftest import PACKAGES
 
+pytestmark = pytest.mark.network
+
 ROOT = Path(__file__).parents[2]
 START = "import sys; from app.cli.commands import main; sys.exit(main())"
 READY_S = 120

@@ -21,6 +21,8 @@ from motion2video.motion import Motion
 from tests.app.batch.tiny import FACTORY
 from tests.app.serving import wait_ready
 
+pytestmark = pytest.mark.network
+
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = "import sys; from app.cli.commands import main; sys.exit(main())"
 STOP_S = 3.0

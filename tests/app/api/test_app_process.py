@@ -18,6 +18,8 @@ from motion2video.media.video import probe
 from motion2video.motion import Motion
 from tests.app.serving import wait_ended, wait_ready
 
+pytestmark = pytest.mark.network
+
 ROOT = Path(__file__).parents[3]
 START = "import sys; from app.cli.commands import main; sys.exit(main())"
 

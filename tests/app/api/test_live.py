@@ -25,6 +25,8 @@ from audio2motion.voice.synthesis import synthesize
 from tests.app.live.test_session import BARGE_IN_S, visitor
 from tests.app.serving import Served, running, small_avatar
 
+pytestmark = pytest.mark.network
+
 PACKET = 320  # 20 ms, as browsers send
 
 

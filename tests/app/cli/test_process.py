@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.network
+
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, "-c", "import sys; from app.cli.commands import main; sys.exit(main())"]
 LONG_TEXT = "This takes long enough to be interrupted, because there is so much to say. " * 8

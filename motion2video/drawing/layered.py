@@ -100,7 +100,7 @@ class LayeredWarp:
         self._torso = self.layers.torso[self.low[0].start :]
         eyes = eye_triangles(landmarks[:, :2])
         self.parts = (eyes, triangles, self.shell.front, self.shell.back)
-        every = np.concatenate(self.parts)
+        self.corners = every = np.concatenate(self.parts)
         source = self.shell.points[:, :2].copy()
         rear = 478 + len(self.shell.border)
         source[rear:, 0] += alpha.shape[1]  # the back's half of the atlas
@@ -200,7 +200,7 @@ class LayeredWarp:
         """Painter's order: back and front shell, eyeballs, open mouth, then the face's skin."""
         eyes, skin, front, _ = self.parts
         outer = len(eyes) + len(skin)
-        corners = moved[np.concatenate(self.parts)]
+        corners = moved[self.corners]
         corners[: len(eyes)] = below[eyes]
         facing = signed_area(corners[..., :2]) * self.turn > FACING
         facing[: len(eyes)] = True

@@ -45,7 +45,7 @@ class LayeredCanvas(GpuStage):
 
         self._atlas = _planes(up(head.atlas))
         self._plate, self._torso = _planes(up(head.layers.plate)), _planes(up(head.layers.torso))
-        self._index = up(np.concatenate(head.parts).astype(np.int64))
+        self._index = up(head.corners.astype(np.int64))
         self._source = up(head.source.astype(np.float32))
         self._turn = up(head.turn.astype(np.float32))
         eyes, skin, front, back = (len(part) for part in head.parts)

@@ -338,7 +338,7 @@ def go_on_from(network: MotionNetwork, path: Path) -> None:
     state["condition.project.3.weight"][:, :told] = old["condition.project.3.weight"][:, :told]
 
 
-def main() -> None:
+def asked() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, help="conversations (scripts/data/dyads.py)")
@@ -367,6 +367,14 @@ def main() -> None:
     parser.add_argument("--stop", type=int, help="leave after this step, to be resumed")
     parser.add_argument("--tiny", action="store_true", help="made-up data, small networks")
     options = parser.parse_args()
+    if not options.tiny and options.data is None and not options.takes:
+        parser.error("--data or --takes is needed (or --tiny)")
+    return options
+
+
+def main() -> None:
+    """Train, and export a generator."""
+    options = asked()
     torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     if options.tiny:
@@ -381,8 +389,6 @@ def main() -> None:
         aperture[channel_index("jawOpen")] = 0.5
         mirror = None
     else:
-        if options.data is None and not options.takes:
-            parser.error("--data or --takes is needed (or --tiny)")
         encoder = SpeechEncoder.load()
         config = ModelConfig(speech_features=encoder.config.features)
         if options.speech_encoder:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from weights.errors import InputError
+
 OPSET = 17
 _TYPES = {0: np.float32, 1: np.float16, 2: np.int32}
 _RELU = 1
@@ -33,7 +35,7 @@ class Writer:
 
     `outputs` names the first outputs; what only others need is left out. Pictures go channels
     first, as ONNX wants them; with `pictures=False` all axes stay where they are, and a
-    convolution is a product with the last one. Raises NotImplementedError for an operation, or a
+    convolution is a product with the last one. Raises InputError for an operation, or a
     use of one, that no model here has.
     """
 
@@ -124,7 +126,7 @@ class Writer:
     def _fixed(self, index: int) -> np.ndarray:
         value = self._value(index)
         if value is None:
-            raise NotImplementedError("got a computed tensor; wanted a constant")
+            raise InputError("got a computed tensor; wanted a constant")
         return value
 
     def _add(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> None:
@@ -136,7 +138,7 @@ class Writer:
         self, kind: str, inputs: list[str], output: str, activation: int, **attributes: Any
     ) -> None:
         if activation not in (0, _RELU):
-            raise NotImplementedError(f"activation {activation}")
+            raise InputError(f"got the activation {activation}; wanted none or Relu")
         self._add(kind, inputs, f"{output}_before" if activation else output, **attributes)
         if activation:
             self._add("Relu", [f"{output}_before"], output)
@@ -159,7 +161,9 @@ class Writer:
         else:
             write = getattr(self, f"_write_{kind.lower()}", None)
             if write is None:
-                raise NotImplementedError(kind)
+                raise InputError(
+                    f"got the operation {kind}, which is not among those that are written here"
+                )
             write(operator, inputs, output)
 
     def _write_add(self, operator: Any, inputs: list[int], output: str) -> None:
@@ -183,7 +187,7 @@ class Writer:
         times as long as the convolutions around it, and breaks the layout that it has for them.
         """
         if not self.pictures:
-            raise NotImplementedError("a PRelu outside pictures")
+            raise InputError("got a PRelu outside pictures; wanted it on channels")
         slope = self._fixed(inputs[1]).astype(np.float32).reshape(-1, 1, 1, 1)
         name, channels = self._given(inputs[0]), len(slope)
         parts = [f"{output}_linear", f"{output}_above"]
@@ -208,19 +212,19 @@ class Writer:
 
     def _axes(self, inputs: list[int]) -> list[int]:
         if self.pictures:
-            raise NotImplementedError("a mean over axes of a picture")
+            raise InputError("got a mean or sum over axes of a picture; wanted rows")
         return [int(axis) for axis in self._fixed(inputs[1]).reshape(-1)]
 
     def _write_transpose(self, operator: Any, inputs: list[int], output: str) -> None:
         if self.pictures:
-            raise NotImplementedError("a picture with other axes")
+            raise InputError("got a picture whose axes change; wanted rows")
         order = [int(axis) for axis in self._fixed(inputs[1])]
         self._add("Transpose", [self._given(inputs[0])], output, perm=order)
 
     def _write_strided_slice(self, operator: Any, inputs: list[int], output: str) -> None:
         begins, _, steps = (self._fixed(i) for i in inputs[1:])
         if self.pictures or begins.any() or (steps != 1).any():
-            raise NotImplementedError("a slice that leaves out something in front or between")
+            raise InputError("got a slice that starts late or leaves gaps; wanted neither")
         shape = self._shape(operator.Outputs(0))
         dropped = self._options(operator, "StridedSliceOptions").ShrinkAxisMask()
         kept = iter(shape)
@@ -235,7 +239,7 @@ class Writer:
     def _write_concatenation(self, operator: Any, inputs: list[int], output: str) -> None:
         axis = self._options(operator, "ConcatenationOptions").Axis()
         if self.pictures and len(self._shape(inputs[0])) == 4:
-            raise NotImplementedError("pictures side by side")
+            raise InputError("got pictures side by side; wanted rows")
         self._add("Concat", [self._given(i) for i in inputs], output, axis=axis)
 
     def _write_reshape(self, operator: Any, inputs: list[int], output: str) -> None:
@@ -244,7 +248,7 @@ class Writer:
             self._add("Transpose", [name], f"{output}_last", perm=[0, 2, 3, 1])
             name = f"{output}_last"
         if self.pictures and len(self._shape(operator.Outputs(0))) == 4:
-            raise NotImplementedError("a picture made of something else")
+            raise InputError("a picture made of something else")
         shape = np.array(self._shape(operator.Outputs(0)), np.int64)
         self._add("Reshape", [name, self._constant(f"{output}_d", shape)], output)
 
@@ -264,7 +268,7 @@ class Writer:
     def _write_average_pool_2d(self, operator: Any, inputs: list[int], output: str) -> None:
         options = self._options(operator, "Pool2DOptions")
         if [options.FilterHeight(), options.FilterWidth()] != self._shape(inputs[0])[2:]:
-            raise NotImplementedError("an average that is not of the whole picture")
+            raise InputError("an average that is not of the whole picture")
         self._add("GlobalAveragePool", [self._given(inputs[0])], output)
 
     def _write_resize_bilinear(self, operator: Any, inputs: list[int], output: str) -> None:
@@ -293,7 +297,7 @@ class Writer:
             self._convolve(inputs, output, options, weight.transpose(_FIRST), 1)
             return
         if weight.shape[1:3] != (1, 1) or (options.StrideH(), options.StrideW()) != (1, 1):
-            raise NotImplementedError("a convolution that is more than a product")
+            raise InputError("a convolution that is more than a product")
         factor = self._constant(f"{output}_w", weight[:, 0, 0].T)
         self._add("MatMul", [self._given(inputs[0]), factor], f"{output}_product")
         bias = self._constant(f"{output}_b", self._fixed(inputs[2]))

@@ -6,24 +6,15 @@ import pytest
 from motion2video.drawing.crops import condition_of
 from motion2video.drawing.inside import Described, Inside, describe, finished, painted_area
 from motion2video.drawing.places import Place
-from motion2video.geometry.basis import FaceBasis, HeadPose, rotation_matrix
 from motion2video.geometry.retarget import PortraitFace
 from motion2video.motion import Motion, channel_index
 from motion2video.portrait.mouth import Mouth
-
-SIDE = 400
+from tests.motion2video.canonical import SIDE, canonical_face
 
 
 @pytest.fixture(scope="module")
 def face() -> PortraitFace:
-    basis = FaceBasis.load()
-    pose = HeadPose(
-        rotation_matrix(np.zeros((1, 3), np.float32)),
-        np.array([[SIDE / 2, -SIDE / 2, 0]], np.float32),
-        np.array([90.0], np.float32),
-    )
-    landmarks = pose.project(basis.canonical[None])[0].astype(np.float32)
-    return PortraitFace.fit(landmarks, basis.rest_expression, basis)
+    return canonical_face()
 
 
 def marks(face: PortraitFace, jaw: float) -> np.ndarray:

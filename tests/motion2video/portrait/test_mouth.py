@@ -5,24 +5,15 @@ import numpy as np
 import pytest
 
 from motion2video.drawing.places import INNER_LIPS
-from motion2video.geometry.basis import FaceBasis, HeadPose, rotation_matrix
 from motion2video.geometry.retarget import PortraitFace
 from motion2video.motion import Motion, channel_index
 from motion2video.portrait.mouth import STRIPS, Mouth
-
-SIDE = 400
+from tests.motion2video.canonical import SIDE, canonical_face
 
 
 @pytest.fixture(scope="module")
 def face() -> PortraitFace:
-    basis = FaceBasis.load()
-    pose = HeadPose(
-        rotation_matrix(np.zeros((1, 3), np.float32)),
-        np.array([[SIDE / 2, -SIDE / 2, 0]], np.float32),
-        np.array([90.0], np.float32),
-    )
-    landmarks = pose.project(basis.canonical[None])[0].astype(np.float32)
-    return PortraitFace.fit(landmarks, basis.rest_expression, basis)
+    return canonical_face()
 
 
 def marks(face: PortraitFace, jaw: float, yaw: float = 0.0) -> np.ndarray:

@@ -202,7 +202,9 @@ class LayeredWarp:
         outer = len(eyes) + len(skin)
         corners = moved[self.corners]
         corners[: len(eyes)] = below[eyes]
-        facing = signed_area(corners[..., :2]) * self.turn > FACING
+        shown = signed_area(corners[..., :2]) * self.turn
+        facing = shown > FACING
+        facing[len(eyes) : outer] = shown[len(eyes) : outer] > 0  # small skin is skin too
         facing[: len(eyes)] = True
         facing |= self.turn == 0
         facing[outer : outer + len(front)] = True  # of skin and back, what looks at us

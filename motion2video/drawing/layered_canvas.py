@@ -99,8 +99,8 @@ class LayeredCanvas(GpuStage):
         self, corners: Float[Tensor, "n m 3 3"], lips: Float[Tensor, "n k 2"]
     ) -> tuple[Int[Tensor, "n h w"], Bool[Tensor, "n h w"]]:
         """Per pixel the triangle that it shows, -1 for none, and whether it is in an open mouth."""
-        facing = _area(corners) * self._turn > FACING
-        facing = facing | (self._turn == 0) | self._always
+        shown = _area(corners) * self._turn
+        facing = (shown > FACING) | (shown > 0) & self._late | (self._turn == 0) | self._always
         depth = corners[..., 2].mean(2)
         depth[:, : self._eyes] += BEHIND * self._head.unit
         height, width = self._head.size

@@ -220,7 +220,9 @@ def _front(
     flat = np.concatenate([oval, outer])
     simplices = Delaunay(flat.astype(np.float64)).simplices
     middle = flat[simplices].mean(1)
-    keep = (at(outline.face, middle) == 0) & (at(sheet, middle) > 0)
+    # Of the face itself no more than what is all of its outline: a gap beside it would be a hole.
+    within = (simplices < len(oval)).all(1) & (at(outline.face, middle) > 0)
+    keep = ~within & (at(sheet, middle) > 0)
     last = len(oval) + len(rim) + len(inner)
     hems = ((simplices >= last) & (simplices < last + len(hem))).all(1)
     keep &= ~hems & (area(flat[simplices]) > 0.01 * spacing**2)  # no slivers along straight hems

@@ -12,7 +12,7 @@ from motion2video.drawing.warp import FaceWarp, Warp
 from motion2video.faces.tracker import FaceTracker
 from motion2video.geometry.angles import head_rotation
 from motion2video.geometry.basis import FACE_OVAL, interocular, rotation_matrix
-from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION, Motion
+from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION, Motion, channel_index
 from motion2video.network.choices import Quality
 from motion2video.network.compute import ComputeConfig
 from motion2video.portrait.fills import mirror_fill, push_pull
@@ -224,3 +224,23 @@ def test_a_cheek_that_the_photo_does_not_show_is_skin_when_it_comes_round(
     inside = cv2.erode(inside, np.ones((7, 7), np.uint8)) > 0
     wall = np.median(portrait.image[:10, :10].reshape(-1, 3), 0)
     assert (np.abs(back[inside].astype(int) - wall).max(-1) < 12).mean() < 0.002
+
+
+@pytest.mark.parametrize("size", [128, 192, 256])
+def test_a_small_face_has_no_holes_where_its_brows_rise(renderer: Renderer, size: int):
+    """Neither in the skin, whose triangles are less than a pixel, nor between it and the shell."""
+    small = Portrait.load(PHOTO.with_name("default.jpg"), tracker=FaceTracker.load(), size=size)
+    motion = Motion.neutral(4)
+    for name in ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"):
+        motion.values[:, channel_index(name)] = [0.3, 0.6, 0.9, 1.0]
+    _, frames = renderer.step(renderer.init_state(small), motion)
+    wall = np.median(small.image[:6, :6].reshape(-1, 3), 0)
+    oval = small.face.landmarks[FACE_OVAL, :2].astype(np.int32)
+    face = cv2.fillPoly(np.zeros(small.image.shape[:2], np.uint8), [oval], 1)
+    around = cv2.dilate(face, np.ones((9, 9), np.uint8)) > 0
+    around &= np.arange(size)[:, None] < small.face.landmarks[[33, 263], 1].mean() - size / 20
+    around &= np.abs(small.image.astype(int) - wall).max(-1) > 60
+    around = cv2.erode(around.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    for frame in frames:
+        away = np.abs(frame[around].astype(int) - wall).max(-1)
+        assert np.quantile(away, 0.002) > 35

@@ -40,7 +40,7 @@ from audio2motion.network.model import Cache, KeysValues, ModelConfig, MotionNet
 from audio2motion.network.source import SourceState, begin, go_on, white
 from audio2motion.network.state_codec import Ticket, decode, encode
 from audio2motion.saveable import saveable
-from motion2video.motion import FPS, MOTION_DIM, ROTATION, TRANSLATION, Motion
+from motion2video.motion import FPS, MOTION_DIM, Motion
 from motion2video.network.flow import adams, euler, heun, time_grid
 from weights.errors import InputError, MotionError, StateError, WeightsError
 from weights.tensors import load_safetensors, read_safetensors
@@ -57,9 +57,8 @@ class GeneratorConfig:
     (1 = off; others cost one more network evaluation each), and `lip_agent_scale` for what the
     agent's voice does to the speech channels; `temperature` scales the noise of everything but
     speech, `lip_temperature` that of the speech channels, whose motion `lip_scale` scales; on top,
-    `lid_temperature` that of the lids, whose rare blinks few steps lose, and `listening_scale` that
-    of the head while the other one speaks. Without `reactions` a listener does what the network
-    makes alone (see behaviour/reactions.py). Raises InputError.
+    `lid_temperature` that of the lids, whose rare blinks few steps lose. Without `reactions` a
+    listener does what the network makes alone (see behaviour/reactions.py). Raises InputError.
     """
 
     steps: int = 4
@@ -73,7 +72,6 @@ class GeneratorConfig:
     lip_temperature: float = 0.2
     lip_scale: float = 1.4
     lid_temperature: float = 1.3
-    listening_scale: float = 0.4
     reactions: bool = True
 
     def __post_init__(self) -> None:
@@ -256,8 +254,7 @@ class MotionGenerator:
             used += CHUNK_SAMPLES
             if (now := state.waiting) is not None:
                 condition = self._condition(state.controls, now, heard)
-                state, wide = self._wide(state, now)
-                state, x_1 = self._sample(state, condition, wide)
+                state, x_1 = self._sample(state, condition, now)
                 _, closed = self.network.read_lips(condition)
                 state, motion = self._move(state, now, heard, x_1, closed[0])
                 parts.append(motion)
@@ -405,28 +402,19 @@ class MotionGenerator:
         vector = controls.vector.to(self.device).expand(CHUNK, -1)
         return Condition(agent[None], sound[None], motion[None], vector[None], present[None])
 
-    def _wide(
-        self, state: GeneratorState, now: Chunk
-    ) -> tuple[GeneratorState, Float[Tensor, "5 90"]]:
-        """What the source is scaled by: the temperatures, and less of a head that listens."""
-        other = (now.interlocutor.activity * now.interlocutor_present).cpu().numpy()
-        levels, listens = listening(now.agent.activity.cpu().numpy(), other, state.listens)
-        wide = self._temperature.repeat(CHUNK, 1)
-        still = 1 - (1 - self.config.listening_scale) * self._tensor(levels)
-        wide[:, ROTATION.start : TRANSLATION.stop] *= still[:, None]
-        return replace(state, listens=listens), wide
-
     def _sample(
-        self, state: GeneratorState, condition: Condition, wide: Float[Tensor, "5 90"]
+        self, state: GeneratorState, condition: Condition, now: Chunk
     ) -> tuple[GeneratorState, Float[Tensor, "1 5 90"]]:
-        """Solve the ODE from this chunk's noise, so `wide`, to its motion, each evaluation going
-        on from the same one of the chunks before.
+        """Solve the ODE from the noise of chunk `now` to its motion, each evaluation going on from
+        the same one of the chunks before.
         """
         network = self.network
+        other = (now.interlocutor.activity * now.interlocutor_present).cpu().numpy()
+        levels, listens = listening(now.agent.activity.cpu().numpy(), other, state.listens)
         noise = self._noise(state.seed, state.frame, CHUNK)
         source, processes = go_on(state.source, noise)
         style = condition.controls[:, 0, -STYLE_DIM - 1 : -1]
-        x_0 = network.source(processes, style) * wide
+        x_0 = network.source(processes, style, self._tensor(levels)[None]) * self._temperature
         embedded = network.embed(condition)
         others = (network.embed(condition.without(INPUTS[i])) for i in self._guided)
         every = torch.cat([embedded, *others])
@@ -444,7 +432,7 @@ class MotionGenerator:
 
         x_1 = SOLVERS[self.config.solver](velocity, x_0, time_grid(self.config.steps))
         cache = state.cache.followed_by(made, CHUNK)
-        return replace(state, source=source, cache=cache), x_1
+        return replace(state, source=source, cache=cache, listens=listens), x_1
 
     def _noise(self, seed: int, frame: int, count: int) -> Float[Tensor, "1 t k 90"]:
         return self.network.mixed(white(seed, frame, count).to(self.device))

@@ -36,6 +36,7 @@ from audio2motion.network.condition import (
     agent_window,
 )
 from audio2motion.network.gate import SPEECH_CHANNELS, listening, mouth_gate
+from audio2motion.network.marginals import LIP_SHAPES
 from audio2motion.network.model import Cache, KeysValues, ModelConfig, MotionNetwork
 from audio2motion.network.source import SourceState, begin, go_on, white
 from audio2motion.network.state_codec import Ticket, decode, encode
@@ -46,6 +47,8 @@ from weights.errors import InputError, MotionError, StateError, WeightsError
 from weights.tensors import load_safetensors, read_safetensors
 
 CHUNK_SAMPLES = CHUNK * SAMPLES_PER_FRAME
+OUTLINE = tuple(i for i in SPEECH_CHANNELS if i not in LIP_SHAPES)
+"""The jaw, and the detail that shapes leave out."""
 SOLVERS = {"euler": euler, "adams": adams, "heun": heun}
 
 
@@ -56,9 +59,10 @@ class GeneratorConfig:
     `steps` of the ODE solver (2..16; `solver` one of SOLVERS); one guidance scale per input
     (1 = off; others cost one more network evaluation each), and `lip_agent_scale` for what the
     agent's voice does to the speech channels; `temperature` scales the noise of everything but
-    speech, `lip_temperature` that of the speech channels, whose motion `lip_scale` scales; on top,
-    `lid_temperature` that of the lids, whose rare blinks few steps lose. Without `reactions` a
-    listener does what the network makes alone (see behaviour/reactions.py). Raises InputError.
+    speech, `lip_temperature` that of the jaw and of the outline of the lips, whose motion
+    `lip_scale` scales, and `shape_temperature` that of the lips' named shapes (stretched, pursed,
+    raised ...); on top, `lid_temperature` that of the lids. Without `reactions` a listener does
+    what the network makes alone (see behaviour/reactions.py). Raises InputError.
     """
 
     steps: int = 4
@@ -71,7 +75,8 @@ class GeneratorConfig:
     temperature: float = 1.0
     lip_temperature: float = 0.2
     lip_scale: float = 1.4
-    lid_temperature: float = 1.3
+    shape_temperature: float = 0.5
+    lid_temperature: float = 1.0
     reactions: bool = True
 
     def __post_init__(self) -> None:
@@ -149,6 +154,7 @@ class MotionGenerator:
         self.device = torch.device(device)
         temperature = torch.full((MOTION_DIM,), config.temperature)
         temperature[list(SPEECH_CHANNELS)] = config.lip_temperature
+        temperature[list(LIP_SHAPES)] = config.shape_temperature
         temperature[list(BLINK_CHANNELS)] *= config.lid_temperature
         self._temperature = temperature.to(self.device)
         scales = config.scales
@@ -375,8 +381,8 @@ class MotionGenerator:
         values = self.network.denormalise(x_1[0]).cpu().numpy()
         activity = torch.cat([now.agent.activity, ahead.agent.activity]).cpu().numpy()
         gates, gate = mouth_gate(activity, state.gate)
-        opened = self.config.lip_scale * gates * (1 - closed.cpu().numpy())
-        values[:, SPEECH_CHANNELS] *= opened[:, None]
+        values[:, OUTLINE] *= self.config.lip_scale
+        values[:, SPEECH_CHANNELS] *= (gates * (1 - closed.cpu().numpy()))[:, None]
         reactions = state.reactions
         if self.config.reactions:
             for i, heard in enumerate(answers_to(now, ahead, state.controls, state.frame)):

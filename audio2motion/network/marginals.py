@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from audio2motion.gestures.style import gains
+from audio2motion.network.gate import SPEECH_CHANNELS
 from motion2video.motion import EXPRESSION, channel_index
 
 SCORES = torch.linspace(-2.5, 2.5, 21)
@@ -20,7 +21,8 @@ SCORED = tuple(i for i in range(EXPRESSION.start, EXPRESSION.stop) if i not in _
 """The channels that have scores: all of the face but the neutral one and the jaw, which hardly
 rests while somebody talks.
 """
-
+LIP_SHAPES = tuple(i for i in SPEECH_CHANNELS if i in SCORED)
+"""What speech moves of them."""
 SCORE_GAIN = 0.35
 """How much of a style's gain, in logarithms, a channel's scores have: as measured on takes."""
 

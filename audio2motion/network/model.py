@@ -22,7 +22,14 @@ from torch import Tensor, nn
 
 from audio2motion.network.condition import CHUNK, Condition, ConditionEmbedding, agent_dim
 from audio2motion.network.gate import SPEECH_CHANNELS
-from audio2motion.network.marginals import SCORED, SCORES, swings, to_scores, to_values
+from audio2motion.network.marginals import (
+    LIP_SHAPES,
+    SCORED,
+    SCORES,
+    swings,
+    to_scores,
+    to_values,
+)
 from audio2motion.network.source import PACES, paced, yoke
 from audio2motion.saveable import saveable
 from motion2video.motion import MOTION_DIM
@@ -30,9 +37,9 @@ from weights.errors import WeightsError
 
 CLOSURE_LOW, CLOSURE_HIGH = 0.25, 0.45
 """Scores of the reader, fitted to 0 and 1, at which lips begin to close and are closed."""
-_LIPS = [i for i in SPEECH_CHANNELS if i in SCORED]
-_SCORED_LIPS = [SPEECH_CHANNELS.index(i) for i in _LIPS]
-_LIP_KNOTS = [SCORED.index(i) for i in _LIPS]
+_LIPS = list(LIP_SHAPES)
+_SHAPES = [SPEECH_CHANNELS.index(i) for i in LIP_SHAPES]
+_SHAPE_KNOTS = [SCORED.index(i) for i in LIP_SHAPES]
 LATEST_TIME = 0.95
 """The velocity is not asked for any nearer to the data: it divides by 1 - t."""
 
@@ -258,8 +265,8 @@ class MotionNetwork(nn.Module):
         read = condition.agent @ self.reader[:-1] + self.reader[-1]
         closed = (read[..., -1] - CLOSURE_LOW) / (CLOSURE_HIGH - CLOSURE_LOW)
         lips = read[..., :-1].clone()
-        values = lips[..., _SCORED_LIPS] * self.std[_LIPS] + self.mean[_LIPS]
-        lips[..., _SCORED_LIPS] = to_scores(values, self.knots[_LIP_KNOTS])
+        values = lips[..., _SHAPES] * self.std[_LIPS] + self.mean[_LIPS]
+        lips[..., _SHAPES] = to_scores(values, self.knots[_SHAPE_KNOTS])
         return lips, closed.clamp(0, 1)
 
     def source(

@@ -76,7 +76,7 @@ class GeneratorConfig:
     lip_temperature: float = 0.2
     lip_scale: float = 1.4
     shape_temperature: float = 0.5
-    lid_temperature: float = 1.0
+    lid_temperature: float = 1.3
     reactions: bool = True
 
     def __post_init__(self) -> None:

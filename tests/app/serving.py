@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -28,8 +29,11 @@ from motion2video.renderer import RenderConfig, Renderer
 from tests.audio2motion.small import small_encoder, small_network
 
 
+@cache
 def small_avatar() -> Avatar:
-    """Every part is real: a generator of a few thousand weights, a renderer that only warps."""
+    """Every part is real: a generator of a few thousand weights, a renderer that only warps. One
+    for all tests of a process, as a server has one for all visitors.
+    """
     torch.manual_seed(0)
     config = GeneratorConfig(steps=2, agent_scale=1.0)
     generator = MotionGenerator(small_encoder(), small_network(), config)

@@ -215,7 +215,9 @@ def test_photos_of_all_kinds(
     assert 90 < middle < 230  # skin, not the wall or the letter box
 
 
-def test_a_photo_of_more_pixels_than_are_drawn(avatar: Avatar, portrait: Path, tmp_path: Path) -> None:
+def test_a_photo_of_more_pixels_than_are_drawn(
+    avatar: Avatar, portrait: Path, tmp_path: Path
+) -> None:
     with Image.open(portrait) as image:
         image.resize((4_500, 4_500)).save(tmp_path / "large.jpg", quality=50)
     result = avatar.animate(

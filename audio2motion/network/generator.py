@@ -69,7 +69,7 @@ class GeneratorConfig:
     solver: str = "adams"
     agent_scale: float = 1.0
     lip_agent_scale: float = 1.0
-    interlocutor_scale: float = 1.0
+    interlocutor_scale: float = 2.0
     interlocutor_motion_scale: float = 1.0
     controls_scale: float = 1.0
     temperature: float = 1.0
@@ -385,8 +385,8 @@ class MotionGenerator:
         values[:, SPEECH_CHANNELS] *= (gates * (1 - closed.cpu().numpy()))[:, None]
         reactions = state.reactions
         if self.config.reactions:
-            for i, heard in enumerate(answers_to(now, ahead, state.controls, state.frame)):
-                reactions, added = react(reactions, state.seed, state.frame + i, **heard)
+            for i, witnessed in enumerate(answers_to(now, ahead, state.controls, state.frame)):
+                reactions, added = react(reactions, state.seed, state.frame + i, **witnessed)
                 values[i] += added
         values, aim = finish(values, state.controls, state.frame, state.aim)
         frame = state.frame + CHUNK
@@ -422,7 +422,9 @@ class MotionGenerator:
         style = condition.controls[:, 0, -STYLE_DIM - 1 : -1]
         x_0 = network.source(processes, style, self._tensor(levels)[None]) * self._temperature
         embedded = network.embed(condition)
-        others = (network.embed(condition.without(INPUTS[i])) for i in self._guided)
+        # What is not there guides nobody, and costs nothing.
+        guided = [i for i in self._guided if condition.present[..., i].any()]
+        others = (network.embed(condition.without(INPUTS[i])) for i in guided)
         every = torch.cat([embedded, *others])
         past = network.past(state.cache)
         made: list[KeysValues] = []
@@ -432,7 +434,7 @@ class MotionGenerator:
             found, kept = network.velocity(rows, at, every, past, len(made), self._modulation(at))
             made.append(kept)
             total = found[:1]
-            for row, i in enumerate(self._guided, 1):
+            for row, i in enumerate(guided, 1):
                 total = total + (self._scales[i] - 1) * (found[:1] - found[row : row + 1])
             return total
 

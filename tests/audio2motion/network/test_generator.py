@@ -349,3 +349,16 @@ def test_lips_come_together_for_p_b_m(embedded: MotionGenerator) -> None:
     assert np.mean(closed) >= 0.8
     assert np.mean(opened) >= 0.6
     assert np.mean(narrow) < 0.4 * np.mean(wide)
+
+
+def test_guidance_by_who_is_not_there_changes_nothing(
+    generator: MotionGenerator, dyad: Dyad
+) -> None:
+    config = replace(generator.config, interlocutor_scale=3.0, interlocutor_motion_scale=3.0)
+    guided = MotionGenerator(generator.encoder, generator.network, config)
+    plain = MotionGenerator(
+        generator.encoder, generator.network, replace(config, interlocutor_scale=1.0)
+    )
+    alone = Dyad(dyad.agent)
+    assert np.array_equal(guided.generate(alone).values, plain.generate(alone).values)
+    assert not np.allclose(guided.generate(dyad).values, plain.generate(dyad).values)

@@ -191,9 +191,11 @@ def _draw_strip(
 
 
 def affine_maps(
-    moved: Float[np.ndarray, "n 3 2"], source: Float[np.ndarray, "n 3 2"]
-) -> Float[np.ndarray, "n 3 2"]:
-    """Per triangle the map from target to source pixels: factors of x, of y, and a constant."""
+    moved: Float[np.ndarray, "n 3 2"], source: Float[np.ndarray, "n 3 c"]
+) -> Float[np.ndarray, "n 3 c"]:
+    """Per triangle the map from target pixels to what its corners have in the source, such as
+    pixels: factors of x, of y, and a constant.
+    """
     e1, e2 = moved[:, 1] - moved[:, 0], moved[:, 2] - moved[:, 0]
     s1, s2 = source[:, 1] - source[:, 0], source[:, 2] - source[:, 0]
     det = (e1[:, 0] * e2[:, 1] - e1[:, 1] * e2[:, 0])[:, None]

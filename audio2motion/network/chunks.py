@@ -19,8 +19,8 @@ from audio2motion.hearing.speech import SpeechFeatures
 from audio2motion.network.condition import CHUNK
 from audio2motion.network.gate import GATE_ATTACK, GATE_HIGH
 from audio2motion.saveable import saveable
-from motion2video.geometry.basis import FaceBasis
 from motion2video.motion import DETAIL, EXPRESSION, MOTION_DIM, ROTATION
+from weights.tensors import load_safetensors
 
 
 @saveable
@@ -100,8 +100,9 @@ def finish(
 
 @cache
 def smile_detail() -> Float[np.ndarray, "32"]:
-    """What channels leave out of a smile of 1: see FaceBasis."""
-    return FaceBasis.load().smile
+    """What channels leave out of a smile of 1: scripts/train/smile.py."""
+    tensors, _ = load_safetensors("face_basis")
+    return tensors["smile"]
 
 
 def _look(row: Float[np.ndarray, "90"], wanted: Aim | None, aimed: Aimed) -> Aimed:

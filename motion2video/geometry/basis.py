@@ -192,7 +192,7 @@ class FaceBasis:
 
     `canonical` is the mean neutral face; `rest_expression` the mean raw tracker scores of
     neutral faces, which Motion's expression is measured from; `triangles` the face mesh
-    (eyes and mouth open). `smile` is the detail that belongs to a smile of 1.
+    (eyes and mouth open).
     """
 
     canonical: Float[np.ndarray, "478 3"]
@@ -201,7 +201,6 @@ class FaceBasis:
     detail_encoder: Float[np.ndarray, "1434 32"]
     rest_expression: Float[np.ndarray, "52"]
     triangles: Int[np.ndarray, "n 3"]
-    smile: Float[np.ndarray, "32"]
 
     @cached_property
     def partners(self) -> Int[np.ndarray, "478"]:
@@ -221,7 +220,6 @@ class FaceBasis:
             detail_encoder=tensors["detail_encoder"].astype(np.float32),
             rest_expression=tensors["rest_expression"].astype(np.float32),
             triangles=tensors["triangles"].astype(np.int64),
-            smile=tensors["smile"].astype(np.float32),
         )
 
     def offsets(self, values: Float[np.ndarray, "T 90"]) -> Float[np.ndarray, "T 478 3"]:

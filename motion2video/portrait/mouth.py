@@ -26,6 +26,7 @@ _OUTER_LIPS += [91, 146]
 _EYES = ([33, 160, 158, 133, 153, 144], [362, 385, 387, 263, 373, 380])
 _WIDTHS = (0.85, 1.15)  # of a person's mouth, of the ICT head's, that teeth go along with
 _HANGS = 0.04  # eye distances by which people's upper teeth are lower than the ICT head's
+_SINKS = 0.035  # and the lower ones than its own, which stand above people's lips
 _SLACK = 0.05  # of ICT's wide open jaw: a chin's skin goes this far before the teeth part
 _JAW = (-0.03, 1.2)  # how far a jaw goes, of ICT's wide open
 _ASIDE = 0.08  # how far it goes to a side, eye distances
@@ -92,6 +93,8 @@ class Mouth:
             points = (scale * tensors[f"{name}_points"] + shift).astype(np.float32)
             if name == "upper":
                 points[..., 1] -= _HANGS
+            elif name == "lower":
+                points[..., 1] -= _SINKS
             rows, columns = points.shape[:2]
             texture = _coloured(tensors[f"{name}_texture"], *colours[name])
             h, w = texture.shape[:2]

@@ -26,7 +26,11 @@ def without(state: RenderState, parts: list[Part]) -> RenderState:
     if "light" in parts:
         shading = dataclasses.replace(shading, whole=np.zeros_like(shading.whole))
     if "mouth" in parts:
-        mouth = dataclasses.replace(inside.mouth, strips=())
+        bare = (
+            dataclasses.replace(strip, texture=np.zeros_like(strip.texture))
+            for strip in inside.mouth.strips
+        )
+        mouth = dataclasses.replace(inside.mouth, strips=tuple(bare))
         inside = dataclasses.replace(inside, mouth=mouth, seen=None, lips=None)
     stage.warp.shading = shading
     left = CropStage(stage.warp, inside, prepared.brush)

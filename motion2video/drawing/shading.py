@@ -15,12 +15,23 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from motion2video.drawing.inside import affine_maps
-from motion2video.geometry.basis import FLIP, FaceBasis, HeadPose, fit_pose, interocular
+from motion2video.geometry.basis import (
+    FLIP,
+    FaceBasis,
+    HeadPose,
+    fit_pose,
+    interocular,
+)
 from motion2video.portrait.head import signed_area
 from weights.tensors import load_safetensors
 
 COLOURS = np.array([0.84, 1.06, 1.11], np.float32)  # shade on skin is red: its share by channel
 _MOST = 0.45  # of the logarithm
+_ERRS = (0.018, 0.04)
+"""Eye distances that the points which no expression moves go, up to which folds are believed, and
+from which not: .012 is the median of people who smile into the camera, .038 that of heads tracked
+12 to 20 degrees from the photo's pose."""
+_STAY = [6, 197, 195, 5, 4, 33, 133, 362, 263, 127, 356, 234, 454, 93, 323]  # nose, eyes, sides
 _DIMMEST = 0.3  # of the mean light
 _STIFF = 1e-3  # of the light's direction, against the number of points
 _OUTLIER = 0.1  # of the mean light: beards and shadows
@@ -85,8 +96,8 @@ class Shading:
     def ratio(self, landmarks: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "H W 3"]:
         """Of the colours of a frame with these landmarks (pixels) to the photo's, in the maps."""
         pose, points = _posed(landmarks, self.basis)
-        moved = (points - self.rest)[:468, :2].reshape(-1)
-        logarithm = np.tensordot(moved @ self.reads, self.maps, 1)
+        moved = (points - self.rest)[:468, :2]
+        logarithm = np.tensordot(moved.reshape(-1) @ self.reads, self.maps, 1) * _believed(moved)
         turn = np.diag(FLIP) @ pose.rotation[0] @ self.turn.T @ np.diag(FLIP)
         light = self.light[1:]
         logarithm += self.whole * (self._lit(light @ turn) - self._lit(light))
@@ -112,6 +123,15 @@ class Shading:
         start = np.array([columns.start, rows.start], np.float32)
         here = _sampled(photo, grid[face] - start)
         colour[face] = cv2.multiply(colour[face], here, dtype=cv2.CV_8U)
+
+
+def _believed(moved: Float[np.ndarray, "468 2"]) -> float:
+    """How much of what points have moved is an expression, 1 to 0: where those move that none moves
+    much, a tracker errs, as trackers do on heads that turn.
+    """
+    rigid = float(np.linalg.norm(moved[_STAY], axis=1).mean())
+    sure, lost = _ERRS
+    return float(np.clip((lost - rigid) / (lost - sure), 0, 1))
 
 
 def _sampled(

@@ -64,6 +64,14 @@ def test_a_smile_of_one_side_folds_that_side(face: PortraitFace) -> None:
     assert brightness(lit, left, BESIDE_NOSE[1:]) < brightness(lit, left, BESIDE_NOSE[:1]) - 0.03
 
 
+def test_folds_are_not_believed_where_a_tracker_errs(face: PortraitFace) -> None:
+    """A smile whose forehead and nose have moved too, as no expression moves them."""
+    lit, smile = shading(face), marks(face, mouthSmileLeft=1.0, mouthSmileRight=1.0)
+    wrong = smile.copy()
+    wrong[[6, 197, 195, 5, 33, 362, 127, 234, 93], 0] += 0.06 * float(face.pose.scale[0])
+    assert brightness(lit, wrong, BESIDE_NOSE) > brightness(lit, smile, BESIDE_NOSE) + 0.03
+
+
 def test_a_cheek_that_turns_to_the_light_is_brighter(face: PortraitFace) -> None:
     """Light from the picture's right, and the cheek on its left."""
     lit = shading(face, 60)

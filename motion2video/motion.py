@@ -18,9 +18,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from motion2video.media.npz import Wanted, read_arrays
-from motion2video.media.saving import save_whole
 from weights.errors import MotionError
 from weights.opening import open_regular
+from weights.saving import save_whole
 
 FPS = 25.0
 MAX_SECONDS = 2 * 3600.0

@@ -1,7 +1,8 @@
 """Weights: from a role such as "autoencoder" to a file whose hash has been checked.
 
-The bottom package: it imports nothing of the others. The exception tree lives here too, in
-`weights.errors`.
+The bottom package: it imports nothing of the others. What all of them need lives here too: the
+exception tree (`weights.errors`), and how files are opened (`weights.opening`) and written whole
+(`weights.saving`).
 """
 
 from weights.manifest import Manifest, Role, load_manifest

@@ -22,6 +22,7 @@ from platformdirs.unix import Unix
 from weights.errors import InputError, OutputError, WeightsError
 from weights.manifest import UNSET_HASH, Manifest, Role, is_inside, load_manifest
 from weights.opening import open_regular
+from weights.saving import writing_whole
 
 Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
@@ -236,32 +237,21 @@ def _download(entry: Role, target: Path, progress: Progress | None) -> None:
     """Download to a temporary name beside `target`, check the hash, then rename."""
     digest = hashlib.sha256()
     done = 0
-    temporary: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as sink:
-            for block in _blocks(entry, target):
-                digest.update(block)
-                done += len(block)
-                sink.write(block)
-                if done > entry.size:
-                    break
-                if progress is not None:
-                    progress(done, entry.size)
+    with writing_whole(target, f"the weights {entry.name!r}") as sink:
+        for block in _blocks(entry, target):
+            digest.update(block)
+            done += len(block)
+            sink.write(block)
+            if done > entry.size:
+                break
+            if progress is not None:
+                progress(done, entry.size)
         if digest.hexdigest() != entry.sha256:
             raise WeightsError(
                 f"what {entry.url} sent is not the weights {entry.name!r}: {done} bytes with "
                 f"SHA-256 {digest.hexdigest()}, wanted {entry.size} bytes with {entry.sha256}; "
                 "nothing was kept, try again later"
             )
-        temporary.chmod(0o644)
-        temporary.replace(target)
-    except OSError as error:
-        raise OutputError(f"cannot write {target}: {error.strerror}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def _blocks(entry: Role, target: Path) -> Iterator[bytes]:

@@ -1,8 +1,6 @@
 """Weights files: safetensors with the network's configuration in their header, numpy only."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +9,11 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from weights.errors import InputError, OutputError, WeightsError
+from weights.errors import InputError, WeightsError
 from weights.manifest import Manifest
 from weights.opening import open_regular
 from weights.registry import find
+from weights.saving import save_whole
 
 _CONFIG = "config"
 _MAX_BYTES = 1 << 36
@@ -75,16 +74,4 @@ def save_safetensors(
     header = {_CONFIG: json.dumps(config, sort_keys=True)}
     # safetensors writes the buffer of a transposed view as it lies in memory: make it contiguous.
     data = save({name: np.ascontiguousarray(t) for name, t in tensors.items()}, header)
-    temporary: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as sink:
-            sink.write(data)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write the weights file {path}: {error.strerror}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    save_whole(path, data, "the weights file")

@@ -44,6 +44,30 @@ def make_router(context: ServerContext) -> APIRouter:
     """The routes under /v1 that have to do with jobs."""
     router = APIRouter(prefix="/v1", tags=["jobs"])
     jobs = _Jobs(context)
+    _add_videos(router, jobs, context)
+    _add_results(router, jobs)
+
+    @router.post(
+        "/motion",
+        summary="Make a motion file, and wait for it",
+        response_class=Response,
+        responses={
+            **responses(401, 413, 422, 429, 503, 507),
+            200: {
+                "description": "A motion file (.npz), as `visavis motion` writes it.",
+                "content": {_MEDIA_TYPES["motion"]: {"schema": _BINARY}},
+            },
+        },
+        openapi_extra=request_body("motion"),
+    )
+    async def motion(request: Request) -> Response:
+        return await jobs.make_motion(request)
+
+    return router
+
+
+def _add_videos(router: APIRouter, jobs: "_Jobs", context: ServerContext) -> None:
+    """To ask for a video, to look at how far it is, and to cancel it."""
 
     @router.post(
         "/videos",
@@ -76,6 +100,10 @@ def make_router(context: ServerContext) -> APIRouter:
     async def cancel(request: Request, id: JobId) -> Response:
         await run_in_threadpool(context.queue.cancel, id, jobs.owner(request))
         return Response(status_code=204)
+
+
+def _add_results(router: APIRouter, jobs: "_Jobs") -> None:
+    """What comes of a video, and what it tells until then."""
 
     @router.api_route(
         "/videos/{id}/content",
@@ -115,24 +143,6 @@ def make_router(context: ServerContext) -> APIRouter:
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
-
-    @router.post(
-        "/motion",
-        summary="Make a motion file, and wait for it",
-        response_class=Response,
-        responses={
-            **responses(401, 413, 422, 429, 503, 507),
-            200: {
-                "description": "A motion file (.npz), as `visavis motion` writes it.",
-                "content": {_MEDIA_TYPES["motion"]: {"schema": _BINARY}},
-            },
-        },
-        openapi_extra=request_body("motion"),
-    )
-    async def motion(request: Request) -> Response:
-        return await jobs.make_motion(request)
-
-    return router
 
 
 _BINARY = {"type": "string", "format": "binary"}

@@ -1,7 +1,7 @@
 """What happens in moments: blinks, shifts of gaze, nods, smiles, brow raises, postures and beats.
 
 Their moments come from marked point processes with measured and published statistics
-(behaviour.py) and depend on who speaks, on cues in the other's voice and face, and on stresses of
+(statistics.py) and depend on who speaks, on cues in the other's voice and face, and on stresses of
 one's own voice; their shapes are measured ones. A seed has a person: how often and how far it
 nods, blinks, smiles and looks at the other differs from one seed to the next. Every draw is keyed
 by (seed, frame), so nothing depends on how a stream was cut. Events are added to what the network

@@ -3,7 +3,7 @@
 blinks  a clock with log-normal intervals that runs faster in speech (Brych 2021); a listener's
         blink follows the pauses and, when they are seen, the blinks of the other after 0.25-0.5 s
         (Nakano & Kitazawa 2010); some go with wide saccades, some, long ones, with nods (Homke)
-gaze    looks at the partner and away, with measured lengths by role (behaviour.py); averted when a
+gaze    looks at the partner and away, with measured lengths by role (statistics.py); averted when a
         turn begins, direct when it ends (Ho 2015); back at a partner who begins to speak. On the
         face it goes between eyes and mouth. Shifts are saccades of one or two frames, and while
         the head moves the eyes stay where they look (vestibulo-ocular reflex)

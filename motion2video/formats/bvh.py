@@ -18,10 +18,10 @@ from jaxtyping import Float
 from motion2video.formats.keyframes import motion_at_one_rate, nearest_rate
 from motion2video.geometry.angles import EYES, eye_angles, head_angles, set_eye_angles
 from motion2video.geometry.basis import EYE_CORNERS, INTEROCULAR_M, FaceBasis
-from motion2video.media.saving import save_whole
 from motion2video.motion import MAX_FRAMES, MOTION_DIM, ROTATION, TRANSLATION, Motion
 from weights.errors import MotionError
 from weights.opening import open_regular
+from weights.saving import save_whole
 
 _CM = 100 * INTEROCULAR_M
 _POSITIONS = ("Xposition", "Yposition", "Zposition")

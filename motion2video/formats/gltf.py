@@ -18,9 +18,9 @@ from jaxtyping import Bool, Float, Shaped
 from motion2video.formats.head_mesh import Eyeball, HeadMesh, Surface
 from motion2video.geometry.angles import EYES, eye_angles, head_rotation
 from motion2video.geometry.basis import INTEROCULAR_M, FaceBasis
-from motion2video.media.saving import save_whole
 from motion2video.motion import EXPRESSION_NAMES, Motion
 from weights.errors import MotionError
+from weights.saving import save_whole
 
 if TYPE_CHECKING:
     from pygltflib import Primitive

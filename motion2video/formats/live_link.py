@@ -21,7 +21,6 @@ from jaxtyping import Float
 
 from motion2video.formats.keyframes import motion_at_one_rate
 from motion2video.geometry.angles import EYES, eye_angles, head_angles, head_rotation
-from motion2video.media.saving import save_whole
 from motion2video.motion import (
     EXPRESSION_NAMES,
     MAX_FRAMES,
@@ -32,6 +31,7 @@ from motion2video.motion import (
 )
 from weights.errors import MotionError
 from weights.opening import open_regular
+from weights.saving import save_whole
 
 SHAPES: tuple[str, ...] = (
     *("EyeBlinkLeft", "EyeLookDownLeft", "EyeLookInLeft", "EyeLookOutLeft", "EyeLookUpLeft"),

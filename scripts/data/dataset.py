@@ -9,6 +9,7 @@
     DATA/video/<clip>.mp4     25 frames a second, frame i is frame i of the track
     DATA/stills.csv           name, identity, split, image (a path below DATA)
     DATA/stills.npz           names [N], landmarks [N, 478, 3] pixels
+    DATA/judge/SPLIT/<clip>.npz, .wav   motion [T, 58] and sound of takes to judge by (talkers.py)
 
 Splits are by identity: nobody is in two of them. `audio` and `video` are empty where a clip has
 none; group facegood has no tracks. A corpus of your own needs no more than this;
@@ -23,7 +24,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from motion2video.motion import Motion
+from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Waveform
+from motion2video.motion import MOTION_DIM, Motion
 from weights.errors import MediaError
 
 
@@ -116,3 +118,15 @@ def stills(root: Path, split: str | None = None) -> Iterator[Still]:
                 yield Still(
                     row["name"], row["identity"], row["split"], image, landmarks[row["name"]]
                 )
+
+
+def judged(folder: Path) -> Iterator[tuple[str, Waveform, Motion]]:
+    """Name, sound and motion of every take in DATA/judge/SPLIT, both equally long."""
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as data:
+            known = data["motion"]
+        samples = Waveform.load(path.with_suffix(".wav")).samples
+        count = min(len(known), len(samples) // SAMPLES_PER_FRAME)
+        values = np.zeros((count, MOTION_DIM), np.float32)
+        values[:, : known.shape[1]] = known[:count]
+        yield path.stem, Waveform(samples[: count * SAMPLES_PER_FRAME]), Motion(values)

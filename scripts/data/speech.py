@@ -132,7 +132,9 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--spoken", type=float, default=60, help="minutes of espeak-ng")
-    parser.add_argument("--judge", action="store_true", help="also what evaluate_motion.py wants")
+    parser.add_argument(
+        "--judge", action="store_true", help="also what scripts/evaluate/motion.py wants"
+    )
     a = parser.parse_args()
     a.out.mkdir(parents=True, exist_ok=True)
     if not (a.out / "phones.json").is_file():

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform
+from audio2motion.hearing.audio import Dyad, Waveform
 from audio2motion.network.condition import Condition
 from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.generator import GeneratorConfig, GeneratorState, MotionGenerator
@@ -29,6 +29,7 @@ from motion2video.motion import (
     TRANSLATION,
     Motion,
 )
+from scripts.data.dataset import judged
 
 
 def _named(*starts: str) -> list[int]:
@@ -58,20 +59,6 @@ class Mute(MotionGenerator):
         return state, x_1 * 0
 
 
-def takes(clips: Path) -> list[tuple[Waveform, Motion]]:
-    """Sound and motion of every clip, of equal length."""
-    out = []
-    for path in sorted(clips.glob("*.npz")):
-        with np.load(path) as data:
-            real = data["motion"].astype(np.float32)
-        samples = Waveform.load(path.with_suffix(".wav")).samples
-        count = min(len(real), len(samples) // SAMPLES_PER_FRAME)
-        values = np.zeros((count, MOTION_DIM), np.float32)
-        values[:, : real.shape[1]] = real[:count]
-        out.append((Waveform(samples[: count * SAMPLES_PER_FRAME]), Motion(values)))
-    return out
-
-
 def variances(
     generator: MotionGenerator, clips: list[tuple[Waveform, Motion]], talks: bool, seeds: int
 ) -> np.ndarray:
@@ -98,7 +85,7 @@ def main() -> None:
     options = parser.parse_args()
     whole = MotionGenerator.load(GeneratorConfig(**options.config), weights=options.weights)
     mute = Mute(whole.encoder, whole.network, whole.config)
-    clips = takes(options.clips)
+    clips = [(sound, motion) for _, sound, motion in judged(options.clips)]
     print(f"{'':18}talking  listening")
     shares = [
         (

@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform
+from audio2motion.hearing.audio import Dyad
 from audio2motion.network.generator import GeneratorConfig, MotionGenerator
 from motion2video.motion import FPS, ROTATION, channel_index
+from scripts.data.dataset import judged
 
 WINDOW, HOP = 50, 25
 SHORTEST = 125
@@ -142,15 +143,12 @@ def discrimination(takes: list[Take]) -> float | None:
 def measure(clips: Path, generator: MotionGenerator, seeds: int) -> dict[str, Any]:
     """The whole table."""
     takes, stds, fast, tremble = [], [], [], []
-    for path in sorted(clips.glob("*.npz")):
-        with np.load(path) as data:
-            real = data["motion"].astype(np.float64)
-        samples = Waveform.load(path.with_suffix(".wav")).samples
-        count = min(len(real), len(samples) // SAMPLES_PER_FRAME)
+    for name, sound, motion in judged(clips):
+        count = len(motion)
         if count < SHORTEST:
             continue
-        real, sound = real[:count], Waveform(samples[: count * SAMPLES_PER_FRAME])
-        person, true = path.stem.split("__")[0], curves(real)
+        real = motion.values.astype(np.float64)
+        person, true = name.split("__")[0], curves(real)
         takes.append(Take(person, true, real[:, ROTATION], False))
         for seed in range(seeds):
             values = generator.generate(Dyad(sound), seed=seed).values[:count].astype(np.float64)

@@ -12,9 +12,9 @@ of Pearson's r between generated and tracked curves within the clip, beside ridg
 on the split `train` (window of 5 frames to both sides). `offset` is the shift of the generated
 curve, in frames, with the highest mean r (positive: the lips are late). `std` is the ratio of
 standard deviations to the tracked curve's. `--teacher` has NAME.npy features of a large speech
-encoder (prepare_speech.py --judge). The targets are the lip aperture and every channel of jaw and
-mouth. `--closures`: do lips touch on p, b and m of espeak-ng's speech in six languages. `--drift`:
-does a long stream stay what it is.
+encoder (scripts/data/speech.py --judge). The targets are the lip aperture and every channel of jaw
+and mouth. `--closures`: do lips touch on p, b and m of espeak-ng's speech in six languages.
+`--drift`: does a long stream stay what it is.
 """
 
 import argparse

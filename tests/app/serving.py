@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -20,27 +21,22 @@ from app.api.settings import ServerConfig
 from app.client import Client
 from app.intake.limits import Limits
 from app.render.pipeline import Avatar
-from audio2motion.hearing.speech import SpeechConfig, SpeechEncoder
 from audio2motion.network.generator import GeneratorConfig, MotionGenerator
-from audio2motion.network.model import ModelConfig, MotionNetwork
 from audio2motion.voice.endpoint import Endpoint
 from motion2video.faces.tracker import FaceTracker
 from motion2video.network.compute import ComputeConfig
 from motion2video.renderer import RenderConfig, Renderer
+from tests.audio2motion.small import small_encoder, small_network
 
 
+@cache
 def small_avatar() -> Avatar:
-    """Every part is real: a generator of a few thousand weights, a renderer that only warps."""
+    """Every part is real: a generator of a few thousand weights, a renderer that only warps. One
+    for all tests of a process, as a server has one for all visitors.
+    """
     torch.manual_seed(0)
-    encoder = SpeechEncoder(
-        SpeechConfig(mels=20, width=16, heads=2, hidden=24, past=10, features=8)
-    )
-    network = MotionNetwork(
-        ModelConfig(width=32, layers=2, heads=2, hidden=48, history=20, speech_features=8)
-    )
-    with torch.no_grad():
-        network.std.fill_(0.1)
-    generator = MotionGenerator(encoder, network, GeneratorConfig(steps=2, agent_scale=1.0))
+    config = GeneratorConfig(steps=2, agent_scale=1.0)
+    generator = MotionGenerator(small_encoder(), small_network(), config)
     renderer = Renderer.load(RenderConfig(steps=0), ComputeConfig(device="cpu"))
     return Avatar(FaceTracker.load(), generator, renderer)
 

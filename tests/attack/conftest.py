@@ -7,7 +7,7 @@ import pytest
 from tests.attack.limited import Limited
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Limited]:
     process = Limited(tmp_path_factory.mktemp("limited"))
     yield process

@@ -19,14 +19,14 @@ SLACK = 6.0
 @pytest.mark.parametrize("reader", READERS)
 def test_good_files_are_read(tmp_path: Path, reader: str) -> None:
     """So that mutations reach what lies behind the first check."""
-    for suffix, data in good_files(reader, tmp_path):
+    for suffix, data in good_files(reader):
         path = tmp_path / f"good{suffix}"
         path.write_bytes(data)
         assert READERS[reader].read(path) is not None
 
 
-def test_cases_are_the_same_every_time(tmp_path: Path) -> None:
-    good = good_files("npz", tmp_path)
+def test_cases_are_the_same_every_time() -> None:
+    good = good_files("npz")
     assert case("npz", 1, 7, good) == case("npz", 1, 7, good)
     assert len({case("npz", 1, number, good) for number in range(50)}) > 40
 
@@ -63,20 +63,13 @@ def test_a_child_that_hangs_or_dies_is_told_and_replaced(
     (report,) = parent.fuzz(["gestures"], 4, 0, 1, tmp_path / "found", slack=0.1)
     assert report.cases == 3 and [found.number for found in report.found] == [1]
     assert {"hang": "more than 1 s", "death": "dies with"}[kind] in report.found[0].wrong
-    assert (
-        report.found[0].path.read_bytes()
-        == case("gestures", 0, 1, good_files("gestures", tmp_path))[1]
-    )
+    assert report.found[0].path.read_bytes() == case("gestures", 0, 1, good_files("gestures"))[1]
 
 
 @pytest.mark.parametrize("found", sorted(CASES.iterdir()), ids=lambda path: path.name)
-def test_what_was_found_once_is_taken_well(tmp_path: Path, found: Path) -> None:
+def test_what_was_found_once_is_taken_well(limited: Limited, found: Path) -> None:
     """Cases are named READER-SEED-NUMBER, as the fuzzer writes them."""
-    limited = Limited(tmp_path)
-    try:
-        answer = limited.read(found.name.rsplit("-", 2)[0], found)
-    finally:
-        limited.close()
+    answer = limited.read(found.name.rsplit("-", 2)[0], found)
     assert answer.ours and "\n" not in answer.message, answer
 
 

@@ -197,7 +197,7 @@ Change = Callable[[dict], object]
 
 def glb(folder: Path, change: Change | None = None, text: bytes | None = None) -> Path:
     """A good .glb with its description changed, or another one."""
-    ((_, data),) = good_files("glb", folder)
+    ((_, data),) = good_files("glb")
     size = int.from_bytes(data[12:16], "little")
     gltf, binary = json.loads(data[20 : 20 + size]), data[28 + size :]
     if change is not None:

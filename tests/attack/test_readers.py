@@ -148,7 +148,7 @@ def patched(data: bytes, box: bytes, at: int, value: bytes) -> bytes:
 
 @pytest.mark.parametrize("box", [b"mvhd", b"mdhd", b"tkhd", b"stsz", b"stts", b"stsc"])
 def test_mp4_headers_that_promise_much(limited: Limited, tmp_path: Path, box: bytes) -> None:
-    data = next(data for suffix, data in good_files("video", tmp_path) if suffix == ".mp4")
+    data = next(data for suffix, data in good_files("video") if suffix == ".mp4")
     for at in (4, 8, 12, 16, 20):
         (tmp_path / "v.mp4").write_bytes(patched(data, box, at, b"\x7f\xff\xff\xff"))
         for reader in ("video", "sound"):
@@ -158,14 +158,14 @@ def test_mp4_headers_that_promise_much(limited: Limited, tmp_path: Path, box: by
 
 def test_pixels_that_are_no_squares_count_as_the_squares_they_become(tmp_path: Path) -> None:
     """A GIF of 32 x 24 whose pixels are 270 : 64 is 135 x 24 square pixels."""
-    data = next(data for suffix, data in good_files("picture", tmp_path) if suffix == ".gif")
+    data = next(data for suffix, data in good_files("picture") if suffix == ".gif")
     (tmp_path / "wide.gif").write_bytes(data[:12] + b"\xff" + data[13:])
     with pytest.raises(MediaError, match="is 135 x 24 pixels; at most"):
         read_video(tmp_path / "wide.gif", max_pixels=1_000)
 
 
 def test_a_rate_of_nearly_nothing_is_no_division_by_zero(tmp_path: Path) -> None:
-    data = next(data for suffix, data in good_files("video", tmp_path) if suffix == ".mp4")
+    data = next(data for suffix, data in good_files("video") if suffix == ".mp4")
     (tmp_path / "v.mp4").write_bytes(patched(data, b"stts", 12, b"\x7f\xff\xff\xff"))
     with pytest.raises(MediaError, match="frames, the most that are read"):
         sum(1 for _ in frames_at(tmp_path / "v.mp4", 25.0, max_frames=1_000))

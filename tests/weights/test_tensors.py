@@ -74,6 +74,6 @@ def test_cannot_write(tmp_path: Path):
     with pytest.raises(OutputError, match="cannot write"):
         save_safetensors(tmp_path / "none" / "a", TENSORS, CONFIG)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OutputError, match="cannot write"):
+    with pytest.raises(OutputError, match="is a folder"):
         save_safetensors(tmp_path / "folder", TENSORS, CONFIG)
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]

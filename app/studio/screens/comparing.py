@@ -9,7 +9,15 @@ from app.studio.creation import compare
 from app.studio.screens import markup
 from app.studio.screens.create import CreateScreen
 from app.studio.screens.endpoints import endpoint
-from app.studio.screens.follow import cancel_all, error_of, fail, follow, page_of, submit
+from app.studio.screens.follow import (
+    cancel_all,
+    error_of,
+    fail,
+    follow,
+    made_video,
+    page_of,
+    submit,
+)
 from app.studio.screens.form import (
     FORM_FIELDS,
     Form,
@@ -43,14 +51,7 @@ def build(workshop: Workshop, first: CreateScreen) -> None:
         make = gr.Button("Make both", variant="primary", elem_id="compare-make")
         cancel = gr.Button("Cancel", interactive=False, elem_id="compare-cancel")
     status = gr.HTML(elem_id="compare-status")
-    video = gr.Video(
-        label="Left and right",
-        interactive=False,
-        elem_id="compare-video",
-        buttons=["download"],
-        height=440,
-        visible=False,
-    )
+    video = made_video("Left and right", "compare-video")
     make.click(
         endpoint(_make, workshop, (*NAMES, *FORM_FIELDS)),
         [*asked, *first.inputs],

@@ -17,7 +17,15 @@ from app.studio.creation import Creation, create, write_reply
 from app.studio.screens import markup
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.faces import choose_face, mark_face, show_faces
-from app.studio.screens.follow import cancel_all, error_of, fail, follow, page_of, submit
+from app.studio.screens.follow import (
+    cancel_all,
+    error_of,
+    fail,
+    follow,
+    made_video,
+    page_of,
+    submit,
+)
 from app.studio.screens.form import (
     FORM_FIELDS,
     Form,
@@ -71,14 +79,7 @@ def build(workshop: Workshop) -> CreateScreen:
                 make = gr.Button("Make the video", variant="primary", elem_id="make")
                 cancel = gr.Button("Cancel", elem_id="cancel", interactive=False)
             status = gr.HTML(elem_id="status")
-            video = gr.Video(
-                label="Video",
-                interactive=False,
-                elem_id="video",
-                buttons=["download"],
-                height=440,
-                visible=False,
-            )
+            video = made_video("Video", "video")
             figures = gr.HTML(elem_id="figures")
             with gr.Row():
                 edit = gr.Button("Edit the motion", interactive=False, elem_id="edit")

@@ -11,7 +11,15 @@ from app.studio.project import Project
 from app.studio.screens import markup
 from app.studio.screens.create import CreateScreen
 from app.studio.screens.endpoints import endpoint
-from app.studio.screens.follow import cancel_all, error_of, fail, follow, page_of, submit
+from app.studio.screens.follow import (
+    cancel_all,
+    error_of,
+    fail,
+    follow,
+    made_video,
+    page_of,
+    submit,
+)
 from app.studio.screens.visitors import Visitor
 from app.studio.workshop import Workshop
 from audio2motion.gestures.gestures import Gesture
@@ -91,14 +99,7 @@ def _result() -> "tuple[gr.Button, gr.Button, gr.HTML, gr.Video, gr.File]":
         render = gr.Button("Render the changes", variant="primary", elem_id="render-edit")
         cancel = gr.Button("Cancel", interactive=False, elem_id="edit-cancel")
     status = gr.HTML(elem_id="edit-status")
-    video = gr.Video(
-        label="Edited video",
-        interactive=False,
-        elem_id="edit-video",
-        buttons=["download"],
-        height=440,
-        visible=False,
-    )
+    video = made_video("Edited video", "edit-video")
     motion_file = gr.File(label="Edited motion (.npz)", interactive=False, visible=False)
     return render, cancel, status, video, motion_file
 

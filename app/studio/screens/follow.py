@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from app.jobs.errand import Errand, Work
 from app.studio.screens import markup
 from app.studio.screens.visitors import Visitor
 from app.studio.workshop import Page, Workshop
 from weights.errors import UnavailableError, VisavisError
+
+if TYPE_CHECKING:
+    import gradio as gr
 
 _POLL_S = 0.2
 
@@ -64,3 +67,17 @@ def error_of(errand: Errand) -> str:
         return errand.look().error or ""
     except VisavisError as error:
         return str(error)
+
+
+def made_video(label: str, elem_id: str) -> "gr.Video":
+    """Where a screen shows what it has made, once there is something."""
+    import gradio as gr
+
+    return gr.Video(
+        label=label,
+        interactive=False,
+        elem_id=elem_id,
+        buttons=["download"],
+        height=440,
+        visible=False,
+    )

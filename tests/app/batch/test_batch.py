@@ -175,7 +175,7 @@ def test_parts_are_the_whole(
     from audio2motion.hearing.audio import Waveform
     from audio2motion.voice.synthesis import synthesize
 
-    said = synthesize("Hello there.").samples
+    said = synthesize("Hi.").samples
     pause = np.zeros(8000, np.float32)
     Waveform(np.concatenate([said, pause, said, pause, said])).save(tmp_path / "voice.wav")
     row = {"portrait": "portrait.png", "agent_audio": "voice.wav", "seed": 5, "fps": fps}

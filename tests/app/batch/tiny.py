@@ -24,15 +24,14 @@ from app.batch.work import AvatarSettings
 from app.render.pipeline import Avatar, Following
 from app.render.request import RenderRequest, Source
 from app.render.result import RenderResult
-from audio2motion.hearing.speech import SpeechConfig, SpeechEncoder
 from audio2motion.network.generator import GeneratorConfig, MotionGenerator
-from audio2motion.network.model import ModelConfig, MotionNetwork
 from motion2video.faces.tracker import Face, FaceTracker
 from motion2video.geometry.basis import FaceBasis
 from motion2video.network.autoencoder import Autoencoder, AutoencoderConfig
 from motion2video.network.compute import ComputeConfig
 from motion2video.network.denoiser import Denoiser, DenoiserConfig
 from motion2video.renderer import RenderConfig, Renderer
+from tests.audio2motion.small import small_encoder, small_network
 from weights.errors import VisavisError
 
 FACTORY = "tests.app.batch.tiny:load"
@@ -148,14 +147,7 @@ def load(settings: AvatarSettings) -> Avatar:
             )
         )
         denoiser = Denoiser(DenoiserConfig(widths=(8, 8, 8), blocks=1, condition_blocks=1))
-        encoder = SpeechEncoder(
-            SpeechConfig(mels=20, width=16, heads=2, hidden=24, past=10, features=8)
-        )
-        network = MotionNetwork(
-            ModelConfig(width=32, layers=2, heads=2, hidden=48, history=20, speech_features=8)
-        )
-    with torch.no_grad():
-        network.std.fill_(0.1)
+        encoder, network = small_encoder(), small_network()
     compute = ComputeConfig(
         device="cpu", backend="torch", precision="fp32", threads=settings.threads
     )

@@ -215,9 +215,11 @@ def test_photos_of_all_kinds(
     assert 90 < middle < 230  # skin, not the wall or the letter box
 
 
-def test_a_photo_of_7_000_pixels(avatar: Avatar, portrait: Path, tmp_path: Path) -> None:
+def test_a_photo_of_more_pixels_than_are_drawn(
+    avatar: Avatar, portrait: Path, tmp_path: Path
+) -> None:
     with Image.open(portrait) as image:
-        image.resize((7_000, 7_000)).save(tmp_path / "large.jpg", quality=50)
+        image.resize((4_500, 4_500)).save(tmp_path / "large.jpg", quality=50)
     result = avatar.animate(
         portrait=tmp_path / "large.jpg",
         motion=Motion.neutral(2),
@@ -225,7 +227,7 @@ def test_a_photo_of_7_000_pixels(avatar: Avatar, portrait: Path, tmp_path: Path)
         out=tmp_path / "out.mp4",
     )
     assert result.size == (256, 256)
-    assert result.notices == ("the picture was reduced from 7000x7000 to 4096x4096 pixels",)
+    assert result.notices == ("the picture was reduced from 4500x4500 to 4096x4096 pixels",)
 
 
 def test_of_several_faces_one_is_taken_and_it_is_said(

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.attack.fuzz.corpus import good_files
+from tests.attack.fuzz.corpus import Files, good_files
 from tests.attack.fuzz.mutations import mutate
 from tests.attack.fuzz.readers import READERS
 from weights.errors import VisavisError
@@ -35,7 +35,7 @@ _FORBIDDEN = (
 )
 
 
-def case(reader: str, seed: int, number: int, good: list[tuple[str, bytes]]) -> tuple[str, bytes]:
+def case(reader: str, seed: int, number: int, good: Files) -> tuple[str, bytes]:
     """(ending, bytes) of a case: the same for the same seed and number, on any machine."""
     rng = random.Random(f"{reader} {seed} {number}")
     suffix, data = rng.choice(good)
@@ -121,7 +121,7 @@ def main(reader: str, seed: int, first: int, end: int, folder: Path) -> None:
     read, network = READERS[reader].read, READERS[reader].network
     making = folder / "making"
     making.mkdir(exist_ok=True)
-    good = good_files(reader, making)
+    good = good_files(reader)
     path = making / f"case{good[0][0]}"
     watch = Watch(folder / "case", network)
     for suffix, data in good:  # loads what is imported late

@@ -2,8 +2,10 @@
 
 import io
 import json
+import tempfile
 import wave
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +15,14 @@ from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM, Motion
 _FRAMES = 12
 
 
-def good_files(reader: str, folder: Path) -> list[tuple[str, bytes]]:
-    """(ending, bytes) of the good files of a reader; `folder` is for writers that need a place."""
-    return list(_MAKERS[reader](folder))
+Files = tuple[tuple[str, bytes], ...]
+
+
+@cache
+def good_files(reader: str) -> Files:
+    """(ending, bytes) of the good files of a reader, made once a process."""
+    with tempfile.TemporaryDirectory(prefix="good-") as folder:
+        return tuple(_MAKERS[reader](Path(folder)))
 
 
 def _motion() -> Motion:
@@ -50,7 +57,7 @@ def _npz(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 def _glb(folder: Path) -> Iterator[tuple[str, bytes]]:
     """As written, but with the animation alone: the head's mesh is megabytes that are not read."""
-    (_, data), *_ = _written(".glb")(folder)
+    _, data = next(_written(".glb")(folder))
     size = int.from_bytes(data[12:16], "little")
     gltf, binary = json.loads(data[20 : 20 + size]), data[28 + size :]
     used = {

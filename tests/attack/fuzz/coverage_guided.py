@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
         folder = Path(tempfile.mkdtemp(prefix="atheris-"))
         corpus = folder / "corpus"
         corpus.mkdir()
-        for number, (suffix, data) in enumerate(good_files(arguments[1], folder)):
+        for number, (suffix, data) in enumerate(good_files(arguments[1])):
             (corpus / f"{number}{suffix}").write_bytes(data)
             (folder / f"good{suffix}").write_bytes(data)
             with contextlib.suppress(VisavisError):

@@ -167,9 +167,7 @@ class _Run:
         return next_case if next_case > current else current + 1
 
     def _tell(self, number: int, wrong: str) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            good = good_files(self._reader, Path(folder))
-        suffix, data = case(self._reader, self._seed, number, good)
+        suffix, data = case(self._reader, self._seed, number, good_files(self._reader))
         self._found.mkdir(parents=True, exist_ok=True)
         path = self._found / f"{self._reader}-{self._seed}-{number}{suffix}"
         path.write_bytes(data)

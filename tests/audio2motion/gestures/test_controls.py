@@ -227,6 +227,23 @@ def dyad() -> Dyad:
     return Dyad(Waveform(agent), Waveform(np.concatenate([np.zeros_like(said), pause, other])))
 
 
+@pytest.fixture(scope="module")
+def brief(dyad: Dyad) -> Dyad:
+    """Four seconds: the agent is interrupted after 2.2 s."""
+    assert dyad.interlocutor is not None
+    other = dyad.interlocutor.samples
+    agent = np.concatenate([dyad.agent.samples[:35_200], np.zeros(28_800, np.float32)])
+    start = int(np.argmax(np.abs(other) > 0))
+    other = np.concatenate([np.zeros(35_200, np.float32), other[start : start + 28_800]])
+    return Dyad(Waveform(agent), Waveform(other))
+
+
+@pytest.fixture(scope="module")
+def plain(generator: MotionGenerator, brief: Dyad) -> Motion:
+    """What it makes of them when nobody asks for anything."""
+    return generator.generate(brief, seed=3)
+
+
 def energy(motion: Motion, channels: list[int]) -> float:
     """Mean squared change a frame."""
     return float(np.square(np.diff(motion.values[:, channels], axis=0)).mean())
@@ -250,39 +267,38 @@ def test_motion_energy_is_monotone_in_expressivity(generator: MotionGenerator, d
 
 
 @WEIGHTS
-def test_one_region_of_the_real_thing(generator: MotionGenerator, dyad: Dyad) -> None:
-    plain = generator.generate(dyad, seed=3)
-    made = generator.generate(dyad, seed=3, controls=Controls(regions=Regions(head=0.0)))
+def test_one_region_of_the_real_thing(
+    generator: MotionGenerator, brief: Dyad, plain: Motion
+) -> None:
+    made = generator.generate(brief, seed=3, controls=Controls(regions=Regions(head=0.0)))
     assert not made.values[:, HEAD].any()
     rest = [i for i in range(MOTION_DIM) if i not in HEAD]
     assert np.array_equal(made.values[:, rest], plain.values[:, rest])
 
 
 @WEIGHTS
-def test_a_placed_gesture_is_seen_on_its_frame(generator: MotionGenerator, dyad: Dyad) -> None:
+def test_a_placed_gesture_is_seen_on_its_frame(
+    generator: MotionGenerator, brief: Dyad, plain: Motion
+) -> None:
     # The nod begins at frame 30 and is at its lowest 6 frames later.
-    plain, made = (
-        generator.generate(dyad, seed=3, controls=Controls(gestures=gestures))
-        for gestures in ((), (Gesture.at("nod", 1.2, 0.5),))
-    )
+    nod = (Gesture.at("nod", 1.2, 0.5),)
+    made = generator.generate(brief, seed=3, controls=Controls(gestures=nod))
     added = np.degrees(made.values[:, PITCH] - plain.values[:, PITCH])
     assert not added[:24].any() and np.abs(added[:31]).max() < 2.0
     assert int(np.argmax(added)) in (36, 37) and added.max() > 5
     assert np.abs(np.diff(made.rotation, axis=0)).max() < np.radians(4)
-    low = generator.generate(
-        dyad, seed=3, controls=Controls(gestures=(Gesture.at("nod", 1.2, 0.5),), expressivity=0.1)
-    )
+    low = generator.generate(brief, seed=3, controls=Controls(gestures=nod, expressivity=0.1))
     assert np.degrees(np.ptp(low.values[30:43, PITCH])) > 1.5
 
 
 @WEIGHTS
 @pytest.mark.parametrize("expressivity", [1.0, 2.0])
 def test_gaze_arrives_and_a_look_away_leaves_it(
-    generator: MotionGenerator, dyad: Dyad, expressivity: float
+    generator: MotionGenerator, brief: Dyad, expressivity: float
 ) -> None:
     gestures = (Gesture.at("look-away", 2.0, 1.0, aim=(-15.0, 0.0)),)
     motion = generator.generate(
-        dyad, controls=Controls(gaze=(10.0, -6.0), gestures=gestures, expressivity=expressivity)
+        brief, controls=Controls(gaze=(10.0, -6.0), gestures=gestures, expressivity=expressivity)
     )
     out, into, down = (
         EYE_TURN_DEGREES * motion.channel(f"eyeLook{n}Left") for n in ("Out", "In", "Down")
@@ -319,11 +335,13 @@ def test_gestures_do_not_depend_on_the_cut(generator: MotionGenerator, dyad: Dya
 
 
 @WEIGHTS
-def test_a_gesture_can_be_added_to_a_running_stream(generator: MotionGenerator, dyad: Dyad) -> None:
+def test_a_gesture_can_be_added_to_a_running_stream(
+    generator: MotionGenerator, brief: Dyad
+) -> None:
     late = Controls(gestures=(Gesture.at("brow-raise", 3.0),))
-    known = generator.generate(dyad, controls=late)
+    known = generator.generate(brief, controls=late)
     state, parts = generator.init_state(0), []
-    for piece in dyad.chunks(5):
+    for piece in brief.chunks(5):
         if state.received == 32_000:
             state = replace(state, controls=late)
         state, out = generator.step(state, piece)

@@ -15,15 +15,14 @@ from audio2motion.hearing.speech import (
     running_level,
 )
 from audio2motion.voice.synthesis import synthesize
+from tests.audio2motion.small import SPEECH, small_encoder
 from weights.errors import WeightsError
-
-SMALL = SpeechConfig(mels=20, width=16, heads=2, hidden=24, past=10, features=8)
 
 
 @pytest.fixture(scope="module")
 def encoder() -> SpeechEncoder:
     torch.manual_seed(0)
-    return SpeechEncoder(SMALL).eval().requires_grad_(False)
+    return small_encoder()
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +82,10 @@ def test_level_does_not_matter_once_it_is_known(encoder: SpeechEncoder, speech: 
 
 def test_stored_weights_must_fit(encoder: SpeechEncoder) -> None:
     tensors = {k: v.numpy() for k, v in encoder.state_dict().items()}
-    load_strictly(SpeechEncoder(SMALL), tensors, "speech encoder")
+    load_strictly(SpeechEncoder(SPEECH), tensors, "speech encoder")
     tensors.pop("leave.bias")
     with pytest.raises(WeightsError, match="do not fit"):
-        load_strictly(SpeechEncoder(SMALL), tensors, "speech encoder")
+        load_strictly(SpeechEncoder(SPEECH), tensors, "speech encoder")
     with pytest.raises(WeightsError, match="header"):
         SpeechConfig.from_header({"ahead": [5, 4], "colour": 3})
 

@@ -11,13 +11,13 @@ import transformers
 
 import audio2motion.network.borrowed_speech as borrowed_speech
 from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform
-from audio2motion.hearing.speech import SpeechConfig, SpeechEncoder
+from audio2motion.hearing.speech import SpeechEncoder
 from audio2motion.network.borrowed_speech import BorrowedEncoder, SpeechModel, borrow, map_for
 from audio2motion.network.generator import GeneratorConfig, MotionGenerator
-from audio2motion.network.model import ModelConfig, MotionNetwork
 from audio2motion.network.speech_map import SpeechMap, fit_map, practice_speech
 from audio2motion.voice.synthesis import synthesize
 from motion2video.motion import Motion
+from tests.audio2motion.small import small_encoder, small_network
 from weights import cache_dir, read_safetensors
 from weights.errors import DependencyError, InputError, StateError, WeightsError
 
@@ -72,8 +72,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def embedded() -> SpeechEncoder:
     torch.manual_seed(0)
-    sizes = SpeechConfig(mels=20, width=16, heads=2, hidden=24, past=10, features=8)
-    return SpeechEncoder(sizes).eval().requires_grad_(False)
+    return small_encoder()
 
 
 @pytest.fixture(scope="module")
@@ -115,14 +114,7 @@ def dyad() -> Dyad:
 
 def generator_of(encoder: BorrowedEncoder) -> MotionGenerator:
     torch.manual_seed(1)
-    network = MotionNetwork(
-        ModelConfig(width=32, layers=1, heads=2, hidden=48, history=20, speech_features=8)
-    )
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-        network.std.fill_(0.1)
-    return MotionGenerator(encoder, network, GeneratorConfig(steps=1))
+    return MotionGenerator(encoder, small_network(1, noise=0.1), GeneratorConfig(steps=1))
 
 
 def part(dyad: Dyad, start: int, end: int | None = None) -> Dyad:

@@ -12,11 +12,10 @@ import torch
 from audio2motion.behaviour.events import BLINK_CHANNELS, SMILE_CHANNELS
 from audio2motion.gestures.controls import Controls
 from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform
-from audio2motion.hearing.speech import SpeechConfig, SpeechEncoder, SpeechFeatures
+from audio2motion.hearing.speech import SpeechFeatures
 from audio2motion.network.chunks import Aimed, Chunk, finish, smile_detail
 from audio2motion.network.gate import SPEECH_CHANNELS, listening, mouth_gate
 from audio2motion.network.generator import GeneratorConfig, GeneratorState, MotionGenerator
-from audio2motion.network.model import ModelConfig, MotionNetwork
 from audio2motion.network.state_codec import encode
 from audio2motion.voice.synthesis import synthesize, synthesize_phonemes
 from motion2video.geometry.basis import FaceBasis
@@ -28,6 +27,7 @@ from motion2video.motion import (
     Motion,
     channel_index,
 )
+from tests.audio2motion.small import small_encoder, small_network
 from weights.errors import InputError, MotionError, StateError, WeightsError
 from weights.tensors import save_safetensors
 
@@ -35,26 +35,21 @@ from weights.tensors import save_safetensors
 @pytest.fixture(scope="module")
 def generator() -> MotionGenerator:
     torch.manual_seed(0)
-    encoder = SpeechEncoder(
-        SpeechConfig(mels=20, width=16, heads=2, hidden=24, past=10, features=8)
-    )
-    network = MotionNetwork(
-        ModelConfig(width=32, layers=2, heads=2, hidden=48, history=20, speech_features=8)
-    )
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-        network.std.fill_(0.1)
-    return MotionGenerator(encoder, network, GeneratorConfig())
+    return MotionGenerator(small_encoder(), small_network(noise=0.1), GeneratorConfig())
+
+
+def in_turn(question: str, answer: str) -> Dyad:
+    """The agent says one thing, then the interlocutor the other."""
+    said, answered = synthesize(question).samples, synthesize(answer, "en-gb+f3").samples
+    agent = np.concatenate([said, np.zeros(len(answered), np.float32)])
+    other = np.concatenate([np.zeros(len(said), np.float32), answered])
+    return Dyad(Waveform(agent), Waveform(other))
 
 
 @pytest.fixture(scope="module")
 def dyad() -> Dyad:
-    said = synthesize("Hello, my name is Bob. How are you?").samples
-    answer = synthesize("I am very well, thank you so much.", "en-gb+f3").samples
-    agent = np.concatenate([said, np.zeros(len(answer), np.float32)])
-    other = np.concatenate([np.zeros(len(said), np.float32), answer])
-    return Dyad(Waveform(agent), Waveform(other))
+    """More than twice as long as the small network remembers."""
+    return in_turn("Hello, my name is Bob.", "Very well.")
 
 
 def cut(dyad: Dyad, piece: slice) -> Dyad:
@@ -340,9 +335,8 @@ def embedded() -> MotionGenerator:
 
 
 @pytest.mark.weights("speech_encoder", "motion_generator")
-def test_mouth_moves_with_the_voice_and_rests_without(
-    embedded: MotionGenerator, dyad: Dyad
-) -> None:
+def test_mouth_moves_with_the_voice_and_rests_without(embedded: MotionGenerator) -> None:
+    dyad = in_turn("Hello, my name is Bob. How are you?", "I am very well, thank you so much.")
     motion = embedded.generate(dyad)
     turn = int(np.flatnonzero(dyad.agent.samples)[-1]) // SAMPLES_PER_FRAME
     jaw = motion.channel("jawOpen")

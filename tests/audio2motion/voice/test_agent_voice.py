@@ -73,13 +73,13 @@ def heard(data: bytes, size: int, pcm_rate: int | None = None) -> np.ndarray:
 
 @pytest.mark.parametrize("rate", [8000, 16_000, 24_000])
 def test_streamed_sound_is_the_same_however_it_is_cut(rate: int) -> None:
-    data = wav(0.5, rate)
+    data = wav(0.1, rate)
     whole = heard(data, len(data))
-    assert len(whole) == 8000 and np.abs(whole).max() == pytest.approx(12_000 / 32_768, abs=0.02)
+    assert len(whole) == 1600 and np.abs(whole).max() == pytest.approx(12_000 / 32_768, abs=0.02)
     for size in (1, 7, 1000):
         np.testing.assert_allclose(heard(data, size), whole, atol=1e-6)
     np.testing.assert_allclose(heard(data[44:], 999, rate), whole, atol=1e-6)
-    known = wav(0.5, rate, unknown_length=False)
+    known = wav(0.1, rate, unknown_length=False)
     np.testing.assert_allclose(heard(known + b"LIST trailing", 1000), whole, atol=1e-6)
 
 

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from audio2motion.behaviour.breath import BreathState, breathe
 from audio2motion.behaviour.eyes import BLINK_CHANNELS
 from audio2motion.behaviour.reactions import ReactionState, react
 from audio2motion.gestures.controls import Controls
@@ -35,7 +36,7 @@ from audio2motion.network.condition import (
     Condition,
     agent_window,
 )
-from audio2motion.network.gate import SPEECH_CHANNELS, listening, mouth_gate
+from audio2motion.network.gate import GATE_HIGH, SPEECH_CHANNELS, listening, mouth_gate
 from audio2motion.network.model import Cache, KeysValues, ModelConfig, MotionNetwork
 from audio2motion.network.source import SourceState, begin, go_on, white
 from audio2motion.network.state_codec import Ticket, decode, encode
@@ -59,7 +60,8 @@ class GeneratorConfig:
     speech, `lip_temperature` that of the speech channels, whose motion `lip_scale` scales; on top,
     `lid_temperature` that of the lids, whose rare blinks few steps lose, and `listening_scale` that
     of the head while the other one speaks. Without `reactions` a listener does what the network
-    makes alone (see behaviour/reactions.py). Raises InputError.
+    makes alone (see behaviour/reactions.py); `breath` scales what breathing moves, 0 is none.
+    Raises InputError.
     """
 
     steps: int = 4
@@ -75,6 +77,7 @@ class GeneratorConfig:
     lid_temperature: float = 1.3
     listening_scale: float = 0.4
     reactions: bool = True
+    breath: float = 1.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 64:
@@ -127,6 +130,7 @@ class GeneratorState:
     listens: float
     aim: Aimed
     reactions: ReactionState
+    breath: BreathState
 
 
 class MotionGenerator:
@@ -213,6 +217,7 @@ class MotionGenerator:
             listens=0.0,
             aim=Aimed(),
             reactions=ReactionState(),
+            breath=BreathState(),
         )
 
     def save(self, state: GeneratorState) -> bytes:
@@ -385,9 +390,13 @@ class MotionGenerator:
             for i, heard in enumerate(answers_to(now, ahead, state.controls, state.frame)):
                 reactions, added = react(reactions, state.seed, state.frame + i, **heard)
                 values[i] += added
+        breath = state.breath
+        for i, speaks in enumerate(activity[:CHUNK] > GATE_HIGH):
+            breath, added = breathe(breath, state.seed, state.frame + i, bool(speaks))
+            values[i] += self.config.breath * added
         values, aim = finish(values, state.controls, state.frame, state.aim)
-        frame = state.frame + CHUNK
-        state = replace(state, gate=gate, aim=aim, reactions=reactions, frame=frame)
+        state = replace(state, gate=gate, aim=aim, reactions=reactions, breath=breath)
+        state = replace(state, frame=state.frame + CHUNK)
         return state, Motion(values)
 
     def _condition(self, controls: Controls, now: Chunk, ahead: Chunk) -> Condition:

@@ -229,9 +229,7 @@ class Renderer:
             return (
                 CropStage(bent, inside, brush) if gpu is None else Canvas(bent, inside, brush, gpu)
             )
-        head = LayeredWarp(
-            portrait.image, marks, mesh, self.basis.partners, matte, work.sampling, work.fineness
-        )
+        head = LayeredWarp(portrait.image, marks, self.basis, matte, work.sampling, work.fineness)
         if gpu is None:
             return CropStage(head, inside, brush)
         return LayeredCanvas(head, inside, brush, gpu)

@@ -4,13 +4,14 @@ the user asked for, within bounds.
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import TypedDict
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from audio2motion.behaviour.events import Seen
+from audio2motion.behaviour.events import SMILE_CHANNELS, Seen
 from audio2motion.behaviour.eyes import BLINK_CHANNELS, EYE_PACE, LOOK_CHANNELS, point_eyes
 from audio2motion.gestures.controls import Controls
 from audio2motion.gestures.gestures import Aim
@@ -18,7 +19,8 @@ from audio2motion.hearing.speech import SpeechFeatures
 from audio2motion.network.condition import CHUNK
 from audio2motion.network.gate import GATE_ATTACK, GATE_HIGH
 from audio2motion.saveable import saveable
-from motion2video.motion import EXPRESSION, MOTION_DIM, ROTATION
+from motion2video.motion import DETAIL, EXPRESSION, MOTION_DIM, ROTATION
+from weights.tensors import load_safetensors
 
 
 @saveable
@@ -76,6 +78,7 @@ def finish(
     values = values.copy()
     for row, wanted in zip(values, controls.aims(frame, len(values)), strict=True):
         aimed = _look(row, wanted, aimed)
+    smiled = values[:, SMILE_CHANNELS].mean(1)
     values = controls.apply(values)
     lids = list(BLINK_CHANNELS)
     shut = gestures[:, lids].copy()
@@ -85,7 +88,17 @@ def finish(
     values[:, lids] = values[:, lids] + shut * (1 - np.clip(values[:, lids], 0, 1))
     values[:, EXPRESSION] = np.clip(values[:, EXPRESSION], 0, 1)
     values[:, 0] = 0
+    # The network's own smiles have their detail.
+    asked = np.maximum(values[:, SMILE_CHANNELS].mean(1) - smiled, 0)
+    values[:, DETAIL] += asked[:, None] * smile_detail()
     return values.astype(np.float32), aimed
+
+
+@cache
+def smile_detail() -> Float[np.ndarray, "32"]:
+    """What channels leave out of a smile of 1: scripts/train/smile.py."""
+    tensors, _ = load_safetensors("face_basis")
+    return tensors["smile"]
 
 
 def _look(row: Float[np.ndarray, "90"], wanted: Aim | None, aimed: Aimed) -> Aimed:

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from audio2motion.behaviour.breath import BreathState, breathe
 from audio2motion.behaviour.eyes import BLINK_CHANNELS
 from audio2motion.behaviour.reactions import ReactionState, react
 from audio2motion.gestures.controls import Controls
@@ -35,7 +36,7 @@ from audio2motion.network.condition import (
     Condition,
     agent_window,
 )
-from audio2motion.network.gate import SPEECH_CHANNELS, listening, mouth_gate
+from audio2motion.network.gate import GATE_HIGH, SPEECH_CHANNELS, listening, mouth_gate
 from audio2motion.network.marginals import LIP_SHAPES
 from audio2motion.network.model import Cache, KeysValues, ModelConfig, MotionNetwork
 from audio2motion.network.source import SourceState, begin, go_on, white
@@ -62,14 +63,15 @@ class GeneratorConfig:
     speech, `lip_temperature` that of the jaw and of the outline of the lips, whose motion
     `lip_scale` scales, and `shape_temperature` that of the lips' named shapes (stretched, pursed,
     raised ...); on top, `lid_temperature` that of the lids. Without `reactions` a listener does
-    what the network makes alone (see behaviour/reactions.py). Raises InputError.
+    what the network makes alone (see behaviour/reactions.py); `breath` scales what breathing moves,
+    0 is none. Raises InputError.
     """
 
     steps: int = 4
     solver: str = "adams"
     agent_scale: float = 1.0
     lip_agent_scale: float = 1.0
-    interlocutor_scale: float = 2.0
+    interlocutor_scale: float = 1.4
     interlocutor_motion_scale: float = 1.0
     controls_scale: float = 1.0
     temperature: float = 1.0
@@ -78,6 +80,7 @@ class GeneratorConfig:
     shape_temperature: float = 0.5
     lid_temperature: float = 1.3
     reactions: bool = True
+    breath: float = 1.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 64:
@@ -130,6 +133,7 @@ class GeneratorState:
     listens: float
     aim: Aimed
     reactions: ReactionState
+    breath: BreathState
 
 
 class MotionGenerator:
@@ -217,6 +221,7 @@ class MotionGenerator:
             listens=0.0,
             aim=Aimed(),
             reactions=ReactionState(),
+            breath=BreathState(),
         )
 
     def save(self, state: GeneratorState) -> bytes:
@@ -388,9 +393,13 @@ class MotionGenerator:
             for i, witnessed in enumerate(answers_to(now, ahead, state.controls, state.frame)):
                 reactions, added = react(reactions, state.seed, state.frame + i, **witnessed)
                 values[i] += added
+        breath = state.breath
+        for i, speaks in enumerate(activity[:CHUNK] > GATE_HIGH):
+            breath, added = breathe(breath, state.seed, state.frame + i, bool(speaks))
+            values[i] += self.config.breath * added
         values, aim = finish(values, state.controls, state.frame, state.aim)
-        frame = state.frame + CHUNK
-        state = replace(state, gate=gate, aim=aim, reactions=reactions, frame=frame)
+        state = replace(state, gate=gate, aim=aim, reactions=reactions, breath=breath)
+        state = replace(state, frame=state.frame + CHUNK)
         return state, Motion(values)
 
     def _condition(self, controls: Controls, now: Chunk, ahead: Chunk) -> Condition:

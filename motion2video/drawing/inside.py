@@ -17,6 +17,9 @@ _SHADOW = 0.06  # eye distances over which the lips shade what is behind them
 _SHADED = 0.7  # of the light is left at the lips
 _FINE = 4.0  # pixels: what is smaller is drawn, not painted
 _DETAIL = 0.3  # of it, at most
+_SLIT = (0.25, 0.5)  # of what is around a pixel is mouth, where a slit ends and a mouth begins
+_AROUND = 8  # pixels about a mouth that are looked at
+_CALM = 0.3  # of what a network paints in a slit is left: it makes crumbs there
 _OPEN = 0.03  # eye distances between lips that show what is behind them
 _SAME, _OTHER = 0.01, 0.03  # eye distances by which lips are still, or no more, the photo's
 _DIM = (0.8, 0.1)  # of the light between lips hardly apart; eye distances at which all is there
@@ -111,14 +114,15 @@ def finished(
     painted: UInt8[np.ndarray, "h w 3"], known: Described, detail: float
 ) -> UInt8[np.ndarray, "h w 3"]:
     """What a network painted, with so much of the fine `detail` that is drawn inside the mouth:
-    light and colour are the network's. Where it saw no teeth, there are none. Lips that are the
-    photo's keep what the photo shows between them.
+    light and colour are the network's. Where it saw no teeth, there are none. Slits and corners
+    are calm. Lips that are the photo's keep what the photo shows between them.
     """
     hole = known.hole
     if not hole.any() or (detail == 0 and known.alike == 0):
         return painted
     rows, columns = (np.flatnonzero(hole.any(axis)) for axis in (1, 0))
-    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    around = [(max(0, at[0] - _AROUND), at[-1] + 1 + _AROUND) for at in (rows, columns)]
+    part = tuple(slice(*ends) for ends in around)
     mask = hole[part].astype(np.float32)
     share = np.maximum(_soft(mask), 1e-3)[..., None]
     below, above = (x[part].astype(np.float32) for x in (painted, known.drawn))
@@ -127,6 +131,9 @@ def finished(
     apart = np.abs(_saturation(low) - _saturation(flat))
     some = detail * np.clip(1 - (apart - 0.08) / 0.14, 0, 1)[..., None]
     mixed = below + some * (np.clip(light, 0.3, 1.8) * (above - flat) - (below - low))
+    begins, ends = _SLIT
+    calm = _CALM + (1 - _CALM) * np.clip((share - begins) / (ends - begins), 0, 1)
+    mixed = low + calm * (mixed - low)
     mixed += known.alike * (above - mixed)
     inner = cv2.GaussianBlur(mask, (0, 0), 1.0)[..., None] * mask[..., None]
     out = painted.copy()
@@ -191,9 +198,11 @@ def _draw_strip(
 
 
 def affine_maps(
-    moved: Float[np.ndarray, "n 3 2"], source: Float[np.ndarray, "n 3 2"]
-) -> Float[np.ndarray, "n 3 2"]:
-    """Per triangle the map from target to source pixels: factors of x, of y, and a constant."""
+    moved: Float[np.ndarray, "n 3 2"], source: Float[np.ndarray, "n 3 c"]
+) -> Float[np.ndarray, "n 3 c"]:
+    """Per triangle the map from target pixels to what its corners have in the source, such as
+    pixels: factors of x, of y, and a constant.
+    """
     e1, e2 = moved[:, 1] - moved[:, 0], moved[:, 2] - moved[:, 0]
     s1, s2 = source[:, 1] - source[:, 0], source[:, 2] - source[:, 0]
     det = (e1[:, 0] * e2[:, 1] - e1[:, 1] * e2[:, 0])[:, None]

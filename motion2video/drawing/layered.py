@@ -15,8 +15,9 @@ import numpy as np
 from jaxtyping import Float, Int, Integer, UInt8
 
 from motion2video.drawing.places import INNER_LIPS
+from motion2video.drawing.shading import Shading
 from motion2video.drawing.warp import eye_triangles
-from motion2video.geometry.basis import interocular
+from motion2video.geometry.basis import FaceBasis, interocular
 from motion2video.portrait.head import HeadShell, Silhouette, build_shell, signed_area
 from motion2video.portrait.layers import (
     PAD,
@@ -57,17 +58,16 @@ class _Drawn:
 class LayeredWarp:
     """Layers and head of one photo; made once, used once a frame, never changed by a frame.
 
-    `partners` are the keypoints' other sides (see FaceBasis.partners). `alpha` is the photo's matte
-    (see motion2video.portrait.matte). `sampling` "cubic" keeps what is moved sharp, "linear"
-    is faster. `fineness` 2 draws four times the pixels and averages them: edges without stairs.
+    `alpha` is the photo's matte (see motion2video.portrait.matte). `sampling` "cubic" keeps what is
+    moved sharp, "linear" is faster. `fineness` 2 draws four times the pixels and averages them:
+    edges without stairs.
     """
 
     def __init__(
         self,
         image: UInt8[np.ndarray, "h w 3"],
         landmarks: Float[np.ndarray, "478 3"],
-        triangles: Integer[np.ndarray, "n 3"],
-        partners: Int[np.ndarray, "478"],
+        basis: FaceBasis,
         alpha: Float[np.ndarray, "h w"],
         sampling: Sampling = "cubic",
         fineness: int = 1,
@@ -87,6 +87,7 @@ class LayeredWarp:
         canvas = canvas_of(image, alpha, bare_face(image, landmarks), self.pad)
         alpha = padded(alpha, self.pad)
         outline = Silhouette.of(alpha, landmarks + self.shift, self.unit)
+        self.shading = Shading.of(canvas, landmarks + self.shift, basis)
         ys, xs = np.mgrid[: alpha.shape[0], : alpha.shape[1]]
         places = np.stack([xs, ys], -1).reshape(-1, 2).astype(np.float32)
         follows = outline.bone(places).reshape(alpha.shape).astype(np.float32)
@@ -98,7 +99,7 @@ class LayeredWarp:
         self.atlas = np.concatenate([self.layers.front, self.layers.back], 1)
         self.low = self._below(self.layers.torso[..., 3])
         self._torso = self.layers.torso[self.low[0].start :]
-        eyes = eye_triangles(landmarks[:, :2])
+        eyes, triangles = eye_triangles(landmarks[:, :2]), basis.triangles
         self.parts = (eyes, triangles, self.shell.front, self.shell.back)
         self.corners = every = np.concatenate(self.parts)
         source = self.shell.points[:, :2].copy()
@@ -109,7 +110,7 @@ class LayeredWarp:
         self.turn[-len(self.shell.back) :] *= -1  # seen from behind
         skin = slice(len(eyes), len(eyes) + len(triangles))
         self.turn[skin] = np.where(self.turn[skin] < 0, -1, 0)  # 0: hidden in the photo itself
-        edgeways = self._edgeways(triangles, partners)
+        edgeways = self._edgeways(triangles, basis.partners)
         self.source[skin] = self.source[skin] if edgeways is None else source[edgeways[triangles]]
         self.size = alpha.shape
 
@@ -172,6 +173,7 @@ class LayeredWarp:
         weight = _feather(drawn.ids, rgba[..., 3])
         weight[opened] = 1
         colour = _soothed(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), grid, coarse)
+        self.shading.shade(colour, grid, marks, within(drawn.window, marks))
         colour[opened] = DARK
         frame = self.layers.plate.copy()
         self._lean(frame, lean)
@@ -251,6 +253,15 @@ class LayeredWarp:
         fewest = np.maximum(both - np.sqrt(np.maximum(both**2 - 4 * area**2, 0)), 5e-3) / 2
         stretched = np.clip((1 / np.sqrt(fewest) - SHARP) / SHARP, 0, 1) * 255
         return grid, stretched.astype(np.uint8).take(ids)
+
+
+def within(window: tuple[slice, slice], marks: Float[np.ndarray, "478 3"]) -> tuple[slice, slice]:
+    """The part of a window of the canvas where the face is."""
+    start = np.array([window[1].start, window[0].start])
+    size = np.array([window[1].stop, window[0].stop]) - start
+    x0, y0 = np.clip(np.floor(marks[:, :2].min(0)).astype(int) - start, 0, size - 1).tolist()
+    x1, y1 = np.clip(np.ceil(marks[:, :2].max(0)).astype(int) + 1 - start, 1, size).tolist()
+    return slice(y0, y1), slice(x0, x1)
 
 
 def _soothed(

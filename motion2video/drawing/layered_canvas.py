@@ -48,6 +48,7 @@ class LayeredCanvas(GpuStage):
         self._index = up(head.corners.astype(np.int64))
         self._source = up(head.source.astype(np.float32))
         self._turn = up(head.turn.astype(np.float32))
+        self._places = up(head.shading.places)
         eyes, skin, front, back = (len(part) for part in head.parts)
         order = torch.arange(eyes + skin + front + back, device=device)
         self._eyes = eyes
@@ -87,6 +88,7 @@ class LayeredCanvas(GpuStage):
         weight = _feather(ids >= 0, rgba[:, 3:])
         weight = torch.where(opened[:, None], 1.0, weight)
         colour = _soothed(rgba[:, :3].round(), grid, coarse)
+        colour = (colour * self._shaded(marks, grid)).clamp(0, 255)
         dark = torch.tensor(DARK, device=self.device, dtype=torch.float32).view(1, 3, 1, 1)
         colour = torch.where(opened[:, None], dark, colour)
         under = self._leaning(lean)
@@ -94,6 +96,18 @@ class LayeredCanvas(GpuStage):
         pad = head.pad
         frames = frames[..., pad:-pad, pad:-pad]
         return F.avg_pool2d(frames, head.fineness).round().contiguous()
+
+    def _shaded(
+        self, marks: list[Float[np.ndarray, "478 3"]], grid: Float[Tensor, "n h w 2"]
+    ) -> Float[Tensor, "n 3 h w"]:
+        """See Shading.shade."""
+        ratios = torch.from_numpy(np.stack([self._head.shading.ratio(one) for one in marks]))
+        at_once = rearrange(ratios.to(self.device), "n h w c -> n c h w")
+        places = self._places.expand(len(marks), -1, -1, -1)
+        height, width = self._head.size
+        on_photo = torch.ones(len(marks), 3, height, width, device=self.device)
+        on_photo[:, :, *self._head.shading.window] = sample(at_once, places)
+        return sample(on_photo, grid)
 
     def _ids(
         self, corners: Float[Tensor, "n m 3 3"], lips: Float[Tensor, "n k 2"]

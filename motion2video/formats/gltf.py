@@ -111,6 +111,7 @@ class _Parts:
         if count > len(values) / 2:
             return self.accessor(values, _VERTICES, bounds)
         found = Accessor(
+            byteOffset=None,  # pygltflib's 0 is an error where there is no view
             componentType=FLOAT,
             count=len(values),
             type=_KINDS[3],

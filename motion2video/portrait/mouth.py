@@ -26,6 +26,9 @@ _OUTER_LIPS += [91, 146]
 _EYES = ([33, 160, 158, 133, 153, 144], [362, 385, 387, 263, 373, 380])
 _WIDTHS = (0.85, 1.15)  # of a person's mouth, of the ICT head's, that teeth go along with
 _HANGS = 0.04  # eye distances by which people's upper teeth are lower than the ICT head's
+_SINKS, _SUNK = 0.035, 0.08
+"""How much lower people's lower teeth are than the ICT head's, which stand above their lips, once
+the jaw has opened so far of ICT's wide; teeth that meet stay where they meet."""
 _SLACK = 0.05  # of ICT's wide open jaw: a chin's skin goes this far before the teeth part
 _JAW = (-0.03, 1.2)  # how far a jaw goes, of ICT's wide open
 _ASIDE = 0.08  # how far it goes to a side, eye distances
@@ -124,12 +127,10 @@ class Mouth:
         opened = float(chin @ self.chin / (self.chin @ self.chin))
         opened = float(np.clip(opened - _SLACK * min(1.0, max(opened, 0) / _SLACK), *_JAW))
         aside = np.array([np.clip(chin[0] - opened * self.chin[0], -_ASIDE, _ASIDE), 0, 0])
-        return tuple(
-            pose.project((strip.points + _moved(strip.jaw, opened, aside))[None])[0].astype(
-                np.float32
-            )
-            for strip in self.strips
-        )
+        sunk = np.array([0, _SINKS * np.clip(opened / _SUNK, 0, 1), 0])
+        moved = [strip.points + _moved(strip.jaw, opened, aside) for strip in self.strips]
+        moved[STRIPS.index("lower")] -= sunk
+        return tuple(pose.project(points[None])[0].astype(np.float32) for points in moved)
 
     def hung(self, lower: float) -> "Mouth":
         """The same with the upper teeth so many eye distances lower."""

@@ -123,11 +123,11 @@ class Hires:
         data = self._archive.read(self._names[Path(self.rows[i]["image"]).name])
         image = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
         height, width = (n - n % 2 for n in image.shape[:2])
-        return Picture(
-            np.ascontiguousarray(image[:height, :width]),
-            self._tracks["landmarks"][i].astype(np.float32),
-            self._tracks["blendshapes"][i].astype(np.float32),
-        )
+        return Picture(np.ascontiguousarray(image[:height, :width]), *self.tracked(i))
+
+    def tracked(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """Landmarks [478, 3] (pixels) and tracker scores [52] of the i-th row's."""
+        return tuple(self._tracks[k][i].astype(np.float32) for k in ("landmarks", "blendshapes"))
 
     def open_ratio(self, i: int) -> float:
         """Inner-lip gap over mouth width."""

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Neutral portraits moved by the same people's real smiles, against the pictures of those smiles.
 
-    python -m scripts.evaluate.smiles --pack PACK [--everybody] [--no-pictures] [--sheet FILE]
+    python -m scripts.evaluate.smiles --pack PACK [--everybody] [--no-pictures] [--skin]
+        [--without folds light mouth] [--sheet FILE]
 
 PACK/hires has a neutral and a smiling portrait of each of 82 people of the Face Research Lab London
 Set. The smile is tracked, measured from the neutral face, and moves the neutral portrait. Errors
@@ -11,8 +12,10 @@ what Motion can say without and with its detail, `asked for` the keypoints that 
 `drawn` what is tracked in the frame, `drawn for asked` how far that is from what was asked for.
 
 Inside the true inner lips of smiles that open them: `edges`, gradient energy as a share of the true
-one, and `colour`, the distance of the mean colours in Lab (8 bits). Only the people whom nothing
-was trained on count, unless --everybody is given: then figures of what is drawn are flattered.
+one, and `colour`, the distance of the mean colours in Lab (8 bits). With --skin, `skin`: LPIPS of
+the face from the eyes to the chin, whose lips are the true ones in both pictures. Only the people
+whom nothing was trained on count, unless --everybody is given: then figures of what is drawn are
+flattered.
 """
 
 import argparse
@@ -25,6 +28,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 
@@ -43,6 +47,8 @@ from motion2video.network.compute import ComputeConfig
 from motion2video.portrait.portrait import Portrait
 from motion2video.renderer import Renderer
 from scripts.data.facepack import still_held_out
+from scripts.evaluate.ablation import PARTS, without
+from scripts.train.perceptual import Lpips
 
 LIPS = OUTER_LIPS + INNER_LIPS
 UNSMILING = [33, 133, 362, 263, 168, 6, 197, 195, 9, 151, 10]
@@ -167,6 +173,24 @@ def pictures(
     return figures, placed
 
 
+def skin(lpips: Lpips, shown: UInt8[np.ndarray, "h w 3"], pair: Pair) -> float:
+    """How far a frame that is laid over the true smile is from it, but for the lips."""
+    true, marks = pair.smile, pair.faces[1].landmarks
+    unit = float(interocular(marks))
+    grow = np.ones((2 * round(0.08 * unit) + 1,) * 2, np.uint8)
+    lips = cv2.fillPoly(np.zeros(true.shape[:2], np.uint8), [marks[OUTER_LIPS, :2].astype(int)], 1)
+    shown = np.where(cv2.dilate(lips, grow)[..., None] > 0, true, shown)
+    x, y = (float(v) for v in marks[[33, 263], :2].mean(0))
+    rows = slice(round(y + 0.1 * unit), round(y + 1.45 * unit))
+    columns = slice(round(x - 0.75 * unit), round(x + 0.75 * unit))
+    both = [
+        torch.from_numpy(one[rows, columns].copy()).permute(2, 0, 1)[None] / 255
+        for one in (shown, true)
+    ]
+    with torch.inference_mode():
+        return float(lpips(*both))
+
+
 def _tile(image: UInt8[np.ndarray, "h w 3"], marks: Float[np.ndarray, "478 3"]) -> np.ndarray:
     """The lower face."""
     x, y = (round(float(v)) for v in marks[LIPS, :2].mean(0))
@@ -181,8 +205,11 @@ def main() -> None:
     parser.add_argument("--pack", type=Path, required=True)
     parser.add_argument("--everybody", action="store_true", help="not only the people held out")
     parser.add_argument("--no-pictures", action="store_true", help="geometry alone")
+    parser.add_argument("--skin", action="store_true", help="LPIPS of the skin too")
+    parser.add_argument("--without", choices=PARTS, nargs="*", default=[])
     parser.add_argument("--sheet", type=Path, help="neutral, drawn and true of 20 people")
     options = parser.parse_args()
+    lpips = Lpips() if options.skin else None
     tracker, renderer = FaceTracker.load(), Renderer.load(compute=ComputeConfig(device="cpu"))
     basis, tiles = renderer.basis, []
     figures: dict[str, list[float]] = defaultdict(list)
@@ -193,7 +220,7 @@ def main() -> None:
         face = settled.driven_by(motion)
         found = geometry(pair, motion, face)
         if not options.no_pictures:
-            state = renderer.init_state(portrait, driver=motion)
+            state = without(renderer.init_state(portrait, driver=motion), options.without)
             frame = renderer.step(state, motion)[1][0]
             faces = tracker.detect(frame)
             if not faces:
@@ -201,6 +228,8 @@ def main() -> None:
             asked = face.keypoints(motion)[0][0]
             more, placed = pictures(pair, frame, asked, pick_face(faces)[0])
             found |= more
+            if lpips is not None:
+                found["skin"] = skin(lpips, placed, pair)
             calm, true = (f.landmarks for f in pair.faces)
             three = ((pair.neutral, calm), (placed, true), (pair.smile, true))
             tiles.append(np.concatenate([_tile(*one) for one in three], 0))
@@ -211,6 +240,8 @@ def main() -> None:
         middle = f"{np.median(values):.2f}"
         if name in ("edges", "colour"):
             print(f"{name:16} {np.mean(values):5.2f}  {middle:>5}  of {len(values)} open smiles")
+        elif name == "skin":
+            print(f"{name:16} {np.mean(values):.4f} LPIPS")
         else:
             print(f"{name:16} {np.mean(values):5.2f}  {middle:>5}  {max(values):5.2f}")
     if options.sheet and tiles:

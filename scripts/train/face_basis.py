@@ -161,6 +161,7 @@ def fit(root: Path) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         "detail_encoder": encoder.astype(np.float16),
         "rest_expression": np.median([p.rest for p in persons], 0).astype(np.float32),
         "triangles": FaceBasis.load().triangles.astype(np.int16),
+        "smile": np.zeros(DETAILS, np.float32),  # see scripts/train/smile.py
     }
     shares = {"expression": 1 - left / total, "with detail": 1 - after / total}
     return tensors, {"frames": count, "identities": len(persons), **shares}

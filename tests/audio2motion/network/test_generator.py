@@ -9,16 +9,23 @@ import numpy as np
 import pytest
 import torch
 
-from audio2motion.behaviour.events import BLINK_CHANNELS
+from audio2motion.behaviour.events import BLINK_CHANNELS, SMILE_CHANNELS
 from audio2motion.gestures.controls import Controls
 from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform
-from audio2motion.network.chunks import Aimed, finish
+from audio2motion.network.chunks import Aimed, finish, smile_detail
 from audio2motion.network.gate import SPEECH_CHANNELS, listening, mouth_gate
 from audio2motion.network.generator import GeneratorConfig, GeneratorState, MotionGenerator
 from audio2motion.network.state_codec import encode
 from audio2motion.voice.synthesis import synthesize, synthesize_phonemes
 from motion2video.geometry.basis import FaceBasis
-from motion2video.motion import EYE_TURN_DEGREES, MOTION_DIM, ROTATION, Motion, channel_index
+from motion2video.motion import (
+    DETAIL,
+    EYE_TURN_DEGREES,
+    MOTION_DIM,
+    ROTATION,
+    Motion,
+    channel_index,
+)
 from tests.audio2motion.small import small_encoder, small_network
 from weights.errors import InputError, MotionError, StateError, WeightsError
 from weights.tensors import save_safetensors
@@ -362,3 +369,22 @@ def test_guidance_by_who_is_not_there_changes_nothing(
     alone = Dyad(dyad.agent)
     assert np.array_equal(guided.generate(alone).values, plain.generate(alone).values)
     assert not np.allclose(guided.generate(dyad).values, plain.generate(dyad).values)
+
+
+def test_a_smile_that_is_asked_for_has_its_detail_and_the_networks_own_is_left() -> None:
+    smiling = np.zeros((5, MOTION_DIM), np.float32)
+    smiling[:, list(SMILE_CHANNELS)] = 0.4
+    aimed = Aimed(0.0, (0.0, 0.0))
+    own, _ = finish(smiling.copy(), Controls(), 0, aimed)
+    assert not own[:, DETAIL].any()
+    asked, _ = finish(smiling.copy(), Controls("happiness"), 0, aimed)
+    more = asked[0, SMILE_CHANNELS[0]] - 0.4
+    assert more > 0.3 and np.allclose(asked[:, DETAIL], more * smile_detail(), atol=1e-5)
+
+
+def test_the_detail_of_a_smile_takes_corners_farther_and_leaves_the_lips_together() -> None:
+    basis = FaceBasis.load()
+    moved = np.tensordot(smile_detail(), basis.detail, 1)
+    assert moved[291, 0] > 0.01 and moved[61, 0] < -0.01
+    assert abs(moved[13, 1] - moved[14, 1]) < 0.002
+    assert abs(moved[291, 1] - moved[61, 1]) < 0.005

@@ -74,3 +74,18 @@ def test_other_lips_do_not(face) -> None:
     lips[14] = lips[13]
     shut = Inside.of(Mouth.fit(photo, lips, face.neutral), photo, lips)
     assert shut.lips is None and shut.seen is None
+
+
+def test_slits_are_calm_and_open_mouths_are_not() -> None:
+    """What a network paints in a gap of a few pixels is crumbs."""
+    rng = np.random.default_rng(0)
+    painted = rng.integers(60, 120, (160, 160, 3)).astype(np.uint8)
+    left = []
+    for height in (4, 40):
+        hole = np.zeros((160, 160), np.uint8)
+        hole[60 : 60 + height, 30:130] = 1
+        drawn = painted * hole[..., None]
+        plain = Described(drawn, hole, np.zeros((160, 160, 4), np.uint8))
+        middle = np.s_[60 + height // 2, 50:110]
+        left.append(finished(painted, plain, 0.1)[middle].std() / painted[middle].std())
+    assert left[0] < 0.8 and left[1] > 0.95

@@ -82,6 +82,7 @@ def test_the_file_is_what_the_specification_asks(written: Path) -> None:
     for index, accessor in enumerate(gltf["accessors"]):
         values = numbers(gltf, binary, index)
         assert np.isfinite(values).all()
+        assert "bufferView" in accessor or "byteOffset" not in accessor
         if "min" in accessor:
             assert np.array_equal(np.float32(accessor["min"]), values.min(0))
             assert np.array_equal(np.float32(accessor["max"]), values.max(0))

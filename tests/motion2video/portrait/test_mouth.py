@@ -82,3 +82,12 @@ def test_a_dark_photo_has_darker_teeth(face) -> None:
         for v in (160, 70)
     )
     assert dark.texture[..., :3].mean() < 0.6 * bright.texture[..., :3].mean()
+
+
+def test_a_mouth_that_is_hardly_open_shows_the_edges_of_lower_teeth_alone(face) -> None:
+    """The rest lies behind the lower lip."""
+    landmarks = marks(face, 0.2)
+    lower = dict(zip(STRIPS, fitted(face).placed(landmarks), strict=True))["lower"]
+    middle = np.abs(lower[:, 0] - SIDE / 2) < 5
+    shown = landmarks[14, 1] - lower[middle, 1].min()  # the picture's y goes down
+    assert shown < 0.03 * float(face.pose.scale[0])

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int, Integer, UInt8
 
 from motion2video.drawing.places import INNER_LIPS
 from motion2video.drawing.shading import Shading
-from motion2video.drawing.warp import eye_triangles
+from motion2video.drawing.warp import eye_triangles, eyeballs
 from motion2video.geometry.basis import FaceBasis, interocular
 from motion2video.portrait.head import HeadShell, Silhouette, build_shell, signed_area
 from motion2video.portrait.layers import (
@@ -100,6 +100,8 @@ class LayeredWarp:
         self.low = self._below(self.layers.torso[..., 3])
         self._torso = self.layers.torso[self.low[0].start :]
         eyes, triangles = eye_triangles(landmarks[:, :2]), basis.triangles
+        self.lids = len(eyes)  # the first are drawn as the lids open, so that no gap is seen
+        eyes = np.concatenate([eyes, eyes])
         self.parts = (eyes, triangles, self.shell.front, self.shell.back)
         self.corners = every = np.concatenate(self.parts)
         source = self.shell.points[:, :2].copy()
@@ -152,7 +154,7 @@ class LayeredWarp:
         open_eyes: Float[np.ndarray, "478 3"] | None = None,
     ) -> UInt8[np.ndarray, "h w 3"]:
         """See Warp.warp."""
-        below = landmarks if open_eyes is None else open_eyes
+        below = landmarks if open_eyes is None else eyeballs(landmarks, open_eyes)
         frame = self._draw(self.fine(landmarks) + self.shift, self.fine(below) + self.shift)
         p, (h, w) = self.pad, self.size
         frame = np.ascontiguousarray(frame[p : h - p, p : w - p])
@@ -203,7 +205,8 @@ class LayeredWarp:
         eyes, skin, front, _ = self.parts
         outer = len(eyes) + len(skin)
         corners = moved[self.corners]
-        corners[: len(eyes)] = below[eyes]
+        balls = slice(self.lids, len(eyes))
+        corners[balls] = below[eyes[balls]]
         shown = signed_area(corners[..., :2]) * self.turn
         facing = shown > FACING
         facing[len(eyes) : outer] = shown[len(eyes) : outer] > 0  # small skin is skin too
@@ -212,6 +215,7 @@ class LayeredWarp:
         facing[outer : outer + len(front)] = True  # of skin and back, what looks at us
         depth = corners[..., 2].mean(1)
         depth[: len(eyes)] += BEHIND * self.unit
+        depth[: self.lids] += BEHIND * self.unit
         late = np.zeros(len(depth), bool)
         late[len(eyes) : outer] = True
         order = np.flatnonzero(facing)

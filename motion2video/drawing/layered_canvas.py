@@ -26,6 +26,7 @@ from motion2video.drawing.layered import (
     LayeredWarp,
 )
 from motion2video.drawing.places import INNER_LIPS
+from motion2video.drawing.warp import eyeballs
 from motion2video.drawing.windows import Brush
 
 _REACH = 4  # pixels of the blur about edges
@@ -72,12 +73,16 @@ class LayeredCanvas(GpuStage):
             for some in (
                 [points for points, _ in placed],
                 [one[INNER_LIPS, :2] for one in marks],
-                [head.fine(one) + head.shift for one in open_eyes],
+                [
+                    head.fine(eyeballs(*both)) + head.shift
+                    for both in zip(landmarks, open_eyes, strict=True)
+                ],
                 [matrix for _, matrix in placed],
             )
         )
         corners = moved[:, self._index]
-        corners[:, : self._eyes] = below[:, self._index[: self._eyes]]
+        balls = slice(head.lids, self._eyes)
+        corners[:, balls] = below[:, self._index[balls]]
         ids, opened = self._ids(corners, lips)
         grid, coarse = self._grid(corners[..., :2], ids)
         rgba = sample(
@@ -117,6 +122,7 @@ class LayeredCanvas(GpuStage):
         facing = (shown > FACING) | (shown > 0) & self._late | (self._turn == 0) | self._always
         depth = corners[..., 2].mean(2)
         depth[:, : self._eyes] += BEHIND * self._head.unit
+        depth[:, : self._head.lids] += BEHIND * self._head.unit
         height, width = self._head.size
         away = torch.full_like(corners[:, :, :, :2], -4.0 * self._side)
         flat = torch.where(facing[..., None, None], corners[..., :2], away)

@@ -353,6 +353,20 @@ def eye_triangles(points: Float[np.ndarray, "478 2"]) -> Int[np.ndarray, "n 3"]:
     return np.concatenate(found).astype(np.int64)
 
 
+def eyeballs(
+    landmarks: Float[np.ndarray, "478 3"], open_eyes: Float[np.ndarray, "478 3"]
+) -> Float[np.ndarray, "478 3"]:
+    """Where the eyeballs lie: as in `open_eyes`, but no lid opens wider than they reach."""
+    out = open_eyes.copy()
+    for contour, _ in EYES.values():
+        lids = open_eyes[contour, :2]
+        outwards = lids - lids.mean(0)
+        outwards /= np.maximum(np.linalg.norm(outwards, axis=1, keepdims=True), 1e-6)
+        wider = ((landmarks[contour, :2] - lids) * outwards).sum(1, keepdims=True)
+        out[contour, :2] += np.maximum(wider, 0) * outwards
+    return out
+
+
 def _spline(
     control: Float[np.ndarray, "k 2"],
     values: Float[np.ndarray, "k c"],

@@ -7,8 +7,10 @@ PACK/hires has sharp frames of expressive clips (index.csv, tracks.npz, images.z
 that is held out, the frame that looks most into the camera is the photo, and becomes the frames
 that are turned from it by `--degrees` or more, by their tracked landmarks alone. Each is compared
 with the true frame: cosine of MobileFaceNet's embeddings (mean, and the mean of the worst
-twentieth) and LPIPS of the head. Rows: the photo bent, the photo in layers; `as like as it gets` is
-two true frames of the clip that are nearest to each other in pose.
+twentieth) and LPIPS of the head. Rows: the photo bent, the photo in layers; `as
+like as it gets` is two true frames of the clip that are nearest to each other in pose. The eyes
+lie open as in the photo below the wanted lids, as the renderer has them. --chosen takes the clips
+that settings are chosen on instead of those that are held out.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import hashlib
 import io
 import zipfile
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,10 +31,11 @@ from PIL import Image
 
 from motion2video.drawing.stage import draw
 from motion2video.faces.tracker import Face
-from motion2video.geometry.basis import interocular, rotation_matrix
+from motion2video.geometry.basis import fit_pose, interocular, rotation_matrix
 from motion2video.network.compute import ComputeConfig
 from motion2video.portrait.portrait import Portrait
 from motion2video.renderer import RenderConfig, Renderer
+from scripts.data.renderer_pairs import eyes_at_rest
 from scripts.evaluate.identity import Identity
 from scripts.train.perceptual import Lpips
 
@@ -64,8 +68,13 @@ def held_out(group: str) -> bool:
     return int(hashlib.sha256(group.encode()).hexdigest(), 16) % HELD_OUT == 0
 
 
-def clips(pack: Path) -> dict[str, list[Frame]]:
-    """The frames of the clips that are held out."""
+def chooses(group: str) -> bool:
+    """Whether settings are chosen on a clip instead of anything being trained on it."""
+    return int(hashlib.sha256(group.encode()).hexdigest(), 16) % 12 in (1, 6)
+
+
+def clips(pack: Path, judging: Callable[[str], bool] = held_out) -> dict[str, list[Frame]]:
+    """The frames of the clips that are for judging."""
     folder, found = pack / "hires", defaultdict(list)
     tracks = np.load(folder / "tracks.npz")
     with (folder / "index.csv").open(newline="", encoding="utf8") as file:
@@ -73,7 +82,7 @@ def clips(pack: Path) -> dict[str, list[Frame]]:
     with zipfile.ZipFile(folder / "images.zip") as archive:
         names = {Path(name).name: name for name in archive.namelist()}
         for i, row in enumerate(rows):
-            if row["kind"] != "clip" or not held_out(row["group"]):
+            if row["kind"] != "clip" or not judging(row["group"]):
                 continue
             picture = Image.open(io.BytesIO(archive.read(names[Path(row["image"]).name])))
             image = np.asarray(picture.convert("RGB"))
@@ -102,8 +111,9 @@ def become(renderer: Renderer, photo: Frame, wanted: Frame) -> UInt8[np.ndarray,
     box = (float(least[0]), float(least[1]), float(most[0]), float(most[1]))
     face = Face(photo.landmarks, photo.scores, box, (width, height))
     prepared = renderer.init_state(Portrait(photo.image, face)).prepared
-    marks = wanted.landmarks[None]
-    return draw(prepared.stage, marks, marks)[0]
+    both = np.stack([photo.landmarks, wanted.landmarks])
+    open_eyes = eyes_at_rest(both, fit_pose(both, renderer.basis.canonical), 0, np.array([1]))
+    return draw(prepared.stage, both[1:], open_eyes)[0]
 
 
 def fitted(frame: Frame, photo: Frame) -> Frame:
@@ -124,14 +134,17 @@ def main() -> None:
     parser.add_argument("--pack", type=Path, required=True)
     parser.add_argument("--identity", type=Path, required=True, help="MobileFaceNet.tflite")
     parser.add_argument("--degrees", type=float, default=12.0)
+    parser.add_argument("--chosen", action="store_true", help="the clips that choose")
     parser.add_argument("--each", type=int, default=3, help="frames of a clip at most")
     parser.add_argument("--sheet", type=Path, help="photo, true frame and rows, as a picture")
     options = parser.parse_args()
     judge, lpips = Identity(options.identity), Lpips()
-    rows = {
-        name: Renderer.load(RenderConfig(head=name), ComputeConfig(device="cpu"))
-        for name in ("warp", "layers")
+    settings = {
+        "warp": RenderConfig(head="warp"),
+        "layers": RenderConfig(),
     }
+    compute = ComputeConfig(device="cpu")
+    rows = {name: Renderer.load(config, compute) for name, config in settings.items()}
     figures: dict[str, list[tuple[float, float]]] = defaultdict(list)
     tiles = []
 
@@ -145,7 +158,8 @@ def main() -> None:
         with torch.inference_mode():
             figures[name].append((float(alike), float(lpips(*pair))))
 
-    for frames in clips(options.pack).values():
+    judging = chooses if options.chosen else held_out
+    for frames in clips(options.pack, judging).values():
         photo = min(frames, key=lambda f: float(np.linalg.norm(f.rotation)))
         turned = [fitted(f, photo) for f in frames if degrees(photo, f) >= options.degrees]
         for true in turned[:: max(1, len(turned) // options.each)][: options.each]:

@@ -8,6 +8,7 @@ import pytest
 
 from motion2video.drawing.crops import CropStage
 from motion2video.drawing.layered import LayeredWarp
+from motion2video.drawing.places import EYES, fill_polygon
 from motion2video.drawing.warp import FaceWarp, Warp
 from motion2video.faces.tracker import FaceTracker
 from motion2video.geometry.angles import head_rotation
@@ -21,6 +22,8 @@ from motion2video.portrait.layers import bare_face, canvas_of, make_plate
 from motion2video.portrait.portrait import Portrait
 from motion2video.renderer import RenderConfig, Renderer
 
+UPPER_LIDS = [160, 159, 158, 161, 157, 387, 386, 385, 388, 384]
+LOWER_LIDS = [144, 145, 153, 163, 154, 373, 374, 380, 390, 381]
 PHOTO = Path(__file__).parents[3] / "app" / "assets" / "portraits" / "man_1.jpg"
 
 
@@ -70,6 +73,21 @@ def test_the_head_keeps_its_height_when_it_turns(
     frame = turned(renderer, portrait, yaw, 0)
     tops = [int(np.flatnonzero((f.min(-1) < 90).sum(1) > 5)[0]) for f in (plain, frame)]
     assert abs(tops[0] - tops[1]) <= 4
+
+
+def test_eyes_wider_than_the_photos_show_no_background(renderer: Renderer, portrait: Portrait):
+    """Eyeballs lie as in the photo; lids that open further had a hole beside them."""
+    warp, marks = warp_of(renderer, portrait), portrait.face.landmarks
+    assert isinstance(warp, LayeredWarp)
+    warp.layers.plate[:] = (0, 255, 0)
+    wide = marks.copy()
+    wide[UPPER_LIDS, 1] -= 0.1 * interocular(marks)
+    wide[LOWER_LIDS, 1] += 0.06 * interocular(marks)
+    frame = warp.warp(wide, marks).astype(int)
+    for eye, _ in EYES.values():
+        opening = fill_polygon(wide[eye, :2], portrait.image.shape[1::-1]) == 255
+        red, green, _ = frame[opening].T
+        assert (green - red).max() < 40
 
 
 def test_a_drawing_without_a_person_bends(renderer: Renderer, portrait: Portrait):

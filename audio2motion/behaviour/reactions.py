@@ -1,7 +1,7 @@
-"""What a listener gives back: nods to the other's pauses and nods, and the other's smiles.
+"""What a listener gives back of what is seen: the other's nods and smiles.
 
-The processes of events.py that answer the other person, and they alone, on top of what the network
-makes: it moves a listener's face as a person's moves, but was not yet found to answer
+The processes of events.py that answer the other's face, and they alone, on top of what the network
+makes: it answers the other's voice by itself, but was not yet found to answer what it sees
 (scripts/evaluate/listening.py prints what it does without them).
 """
 
@@ -22,6 +22,9 @@ from audio2motion.behaviour.statistics import draw_person
 from audio2motion.saveable import saveable
 from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION
 
+UNHEARD = -1.0
+"""The energy of a voice that is silent: nods then answer nods alone."""
+
 
 @saveable
 @dataclass(frozen=True)
@@ -38,17 +41,18 @@ def react(
     frame: int,
     *,
     speaks: bool,
-    level: float,
     seen: Seen | None,
     nods: float = 1.0,
 ) -> tuple[ReactionState, Float[np.ndarray, "90"]]:
-    """One frame on: the new state, and what is added to the motion. `level` is the energy of the
-    other's voice (-1..0; -1 while they are silent), `nods` how far nods may show (0..1).
+    """One frame on: the new state, and what is added to the motion. `nods` is how far nods may
+    show (0..1).
     """
     draw = np.random.Generator(np.random.Philox(key=[seed & (2**63 - 1), frame]))
     person = draw_person(seed)
     pitch = seen.pitch if seen else None
-    nod = step_nod(state.nod, draw, person, speaks=speaks, level=level, pitch=pitch, free=nods >= 1)
+    nod = step_nod(
+        state.nod, draw, person, speaks=speaks, level=UNHEARD, pitch=pitch, free=nods >= 1
+    )
     smile = step_smile(state.smile, draw, person, seen.smile if seen else 0.0, False)
     row, angle = np.zeros(MOTION_DIM, np.float32), nods * nod_curve(nod)
     row[ROTATION.start] = angle

@@ -35,28 +35,24 @@ class Chunk:
     motion_present: Float[Tensor, "5"]
 
 
-class Heard(TypedDict):
+class Witnessed(TypedDict):
     """What an answer goes by: see behaviour/reactions.react."""
 
     speaks: bool
-    level: float
     seen: Seen | None
     nods: float
 
 
-def answers_to(now: Chunk, ahead: Chunk, controls: Controls, frame: int) -> list[Heard]:
+def answers_to(now: Chunk, ahead: Chunk, controls: Controls, frame: int) -> list[Witnessed]:
     """What the agent may answer, frame by frame from `frame` on; `ahead` is the chunk of sound
     after this one.
     """
     activity = [*now.agent.activity.tolist(), *ahead.agent.activity.tolist()]
-    heard = (now.interlocutor.activity * now.interlocutor_present).tolist()
-    energy = now.interlocutor.energy.tolist()
     rows = now.motion.cpu().numpy()
     nods = controls.schedule.nods(frame, CHUNK).tolist()
     return [
-        Heard(
+        Witnessed(
             speaks=activity[i + GATE_ATTACK] > GATE_HIGH,
-            level=energy[i] if heard[i] > GATE_HIGH else -1.0,
             seen=Seen.of(rows[i]) if now.motion_present[i] > 0 else None,
             nods=nods[i],
         )

@@ -42,14 +42,14 @@ def mouth_gate(
 
 
 def listening(
-    agent: Float[np.ndarray, "5"], other: Float[np.ndarray, "5"], level: float
-) -> tuple[Float[np.ndarray, "5"], float]:
-    """How far a chunk's frames are of somebody who listens, 0..1, from the probabilities that agent
+    agent: Float[np.ndarray, "n"], other: Float[np.ndarray, "n"], level: float
+) -> tuple[Float[np.ndarray, "n"], float]:
+    """How far frames are of somebody who listens, 0..1, from the probabilities that agent
     and interlocutor speak; who spoke last counts while nobody does. Returns the value to go on with
     as well.
     """
-    levels = np.empty(CHUNK, np.float32)
-    for i in range(CHUNK):
+    levels = np.empty(len(agent), np.float32)
+    for i in range(len(agent)):
         if agent[i] > GATE_HIGH:
             level += ROLE_PACE * (0 - level)
         elif other[i] > GATE_HIGH:

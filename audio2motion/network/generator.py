@@ -37,16 +37,19 @@ from audio2motion.network.condition import (
     agent_window,
 )
 from audio2motion.network.gate import GATE_HIGH, SPEECH_CHANNELS, listening, mouth_gate
+from audio2motion.network.marginals import LIP_SHAPES
 from audio2motion.network.model import Cache, KeysValues, ModelConfig, MotionNetwork
 from audio2motion.network.source import SourceState, begin, go_on, white
 from audio2motion.network.state_codec import Ticket, decode, encode
 from audio2motion.saveable import saveable
-from motion2video.motion import FPS, MOTION_DIM, ROTATION, TRANSLATION, Motion
+from motion2video.motion import FPS, MOTION_DIM, Motion
 from motion2video.network.flow import adams, euler, heun, time_grid
 from weights.errors import InputError, MotionError, StateError, WeightsError
 from weights.tensors import load_safetensors, read_safetensors
 
 CHUNK_SAMPLES = CHUNK * SAMPLES_PER_FRAME
+OUTLINE = tuple(i for i in SPEECH_CHANNELS if i not in LIP_SHAPES)
+"""The jaw, and the detail that shapes leave out."""
 SOLVERS = {"euler": euler, "adams": adams, "heun": heun}
 
 
@@ -57,25 +60,25 @@ class GeneratorConfig:
     `steps` of the ODE solver (2..16; `solver` one of SOLVERS); one guidance scale per input
     (1 = off; others cost one more network evaluation each), and `lip_agent_scale` for what the
     agent's voice does to the speech channels; `temperature` scales the noise of everything but
-    speech, `lip_temperature` that of the speech channels, whose motion `lip_scale` scales; on top,
-    `lid_temperature` that of the lids, whose rare blinks few steps lose, and `listening_scale` that
-    of the head while the other one speaks. Without `reactions` a listener does what the network
-    makes alone (see behaviour/reactions.py); `breath` scales what breathing moves, 0 is none.
-    Raises InputError.
+    speech, `lip_temperature` that of the jaw and of the outline of the lips, whose motion
+    `lip_scale` scales, and `shape_temperature` that of the lips' named shapes (stretched, pursed,
+    raised ...); on top, `lid_temperature` that of the lids. Without `reactions` a listener does
+    what the network makes alone (see behaviour/reactions.py); `breath` scales what breathing moves,
+    0 is none. Raises InputError.
     """
 
     steps: int = 4
     solver: str = "adams"
     agent_scale: float = 1.0
     lip_agent_scale: float = 1.0
-    interlocutor_scale: float = 1.0
+    interlocutor_scale: float = 1.4
     interlocutor_motion_scale: float = 1.0
     controls_scale: float = 1.0
     temperature: float = 1.0
     lip_temperature: float = 0.2
     lip_scale: float = 1.4
+    shape_temperature: float = 0.5
     lid_temperature: float = 1.3
-    listening_scale: float = 0.4
     reactions: bool = True
     breath: float = 1.0
 
@@ -155,6 +158,7 @@ class MotionGenerator:
         self.device = torch.device(device)
         temperature = torch.full((MOTION_DIM,), config.temperature)
         temperature[list(SPEECH_CHANNELS)] = config.lip_temperature
+        temperature[list(LIP_SHAPES)] = config.shape_temperature
         temperature[list(BLINK_CHANNELS)] *= config.lid_temperature
         self._temperature = temperature.to(self.device)
         scales = config.scales
@@ -261,8 +265,7 @@ class MotionGenerator:
             used += CHUNK_SAMPLES
             if (now := state.waiting) is not None:
                 condition = self._condition(state.controls, now, heard)
-                state, wide = self._wide(state, now)
-                state, x_1 = self._sample(state, condition, wide)
+                state, x_1 = self._sample(state, condition, now)
                 _, closed = self.network.read_lips(condition)
                 state, motion = self._move(state, now, heard, x_1, closed[0])
                 parts.append(motion)
@@ -383,12 +386,12 @@ class MotionGenerator:
         values = self.network.denormalise(x_1[0]).cpu().numpy()
         activity = torch.cat([now.agent.activity, ahead.agent.activity]).cpu().numpy()
         gates, gate = mouth_gate(activity, state.gate)
-        opened = self.config.lip_scale * gates * (1 - closed.cpu().numpy())
-        values[:, SPEECH_CHANNELS] *= opened[:, None]
+        values[:, OUTLINE] *= self.config.lip_scale
+        values[:, SPEECH_CHANNELS] *= (gates * (1 - closed.cpu().numpy()))[:, None]
         reactions = state.reactions
         if self.config.reactions:
-            for i, heard in enumerate(answers_to(now, ahead, state.controls, state.frame)):
-                reactions, added = react(reactions, state.seed, state.frame + i, **heard)
+            for i, witnessed in enumerate(answers_to(now, ahead, state.controls, state.frame)):
+                reactions, added = react(reactions, state.seed, state.frame + i, **witnessed)
                 values[i] += added
         breath = state.breath
         for i, speaks in enumerate(activity[:CHUNK] > GATE_HIGH):
@@ -414,30 +417,23 @@ class MotionGenerator:
         vector = controls.vector.to(self.device).expand(CHUNK, -1)
         return Condition(agent[None], sound[None], motion[None], vector[None], present[None])
 
-    def _wide(
-        self, state: GeneratorState, now: Chunk
-    ) -> tuple[GeneratorState, Float[Tensor, "5 90"]]:
-        """What the source is scaled by: the temperatures, and less of a head that listens."""
-        other = (now.interlocutor.activity * now.interlocutor_present).cpu().numpy()
-        levels, listens = listening(now.agent.activity.cpu().numpy(), other, state.listens)
-        wide = self._temperature.repeat(CHUNK, 1)
-        still = 1 - (1 - self.config.listening_scale) * self._tensor(levels)
-        wide[:, ROTATION.start : TRANSLATION.stop] *= still[:, None]
-        return replace(state, listens=listens), wide
-
     def _sample(
-        self, state: GeneratorState, condition: Condition, wide: Float[Tensor, "5 90"]
+        self, state: GeneratorState, condition: Condition, now: Chunk
     ) -> tuple[GeneratorState, Float[Tensor, "1 5 90"]]:
-        """Solve the ODE from this chunk's noise, so `wide`, to its motion, each evaluation going
-        on from the same one of the chunks before.
+        """Solve the ODE from the noise of chunk `now` to its motion, each evaluation going on from
+        the same one of the chunks before.
         """
         network = self.network
+        other = (now.interlocutor.activity * now.interlocutor_present).cpu().numpy()
+        levels, listens = listening(now.agent.activity.cpu().numpy(), other, state.listens)
         noise = self._noise(state.seed, state.frame, CHUNK)
         source, processes = go_on(state.source, noise)
         style = condition.controls[:, 0, -STYLE_DIM - 1 : -1]
-        x_0 = network.source(processes, style) * wide
+        x_0 = network.source(processes, style, self._tensor(levels)[None]) * self._temperature
         embedded = network.embed(condition)
-        others = (network.embed(condition.without(INPUTS[i])) for i in self._guided)
+        # What is not there guides nobody, and costs nothing.
+        guided = [i for i in self._guided if condition.present[..., i].any()]
+        others = (network.embed(condition.without(INPUTS[i])) for i in guided)
         every = torch.cat([embedded, *others])
         past = network.past(state.cache)
         made: list[KeysValues] = []
@@ -447,13 +443,13 @@ class MotionGenerator:
             found, kept = network.velocity(rows, at, every, past, len(made), self._modulation(at))
             made.append(kept)
             total = found[:1]
-            for row, i in enumerate(self._guided, 1):
+            for row, i in enumerate(guided, 1):
                 total = total + (self._scales[i] - 1) * (found[:1] - found[row : row + 1])
             return total
 
         x_1 = SOLVERS[self.config.solver](velocity, x_0, time_grid(self.config.steps))
         cache = state.cache.followed_by(made, CHUNK)
-        return replace(state, source=source, cache=cache), x_1
+        return replace(state, source=source, cache=cache, listens=listens), x_1
 
     def _noise(self, seed: int, frame: int, count: int) -> Float[Tensor, "1 t k 90"]:
         return self.network.mixed(white(seed, frame, count).to(self.device))

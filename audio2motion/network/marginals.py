@@ -1,8 +1,8 @@
 """Values of the face to normal scores and back, channel by channel.
 
-Brows, lids and smiles are not normally distributed: they rest at 0 most of the time, and a blink is
-rare and deep. On normal scores a Gaussian source already is distributed like the face, and what is
-left to learn is what depends on what.
+Brows, lids, smiles and lips are not normally distributed: they rest at 0 most of the time, and a
+blink is rare and deep. On normal scores a Gaussian source already is distributed like the face, and
+what is left to learn is what depends on what.
 """
 
 import numpy as np
@@ -12,14 +12,17 @@ from torch import Tensor
 
 from audio2motion.gestures.style import gains
 from audio2motion.network.gate import SPEECH_CHANNELS
-from motion2video.motion import EXPRESSION
+from motion2video.motion import EXPRESSION, channel_index
 
 SCORES = torch.linspace(-2.5, 2.5, 21)
 """Normal scores of the quantiles that are kept of every channel."""
-SCORED = tuple(i for i in range(EXPRESSION.start + 1, EXPRESSION.stop) if i not in SPEECH_CHANNELS)
-"""The channels that have scores: all of the face but what speech moves and the neutral one."""
-
-
+_UNSCORED = {EXPRESSION.start, channel_index("jawOpen")}
+SCORED = tuple(i for i in range(EXPRESSION.start, EXPRESSION.stop) if i not in _UNSCORED)
+"""The channels that have scores: all of the face but the neutral one and the jaw, which hardly
+rests while somebody talks.
+"""
+LIP_SHAPES = tuple(i for i in SPEECH_CHANNELS if i in SCORED)
+"""What speech moves of them."""
 SCORE_GAIN = 0.35
 """How much of a style's gain, in logarithms, a channel's scores have: as measured on takes."""
 

@@ -22,14 +22,24 @@ from torch import Tensor, nn
 
 from audio2motion.network.condition import CHUNK, Condition, ConditionEmbedding, agent_dim
 from audio2motion.network.gate import SPEECH_CHANNELS
-from audio2motion.network.marginals import SCORED, SCORES, swings, to_scores, to_values
-from audio2motion.network.source import PACES, yoke
+from audio2motion.network.marginals import (
+    LIP_SHAPES,
+    SCORED,
+    SCORES,
+    swings,
+    to_scores,
+    to_values,
+)
+from audio2motion.network.source import PACES, paced, yoke
 from audio2motion.saveable import saveable
 from motion2video.motion import MOTION_DIM
 from weights.errors import WeightsError
 
 CLOSURE_LOW, CLOSURE_HIGH = 0.25, 0.45
 """Scores of the reader, fitted to 0 and 1, at which lips begin to close and are closed."""
+_LIPS = list(LIP_SHAPES)
+_SHAPES = [SPEECH_CHANNELS.index(i) for i in LIP_SHAPES]
+_SHAPE_KNOTS = [SCORED.index(i) for i in LIP_SHAPES]
 LATEST_TIME = 0.95
 """The velocity is not asked for any nearer to the data: it divides by 1 - t."""
 
@@ -189,6 +199,7 @@ class MotionNetwork(nn.Module):
     knots: Tensor
     shares: Tensor
     mix: Tensor
+    bursts: Tensor
     yoke: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
@@ -200,6 +211,7 @@ class MotionNetwork(nn.Module):
         self.register_buffer("knots", SCORES.repeat(len(SCORED), 1))
         self.register_buffer("shares", torch.full((len(PACES), MOTION_DIM), len(PACES) ** -0.5))
         self.register_buffer("mix", torch.eye(MOTION_DIM))
+        self.register_buffer("bursts", torch.zeros(1))
         self.register_buffer("yoke", yoke(), persistent=False)
         heard = agent_dim(config.speech_features) + 1
         self.register_buffer("reader", torch.zeros(heard, len(SPEECH_CHANNELS) + 1))
@@ -246,20 +258,29 @@ class MotionNetwork(nn.Module):
     def read_lips(
         self, condition: Condition
     ) -> tuple[Float[Tensor, "b t s"], Float[Tensor, "b t"]]:
-        """What the agent's voice alone says, by ridge regression: the speech channels, and how far
-        a p, b or m keeps the lips together, 0..1. A few voices are enough to fit it, where the
-        network learns them by heart.
+        """What the agent's voice alone says, by ridge regression: the tokens of the speech
+        channels, and how far a p, b or m keeps the lips together, 0..1. A few voices are enough to
+        fit it, where the network learns them by heart.
         """
         read = condition.agent @ self.reader[:-1] + self.reader[-1]
         closed = (read[..., -1] - CLOSURE_LOW) / (CLOSURE_HIGH - CLOSURE_LOW)
-        return read[..., :-1], closed.clamp(0, 1)
+        lips = read[..., :-1].clone()
+        values = lips[..., _SHAPES] * self.std[_LIPS] + self.mean[_LIPS]
+        lips[..., _SHAPES] = to_scores(values, self.knots[_SHAPE_KNOTS])
+        return lips, closed.clamp(0, 1)
 
     def source(
-        self, processes: Float[Tensor, "b t k 90"], style: Float[Tensor, "b s"]
+        self,
+        processes: Float[Tensor, "b t k 90"],
+        style: Float[Tensor, "b s"],
+        listens: Float[Tensor, "b t"],
     ) -> Float[Tensor, "b t 90"]:
-        """What the flow starts from: for a livelier style it swings farther."""
+        """What the flow starts from: for a livelier style it swings farther, and the head of who
+        `listens` (0..1) less.
+        """
         swing = torch.from_numpy(swings(style.cpu().numpy())).to(processes)
-        return (processes * self.shares).sum(2) * swing[:, None]
+        moving = paced(processes, self.bursts, listens)
+        return (moving * self.shares).sum(2) * swing[:, None]
 
     def mixed(self, noise: Float[Tensor, "*b 90"]) -> Float[Tensor, "*b 90"]:
         """Independent noise to noise as alike as channels are that move together."""

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from audio2motion.saveable import saveable
-from motion2video.motion import MOTION_DIM, channel_index
+from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION, channel_index
 from motion2video.network.flow import frame_noise
 
 PACES = (0.0, 0.8, 2.0, 5.0, 12.0, 30.0)
@@ -28,6 +28,13 @@ YOKED = tuple(
     )
 )
 """Channels of both eyes that move as one (Hering's law)."""
+HEAD = slice(ROTATION.start, TRANSLATION.stop)
+BURSTS, BURST_PACE = 0, PACES.index(12.0)
+"""The channel (that of no movement) and the process by which heads move now more and now less."""
+HELD = torch.tensor([0.15 if pace < 12 else 0.5 for pace in PACES])
+"""Of every process, how much a listener's head has: it drifts, and rests between its answers. As
+the teacher's listeners do (scripts/data/dyads.py).
+"""
 POLES = np.array([math.exp(-1 / pace) if pace else 0.0 for pace in PACES])
 _DRIVE = np.sqrt((1 - POLES**2) ** 3 / (1 + POLES**2))
 """What the white noise is scaled by for unit variance."""
@@ -62,6 +69,20 @@ def go_on(
         before, last = last, 2 * pole * last - pole**2 * before + drive * white
         frames.append(last)
     return SourceState(torch.stack([before, last], 1)), torch.stack(frames, 1)
+
+
+def paced(
+    processes: Float[Tensor, "b t k 90"], bursts: float | Tensor, listens: Float[Tensor, "b t"]
+) -> Float[Tensor, "b t k 90"]:
+    """The processes with what a head does not do evenly: it moves in bursts, whose logarithm
+    deviates by `bursts`, and hardly while it `listens` (0..1).
+    """
+    envelope = processes[:, :, BURST_PACE, BURSTS, None, None]
+    burst = (bursts * envelope - bursts**2).exp()
+    still = 1 - listens[:, :, None, None] * (1 - HELD.to(processes)[:, None])
+    out = processes.clone()
+    out[..., HEAD] *= burst * still
+    return out
 
 
 def white(seed: int, frame: int, count: int) -> Float[Tensor, "1 t k 90"]:

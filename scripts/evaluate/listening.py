@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from audio2motion.behaviour.eyes import BLINK_CHANNELS
 from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform, speech_probability
-from audio2motion.network.generator import MotionGenerator
+from audio2motion.network.generator import GeneratorConfig, MotionGenerator
 from motion2video.geometry.basis import FaceBasis
 from motion2video.motion import FPS, ROTATION, Motion, channel_index
 from scripts.evaluate.conversations import Conversation, converse
@@ -182,6 +182,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=24.0)
     parser.add_argument("--seed", type=int, default=0, help="of the conversations")
     parser.add_argument("--weights", type=Path, help="a generator's file; else the embedded one")
+    parser.add_argument("--config", type=json.loads, default={}, help="of GeneratorConfig, as JSON")
     parser.add_argument("--motions", type=Path, help="folder to keep generated motion in")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -190,7 +191,7 @@ def main() -> None:
     conversations = converse(
         options.data, options.speech, options.split, options.minutes, options.seed
     )
-    generator = MotionGenerator.load(weights=options.weights)
+    generator = MotionGenerator.load(GeneratorConfig(**options.config), weights=options.weights)
     hearing, alone = (
         listeners(conversations, generate(generator, conversations, hears, options.motions))
         for hears in (True, False)

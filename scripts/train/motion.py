@@ -35,7 +35,7 @@ from audio2motion.hearing.speech import (
 )
 from audio2motion.network.borrowed_speech import borrow, fingerprint
 from audio2motion.network.condition import LOOK_AHEAD, Condition, agent_window
-from audio2motion.network.gate import SPEECH_CHANNELS
+from audio2motion.network.gate import SPEECH_CHANNELS, listening
 from audio2motion.network.marginals import SCORED, quantiles
 from audio2motion.network.model import ModelConfig, MotionNetwork
 from audio2motion.network.source import PACES, begin, correlations, go_on
@@ -64,6 +64,8 @@ LIP_CORRECTION = 0.3
 """Chosen on the lips of validation people: the people that are trained on are few, and what the
 network makes of their voices holds for others in part.
 """
+LISTENING_WEIGHT, HEARD_BEFORE = 3.0, 100
+"""Who answers whom is learned of listeners alone, who are rare."""
 SMOOTHNESS, SLOWEST = 0.5, 20.0
 APERTURE, SHUT = 1.5, 1.0
 LIDS = [channel_index(f"eyeBlink{side}") for side in ("Left", "Right")]
@@ -72,8 +74,9 @@ SMILES = [channel_index(f"mouthSmile{side}") for side in ("Left", "Right")]
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """FRAMES frames each of several conversations; motion is z-scored. `shut` [b, t] is 1 where
-    lips must touch in items without a face (`faceless` [b]).
+    """FRAMES frames each of several conversations; motion is tokens. `shut` [b, t] is 1 where
+    lips must touch in items without a face (`faceless` [b]), `listens` [b, t] how far the agent is
+    the one who listens (gate.listening).
     """
 
     values: Tensor
@@ -81,6 +84,7 @@ class Batch:
     condition: Condition
     shut: Tensor
     faceless: Tensor
+    listens: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """The same on a device."""
@@ -90,6 +94,7 @@ class Batch:
             self.condition.to(device),
             self.shut.to(device),
             self.faceless.to(device),
+            self.listens.to(device),
         )
 
 
@@ -128,6 +133,9 @@ def cut(
         weight = torch.cat([weight[:, named] @ mirror[named, named].abs(), weight[:, DETAIL]], 1)
         values = values @ mirror
     values = network.normalise(values)
+    listens = listening_levels(item, start, count)
+    if item.interlocutor is not None:
+        weight = weight * (1 + (LISTENING_WEIGHT - 1) * listens[:, None])
     shut = item.shut[here] if item.shut is not None else torch.zeros(count)
     return Batch(
         values[None] * (not faceless),
@@ -135,7 +143,18 @@ def cut(
         condition,
         shut[None],
         torch.tensor([faceless]),
+        listens[None],
     )
+
+
+def listening_levels(item: Item, start: int, count: int) -> Tensor:
+    """[count] how far the agent listens, by what was heard of both up to each frame."""
+    heard = slice(max(0, start - HEARD_BEFORE), start + count)
+    agent = item.agent.activity[heard].float().numpy()
+    other = np.zeros_like(agent)
+    if item.interlocutor is not None:
+        other = item.interlocutor.activity[heard].float().numpy()
+    return torch.from_numpy(listening(agent, other, 0.0)[0][-count:])
 
 
 def draw(
@@ -161,6 +180,7 @@ def draw(
         Condition.stack([p.condition for p in parts]),
         torch.cat([p.shut for p in parts]),
         torch.cat([p.faceless for p in parts]),
+        torch.cat([p.listens for p in parts]),
     )
 
 
@@ -199,9 +219,7 @@ class Objective:
         part = network.shares.square() / network.shares.square().sum(0).clamp(min=1e-9)
         alike = correlations(2)[1] @ part.numpy()
         self.slowness = torch.from_numpy(np.clip(0.5 / (1 - alike), 1, SLOWEST)).float()
-        self.opening = network.std * aperture
-        scale = self.opening.norm()
-        self.opening, self.rest = self.opening / scale, (network.mean @ aperture) / scale
+        self.opening = aperture / (network.std * aperture).norm()
 
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Loss and its parts. Each item has its own flow time; one without a face is asked at
@@ -215,7 +233,8 @@ class Objective:
         noise = network.mixed(noise)
         _, processes = go_on(begin(noise[:, :2]), noise[:, 2:])
         controls = batch.condition.controls[:, 0]
-        x_0 = network.source(processes, controls[:, -STYLE_DIM - 1 : -1] * controls[:, -1:])
+        style = controls[:, -STYLE_DIM - 1 : -1] * controls[:, -1:]
+        x_0 = network.source(processes, style, batch.listens)
         t = torch.sigmoid(torch.randn(size, device=device) * 1.2 - 0.3)
         t = torch.where(torch.rand_like(t) < 0.15, torch.zeros_like(t), t) * ~batch.faceless
         embedded = network.embed(drop_inputs(batch), batch.condition)
@@ -232,8 +251,9 @@ class Objective:
         weight = batch.weight * self.channels * importance[..., None]
         change = error.diff(dim=1).square() * weight[:, 1:] * self.slowness.to(error.device)
         known = batch.weight[..., DETAIL].amin(-1) * importance
-        gap = (error @ self.opening).square()
-        open_lips = (guess @ self.opening + self.rest.to(guess.device)).clamp(min=0).square()
+        made = self.network.denormalise(guess) @ self.opening
+        gap = (made - self.network.denormalise(batch.values) @ self.opening).square()
+        open_lips = made.clamp(min=0).square()
         return {
             "flow": (error.square() * weight).sum() / weight.sum().clamp(min=1),
             "smooth": change.sum() / weight[:, 1:].sum().clamp(min=1),
@@ -276,7 +296,8 @@ def fit_source(network: MotionNetwork, items: list[Item]) -> None:
         curves.append(values.numpy())
         known.append(weight.numpy())
     styles = [i.controls[-STYLE_DIM - 1 : -1].numpy() for i in people(items)]
-    shares, mix = fit(curves, known, styles)
+    shares, mix, bursts = fit(curves, known, styles)
+    network.bursts.fill_(bursts)
     network.shares.copy_(torch.from_numpy(shares))
     network.mix.copy_(torch.from_numpy(mix))
 
@@ -294,7 +315,7 @@ def fit_reader(network: MotionNetwork, items: list[Item]) -> None:
             agent = whole.condition.agent[0]
             speaks = item.agent.activity[: len(agent)] > 0.5
             known = (item.weight[:, lips].amin(1) > 0) & speaks
-            face.add(agent, whole.values[0][:, lips], known)
+            face.add(agent, network.standardise(item.values)[:, lips], known)
     closures = learn_closures(items, len(network.reader) - 1)
     network.reader.copy_(torch.cat([face.solve(), closures], 1))
 
@@ -304,7 +325,7 @@ def go_on_from(network: MotionNetwork, path: Path) -> None:
     what takes motion in and gives it out is put into their terms. Channels that the old network
     has never seen move begin anew.
     """
-    tensors, _ = read_safetensors(path)
+    tensors, header = read_safetensors(path)
     old = {name: torch.from_numpy(value.astype(np.float32)) for name, value in tensors.items()}
     mean, std, lips = network.mean, network.std, list(SPEECH_CHANNELS)
     moved = old["std"] > STILL * std
@@ -324,13 +345,13 @@ def go_on_from(network: MotionNetwork, path: Path) -> None:
         old[f"{name}.bias"] *= back
     old["reader"][-1, :-1] += ((old["mean"] - mean) / old["std"])[lips]
     old["reader"][:, :-1] *= back[lips]
-    if "heard_lips.weight" not in old:  # its lips were not a correction of the reader's
-        for name in ("leave", "direct"):
-            old[f"{name}.weight"][lips], old[f"{name}.bias"][lips] = 0, 0
+    for name in ("leave", "direct"):
+        for part in ("weight", "bias"):
+            old[f"{name}.{part}"][lips] /= header["lip_correction"]
     state = network.state_dict()
     fresh = state["enter.weight"][:, ~moved].clone()
     for name, value in old.items():
-        own = name in ("mean", "std", "knots", "shares", "mix") or name not in state
+        own = name in ("mean", "std", "knots", "shares", "mix", "bursts") or name not in state
         if not own and state[name].shape == value.shape:
             state[name].copy_(value)
     state["enter.weight"][:, ~moved] = fresh
@@ -423,6 +444,7 @@ def main() -> None:
             "model": asdict(config),
             "trained": {"steps": steps, "minutes": minutes},
             "controls_trained": True,
+            "lip_correction": options.lip_correction,
             "speech_encoder": asdict(encoder.identity),
             "hears_by": hears_by,
         }

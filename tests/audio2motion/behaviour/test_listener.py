@@ -11,7 +11,7 @@ def rows(smiles: list[float], pitches: list[float], seed: int, speaks: bool = Fa
     state, made = ReactionState(), []
     for frame, (smile, pitch) in enumerate(zip(smiles, pitches, strict=True)):
         seen = Seen(smile, pitch, 0.0)
-        state, row = react(state, seed, frame, speaks=speaks, level=-1.0, seen=seen)
+        state, row = react(state, seed, frame, speaks=speaks, seen=seen)
         made.append(row)
     return np.stack(made)
 
@@ -32,3 +32,10 @@ def test_some_nods_of_the_other_are_returned_and_lips_and_lids_are_left_alone() 
     assert 6 <= sum(nodded) <= 24
     changed = np.flatnonzero(np.abs(np.concatenate(takes)).max(0))
     assert set(changed.tolist()) <= {ROTATION.start, 56}
+
+
+def test_who_sees_nobody_gives_nothing_back() -> None:
+    state = ReactionState()
+    for frame in range(300):
+        state, row = react(state, 5, frame, speaks=False, seen=None)
+        assert not row.any()

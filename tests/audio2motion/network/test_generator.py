@@ -12,8 +12,7 @@ import torch
 from audio2motion.behaviour.events import BLINK_CHANNELS, SMILE_CHANNELS
 from audio2motion.gestures.controls import Controls
 from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform
-from audio2motion.hearing.speech import SpeechFeatures
-from audio2motion.network.chunks import Aimed, Chunk, finish, smile_detail
+from audio2motion.network.chunks import Aimed, finish, smile_detail
 from audio2motion.network.gate import SPEECH_CHANNELS, listening, mouth_gate
 from audio2motion.network.generator import GeneratorConfig, GeneratorState, MotionGenerator
 from audio2motion.network.state_codec import encode
@@ -285,13 +284,7 @@ def test_a_generator_refuses_ears_that_it_was_not_trained_with(
     assert loaded.encoder is ears
 
 
-def test_a_head_moves_less_while_it_listens(generator: MotionGenerator, dyad: Dyad) -> None:
-    """Of the same source, with nothing but it between the head and its motion."""
-    config = GeneratorConfig(steps=1, listening_scale=0.0)
-    still = MotionGenerator(generator.encoder, generator.network, config)
-    quiet = Waveform(np.zeros(len(dyad.agent), np.float32))
-    assert dyad.interlocutor is not None
-    state = generator.init_state()
+def test_who_was_heard_last_says_who_listens() -> None:
     levels, level = listening(np.zeros(5), np.ones(5), 0.0)
     assert (np.diff(levels) > 0).all() and level < 1
     for _ in range(30):
@@ -299,13 +292,6 @@ def test_a_head_moves_less_while_it_listens(generator: MotionGenerator, dyad: Dy
     assert level > 0.99
     assert listening(np.zeros(5), np.zeros(5), level)[1] == level
     assert listening(np.ones(5), np.ones(5), level)[1] < level
-    silent = SpeechFeatures(torch.zeros(5, 8), torch.zeros(5), torch.zeros(5))
-    loud = replace(silent, activity=torch.ones(5))
-    chunk = Chunk(silent, loud, torch.ones(5), torch.zeros(5, MOTION_DIM), torch.zeros(5))
-    _, wide = still._wide(replace(state, listens=1.0), chunk)
-    assert not wide[:, ROTATION].any()
-    assert wide[:, channel_index("browInnerUp")].all()
-    assert len(still.generate(Dyad(quiet, dyad.interlocutor))) == dyad.frames
 
 
 def test_gate_opens_before_speech_and_closes_after() -> None:
@@ -370,6 +356,19 @@ def test_lips_come_together_for_p_b_m(embedded: MotionGenerator) -> None:
     assert np.mean(closed) >= 0.8
     assert np.mean(opened) >= 0.6
     assert np.mean(narrow) < 0.4 * np.mean(wide)
+
+
+def test_guidance_by_who_is_not_there_changes_nothing(
+    generator: MotionGenerator, dyad: Dyad
+) -> None:
+    config = replace(generator.config, interlocutor_scale=3.0, interlocutor_motion_scale=3.0)
+    guided = MotionGenerator(generator.encoder, generator.network, config)
+    plain = MotionGenerator(
+        generator.encoder, generator.network, replace(config, interlocutor_scale=1.0)
+    )
+    alone = Dyad(dyad.agent)
+    assert np.array_equal(guided.generate(alone).values, plain.generate(alone).values)
+    assert not np.allclose(guided.generate(dyad).values, plain.generate(dyad).values)
 
 
 def test_a_smile_that_is_asked_for_has_its_detail_and_the_networks_own_is_left() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from audio2motion.gestures.style import STYLE_DIM
+from audio2motion.network.condition import Condition
 from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.marginals import (
     SCORE_GAIN,
@@ -62,9 +63,23 @@ def test_scores_grow_with_values_beyond_the_last_quantile_in_values_too() -> Non
     assert float(SCORES[-1]) == 2.5
 
 
-def test_lips_and_head_have_no_scores() -> None:
-    assert not set(SCORED) & {*SPEECH_CHANNELS, *range(ROTATION.start, MOTION_DIM), 0}
-    assert channel_index("eyeBlinkLeft") in SCORED
+def test_the_jaw_and_the_head_have_no_scores() -> None:
+    assert not set(SCORED) & {channel_index("jawOpen"), *range(ROTATION.start, MOTION_DIM), 0}
+    assert {channel_index("eyeBlinkLeft"), channel_index("mouthUpperUpLeft")} <= set(SCORED)
+
+
+def test_what_is_read_of_lips_is_told_as_scores() -> None:
+    """A network whose reader says a constant: its token is the score of that value."""
+    network = MotionNetwork(ModelConfig(width=16, layers=1, heads=1, hidden=16, speech_features=4))
+    values = torch.rand(2000, MOTION_DIM) ** 4
+    network.knots.copy_(quantiles(values[:, SCORED]))
+    network.reader[-1, :-1] = 0.3
+    sizes = (len(network.reader) - 1, 1, MOTION_DIM + 1, 1, 4)
+    lips, _ = network.read_lips(Condition(*(torch.zeros(1, 3, size) for size in sizes)))
+    pucker, jaw = (SPEECH_CHANNELS.index(channel_index(n)) for n in ("mouthPucker", "jawOpen"))
+    share = (values[:, channel_index("mouthPucker")] < 0.3).float().mean()
+    assert abs(torch.special.ndtr(lips[0, 0, pucker]) - share) < 0.02
+    assert torch.isclose(lips[0, 0, jaw], torch.tensor(0.3))
 
 
 def test_a_style_swings_scores_less_than_values() -> None:

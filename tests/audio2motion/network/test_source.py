@@ -6,9 +6,19 @@ import torch
 from audio2motion.gestures.style import STYLE_DIM, STYLE_PARTS, gains
 from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.model import ModelConfig, MotionNetwork
-from audio2motion.network.source import PACES, YOKED, begin, correlations, go_on, white
+from audio2motion.network.source import (
+    HEAD,
+    HELD,
+    PACES,
+    YOKED,
+    begin,
+    correlations,
+    go_on,
+    paced,
+    white,
+)
 from motion2video.motion import MOTION_DIM, ROTATION
-from scripts.train.motion_source import fit
+from scripts.train.motion_source import burst_of, fit
 
 
 def processes(streams: int, frames: int) -> torch.Tensor:
@@ -52,7 +62,8 @@ def test_the_fit_finds_how_far_and_how_fast_each_channel_moves() -> None:
         made = go_on(begin(noise[:, :2]), noise[:, 2:])[1][0, :, PACES.index(5.0)].numpy()
         made[:, 0] = rng.normal(size=2000)
         curves.append(made * 0.3 * gains(style))
-    shares, mix = fit(curves, [np.ones_like(c) for c in curves], styles)
+    shares, mix, bursts = fit(curves, [np.ones_like(c) for c in curves], styles)
+    assert bursts < 0.15
     slow = PACES.index(5.0)
     assert np.allclose((shares**2).sum(0), 0.09, rtol=0.25)
     assert (shares[slow, 1:] ** 2).mean() > 0.8 * 0.09
@@ -61,10 +72,26 @@ def test_the_fit_finds_how_far_and_how_fast_each_channel_moves() -> None:
     assert np.abs(mix - np.eye(MOTION_DIM))[own].max() < 0.2
 
 
+def test_bursts_are_found_again() -> None:
+    curves = paced(processes(6, 1500), torch.tensor(0.4), torch.zeros(6, 1500))
+    found = [burst_of(curve[:, PACES.index(5.0), HEAD].numpy()) for curve in curves]
+    assert abs(np.median(found) - 0.4) < 0.1
+    assert np.allclose(curves[..., HEAD].var((0, 1)).mean(), 1, atol=0.2)
+
+
+def test_a_head_that_listens_drifts_and_hardly_moves_and_its_face_does_as_ever() -> None:
+    curves = processes(4, 300)
+    held = paced(curves, 0.0, torch.ones(4, 300))
+    for pace, left in zip(range(len(PACES)), HELD, strict=True):
+        assert torch.allclose(held[:, :, pace, HEAD], left * curves[:, :, pace, HEAD])
+    assert torch.equal(held[..., : HEAD.start], curves[..., : HEAD.start])
+    assert torch.equal(paced(curves, 0.0, torch.zeros(4, 300)), curves)
+
+
 def test_heads_have_no_part_in_fast_processes() -> None:
     rng = np.random.default_rng(0)
     curves = [rng.normal(size=(300, MOTION_DIM)) for _ in range(2)]
-    shares, _ = fit(curves, [np.ones_like(c) for c in curves], [np.zeros(STYLE_DIM)] * 2)
+    shares, _, _ = fit(curves, [np.ones_like(c) for c in curves], [np.zeros(STYLE_DIM)] * 2)
     fast = [i for i, pace in enumerate(PACES) if pace < 2]
     assert not shares[fast, ROTATION].any()
     assert shares[0, 0] > 0
@@ -76,7 +103,7 @@ def test_both_eyes_move_as_one() -> None:
     torch.nn.init.normal_(network.leave.weight)
     rng = np.random.default_rng(0)
     curves = [rng.normal(size=(300, MOTION_DIM)) for _ in range(2)]
-    shares, mix = fit(curves, [np.ones_like(c) for c in curves], [np.zeros(STYLE_DIM)] * 2)
+    shares, mix, _ = fit(curves, [np.ones_like(c) for c in curves], [np.zeros(STYLE_DIM)] * 2)
     x_t, embedded = torch.randn(1, 5, MOTION_DIM), torch.randn(1, 5, 16 + len(SPEECH_CHANNELS))
     for left, right in YOKED:
         x_t[..., right] = x_t[..., left]
@@ -92,9 +119,7 @@ def test_a_livelier_style_starts_from_wider_swings() -> None:
     network = MotionNetwork(ModelConfig(width=16, layers=1, heads=1, hidden=16, speech_features=4))
     curves = torch.ones(1, 3, len(PACES), MOTION_DIM)
     still, lively = torch.zeros(1, STYLE_DIM), torch.ones(1, STYLE_DIM)
-    assert (network.source(curves, lively) >= network.source(curves, still)).all()
-    ratio = (
-        network.source(curves, lively)[0, 0, ROTATION]
-        / network.source(curves, still)[0, 0, ROTATION]
-    )
+    far, near = (network.source(curves, style, torch.zeros(1, 3)) for style in (lively, still))
+    assert (far >= near).all()
+    ratio = (far / near)[0, 0, ROTATION]
     assert torch.allclose(ratio, torch.full((3,), float(np.exp(0.7))))

@@ -201,6 +201,24 @@ class Renderer:
                 self._others[quality] = other
             return self._others[quality]
 
+    def describe(self) -> dict[str, object]:
+        """What a report says of how frames were drawn."""
+        return {
+            "steps": self.config.work.steps,
+            "device": str(self.device),
+            "backend": self.painter.backend,
+            "precision": self.painter.precision,
+        }
+
+    def remarks(self, portrait: Portrait) -> tuple[str, ...]:
+        """Sentences for the user about a portrait. Raises as Portrait.matte."""
+        if self.config.head == "layers" and portrait.matte is None:
+            return (
+                "the person could not be told from the background, so the whole photo bends with "
+                "the head; a photo of a person before a background turns better",
+            )
+        return ()
+
     # -- the stream ------------------------------------------------------------------------
 
     def init_state(

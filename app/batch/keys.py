@@ -47,7 +47,7 @@ def key_of(item: Item, networks: dict[str, Any], hash_of: Callable[[str], str]) 
             {
                 "key": KEY_VERSION,
                 "visavis": metadata.version("visavis"),
-                "weights": used_weights(),
+                "weights": used_weights(item.request().renderer),
                 "networks": networks,
                 "inputs": {name: hash_of(item.fields[name]) for name in item.files},
                 "words": _with_defaults(item, words),

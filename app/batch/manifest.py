@@ -20,8 +20,6 @@ from app.render.pipeline import VIDEO_SUFFIXES
 from app.render.request import RenderRequest
 from weights.errors import InputError, VisavisError, one_line
 
-RENDERERS = ("embedded",)
-"""What the word `renderer` may be where RenderRequest has no field for it."""
 _SHOWN, _MOST_PROBLEMS = 20, 1_000  # problems in one message, and in all
 _LARGEST = 1e15
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
@@ -104,10 +102,6 @@ def _item(
         )
     given = {name: value for name, value in values.items() if value is not None}
     output = _output(given.pop("output", None), row)
-    if "renderer" not in schema.fields:
-        wanted = given.pop("renderer", RENDERERS[0])
-        if wanted not in RENDERERS:
-            raise InputError(f"there is no renderer {wanted!r}; wanted {' or '.join(RENDERERS)}")
     read = {name: schema.read(name, value) for name, value in given.items()}
     fields = {**_without_rivals(defaults, read), **read}
     if "portrait" not in fields:
@@ -172,8 +166,7 @@ class Schema:
     def __init__(self) -> None:
         self.fields = by_name(RenderRequest)
         self.files = tuple(s.name for s in self.fields.values() if s.is_file)
-        extra = () if "renderer" in self.fields else ("renderer",)
-        self.words = (*sorted(self.fields), *extra, "output")
+        self.words = (*sorted(self.fields), "output")
 
     def read(self, name: str, value: Any) -> Any:
         """A value of a row as RenderRequest wants it. Raises InputError for another type.

@@ -85,6 +85,8 @@ def _make_motion(worker: Worker, task: Task) -> tuple[Made | None, Cuts]:
     if worker.split is None:
         raise StateError("got a part of a video; this batch makes its videos as a whole")
     request = task.item.request(**worker.inputs(task.item))
+    if request.renderer != "embedded":  # its frames depend on all before them
+        return worker.make(task.item, task.key), ()
     notices: list[str] = []
     played = perform(worker.avatar, request, notices.append)
     motion, sound = played.whole(), played.sound

@@ -11,7 +11,7 @@ from app.api.run import serve
 from app.api.settings import KEYS_VARIABLE, ServerConfig, default_data_dir, read_keys
 from app.cli.option_group import takes
 from app.intake.limits import Limits
-from app.render.loading import LoadSettings
+from app.render.loading import LoadSettings, offered
 from app.render.request import MotionRequest
 from audio2motion.voice.endpoint import Endpoint
 
@@ -69,7 +69,11 @@ NoStudio = Annotated[bool, Option("--no-studio", help="The API alone.")]
 
 
 @takes("endpoint", MotionRequest, _ENDPOINT)
-@takes("loading", LoadSettings, ("steps", "detector", "speech_encoder", "device"))
+@takes(
+    "loading",
+    LoadSettings,
+    ("steps", "detector", "speech_encoder", "device", "weights_dir", "offload", "slicing"),
+)
 def app(
     endpoint: dict[str, Any],
     loading: dict[str, Any],
@@ -113,6 +117,7 @@ def app(
         max_stall_seconds=max_stall,
         max_connections=max(Limits.max_connections, max_connections),
         max_connections_each=max_connections,
+        renderers=offered(LoadSettings(**loading)),
     )
     config = ServerConfig(
         data_dir or default_data_dir(),

@@ -7,6 +7,8 @@ import typer
 
 import app.cli.options as o
 from app.cli.shell import print_result
+from motion2video.reference.families import FAMILIES
+from motion2video.reference.requirements import require_extra
 from weights.errors import WeightsError
 
 weights_commands = typer.Typer(help="List, verify and fetch weights.", no_args_is_help=True)
@@ -28,18 +30,21 @@ def doctor(
 @weights_commands.command("list")
 def list_weights(as_json: o.AsJson = False) -> None:
     """What weights there are, where each is found and under which terms."""
-    from app.cli.inventory import all_weights, as_table
+    from app.cli.inventory import all_weights, as_table, checkpoints
 
-    found = all_weights()
+    found = [*all_weights(), *checkpoints()]
     print_result([w.to_json() for w in found], as_table(found), as_json)
 
 
 @weights_commands.command("verify")
 def verify_weights(roles: o.Roles = None, as_json: o.AsJson = False) -> None:
     """Hash weights and compare; exit code 2 when one that is needed is missing or wrong."""
-    from app.cli.inventory import all_weights, as_table
+    from app.cli.inventory import all_weights, as_table, verified_checkpoint
 
-    found = all_weights(roles or ())
+    families = [name for name in roles or () if name in FAMILIES]
+    others = [name for name in roles or () if name not in FAMILIES]
+    found = all_weights(others) if others or not families else []
+    found += [verified_checkpoint(name) for name in families]
     print_result([w.to_json() for w in found], as_table(found), as_json)
     wrong = [w for w in found if not w.right and (roles or not w.optional)]
     if wrong:
@@ -48,14 +53,22 @@ def verify_weights(roles: o.Roles = None, as_json: o.AsJson = False) -> None:
 
 @weights_commands.command("fetch")
 def fetch_weights(roles: o.Roles = None, as_json: o.AsJson = False) -> None:
-    """Download weights from their official address into the cache; the hash is checked."""
+    """Download weights from their official address into the cache; the hash is checked. Those of
+    public checkpoints (aniportrait, animate-anyone) come from the Hugging Face hub.
+    """
     from app.cli.reporter import Reporter
     from weights import fetch, load_manifest
 
     names = roles or [n for n, role in load_manifest().roles.items() if not role.optional]
     reporter = Reporter()
     paths = {}
+    for name in (name for name in names if name in FAMILIES):
+        require_extra()
+        from motion2video.reference.hub import fetch_family
+
+        fetched = fetch_family(FAMILIES[name], reporter.notify)
+        paths |= {f"{name}/{part}": str(path) for part, path in fetched.items()}
     with reporter.progress("bytes") as progress:
-        for name in names:
+        for name in (name for name in names if name not in FAMILIES):
             paths[name] = str(fetch(name, progress=partial(progress, f"fetching {name}")))
     print_result(paths, "\n".join(f"{n}: {p}" for n, p in paths.items()), as_json)

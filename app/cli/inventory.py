@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from motion2video.reference.families import FAMILIES
+from motion2video.reference.store import find_all, require_all, verify_family
 from weights import load_manifest, locate, verify
 from weights.errors import WeightsError
 
@@ -68,6 +70,42 @@ def _look_up(name: str) -> WeightsFound:
         embedded=role.embedded,
         optional=role.optional,
         path=locate(name),
+        problem=problem,
+    )
+
+
+def checkpoints() -> list[WeightsFound]:
+    """The public checkpoints, fetched or in the folder that VISAVIS_WEIGHTS_DIR names."""
+    return [_checkpoint(name, "") for name in FAMILIES]
+
+
+def verified_checkpoint(name: str) -> WeightsFound:
+    """One of them, every file of which is hashed."""
+    try:
+        verify_family(FAMILIES[name])
+    except WeightsError as error:
+        return _checkpoint(name, str(error))
+    return _checkpoint(name, "")
+
+
+def _checkpoint(name: str, problem: str) -> WeightsFound:
+    family = FAMILIES[name]
+    found = find_all(family)
+    try:
+        require_all(family)
+        path = found["denoising_unet"].path.parent
+    except WeightsError as error:
+        path, problem = None, problem or str(error)
+    licences = dict.fromkeys(source.licence for source in family.sources.values())
+    return WeightsFound(
+        role=name,
+        summary=f"{family.title}, a public checkpoint for GPUs",
+        licence="; ".join(licences),
+        size=sum(one.path.stat().st_size for one in found.values()),
+        sha256="",
+        embedded=False,
+        optional=True,
+        path=path,
         problem=problem,
     )
 

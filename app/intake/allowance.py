@@ -27,6 +27,11 @@ def require_allowed(request: MotionRequest, limits: Limits) -> None:
         raise LimitError(
             f"got the size {request.size}; at most {limits.max_size} pixels are made here"
         )
+    if isinstance(request, RenderRequest) and request.renderer not in limits.renderers:
+        raise LimitError(
+            f"the renderer {request.renderer} is not offered here; wanted "
+            f"{' or '.join(limits.renderers)}"
+        )
     for name in _TEXTS:
         require_text(name, getattr(request, name) or "", limits.max_text)
     require_count("gestures", request.gestures or (), MOST_GESTURES)

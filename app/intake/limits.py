@@ -16,7 +16,7 @@ class Limits:
     `max_connections_each` and `max_streams_each` are of one address, streams (WebSockets too) being
     connections; `max_live_each` of one owner. A request's head must be here after `header_s`;
     bodies and answers must move by `min_rate` bytes a second, looked at every `stall_s`.
-    Raises InputError for values below 1.
+    `renderers` are those that a video may be drawn by. Raises InputError for values below 1.
     """
 
     max_upload_bytes: int = 64 * 10**6
@@ -45,8 +45,9 @@ class Limits:
     header_s: float = 10.0
     stall_s: float = 20.0
     min_rate: int = 1000
+    renderers: tuple[str, ...] = ("embedded",)
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not value >= 1:
+            if name != "renderers" and not value >= 1:
                 raise InputError(f"got the limit {name}={value}; wanted at least 1")

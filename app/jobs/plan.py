@@ -1,14 +1,18 @@
 """Before the work: how long the video will be, and what time and memory it will take."""
 
 import threading
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.render.reading import HERE, Reader
-from app.render.request import RenderRequest, Source
+from app.render.request import RendererName, RenderRequest, Source
 from app.render.result import peak_memory_mb
 from audio2motion.hearing.audio import Waveform
 from motion2video.motion import Motion
+from motion2video.reference.families import FAMILIES
+from motion2video.reference.memory import need
+from motion2video.reference.settings import ReferenceConfig
 
 _FRAME_S, _PIXEL_S = 0.012, 3e-8
 """Seconds a frame and a pixel on two CPU cores: `scripts/bench render` at 256 to 1024 px."""
@@ -20,6 +24,11 @@ _PIXEL_BYTES = 180
 """Memory a pixel of the video: the warp's maps and the frames under way in every thread."""
 _TELLING = 5e6
 """Pixels that a run must have drawn to count: 20 frames at 512 px."""
+_REFERENCE_PASS_S = 0.02
+"""Seconds a frame and a run of a public checkpoint's U-Net at 512 px; what a GPU really takes is
+learned from the first video on.
+"""
+_HALF = 2  # bytes of a number there
 _LEARNING = 0.5
 """How much the latest run counts against those before."""
 
@@ -27,7 +36,8 @@ _LEARNING = 0.5
 @dataclass(frozen=True)
 class Plan:
     """`seconds` and `frames` of video at most `size` pixels long; `work_s` how long it will
-    probably take, `memory_mb` the memory the whole process will then have held.
+    probably take, `memory_mb` the memory the whole process will then have held, `gpu_mb` that of
+    the GPU where a public checkpoint draws.
     """
 
     seconds: float
@@ -35,11 +45,13 @@ class Plan:
     size: int
     work_s: float
     memory_mb: float
+    gpu_mb: float = 0.0
 
     def __str__(self) -> str:
+        gpu = f", {self.gpu_mb / 1000:.1f} GB of the GPU's" if self.gpu_mb else ""
         return (
             f"{self.seconds:.1f} s of video, {self.frames} frames of up to {self.size} px: about "
-            f"{_duration(self.work_s)} of work, {self.memory_mb / 1000:.1f} GB of memory"
+            f"{_duration(self.work_s)} of work, {self.memory_mb / 1000:.1f} GB of memory{gpu}"
         )
 
 
@@ -47,19 +59,24 @@ class Pace:
     """How fast this machine is, learned from what it has done; shared by all threads."""
 
     def __init__(self) -> None:
-        self._factor, self._lock = 1.0, threading.Lock()
+        self._factors = defaultdict[RendererName, float](lambda: 1.0)
+        self._lock = threading.Lock()
 
-    def learn(self, frames: int, size: int, seconds: float) -> None:
+    def learn(
+        self, frames: int, size: int, seconds: float, renderer: RendererName = "embedded"
+    ) -> None:
         """A run of so many frames took so long. A short run of small frames says little."""
         if frames * size**2 < _TELLING:
             return
-        factor = max(seconds - _START_S, 0.01) / (frames * _frame_seconds(size))
+        factor = max(seconds - _START_S, 0.01) / (frames * _frame_seconds(size, renderer))
         with self._lock:
-            self._factor += _LEARNING * (factor - self._factor)
+            self._factors[renderer] += _LEARNING * (factor - self._factors[renderer])
 
-    def seconds(self, frames: int, size: int) -> float:
+    def seconds(self, frames: int, size: int, renderer: RendererName = "embedded") -> float:
         """How long so many frames will take."""
-        return _START_S + self._factor * frames * _frame_seconds(size)
+        with self._lock:
+            factor = self._factors[renderer]
+        return _START_S + factor * frames * _frame_seconds(size, renderer)
 
 
 def make_plan(request: RenderRequest, pace: Pace, reader: Reader = HERE) -> Plan:
@@ -69,11 +86,14 @@ def make_plan(request: RenderRequest, pace: Pace, reader: Reader = HERE) -> Plan
     """
     seconds = video_seconds(request, reader)
     frames = max(1, round(seconds * request.fps))
-    work = pace.seconds(frames, request.size)
+    work = pace.seconds(frames, request.size, request.renderer)
     if request.interlocutor_video is not None:
         work += _TRACK_S * frames
     memory = peak_memory_mb() + request.size**2 * _PIXEL_BYTES / 1e6
-    return Plan(seconds, frames, request.size, work, memory)
+    gpu = 0.0
+    if request.renderer != "embedded":
+        gpu = need(FAMILIES[request.renderer], ReferenceConfig(), _HALF).total / 1e6
+    return Plan(seconds, frames, request.size, work, memory, gpu)
 
 
 def video_seconds(request: RenderRequest, reader: Reader = HERE) -> float:
@@ -102,7 +122,11 @@ def _length(source: Source | Waveform, reader: Reader) -> float:
     return reader.sound(Path(source)).seconds  # what a browser records says nothing of its length
 
 
-def _frame_seconds(size: int) -> float:
+def _frame_seconds(size: int, renderer: RendererName) -> float:
+    if renderer != "embedded":
+        sampling = ReferenceConfig().sampling(FAMILIES[renderer])
+        again = sampling.windows.length / sampling.windows.stride
+        return _REFERENCE_PASS_S * sampling.passes * again
     return _FRAME_S + _PIXEL_S * size**2
 
 

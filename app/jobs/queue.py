@@ -360,7 +360,8 @@ class JobQueue:
             told = [hide_paths(notice, request) for notice in running.notices]
             self._keep(owner, running, out, result, told)
             if isinstance(request, RenderRequest):
-                self.pace.learn(result["frames"], request.size, result["wall_seconds"])
+                frames, seconds = result["frames"], result["wall_seconds"]
+                self.pace.learn(frames, request.size, seconds, request.renderer)
         finally:
             out.unlink(missing_ok=True)
 

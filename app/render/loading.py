@@ -1,11 +1,19 @@
 """How an Avatar is loaded: what Avatar.load takes, and what there is to say of it."""
 
+import os
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Annotated
 
 from app.render.knobs import Knob
+from app.render.request import RendererName
 from motion2video.network.choices import MAX_THREADS, AttentionKind, Backend, Precision
-from motion2video.network.compute import ComputeConfig
+from motion2video.network.compute import ComputeConfig, pick_device
+from motion2video.reference.families import FAMILIES, BatchNorm
+from motion2video.reference.requirements import missing_packages
+from motion2video.reference.settings import Offload, ReferenceConfig, Scheduler
+from motion2video.reference.store import require_all
+from weights.errors import InputError, WeightsError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +49,92 @@ class LoadSettings:
         bool, Knob("Hand the networks to torch.compile, which pays on long jobs only.")
     ] = ComputeConfig.compile
 
+    weights_dir: Annotated[
+        str | os.PathLike[str] | None,
+        Knob(
+            "Folder with the files of a public checkpoint, such as ComfyUI's models.",
+            unset="VISAVIS_WEIGHTS_DIR, and what was fetched",
+        ),
+    ] = None
+    guidance: Annotated[
+        float | None, Knob("Guidance of a public checkpoint; 1 is none:", 1, 30, unset="its own")
+    ] = ReferenceConfig.guidance
+    guidance_interval: Annotated[
+        str, Knob("Share of the steps that are guided, from 0,1 (all); fewer are faster.")
+    ] = "0,1"
+    scheduler: Annotated[
+        Scheduler,
+        Knob(
+            "Of a public checkpoint: ddim, dpm (half the steps, a little less detail) or lcm (8, "
+            "for weights distilled for it)."
+        ),
+    ] = ReferenceConfig.scheduler
+    window: Annotated[
+        int | None, Knob("Frames that it draws together:", 1, 32, unset="its own")
+    ] = ReferenceConfig.window
+    overlap: Annotated[
+        int | None, Knob("Frames of a window that the next draws too:", 0, 16, unset="its own")
+    ] = ReferenceConfig.overlap
+    together: Annotated[
+        int, Knob("Windows that advance together, spread over all GPUs:", 1, 64)
+    ] = ReferenceConfig.together
+    resolution: Annotated[
+        int, Knob("Longer side at which it draws, a multiple of 64:", 64, 1024, "pixels")
+    ] = ReferenceConfig.size
+    preview: Annotated[
+        bool, Knob("A rough video soon: a third of its steps and a tiny decoder.")
+    ] = ReferenceConfig.preview
+    batch_norm: Annotated[
+        BatchNorm, Knob("Of AniPortrait's pose guider, see docs/checkpoints.md: eval or window.")
+    ] = ReferenceConfig.batch_norm
+    offload: Annotated[
+        Offload,
+        Knob("For GPUs of little memory: what waits outside: none, model or (slow) sequential."),
+    ] = ReferenceConfig.offload
+    slicing: Annotated[bool, Knob("Attention of a few frames at a time: less memory, slower.")] = (
+        ReferenceConfig.slicing
+    )
+
+    @property
+    def reference(self) -> ReferenceConfig:
+        """How a public checkpoint draws. Raises InputError."""
+        try:
+            first, last = map(float, self.guidance_interval.split(","))
+        except ValueError as error:
+            raise InputError(
+                f"got the guidance interval {self.guidance_interval!r}; wanted two numbers: 0,0.7"
+            ) from error
+        return ReferenceConfig(
+            steps=self.steps,
+            guidance=self.guidance,
+            guidance_interval=(first, last),
+            scheduler=self.scheduler,
+            window=self.window,
+            overlap=self.overlap,
+            together=self.together,
+            size=self.resolution,
+            preview=self.preview,
+            batch_norm=self.batch_norm,
+            offload=self.offload,
+            slicing=self.slicing,
+        )
+
     @property
     def compute(self) -> ComputeConfig:
         """How the renderer's networks run; raises InputError, DependencyError."""
         return ComputeConfig(**{f.name: getattr(self, f.name) for f in fields(ComputeConfig)})
+
+
+def offered(loading: LoadSettings) -> tuple[RendererName, ...]:
+    """What can draw here: public checkpoints need a GPU, their weights and the extra `reference`.
+
+    Raises InputError for a folder of weights that is not there.
+    """
+    names: list[RendererName] = ["embedded"]
+    if missing_packages() or pick_device(loading.device).type == "cpu":
+        return tuple(names)
+    for family in FAMILIES.values():
+        with suppress(WeightsError):
+            require_all(family, loading.weights_dir)
+            names.append(family.name)
+    return tuple(names)

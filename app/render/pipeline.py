@@ -3,8 +3,9 @@
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -28,13 +29,15 @@ from app.render.request import (
 from app.render.result import RenderResult, peak_memory_mb, used_weights, versions
 from app.render.voices import preparing
 from motion2video.motion import Motion
-from motion2video.network.choices import Quality
+from motion2video.reference.families import FAMILIES
+from weights.errors import InputError
 
 if TYPE_CHECKING:
     from audio2motion.network.generator import MotionGenerator
     from motion2video.faces.identity import FaceEmbedder
     from motion2video.faces.tracker import FaceTracker
     from motion2video.portrait.portrait import Portrait
+    from motion2video.reference.renderer import ReferenceRenderer
     from motion2video.renderer import Renderer
 
 Watch = Callable[[Float[np.ndarray, "90"], UInt8[np.ndarray, "H W 3"]], None]
@@ -70,6 +73,8 @@ class Avatar(Players):
 
     renderer: "Renderer"
     embedder: "FaceEmbedder | None" = None
+    references: "Mapping[str, Later[ReferenceRenderer]]" = field(default_factory=dict)
+    """Renderers of public checkpoints, by their names."""
 
     @staticmethod
     def load(
@@ -115,8 +120,19 @@ class Avatar(Players):
 
             return IdentityEmbedder.load_if_there() or FaceIdentity.load()
 
+        def reference(name: str) -> "ReferenceRenderer":
+            from motion2video.reference.requirements import require_extra
+
+            require_extra()
+            from motion2video.reference.loading import load_renderer
+
+            tell = notify or (lambda _: None)
+            chosen = settings.reference
+            return load_renderer(FAMILIES[name], chosen, own, settings.weights_dir, tell)
+
+        references = {name: Later(partial(reference, name)) for name in FAMILIES}
         parts: list[Any] = [Later(load) for load in (tracker, generator, renderer, embedder)]
-        return Avatar(*parts)
+        return Avatar(*parts, references=references)
 
     def ready(self) -> "Avatar":
         """This Avatar with every part loaded: what a server wants before the first request.
@@ -154,7 +170,7 @@ class Avatar(Players):
         if out.exists():
             tell(f"{out} was there already and is replaced")
         rows, total = deque[np.ndarray](), shown.frames - skip
-        renderer = self.renderer.at(request.quality)
+        renderer = self.drawing(request)
         measuring = Measuring(renderer.basis, total)
 
         def see(frame: UInt8[np.ndarray, "H W 3"]) -> None:
@@ -189,7 +205,7 @@ class Avatar(Players):
         request, tell = request or RenderRequest(**fields), _both(notify)
         portrait = self._portrait(request, tell, None)
         shown = perform(self, request, tell)
-        renderer = self.renderer.at(request.quality)
+        renderer = self.drawing(request)
         return renderer.stream(portrait, _cut(shown.motions), request.seed, shown.played)
 
     def motion(
@@ -203,19 +219,27 @@ class Avatar(Players):
         request = request or MotionRequest(**fields)
         return act(self, request, _both(notify), progress).whole(progress)
 
+    def drawing(self, request: RenderRequest) -> "Renderer | ReferenceRenderer":
+        """What draws a request, loaded. Raises InputError for a renderer that is not offered here,
+        and as loading it does.
+        """
+        if request.renderer == "embedded":
+            return self.renderer.at(request.quality)
+        if request.renderer not in self.references:
+            raise InputError(
+                f"the renderer {request.renderer} is not offered here; wanted "
+                f"{', '.join(['embedded', *self.references])}"
+            )
+        return self.references[request.renderer].get().at(request.quality)
+
     def _portrait(
         self, request: RenderRequest, notify: Notify, progress: Progress | None
     ) -> "Portrait":
         portrait = read_portrait(
             self.reader, request.portrait, self.tracker, request.face, request.size, request.crop
         )
-        for notice in portrait.notices:
+        for notice in (*portrait.notices, *self.drawing(request).remarks(portrait)):
             notify(notice)
-        if self.renderer.config.head == "layers" and portrait.matte is None:
-            notify(
-                "the person could not be told from the background, so the whole photo bends with "
-                "the head; a photo of a person before a background turns better"
-            )
         preparing(progress)
         return portrait
 
@@ -248,23 +272,17 @@ class Avatar(Players):
             face_box=portrait.face.box,
             gestures=shown.gestures,
             notices=tuple(notices),
-            settings={**request.describe(), **self._settings(request.quality)},
-            weights=used_weights(),
+            settings={
+                **request.describe(),
+                **self.drawing(request).describe(),
+                "speech_encoder": self.generator.encoder.name,
+            },
+            weights=used_weights(request.renderer),
             versions=versions(),
             reply=shown.reply,
             sync_offset_ms=offset,
             identity=alike,
         )
-
-    def _settings(self, quality: Quality) -> dict[str, Any]:
-        renderer = self.renderer.at(quality)
-        return {
-            "steps": renderer.config.work.steps,
-            "device": str(renderer.device),
-            "backend": renderer.painter.backend,
-            "precision": renderer.painter.precision,
-            "speech_encoder": self.generator.encoder.name,
-        }
 
 
 def _cut(

@@ -21,6 +21,7 @@ from motion2video.exchange import EXPORTS
 from motion2video.media.video import MAX_FPS, MIN_FPS
 from motion2video.motion import FPS, Motion
 from motion2video.network.choices import Quality
+from motion2video.reference.families import FamilyName
 from weights.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done, frames done and frames in all."""
 Crop = Literal["full", "head"]
 Mix = Literal["agent", "both"]
+RendererName = Literal["embedded", FamilyName]
 
 MIN_SIZE, MAX_SIZE = 64, 4096
 
@@ -324,6 +326,14 @@ class RenderRequest(MotionRequest):
             label="Quality",
         ),
     ] = "standard"
+    renderer: Annotated[
+        RendererName,
+        Knob(
+            "What draws: embedded, or a public checkpoint on a GPU, whose weights `visavis weights "
+            "fetch` gets (extra `reference`).",
+            label="Renderer",
+        ),
+    ] = "embedded"
     face: Annotated[str, Knob("Which face of the photo: largest, leftmost, or its number.")] = (
         "largest"
     )

@@ -10,6 +10,8 @@ from typing import Any
 from audio2motion.gestures.gestures import Gesture
 from audio2motion.voice.agent_voice import SpokenReply
 from audio2motion.voice.reply_codes import ReplyCode
+from motion2video.reference.families import FAMILIES
+from motion2video.reference.store import known_hashes
 from weights import load_manifest
 
 PATH_ROLES = (
@@ -93,10 +95,15 @@ def peak_memory_mb() -> float:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
 
 
-def used_weights() -> dict[str, str]:
-    """Role to SHA-256 of the weights of the main path, as the manifest has them."""
+def used_weights(renderer: str = "embedded") -> dict[str, str]:
+    """Role to SHA-256 of the weights of the main path, as the manifest has them; of a public
+    checkpoint what was written down when it was fetched.
+    """
     roles = load_manifest().roles
-    return {name: roles[name].sha256 for name in PATH_ROLES}
+    used = {name: roles[name].sha256 for name in PATH_ROLES}
+    if renderer in FAMILIES:
+        used |= known_hashes(FAMILIES[renderer])
+    return used
 
 
 def versions() -> dict[str, str]:

@@ -50,7 +50,8 @@ def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running)
     avatar = workshop.avatar(run.check)
     run.progress("looking at the photo", 0, 1)
     folder = page.new_folder()
-    project = _project(request, avatar, folder) if seconds <= EDITABLE_S else None
+    short = seconds <= EDITABLE_S and request.renderer == "embedded"  # draws frames one by one
+    project = _project(request, avatar, folder) if short else None
     rows: list[Float[np.ndarray, 90]] = []
 
     def watch(row: Float[np.ndarray, "90"], frame: UInt8[np.ndarray, "H W 3"]) -> None:
@@ -67,7 +68,7 @@ def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running)
     except BaseException:
         page.drop(folder)
         raise
-    workshop.queue.pace.learn(result.frames, request.size, result.wall_seconds)
+    workshop.queue.pace.learn(result.frames, request.size, result.wall_seconds, request.renderer)
     motion = Motion(np.stack(rows), request.fps)
     if project is not None:
         project.takes = [Take(motion, result.gestures)]

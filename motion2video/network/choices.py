@@ -9,5 +9,5 @@ Quality = Literal["draft", "live", "standard", "best"]
 diffusion; two, and what moves as sharp as the photo; and four times the pixels drawn, for edges
 without stairs.
 """
-AttentionKind = Literal["sdpa", "xformers"]
+AttentionKind = Literal["sdpa", "xformers", "flash"]
 MAX_THREADS = 256

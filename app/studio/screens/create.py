@@ -36,6 +36,7 @@ from app.studio.screens.form import (
     from_values,
     label_of,
     parse_gestures,
+    renderer_choice,
     request_of,
     style_choices,
 )
@@ -291,6 +292,7 @@ def _picture(parts: dict[str, Any], limits: Limits) -> None:
     import gradio as gr
 
     with gr.Accordion("Picture and quality", open=False):
+        parts["renderer"] = gr.Dropdown(**renderer_choice(limits), elem_id="renderer")
         with gr.Row():
             parts["quality"] = gr.Dropdown(**component("quality"), elem_id="quality")
             parts["size"] = gr.Dropdown(
@@ -363,9 +365,9 @@ def _connect_photo(
     gr.on(
         [
             parts[name].change
-            for name in ("photo", "says", "text", "voice", "agent_audio", "size", "motion")
+            for name in ("photo", "says", "text", "voice", "agent_audio", "size", "renderer")
         ]
-        + [parts["interlocutor_audio"].change, parts["interlocutor_video"].change],
+        + [parts[name].change for name in ("interlocutor_audio", "interlocutor_video", "motion")],
         endpoint(_plan, workshop),
         inputs,
         plan,

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 from app.intake.allowance import require_allowed, require_text
 from app.intake.limits import Limits
 from app.render.knobs import by_name
-from app.render.request import FILE_KINDS, Crop, Mix, RenderRequest
+from app.render.request import FILE_KINDS, Crop, Mix, RendererName, RenderRequest
 from app.studio.workshop import Workshop
 from audio2motion.gestures.controls import REGIONS
 from audio2motion.gestures.gestures import Gesture
@@ -54,6 +54,7 @@ class Form:
     gestures: str = ""
     auto_gestures: bool = RenderRequest.auto_gestures
     motion: str | None = None
+    renderer: RendererName = RenderRequest.renderer
     quality: Quality = RenderRequest.quality
     size: int = RenderRequest.size
     crop: Crop = RenderRequest.crop
@@ -97,6 +98,7 @@ class Form:
             interlocutor_audio=other if not given or self.mix == "both" else None,
             motion=given,
             size=int(self.size),
+            renderer=self.renderer,
             quality=self.quality,
             crop=self.crop,
             mix=self.mix,
@@ -171,6 +173,12 @@ def add_gesture(text: str, kind: str, start: float, duration: float, intensity: 
     gesture = f"{kind}@{start:g}:{duration:g}x{intensity:g}"
     parse_gesture(gesture)
     return "\n".join([*filter(None, [text.strip()]), gesture])
+
+
+def renderer_choice(limits: Limits) -> dict[str, Any]:
+    """What the component of the renderer is told; it is shown where there is a choice."""
+    offered = list(limits.renderers)
+    return {**component("renderer"), "choices": offered, "visible": len(offered) > 1}
 
 
 def style_choices() -> list[tuple[str, str]]:

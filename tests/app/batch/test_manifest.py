@@ -96,7 +96,7 @@ def test_every_field_of_a_request_is_a_word() -> None:
         ({"portrait": "me.jpg", "text": "Hi", "seed": True}, "got True for seed"),
         ({"portrait": "me.jpg", "text": "Hi", "emotion": "hungry"}, "hungry"),
         ({"portrait": "me.jpg", "text": "Hi", "fps": 0}, "wanted 1 to 240"),
-        ({"portrait": "me.jpg", "text": "Hi", "renderer": "other"}, "no renderer 'other'"),
+        ({"portrait": "me.jpg", "text": "Hi", "renderer": "other"}, "got the renderer 'other'"),
         ({"portrait": "me.jpg", "text": "Hi", "crop": "body"}, "got the crop 'body'"),
         ({"portrait": "me.jpg", "agent_audio": "z.wav"}, "agent_audio: there is no file"),
         ({"portrait": "me.jpg", "text": "Hi", "output": "../x.mp4"}, "below the folder"),

@@ -8,6 +8,7 @@ import pytest
 
 import app.cli.doctor as doctor
 from app.cli.commands import main
+from motion2video.reference.families import FAMILIES
 from weights import load_manifest, registry
 
 
@@ -111,7 +112,8 @@ def test_missing_weights_end_a_render(
 def test_weights_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["weights", "list", "--json"]) == 0
     listed = {w["role"]: w for w in json.loads(capsys.readouterr().out)}
-    assert listed.keys() == load_manifest().roles.keys()
+    assert listed.keys() == {*load_manifest().roles, *FAMILIES}
+    assert "AniPortrait" in listed["aniportrait"]["summary"]
     assert listed["face_landmarker"]["status"] == "embedded"
     assert "non-commercial" in listed["insightface_buffalo_l"]["licence"]
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
@@ -14,6 +14,14 @@ from app.intake.limits import Limits
 from app.render.loading import LoadSettings, offered
 from app.render.request import MotionRequest
 from audio2motion.voice.endpoint import Endpoint
+from weights.errors import DependencyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastapi import FastAPI
+
+    from app.render.pipeline import Avatar
 
 _MB, _GB = 10**6, 10**9
 _ENDPOINT = ("llm_url", "llm_model", "llm_key_file", "speech_model", "speech_voice")
@@ -101,7 +109,6 @@ def app(
     from app.cli.reporter import Reporter
     from app.render.pipeline import Avatar
     from app.studio.mount import mount_studio
-    from weights.errors import DependencyError
 
     limits = replace(
         Limits(),
@@ -130,22 +137,27 @@ def app(
         limits,
         tuple(forwarded_allow_ips or ()),
     )
+    reporter = Reporter()
+
+    def load() -> Avatar:
+        return Avatar.load(**loading, notify=reporter.notify).ready()
+
+    served = _served(load, config)
+    if not no_studio and (missing := mount_studio(served)):
+        reporter.notify(missing)
+    with Pulse(limits.max_stall_seconds):
+        serve(served, config, lambda address: print(f"Visavis is at {address}", flush=True))
+
+
+def _served(load: "Callable[[], Avatar]", config: ServerConfig) -> "FastAPI":
+    """The API. Raises DependencyError without the extra."""
     try:
         from app.api.app import create_app
     except ImportError as error:
         raise DependencyError(
             "the server needs the extra `app`: pip install 'visavis[app]'"
         ) from error
-    reporter = Reporter()
-
-    def load() -> Avatar:
-        return Avatar.load(**loading, notify=reporter.notify).ready()
-
-    served = create_app(load, config)
-    if not no_studio and (missing := mount_studio(served)):
-        reporter.notify(missing)
-    with Pulse(limits.max_stall_seconds):
-        serve(served, config, lambda address: print(f"Visavis is at {address}", flush=True))
+    return create_app(load, config)
 
 
 def _endpoint(given: dict[str, Any]) -> Endpoint:

@@ -17,6 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from audio2motion.hearing.audio import Dyad, Waveform
+from audio2motion.network.chunks import Chunk
 from audio2motion.network.condition import Condition
 from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.generator import GeneratorConfig, GeneratorState, MotionGenerator
@@ -53,9 +54,9 @@ class Mute(MotionGenerator):
     """The same with a network that says nothing but its mean."""
 
     def _sample(
-        self, state: GeneratorState, condition: Condition, wide: Tensor
+        self, state: GeneratorState, condition: Condition, now: Chunk
     ) -> tuple[GeneratorState, Tensor]:
-        state, x_1 = super()._sample(state, condition, wide)
+        state, x_1 = super()._sample(state, condition, now)
         return state, x_1 * 0
 
 

@@ -11,6 +11,7 @@ import transformers
 import audio2motion.network.borrowed_speech as borrowed_speech
 from app.cli.commands import main
 from app.render.pipeline import Avatar
+from app.render.request import RenderRequest
 from audio2motion.network.speech_map import practice_speech
 from motion2video.motion import Motion
 
@@ -71,5 +72,7 @@ def test_no_model_there(command: str, tmp_path: Path, capfd: pytest.CaptureFixtu
 
 
 @pytest.mark.weights("face_landmarker", "autoencoder", "denoiser", "motion_generator")
-def test_results_say_what_heard(avatar: Avatar) -> None:
-    assert avatar._settings("standard")["speech_encoder"] == "embedded"
+def test_results_say_what_heard(avatar: Avatar, tmp_path: Path) -> None:
+    request = RenderRequest(text="Hi.", portrait="app/assets/portraits/man_1.jpg", size=128)
+    result = avatar.render(request, tmp_path / "hi.mp4")
+    assert result.settings["speech_encoder"] == "embedded"

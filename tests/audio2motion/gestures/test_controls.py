@@ -23,11 +23,13 @@ from audio2motion.gestures.emotion import EMOTIONS, VALENCE_AROUSAL, affect_offs
 from audio2motion.gestures.gestures import PITCH, Gesture
 from audio2motion.gestures.style import STYLES
 from audio2motion.hearing.audio import Dyad, Waveform
+from audio2motion.network.chunks import smile_detail
 from audio2motion.network.condition import CONTROL_DIM
 from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.generator import MotionGenerator
 from audio2motion.voice.synthesis import synthesize
 from motion2video.motion import (
+    DETAIL,
     EXPRESSION_NAMES,
     EYE_TURN_DEGREES,
     MOTION_DIM,
@@ -260,9 +262,12 @@ def test_motion_energy_is_monotone_in_expressivity(generator: MotionGenerator, d
         moving = sorted(set(channels) & set(EXPRESSIVE))
         sizes = [energy(motion, moving) for motion in made]
         assert sizes[0] == 0 and all(np.diff(sizes) > 0), region
-    kept = [*SPEECH_CHANNELS, *BLINK_CHANNELS]
+    kept = [i for i in (*SPEECH_CHANNELS, *BLINK_CHANNELS) if i < DETAIL.start]
+    along = smile_detail() / np.linalg.norm(smile_detail())
     for motion in made:
         assert np.array_equal(motion.values[:, kept], made[0].values[:, kept])
+        wider = motion.values[:, DETAIL] - made[0].values[:, DETAIL]  # smiles have their detail
+        assert np.allclose(wider, (wider @ along)[:, None] * along, atol=1e-5)
     assert made[0].channel("jawOpen").std() > 0.02 and made[0].channel("eyeBlinkLeft").max() > 0.5
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from typer import Option
 
@@ -15,13 +15,6 @@ from app.render.loading import LoadSettings, offered
 from app.render.request import MotionRequest
 from audio2motion.voice.endpoint import Endpoint
 from weights.errors import DependencyError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from fastapi import FastAPI
-
-    from app.render.pipeline import Avatar
 
 _MB, _GB = 10**6, 10**9
 _ENDPOINT = ("llm_url", "llm_model", "llm_key_file", "speech_model", "speech_voice")
@@ -106,6 +99,8 @@ def app(
     no_studio: NoStudio = False,
 ) -> None:
     """Serve the API under /v1, and the studio, until Ctrl-C."""
+    _require_server()
+    from app.api.app import create_app
     from app.cli.reporter import Reporter
     from app.render.pipeline import Avatar
     from app.studio.mount import mount_studio
@@ -142,22 +137,21 @@ def app(
     def load() -> Avatar:
         return Avatar.load(**loading, notify=reporter.notify).ready()
 
-    served = _served(load, config)
+    served = create_app(load, config)
     if not no_studio and (missing := mount_studio(served)):
         reporter.notify(missing)
     with Pulse(limits.max_stall_seconds):
         serve(served, config, lambda address: print(f"Visavis is at {address}", flush=True))
 
 
-def _served(load: "Callable[[], Avatar]", config: ServerConfig) -> "FastAPI":
-    """The API. Raises DependencyError without the extra."""
+def _require_server() -> None:
+    """Raises DependencyError without the extra."""
     try:
-        from app.api.app import create_app
+        import app.api.app  # noqa: F401
     except ImportError as error:
         raise DependencyError(
             "the server needs the extra `app`: pip install 'visavis[app]'"
         ) from error
-    return create_app(load, config)
 
 
 def _endpoint(given: dict[str, Any]) -> Endpoint:

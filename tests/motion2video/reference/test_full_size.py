@@ -1,4 +1,7 @@
-"""One step of AniPortrait's networks at their full size, with random weights, at 256 pixels."""
+"""One step of AniPortrait's networks at their full size, with random weights, at 256 pixels.
+
+Minutes and 6 GB: `python -m pytest -s -m endurance tests/motion2video/reference/test_full_size.py`.
+"""
 
 import resource
 from pathlib import Path
@@ -11,7 +14,7 @@ from motion2video.reference.families import ANIPORTRAIT
 from motion2video.reference.guiders import make_guider
 from motion2video.reference.unets import make_denoising_unet, make_reference_unet
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.endurance, pytest.mark.timeout(1800)]
 SHAPES, SIDE, FRAMES = ANIPORTRAIT.shapes, 256, 2
 NEEDED_GB = 10
 

@@ -1,7 +1,8 @@
 """What all tests share: shape checking of our packages, few threads, and the skip marks.
 
 jaxtyping's import hook makes beartype check every annotated signature of the four packages, so a
-wrong shape fails at the call and not three calls later. Only tests pay for that.
+wrong shape fails at the call and not three calls later. Only tests pay for that, a quarter of their
+time; `scripts/test --fast` goes without by VISAVIS_UNCHECKED_SHAPES=1.
 """
 
 import os
@@ -11,6 +12,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+import gc
 import importlib.util
 import shutil
 
@@ -19,7 +21,8 @@ from jaxtyping import install_import_hook
 
 PACKAGES = ["app", "audio2motion", "motion2video", "weights"]
 
-install_import_hook(PACKAGES, "beartype.beartype")
+if not os.environ.get("VISAVIS_UNCHECKED_SHAPES"):
+    install_import_hook(PACKAGES, "beartype.beartype")
 
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -66,3 +69,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if reason := _missing_for(item):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: the collector need not go through it again and again."""
+    gc.collect()
+    gc.freeze()

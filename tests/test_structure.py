@@ -76,6 +76,7 @@ for package in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_import_of_all_public_names_is_fast_beyond_torch():
     """CPU time, up to three tries: a busy machine must not make it fail, a heavy import must."""
     slow = PACKAGES
@@ -140,6 +141,7 @@ print(json.dumps(effects))
 """
 
 
+@pytest.mark.slow
 def test_importing_does_nothing(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HEAVY", json.dumps(sorted(HEAVY)))
     names = modules()

@@ -1,4 +1,4 @@
-"""A megabyte of text each, made to be slow: run, prints how many CPU seconds each one took."""
+"""A quarter of a megabyte of text each, made to be slow: run, prints how many CPU seconds each one took."""
 
 import json
 import tempfile
@@ -35,28 +35,28 @@ def _cues(count: int) -> str:
     return "".join(f"{_clock(i)}.000 --> {_clock(i)}.900\nyes!\n\n" for i in range(count))
 
 
-MEGABYTE = 10**6
+LENGTH = 250_000
 LONG: dict[str, Callable[[Path], object]] = {
-    "open tags": _transcript(CUE + "<" * MEGABYTE, ".vtt"),
-    "tags": _transcript(CUE + "<b>yes</b> " * (MEGABYTE // 11), ".vtt"),
-    "yes and no": _transcript("yes no " * (MEGABYTE // 7), ".txt"),
-    "yes and no, apart": _transcript("yes. not. " * (MEGABYTE // 10), ".txt"),
-    "cues without blank lines": _transcript((CUE + "yes no\n") * (MEGABYTE // 31), ".srt"),
-    "cues": _transcript(_cues(MEGABYTE // 38), ".srt"),
-    "digits": _transcript("9" * MEGABYTE + f":{CUE}yes", ".srt"),
-    "marks": _transcript("a" + "!" * MEGABYTE, ".txt"),
-    "apostrophes": _transcript("a'" * (MEGABYTE // 2), ".txt"),
-    "a deep JSON": _transcript("[" * MEGABYTE, ".json"),
-    "a gesture of digits": lambda folder: parse_gesture("nod@" + "9" * MEGABYTE),
+    "open tags": _transcript(CUE + "<" * LENGTH, ".vtt"),
+    "tags": _transcript(CUE + "<b>yes</b> " * (LENGTH // 11), ".vtt"),
+    "yes and no": _transcript("yes no " * (LENGTH // 7), ".txt"),
+    "yes and no, apart": _transcript("yes. not. " * (LENGTH // 10), ".txt"),
+    "cues without blank lines": _transcript((CUE + "yes no\n") * (LENGTH // 31), ".srt"),
+    "cues": _transcript(_cues(LENGTH // 38), ".srt"),
+    "digits": _transcript("9" * LENGTH + f":{CUE}yes", ".srt"),
+    "marks": _transcript("a" + "!" * LENGTH, ".txt"),
+    "apostrophes": _transcript("a'" * (LENGTH // 2), ".txt"),
+    "a deep JSON": _transcript("[" * LENGTH, ".json"),
+    "a gesture of digits": lambda folder: parse_gesture("nod@" + "9" * LENGTH),
     "a timeline of one text": lambda folder: load_timeline(
-        write(folder / "x.csv", "kind,start\n" + "a" * MEGABYTE)
+        write(folder / "x.csv", "kind,start\n" + "a" * LENGTH)
     ),
-    "full stops": lambda folder: SentenceStream().push("." * MEGABYTE),
-    "stops and quotes": lambda folder: SentenceStream().push(".\"'" * (MEGABYTE // 3)),
-    "spaces": lambda folder: SentenceStream().push("a" + " " * MEGABYTE + "b"),
-    "open brackets": lambda folder: SentenceStream().push("[" * MEGABYTE),
-    "codes": lambda folder: SentenceStream().push("[nod] a. " * (MEGABYTE // 9)),
-    "initials": lambda folder: SentenceStream().push("A. " * (MEGABYTE // 3)),
+    "full stops": lambda folder: SentenceStream().push("." * LENGTH),
+    "stops and quotes": lambda folder: SentenceStream().push(".\"'" * (LENGTH // 3)),
+    "spaces": lambda folder: SentenceStream().push("a" + " " * LENGTH + "b"),
+    "open brackets": lambda folder: SentenceStream().push("[" * LENGTH),
+    "codes": lambda folder: SentenceStream().push("[nod] a. " * (LENGTH // 9)),
+    "initials": lambda folder: SentenceStream().push("A. " * (LENGTH // 3)),
 }
 
 

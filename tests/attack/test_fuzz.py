@@ -66,6 +66,7 @@ def test_a_child_that_hangs_or_dies_is_told_and_replaced(
     assert report.found[0].path.read_bytes() == case("gestures", 0, 1, good_files("gestures"))[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("found", sorted(CASES.iterdir()), ids=lambda path: path.name)
 def test_what_was_found_once_is_taken_well(limited: Limited, found: Path) -> None:
     """Cases are named READER-SEED-NUMBER, as the fuzzer writes them."""
@@ -80,6 +81,7 @@ def run(cases: int, seed: int, folder: Path) -> int:
     return sum(report.cases for report in reports)
 
 
+@pytest.mark.slow
 def test_two_hundred_cases(tmp_path: Path) -> None:
     assert run(200, 1, tmp_path) >= 200
 

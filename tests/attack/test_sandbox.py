@@ -154,6 +154,7 @@ def test_who_asks_for_no_more_frames_leaves_no_decoder(sandbox: Sandbox, file: P
     assert children_of(sandbox) == []
 
 
+@pytest.mark.slow
 def test_only_so_many_files_are_read_at_once(sandbox: Sandbox, file: Path) -> None:
     held = [sandbox.messages("endless", file, {}, 100) for _ in range(LIMITS.at_once)]
     for messages in held:
@@ -327,6 +328,7 @@ def test_values_and_errors_are_the_same_bits_as_without(
         assert there[0] == Gesture.at("nod", 0.5)
 
 
+@pytest.mark.slow
 def test_no_job_but_its_own_suffers_from_a_picture_that_traps_its_decoder(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

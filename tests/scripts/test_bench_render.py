@@ -13,7 +13,7 @@ from motion2video.renderer import RenderConfig
 from scripts.benchmarks.render import measure, table
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_a_row_of_the_bench() -> None:
     motion = Motion.neutral(6)
     motion.values[:, channel_index("jawOpen")] = np.linspace(0, 0.5, 6)

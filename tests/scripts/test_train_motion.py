@@ -59,7 +59,7 @@ def test_motion_training_makes_a_generator_that_runs(tmp_path: Path) -> None:
     assert len(motion) == 25
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_stopped_training_goes_on_exactly(tmp_path: Path) -> None:
     train("train/motion.py", tmp_path / "whole", 12)
     train("train/motion.py", tmp_path / "parts", 12, "--stop", "5")

@@ -48,7 +48,7 @@ def losses(out: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in (out / "log.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_tiny_autoencoder_learns_and_loads(tmp_path: Path) -> None:
     text = train("train.autoencoder", tmp_path)
     log = losses(tmp_path)

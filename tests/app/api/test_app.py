@@ -135,6 +135,7 @@ def test_range_requests(http: httpx.Client, photo: bytes, tmp_path: Path) -> Non
     assert httpx.get(f"{http.base_url}{url}?token=0").status_code == 404
 
 
+@pytest.mark.slow
 def test_events_tell_of_progress_and_end(http: httpx.Client, photo: bytes, tmp_path: Path) -> None:
     files = {"portrait": photo, "motion": still(4, tmp_path)}
     job = http.post("/v1/videos", files=files, data={"size": "256"}).json()

@@ -37,6 +37,7 @@ def folder(tmp_path: Path, portrait: Path, voice: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_curl(served: Served, folder: Path) -> None:
     block = next(b for b in blocks(PAGE, "bash") if "curl" in b)

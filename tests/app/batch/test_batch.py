@@ -31,6 +31,7 @@ from weights.errors import InputError, OutputError, StateError
 MakeBatch = Callable[..., Batch]
 
 
+@pytest.mark.slow
 def test_what_is_done_is_skipped_and_what_changed_is_made_anew(
     make_batch: MakeBatch, tmp_path: Path
 ) -> None:
@@ -321,6 +322,7 @@ def test_errors_come_before_any_work(
     assert not Path(batch.out).exists()
 
 
+@pytest.mark.slow
 def test_a_dry_run_writes_nothing_and_says_what_it_will_take(
     make_batch: MakeBatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -340,6 +342,7 @@ def test_a_dry_run_writes_nothing_and_says_what_it_will_take(
     assert (Path(batch.out) / LEDGER).read_bytes() == ledger
 
 
+@pytest.mark.slow
 def test_what_was_measured_before_is_used(make_batch: MakeBatch, tmp_path: Path) -> None:
     batch = make_batch(10)
     batch.run()

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from app.batch.manifest import Item
 from app.batch.segments import do_part
 from app.batch.work import Place, Task, Worker
@@ -12,6 +14,7 @@ from tests.app.batch.tiny import TinyAvatar
 from tests.app.render.test_reference import tiny_reference
 
 
+@pytest.mark.slow
 def test_videos_of_a_checkpoint_are_not_split(
     tiny: Path, tiny_avatar: TinyAvatar, tmp_path: Path
 ) -> None:

@@ -310,6 +310,7 @@ def largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.slow
 def test_a_full_disk(refused: Run, tmp_path: Path) -> None:
     (tmp_path / "out.mp4").write_bytes(b"what was there before")
     with largest_file(4096):

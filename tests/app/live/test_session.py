@@ -102,6 +102,7 @@ def test_who_listens_ahead_stops_the_agent_alone(
     session.close()
 
 
+@pytest.mark.slow
 def test_any_cut_of_the_sound_gives_the_same_chunks(
     small: Avatar, face: Portrait, story: Waveform
 ) -> None:
@@ -161,6 +162,7 @@ def test_the_agent_stops_when_the_visitor_talks(
     assert any(chunk.visitor_speaks for chunk in after)
 
 
+@pytest.mark.slow
 def test_no_barge_in_without_speech_or_when_it_is_off(
     small: Avatar, face: Portrait, story: Waveform
 ) -> None:
@@ -175,6 +177,7 @@ def test_no_barge_in_without_speech_or_when_it_is_off(
     assert len(chunks(events)) == len(events) and chunks(events)[-1].agent_speaks
 
 
+@pytest.mark.slow
 def test_a_saved_conversation_goes_on_with_the_same_bits(
     small: Avatar, face: Portrait, story: Waveform
 ) -> None:

@@ -12,6 +12,7 @@ from audio2motion.voice.agent_voice import AgentVoice, SpokenPiece
 from weights.errors import LimitError
 
 
+@pytest.mark.slow
 def test_empty_and_tiny_sounds_make_no_long_queue_and_keep_their_order():
     speech = SpeechQueue(lambda problem: None)
     for number in range(20_000):

@@ -48,6 +48,7 @@ def voices(**fields: Any) -> Any:
     return hear(MotionRequest(**fields), no_video, print)
 
 
+@pytest.mark.slow
 @pytest.mark.weights("denoiser", "motion_generator", "speech_encoder", "face_landmarker")
 def test_the_readme_command(
     server: Server,
@@ -148,6 +149,7 @@ def _impatient(original: Any) -> Any:
     return lambda self, *words, **fields: original(self, *words, **{"backoff": 0.01} | fields)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_request_that_hangs(server: Server, tmp_path: Path) -> None:
     server.chat = "hang"
     code = "import sys; from app.cli.commands import main; sys.exit(main())"

@@ -107,6 +107,7 @@ def test_the_demo_says_what_it_says() -> None:
     assert {"smile", "nod", "brow-raise"} <= {g.kind for g in said.gestures()}
 
 
+@pytest.mark.slow
 @pytest.mark.weights("speech_encoder", "motion_generator")
 def test_the_command_line_takes_every_control(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -49,6 +49,7 @@ def test_at_another_rate(talk: Path, tmp_path: Path) -> None:
     assert len(out.read_text().splitlines()) == 241
 
 
+@pytest.mark.slow
 @pytest.mark.weights("face_landmarker")
 def test_the_head_of_a_photo(talk: Path, portrait: Path, tmp_path: Path) -> None:
     out = tmp_path / "talk.glb"

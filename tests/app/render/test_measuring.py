@@ -33,6 +33,7 @@ def avatar() -> Avatar:
     return replace(small_avatar(), embedder=IdentityEmbedder(Colours()))
 
 
+@pytest.mark.slow
 def test_the_result_says_how_lips_and_face_are(avatar: Avatar, portrait: Path, tmp_path: Path):
     """The motion is made of the voice's loudness, 3 frames late: that is what is measured."""
     from app.render.sync import loudness

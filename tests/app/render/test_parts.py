@@ -78,6 +78,7 @@ print(*sorted(name for name in opened if not name.endswith((".py", ".pyc", ".pyi
 """
 
 
+@pytest.mark.slow
 @pytest.mark.weights("speech_encoder", "motion_generator", "face_basis")
 def test_motion_opens_no_weights_of_the_renderer(tmp_path: Path) -> None:
     words = ["motion", "--text", "Hi.", "--out", str(tmp_path / "m.npz")]

@@ -87,6 +87,7 @@ def test_frames_without_a_file(avatar: Avatar, portrait: Path, speech: Waveform)
     assert 1 + sum(1 for _ in frames) == speech.frames
 
 
+@pytest.mark.slow
 def test_the_seed_decides(avatar: Avatar, portrait: Path, speech: Waveform) -> None:
     def take(seed: int) -> str:
         return digest(avatar.frames(portrait=portrait, agent_audio=speech, size=128, seed=seed))
@@ -94,6 +95,7 @@ def test_the_seed_decides(avatar: Avatar, portrait: Path, speech: Waveform) -> N
     assert take(1) == take(1) != take(2)
 
 
+@pytest.mark.slow
 def test_listening_only(avatar: Avatar, portrait: Path, speech: Waveform, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     result = avatar.animate(portrait=portrait, interlocutor_audio=speech, size=128, out=out)
@@ -115,6 +117,7 @@ def test_other_rates(
     assert result.fps == pytest.approx(rate) and result.frames == frames
 
 
+@pytest.mark.slow
 def test_a_motion_drives_the_face(
     avatar: Avatar, portrait: Path, speech: Waveform, tmp_path: Path
 ) -> None:
@@ -145,6 +148,7 @@ def test_the_sound_of_a_motion_is_cut_and_it_is_said(
     assert any("the sound is cut" in notice for notice in result.notices)
 
 
+@pytest.mark.slow
 def test_the_interlocutor_is_seen_and_heard(
     avatar: Avatar, portrait: Path, speech: Waveform, tmp_path: Path
 ) -> None:
@@ -215,6 +219,7 @@ def test_photos_of_all_kinds(
     assert 90 < middle < 230  # skin, not the wall or the letter box
 
 
+@pytest.mark.slow
 def test_a_photo_of_more_pixels_than_are_drawn(
     avatar: Avatar, portrait: Path, tmp_path: Path
 ) -> None:
@@ -230,6 +235,7 @@ def test_a_photo_of_more_pixels_than_are_drawn(
     assert result.notices == ("the picture was reduced from 4500x4500 to 4096x4096 pixels",)
 
 
+@pytest.mark.slow
 def test_of_several_faces_one_is_taken_and_it_is_said(
     avatar: Avatar, portrait: Path, tmp_path: Path
 ) -> None:
@@ -278,6 +284,7 @@ def test_render_prints_one_json_object(
     require_sound_file(out, result["frames"], 25.0, (128, 128))
 
 
+@pytest.mark.slow
 def test_motion_then_track_then_render(
     portrait: Path, voice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -37,6 +37,7 @@ def drawing() -> Avatar:
     return replace(small_avatar(), references={"aniportrait": Later(tiny_reference)})
 
 
+@pytest.mark.slow
 @pytest.mark.weights("face_landmarker", "autoencoder", "denoiser")
 def test_a_checkpoint_draws_a_video(drawing: Avatar, portrait: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []

@@ -74,6 +74,7 @@ def frames_of(project: Project, avatar: Avatar) -> list[np.ndarray]:
     return [frame.copy() for _, frame in project.frames(avatar)]
 
 
+@pytest.mark.slow
 def test_an_edited_range_is_drawn_and_the_rest_is_bit_identical(
     workshop: Workshop, avatar: Avatar, portrait: Path, voice: Path, tmp_path: Path
 ):

@@ -67,6 +67,7 @@ def test_the_portrait_says_what_the_model_answers(
     assert CANARY not in json.dumps([visit.ready, *visit.said])
 
 
+@pytest.mark.slow
 def test_the_model_is_told_what_was_said_before(small: Avatar, model: Server, tmp_path: Path):
     """In one conversation, and after the server was stopped and started again."""
     endpoint = model.endpoint(key=ApiKey(CANARY), speech_model=None)
@@ -101,6 +102,7 @@ def let_it_answer(visit: Visitor) -> None:
     raise AssertionError("the agent did not answer, or did not end")
 
 
+@pytest.mark.slow
 def test_a_video_of_the_answer(small: Avatar, model: Server, tmp_path: Path):
     endpoint = model.endpoint(key=ApiKey(CANARY), speech_model=None)
     model.pieces = ["[nod] Rather fine,", " thank you."]
@@ -153,6 +155,7 @@ def reply(url: str, prompt: str) -> str:
         client.close()
 
 
+@pytest.mark.slow
 def test_without_a_model_there_is_nothing_to_see(small: Avatar, tmp_path: Path):
     with serve_studio(small, tmp_path) as studio:
         assert "ANSWERS = false" in httpx.get(f"{studio.url}/live").text

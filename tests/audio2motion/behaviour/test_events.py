@@ -114,6 +114,7 @@ def test_people_differ_and_stay_who_they_are() -> None:
         assert 0.85 < np.median(values) < 1.18
 
 
+@pytest.mark.slow
 def test_a_smile_comes_back_later_and_smaller() -> None:
     smile = np.zeros(FRAMES)
     for start in range(100, FRAMES - 100, 200):

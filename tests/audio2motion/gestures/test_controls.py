@@ -281,6 +281,7 @@ def test_one_region_of_the_real_thing(
     assert np.array_equal(made.values[:, rest], plain.values[:, rest])
 
 
+@pytest.mark.slow
 @WEIGHTS
 def test_a_placed_gesture_is_seen_on_its_frame(
     generator: MotionGenerator, brief: Dyad, plain: Motion

@@ -148,6 +148,7 @@ def test_a_saved_state_goes_on_with_the_same_bits(generator: MotionGenerator, dy
             generator.restore(foreign)
 
 
+@pytest.mark.slow
 @pytest.mark.weights("motion_generator", "speech_encoder")
 def test_a_state_goes_on_in_another_process(
     embedded: MotionGenerator, dyad: Dyad, tmp_path: Path

@@ -133,6 +133,7 @@ def test_blink_closes_faster_than_it_opens() -> None:
     assert curve[0] == curve[-1] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("speaks", "low", "high"), [(False, 8, 26), (True, 15, 40)])
 def test_blink_rates_are_human(speaks: bool, low: float, high: float) -> None:
     minutes = 5

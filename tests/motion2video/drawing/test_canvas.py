@@ -154,6 +154,7 @@ def test_batches_are_filled_up_and_their_filling_is_dropped() -> None:
         assert np.abs(a.astype(int) - b).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("quality", ["live", "best"])
 def test_a_gpu_draws_the_layers_that_the_cpu_draws(device: str, quality: Quality) -> None:

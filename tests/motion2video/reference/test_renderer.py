@@ -69,6 +69,7 @@ def test_frames_out_are_frames_in_and_as_large_as_the_photo(name: str, portrait:
         assert np.concatenate([first, rest]).shape == (count, SIDE, SIDE, 3)
 
 
+@pytest.mark.slow
 def test_any_cut_of_the_motion_gives_the_same_frames(
     renderer: ReferenceRenderer, portrait: Portrait
 ) -> None:
@@ -102,6 +103,7 @@ def test_frames_come_as_their_group_is_complete(
     assert came == [0, 0, 0, 2, 0, 2, 0, 2], "windows of 4 that overlap by 2"
 
 
+@pytest.mark.slow
 def test_the_seed_and_the_motion_and_the_photo_decide(
     renderer: ReferenceRenderer, portrait: Portrait
 ) -> None:

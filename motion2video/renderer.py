@@ -366,5 +366,5 @@ def _finish(begun: Future[Scene]) -> Frames:
 
 
 def _freeze(module: torch.nn.Module, device: torch.device) -> None:
-    module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module.to(device=device, memory_format=torch.channels_last)  # pyrefly: ignore[no-matching-overload]
     module.eval().requires_grad_(False)

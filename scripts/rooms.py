@@ -235,12 +235,12 @@ class Tracer:
             return submit(pool, run)
 
         setattr(self._owner, self._attribute, watched)
-        ThreadPoolExecutor.submit = handed  # type: ignore[method-assign]
+        ThreadPoolExecutor.submit = handed
         try:
             yield
         finally:
             setattr(self._owner, self._attribute, kernel)
-            ThreadPoolExecutor.submit = submit  # type: ignore[method-assign]
+            ThreadPoolExecutor.submit = submit
 
 
 def walk(root: Path, kernel: str, block: str, live: str) -> list[Way]:

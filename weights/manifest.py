@@ -110,7 +110,7 @@ def _role(name: str, table: Any) -> Role:
     missing = [key for key in required if table.get(key, "") == ""]
     if missing:
         raise WeightsError(f"manifest [{name}]: {missing[0]} is missing or empty")
-    values = {**table, "members": MappingProxyType(dict(table.get("members", {})))}
+    values = table | {"members": MappingProxyType(dict(table.get("members", {})))}
     role = Role(name=name, **values)
     _check(role)
     return role

@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 from types import ModuleType
+from typing import Any
 
 _OPENVINO_REPORTER = "openvino_telemetry"
 
@@ -31,7 +32,8 @@ def import_openvino() -> ModuleType:
     Raises ImportError where it is not installed.
     """
     before = {n: m for n, m in sys.modules.items() if n.split(".")[0] == _OPENVINO_REPORTER}
-    sys.modules |= dict.fromkeys([*before, _OPENVINO_REPORTER])
+    hidden: dict[str, Any] = dict.fromkeys([*before, _OPENVINO_REPORTER])  # None: is not there
+    sys.modules |= hidden
     try:
         return importlib.import_module("openvino")
     finally:

@@ -151,4 +151,4 @@ def _describe(app: FastAPI, keys: bool) -> None:
             schema["security"] = [{"key": []}]
         return schema
 
-    app.openapi = openapi  # type: ignore[method-assign]
+    app.openapi = openapi

@@ -63,8 +63,9 @@ class Problem(Exception):  # noqa: N818 (the RFC's own word)
         """What a caller is told of an error: those that are no fault of theirs stay in the log."""
         for kind, status in _STATUS:
             if isinstance(error, kind):
-                patient = isinstance(error, BusyError | UnavailableError)
-                wait = error.retry_after if patient else None
+                wait = (
+                    error.retry_after if isinstance(error, BusyError | UnavailableError) else None
+                )
                 return Problem(status, str(error), wait)
         _log.error("%s: %s", type(error).__name__, error)
         return Problem(503, "the server cannot do this at the moment; its log says why")

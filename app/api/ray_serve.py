@@ -116,10 +116,10 @@ class Replica:
     ) -> Drawn | VisavisError:
         """The video of a request whose `files` (field -> name and content) come along."""
         with tempfile.TemporaryDirectory(prefix="visavis-serve-") as name:
-            places = {}
+            places: dict[str, Any] = {}
             for field, (ending, data) in files.items():
-                places[field] = Path(name) / f"{field}{ending}"
-                places[field].write_bytes(data)
+                place = places[field] = Path(name) / f"{field}{ending}"
+                place.write_bytes(data)
             out = Path(name) / f"out{suffix}"
             try:
                 result = avatar.render(dataclasses.replace(request, **places), out)

@@ -154,11 +154,11 @@ def _json_type(hint: Any, setting: Setting) -> Any:
     if origin in (typing.Union, types.UnionType):
         kept = [_json_type(a, setting) for a in arguments]
         kept = [k for k, a in zip(kept, arguments, strict=True) if k is not type(None) or a is k]
-        return typing.Union[tuple(kept)]  # noqa: UP007 (made at run time)
+        return typing.Union[tuple(kept)]  # pyrefly: ignore[invalid-annotation] # noqa: UP007 (made at run time)
     if origin is Sequence:
-        return list[_json_type(arguments[0], setting)]
+        return list[_json_type(arguments[0], setting)]  # pyrefly: ignore[invalid-annotation]
     if origin is Mapping:
-        return dict[arguments[0], _json_type(arguments[1], setting)]
+        return dict[arguments[0], _json_type(arguments[1], setting)]  # pyrefly: ignore[invalid-annotation]
     return type(None)
 
 

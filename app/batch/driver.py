@@ -215,6 +215,7 @@ class Driver:
         self, name: EventName, item: Item | None = None, data: dict[str, Any] | None = None
     ) -> None:
         counts = self._ledger.counts()
-        event = Event(name, counts, item and item.output, item and item.row, data or {})
+        output, row = (item.output, item.row) if item is not None else (None, None)
+        event = Event(name, counts, output, row, data or {})
         for listen in self._listeners:
             listen(event)

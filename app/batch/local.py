@@ -93,7 +93,7 @@ class LocalEngine:
             seconds = min(seconds, 1.0)
         outcomes = []
         for pipe in connection.wait(list(waiting), seconds):
-            outcome = self._heard(waiting[pipe])  # type: ignore[index]
+            outcome = self._heard(waiting[pipe])  # pyrefly: ignore[bad-index]
             if outcome is not None:
                 outcomes.append(outcome)
         self._end_overdue()

@@ -39,7 +39,8 @@ class Item:
 
     def request(self, **places: str) -> RenderRequest:
         """What is to be rendered; `places` says where copies of files are on this machine."""
-        return RenderRequest(**{**self.fields, **places})
+        values: dict[str, Any] = {**self.fields, **places}
+        return RenderRequest(**values)
 
 
 class ManifestError(InputError):

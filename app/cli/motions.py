@@ -95,7 +95,7 @@ def _print_motion(
     reply: "Reply | None" = None,
 ) -> None:
     seen = int(motion.mask.sum())
-    result = {
+    result: dict[str, Any] = {
         "out": str(out),
         "frames": len(motion),
         "fps": motion.fps,

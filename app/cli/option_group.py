@@ -50,8 +50,8 @@ def takes(
                 given[name] = read_group(given)
             inner(**given)
 
-        run.takes = inner, reads  # type: ignore[attr-defined]
-        run.__signature__ = asked  # type: ignore[attr-defined]
+        run.takes = inner, reads  # pyrefly: ignore[missing-attribute]
+        run.__signature__ = asked  # pyrefly: ignore[missing-attribute]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
         del run.__wrapped__  # or annotations are taken from the command
         return run

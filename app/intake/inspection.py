@@ -110,9 +110,9 @@ def _motion(path: Path, limits: Limits) -> None:
                 raise LimitError("the motion in it is too long")
             for member in members:
                 with archive.open(member) as file:
-                    _header(io.BufferedReader(file), member.file_size)  # type: ignore[arg-type]
+                    _header(io.BufferedReader(file), member.file_size)  # pyrefly: ignore[bad-argument-type, bad-specialization]
         motion = Motion.load(path)
-    except (InputError, LimitError):
+    except InputError:
         raise
     except Exception as error:  # zip and npy parsers, handed rubbish
         raise MediaError("it is no motion file") from error

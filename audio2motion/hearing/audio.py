@@ -111,7 +111,7 @@ class Waveform(Sound):
     """
 
     samples: Float[np.ndarray, "N"]
-    sample_rate: int = SAMPLE_RATE
+    sample_rate: int = SAMPLE_RATE  # pyrefly: ignore[bad-override] # frozen here
 
     def __post_init__(self) -> None:
         samples = np.ascontiguousarray(self.samples, dtype=np.float32)

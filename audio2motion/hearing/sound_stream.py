@@ -28,7 +28,7 @@ class SoundStream:
 
     def __init__(self, pcm_rate: int | None = None) -> None:
         self._held = b""
-        self._type = np.dtype("<i2")
+        self._type: np.dtype = np.dtype("<i2")
         self._channels = 1
         self._left: int | None = None  # bytes of sound that the header still promises
         self._started = False

@@ -65,7 +65,7 @@ class SpeechConfig:
     def from_header(config: dict) -> "SpeechConfig":
         """From a weights header. Raises WeightsError for keys that do not fit."""
         try:
-            return SpeechConfig(**{**config, "ahead": tuple(config["ahead"])})
+            return SpeechConfig(**config | {"ahead": tuple(config["ahead"])})
         except (TypeError, KeyError) as error:
             raise WeightsError(f"the speech encoder's header does not fit: {error}") from error
 
@@ -259,7 +259,8 @@ class VoiceEncoder(nn.Module, ABC):
             joined = torch.cat([state.overlap, new])
             voice = VoiceActivity(state.activity)
             activity = torch.from_numpy(voice.push(samples)).to(device)
-            heard.append((joined, *self.front(joined, state.level), voice.state, activity))
+            mel, energy, level = self.front(joined, state.level)
+            heard.append((joined, mel, energy, level, voice.state, activity))
         before = tuple(torch.cat(part) for part in zip(*(s.past for s in states), strict=True))
         sound = torch.stack([h[0][MEL_OVERLAP:] for h in heard])
         features, past = self.describe(sound, torch.stack([h[1] for h in heard]), before)

@@ -103,7 +103,7 @@ class SpeechModel(nn.Module):
         DependencyError without transformers.
         """
         try:
-            import transformers
+            import transformers.utils.logging
         except ImportError as error:
             raise DependencyError(
                 f"the speech encoder {kind} needs transformers: pip install 'visavis[speech]'"

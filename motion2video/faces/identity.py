@@ -44,7 +44,7 @@ class IdentityConfig:
     def from_header(config: dict) -> "IdentityConfig":
         """From a weights header. Raises WeightsError for keys that do not fit."""
         try:
-            return IdentityConfig(**{**config, "widths": tuple(config["widths"])})
+            return IdentityConfig(**config | {"widths": tuple(config["widths"])})
         except (TypeError, KeyError) as error:
             raise WeightsError(f"the identity network's header does not fit: {error}") from error
 

@@ -49,8 +49,8 @@ def bake(portrait: Portrait, skin: Skin) -> UInt8[np.ndarray, "768 1536 3"]:
     height, width = trust.shape
     where, known = _drawn(skin)
     grid = where[..., :2]
-    painted = cv2.remap(colours, grid, None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
-    sure = cv2.remap(trust, grid, None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
+    painted = cv2.remap(colours, grid, None, cv2.INTER_LINEAR)  # pyrefly: ignore[no-matching-overload]
+    sure = cv2.remap(trust, grid, None, cv2.INTER_LINEAR)  # pyrefly: ignore[no-matching-overload]
     inside = (grid > 1).all(-1) & (grid[..., 0] < width - 2) & (grid[..., 1] < height - 2)
     facing = np.clip((where[..., 2] - _EDGE) / (_SURE - _EDGE), 0, 1)
     weight = (facing * facing * (3 - 2 * facing) * sure * (inside & known)).astype(np.float32)

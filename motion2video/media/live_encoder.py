@@ -24,7 +24,7 @@ class LiveEncoder:
         width, height = size
         if width % 2 or height % 2:
             raise InputError(f"got frames of {width} x {height}; wanted even sides")
-        context: VideoCodecContext = CodecContext.create("libx264", "w")  # type: ignore[assignment]
+        context: VideoCodecContext = CodecContext.create("libx264", "w")
         context.width, context.height, context.pix_fmt = width, height, "yuv420p"
         context.time_base, context.framerate = Fraction(1, fps), Fraction(fps)
         context.gop_size = fps

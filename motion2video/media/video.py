@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -206,7 +206,7 @@ class VideoReader:
         # One thread: PyAV starts fresh ones for every frame, and they stay until the frame goes.
         rgb = frame.reformat(width=width, height=height, format="rgb24", threads=1)
         pixels = rgb.to_ndarray()
-        matrix = frame.side_data.get("DISPLAYMATRIX")
+        matrix: Any = frame.side_data.get("DISPLAYMATRIX")  # its stubs say that it is any object
         if matrix is not None:
             pixels = _turn(pixels, np.frombuffer(bytes(matrix), np.int32).reshape(3, 3))
         return np.ascontiguousarray(pixels)

@@ -45,7 +45,7 @@ class DenoiserConfig:
     @staticmethod
     def from_dict(values: dict) -> "DenoiserConfig":
         """The inverse of `to_dict`; unknown keys are an error."""
-        return DenoiserConfig(**{**values, "widths": tuple(values["widths"])})
+        return DenoiserConfig(**values | {"widths": tuple(values["widths"])})
 
 
 class PositionNorm(nn.Module):
@@ -146,7 +146,7 @@ class ReferenceAttention(nn.Module):
         self.query = nn.Conv2d(width, width, 1)
         self.out = nn.Conv2d(width, width, 1)
         nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.out.bias)  # pyrefly: ignore[bad-argument-type]
 
     def forward(
         self,

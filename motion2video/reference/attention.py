@@ -100,4 +100,4 @@ def set_attention(network: nn.Module, kind: AttentionKind, rows: int | None) -> 
     """
     for name, layer in attentions(network):
         spatial = ".motion_modules." not in name  # the others have a row for every place
-        layer.set_processor(Attend(name, kind, rows if spatial else None))  # type: ignore[arg-type]
+        layer.set_processor(Attend(name, kind, rows if spatial else None))

@@ -136,7 +136,7 @@ def _fetch(family: Family, offer: Offer, notify: Notify, endpoint: str | None) -
 def _trouble() -> tuple[type[Exception], ...]:
     """What huggingface_hub raises when the hub cannot be reached or refuses."""
     from huggingface_hub.errors import (
-        HTTPError,  # pyright: ignore[reportPrivateImportUsage] # of httpx, whichever it uses
+        HTTPError,  # of httpx, whichever it uses
         LocalEntryNotFoundError,
         OfflineModeIsEnabled,
     )

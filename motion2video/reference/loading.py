@@ -38,7 +38,9 @@ def load_renderer(
         require_room(family, config, dtype.itemsize, free)
     else:
         notify(f"{family.title} draws on the CPU, where a second of video takes hours")
-    parts = {part: partial(_read, family, found, part) for part in found if part != "motion_module"}
+    parts: dict[str, Callable[[], Tensors]] = {
+        part: partial(_read, family, found, part) for part in found if part != "motion_module"
+    }
     networks = fill_networks(
         family.shapes, parts, compute.attention, config.rows, dtype, config.batch_norm
     )

@@ -81,7 +81,7 @@ def make_tiny(shape: AutoencoderShape) -> "AutoencoderTiny":
         num_encoder_blocks=blocks,
         num_decoder_blocks=blocks[::-1],
     )
-    network.encoder = nn.Identity()  # type: ignore[assignment]
+    network.encoder = nn.Identity()  # pyrefly: ignore[bad-assignment]
     return network
 
 

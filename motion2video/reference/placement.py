@@ -38,5 +38,5 @@ def place(networks: Networks, device: torch.device, offload: Offload) -> Placeme
         network.to(device)
     if device.type == "cuda":
         for network in (networks.denoising, networks.reference, networks.autoencoder):
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network.to(memory_format=torch.channels_last)  # pyrefly: ignore[missing-argument, no-matching-overload]
     return Placement()

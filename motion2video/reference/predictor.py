@@ -186,7 +186,8 @@ class Predictor:
             elif self.economy.halves_apart:
                 made = _guided(run([False]), run([True]), guidance)
             else:
-                made = _guided(*run([False, True]).chunk(2), guidance)
+                without, condition = run([False, True]).chunk(2)
+                made = _guided(without, condition, guidance)
             found += [one.float().cpu() for one in made.transpose(1, 2)]
         return found
 

@@ -135,6 +135,6 @@ def make_reference_unet(
         attention_head_dim=shape.heads,  # the number of heads, by an old mistake in its name
     )
     network.conv_norm_out = None
-    network.conv_out = nn.Identity()  # type: ignore[assignment]
+    network.conv_out = nn.Identity()  # pyrefly: ignore[bad-assignment]
     set_attention(network, attention, rows)
     return ReferenceUNet(network)

@@ -13,7 +13,7 @@ import cProfile
 import pstats
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -104,11 +104,6 @@ def kept(thing: object) -> float:
     return sum(seen.values()) / 1e6
 
 
-def print_rows(stats: pstats.Stats, parts: dict[str, tuple[str, ...]], frames: int) -> None:
-    for name, part in parts.items():
-        print(f"  {name:36} {milliseconds(stats, part) / frames:8.1f} ms")
-
-
 def main() -> None:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -150,7 +145,7 @@ def _render(state: RenderState, motion: Motion) -> None:
             video.write(frame[None])
 
 
-def _print_rows(stats: pstats.Stats, parts: dict[str, tuple[str, ...]], frames: int) -> None:
+def _print_rows(stats: pstats.Stats, parts: Mapping[str, tuple[str, ...]], frames: int) -> None:
     for name, part in parts.items():
         print(f"  {name:34} {milliseconds(stats, part) / frames:8.1f} ms")
 

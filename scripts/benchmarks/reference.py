@@ -71,7 +71,8 @@ def measure(
 
     device = torch.device(device_name)
     dtype = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[row.precision]
-    config = ReferenceConfig(**{"size": size, "steps": steps, **row.config})
+    asked: dict[str, Any] = {"size": size, "steps": steps}
+    config = ReferenceConfig(**asked | row.config)
     sampling = config.sampling(family)
     stay = torch.device("cpu") if config.offload != "none" else device
     with stay:

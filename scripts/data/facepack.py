@@ -215,7 +215,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     sys.path.insert(0, str(arguments.pack))
-    import facepack  # type: ignore[import-not-found]  # the pack brings its own reader
+    import facepack  # pyrefly: ignore[missing-import] # the pack brings its own reader
 
     out = arguments.out
     for folder in ("motion", "tracks", "audio", "video", "stills"):

@@ -206,18 +206,19 @@ def _call(
     """
     floor = [e for e in entries if e[3] not in BACKCHANNELS]
     back = [e for e in entries if e[3] in BACKCHANNELS]
-    lengths, transfers, pauses, turn = [], [], [], None
+    lengths, transfers, pauses = [], [], []
+    turn: tuple[float, float, str] | None = None
     for start, end, side, _ in floor:
         if turn is None or side != turn[2]:
             if turn is not None:
                 lengths.append(turn[1] - turn[0])
                 if abs(start - turn[1]) < 5:
                     transfers.append(start - turn[1])
-            turn = [start, end, side]
+            turn = start, end, side
         else:
             if 0.1 < start - turn[1] < 5:
                 pauses.append(start - turn[1])
-            turn[1] = max(turn[1], end)
+            turn = turn[0], max(turn[1], end), side
     total = entries[-1][1]
     grid = np.zeros((2, int(total * 25) + 2), bool)
     for start, end, side, _ in entries:

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial import cKDTree  # type: ignore[attr-defined]  # its stubs lack it
+from scipy.spatial import cKDTree  # pyrefly: ignore[missing-module-attribute] # its stubs lack it
 
 from motion2video.geometry.basis import RIGID_POINTS, FaceBasis, fit_pose
 from weights.tensors import save_safetensors

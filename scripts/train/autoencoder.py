@@ -136,7 +136,7 @@ def main() -> None:
     pictures = made_up() if arguments.tiny else crops(arguments.data, held_out=False)
     held = made_up(6, seed=1) if arguments.tiny else crops(arguments.data, held_out=True)
     sheet = held[:: max(1, len(held) // 24)][:24]
-    model = Autoencoder(AutoencoderConfig()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = Autoencoder(AutoencoderConfig()).to(memory_format=torch.channels_last)  # pyrefly: ignore[no-matching-overload]
     steps = 60 if arguments.tiny else arguments.steps
     config = LoopConfig(
         steps,

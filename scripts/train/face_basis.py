@@ -144,7 +144,7 @@ def fit(root: Path) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         left += (residual**2).sum()
         covariance = covariance + (residual * weight).T @ (residual * weight)
     values, vectors = eigh(covariance / count, subset_by_index=[478 * 3 - DETAILS, 478 * 3 - 1])
-    values, vectors = values[::-1], vectors[:, ::-1]
+    values, vectors = values[::-1], vectors[:, ::-1]  # pyrefly: ignore[bad-index]
     detail = (vectors * np.sqrt(values)).T / weight
     encoder = weight[:, None] * vectors / np.sqrt(values)
     after = 0.0

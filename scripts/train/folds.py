@@ -112,7 +112,7 @@ class Map:
         maps = affine_maps(self.points[self.mesh], marks[self.mesh, :2])[self._ids]
         y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
         at = maps[..., 0, :] * x[..., None] + maps[..., 1, :] * y[..., None] + maps[..., 2, :]
-        seen = cv2.remap(image, at.astype(np.float32), None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
+        seen = cv2.remap(image, at.astype(np.float32), None, cv2.INTER_LINEAR)  # pyrefly: ignore[no-matching-overload]
         light = np.log(cv2.cvtColor(seen, cv2.COLOR_RGB2GRAY).astype(np.float32) + _BLACK)
         weight = cv2.GaussianBlur(self.known.astype(np.float32), (0, 0), _SMOOTH)
         smooth = cv2.GaussianBlur(light * self.known, (0, 0), _SMOOTH) / np.maximum(weight, 1e-3)

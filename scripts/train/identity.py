@@ -181,7 +181,7 @@ def main() -> None:
         held = gather(a.data, teacher, a.out / "faces_held_out.npz", held_out=True)
     print(f"{len(faces)} faces of {len(set(faces.people.tolist()))} people", flush=True)
     model = IdentityNetwork(IdentityConfig())
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)  # pyrefly: ignore[no-matching-overload]
     steps, size = (40, 16) if a.tiny else (a.steps, BATCH)
     ahead = Ahead(partial(draw, faces, size), batch_workers(a.workers))
     theirs = sorted_pairs(held.vectors, held.people)

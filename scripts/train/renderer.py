@@ -367,7 +367,7 @@ def main() -> None:
         def objective(step: int) -> tuple[Tensor, dict[str, float]]:
             return loss_of(model, ahead(step))
 
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)  # pyrefly: ignore[no-matching-overload]
     temperature = 0.0 if arguments.regression else TEMPERATURE
 
     def save(values: dict[str, Tensor], step: int, minutes: float) -> Held:

@@ -6,8 +6,8 @@ machine would say less.
 """
 
 import re
-import re._constants as c  # pyright: ignore[reportMissingImports]
-import re._parser as parser  # pyright: ignore[reportMissingImports]
+import re._constants as c  # pyrefly: ignore[missing-import]
+import re._parser as parser  # pyrefly: ignore[missing-import]
 from collections.abc import Callable, Iterator
 from typing import Any
 

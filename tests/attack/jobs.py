@@ -27,7 +27,7 @@ class Told(Avatar):
     @staticmethod
     def to(act: Callable[[str, Progress], None]) -> "Told":
         """One that does this."""
-        return Told(None, None, None, act=act)  # type: ignore[arg-type]
+        return Told(None, None, None, act=act)  # pyrefly: ignore[bad-argument-type]
 
     def motion(
         self,

@@ -37,12 +37,12 @@ def _memory(_: Path, __: dict[str, Any]) -> Iterator[Message]:
     kept = []
     while True:
         kept.append(np.ones(10**7))
-    yield
+    yield Message("item")
 
 
 def _abort(_: Path, __: dict[str, Any]) -> Iterator[Message]:
     os.abort()
-    yield
+    yield Message("item")
 
 
 def _segfault(_: Path, __: dict[str, Any]) -> Iterator[Message]:

@@ -110,7 +110,7 @@ def watching() -> Iterator[list[tuple[str, Any]]]:
     global _watched
     if not getattr(sys, "_visavis_hears", False):
         sys.addaudithook(_hear)
-        sys._visavis_hears = True  # type: ignore[attr-defined]
+        sys._visavis_hears = True  # pyrefly: ignore[missing-attribute]
     _watched = []
     try:
         yield _watched

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -123,10 +124,10 @@ def test_of_jobs_that_ran_when_the_server_died_one_runs_at_a_time(tmp_path: Path
     database = Database(tmp_path)
     store = FileStore(database, Limits())
 
-    def nobody() -> None:
+    def nobody() -> NoReturn:
         raise AssertionError("no job shall be done here")
 
-    queue = JobQueue(database, store, nobody, Limits())  # type: ignore[arg-type]
+    queue = JobQueue(database, store, nobody, Limits())
     one, two, fresh = (ask(queue, words) for words in ("one", "two", "fresh"))
     database.rows("update jobs set restarts = 1 where id in (?, ?)", one, two)
     assert [row["id"] for row in iter(queue.jobs.take, None)] == [one, fresh]

@@ -54,7 +54,8 @@ def uses_in(path: Path) -> list[tuple[str, str, int, str]]:
     found = []
     for call in patterns:
         place = f"{path.relative_to(ROOT)}:{call.lineno}"
-        method = call.func.attr  # type: ignore[attr-defined]
+        assert isinstance(call.func, ast.Attribute)
+        method = call.func.attr
         if method == "compile":
             compiled = getattr(module, named.get(id(call), ""), None)
             assert isinstance(compiled, re.Pattern), f"{place}: give the pattern a name in capitals"

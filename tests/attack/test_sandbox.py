@@ -149,7 +149,7 @@ def test_who_asks_for_no_more_frames_leaves_no_decoder(sandbox: Sandbox, file: P
     messages = sandbox.messages("endless", file, {}, 100)
     next(messages)
     assert len(children_of(sandbox)) == 1
-    messages.close()  # type: ignore[attr-defined]
+    messages.close()  # pyrefly: ignore[missing-attribute]
     time.sleep(0.3)
     assert children_of(sandbox) == []
 
@@ -162,7 +162,7 @@ def test_only_so_many_files_are_read_at_once(sandbox: Sandbox, file: Path) -> No
     with pytest.raises(BusyError, match="too many files"):
         ask(sandbox, "say", file)
     for messages in held:
-        messages.close()  # type: ignore[attr-defined]
+        messages.close()  # pyrefly: ignore[missing-attribute]
     assert ask(sandbox, "say", file, value=1) == [1]
 
 

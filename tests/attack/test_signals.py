@@ -44,6 +44,7 @@ def command(
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         preexec_fn=(lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if deaf else None,
     )
+    assert process.stdout is not None and process.stderr is not None
     lines: tuple[list[str], list[str]] = [], []
     readers = [
         threading.Thread(target=lambda pipe=pipe, kept=kept: kept.extend(pipe), daemon=True)

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from fastapi import FastAPI
 
 from app.intake.allowance import MOST_GESTURES, require_allowed
 from app.intake.limits import Limits
@@ -305,11 +306,15 @@ def test_the_studio_has_the_servers_own_queue_and_limits(tmp_path: Path):
     app = create_app(small_avatar, ServerConfig(tmp_path, limits=LIMITS))
     seen: list[Workshop] = []
 
+    def closing(app: FastAPI, workshop: Workshop, live: str | None = None) -> None:
+        seen.append(workshop)
+        workshop.close()
+
     async def mounted() -> None:
         import app.studio.screens as ui
 
         real = ui.mount
-        ui.mount = lambda made, shop, live: seen.append(shop) or shop.close()
+        ui.mount = closing
         try:
             assert mount_studio(app) is None
         finally:

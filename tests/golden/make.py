@@ -133,7 +133,7 @@ def api() -> dict[str, Any]:
     from app.api.settings import ServerConfig
 
     with tempfile.TemporaryDirectory() as folder:
-        app = create_app(lambda: None, ServerConfig(Path(folder)))  # type: ignore[arg-type,return-value]
+        app = create_app(lambda: None, ServerConfig(Path(folder)))  # pyrefly: ignore[bad-argument-type]
         schema = app.openapi()
         app.state.context.database.close()
     paths = {path: sorted(methods) for path, methods in schema["paths"].items()}

@@ -8,6 +8,7 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -236,7 +237,7 @@ def test_tensorboard_has_losses_figures_and_samples(tmp_path: Path, capsys) -> N
 
     toy(tmp_path)
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    tags = events.Tags()
+    tags: dict[str, Any] = events.Tags()
     assert {"train/loss", "train/away", "train/rate", "held out/weight"} <= set(tags["scalars"])
     assert [e.step for e in events.Scalars("train/loss")] == [0, 2, 4, 6, 7]
     assert tags["images"] == ["samples"]

@@ -255,10 +255,9 @@ def _movement(parts: dict[str, Any]) -> None:
         parts["by_region"] = gr.Checkbox(Form.by_region, label="Set expressivity by region")
         with gr.Row(visible=False) as row:
             for region in REGIONS:
-                told = {"value": getattr(Form, region), "label": region.capitalize()}
-                parts[region] = gr.Slider(
-                    **{**component("regions", info=False), **told}, step=0.05, min_width=200
-                )
+                told = component("regions", info=False)
+                told |= {"value": getattr(Form, region), "label": region.capitalize()}
+                parts[region] = gr.Slider(**told, step=0.05, min_width=200)
         parts["by_region"].change(
             lambda on: gr.update(visible=on),
             parts["by_region"],
@@ -331,7 +330,7 @@ def _connect_photo(
 
     def click(event: gr.SelectData, path: str | None) -> str:
         try:
-            x, y = (float(value) for value in event.index)  # type: ignore[union-attr]
+            x, y = (float(value) for value in event.index)
         except (TypeError, ValueError):
             fail(f"got {event.index!r}; wanted a place in the picture")
         return choose_face(workshop, path, x, y)

@@ -39,6 +39,6 @@ def endpoint(
     parameters += [
         inspect.Parameter(name, kind, default=getattr(form, name, None)) for name in names
     ]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__signature__ = inspect.Signature(parameters)  # pyrefly: ignore[missing-attribute]
     run.__annotations__ = {"request": gr.Request}
     return run

@@ -120,8 +120,8 @@ def test_h264_decodes(served: Served) -> None:
     codec = av.CodecContext.create("h264", "r")
     decoded = []
     for unit in units:
-        decoded += codec.decode(av.Packet(unit.data))  # type: ignore[attr-defined]
-    decoded += codec.decode(None)  # type: ignore[attr-defined]
+        decoded += codec.decode(av.Packet(unit.data))
+    decoded += codec.decode(None)
     assert len(decoded) == 30 and (decoded[0].width, decoded[0].height) == (128, 128)
 
 

@@ -92,7 +92,8 @@ class TinyAvatar(Avatar):
             if done == 2:
                 _faults(request.seed)
 
-        made = super().render(request, out, **{**following, "progress": happens})
+        following["progress"] = happens
+        made = super().render(request, out, **following)
         return replace(made, versions={**made.versions, "process": str(os.getpid())})
 
 

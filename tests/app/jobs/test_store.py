@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -42,10 +43,10 @@ def store(database: Database) -> FileStore:
 def queue(database: Database, store: FileStore) -> JobQueue:
     """A queue that is not started: nobody works."""
 
-    def nobody() -> None:
+    def nobody() -> NoReturn:
         raise AssertionError("no job shall be done here")
 
-    return JobQueue(database, store, nobody, LIMITS)  # type: ignore[arg-type]
+    return JobQueue(database, store, nobody, LIMITS)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def test_what_is_skipped_is_drawn_and_neither_written_nor_watched(tmp_path: Path
         skip=2,
         total=4,
         watch=lambda frame: watched.append(int(frame[0, 0, 0])),
-        progress=lambda *update: told.append(update),
+        progress=lambda what, done, total: told.append((what, done, total)),
         doing="cutting",
     )
     assert watched == list(SHADES[2:])
@@ -61,5 +61,11 @@ def test_who_raises_ends_it_and_leaves_nothing(who: str, tmp_path: Path) -> None
 
 def test_more_frames_than_were_expected_are_never_more_than_all(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
-    film(frames(), tmp_path / "v.mp4", 25.0, total=4, progress=lambda _, *n: told.append(n))
+    film(
+        frames(),
+        tmp_path / "v.mp4",
+        25.0,
+        total=4,
+        progress=lambda _, done, total: told.append((done, total)),
+    )
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4), (5, 5), (6, 6)]

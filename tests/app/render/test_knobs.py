@@ -97,7 +97,7 @@ def test_what_a_field_says_is_what_is_taken(values: dict[str, Any], said: str) -
 
 def test_what_computes_is_told_as_it_is_without_being_told() -> None:
     assert LoadSettings().compute == ComputeConfig()
-    chosen = {"backend": "torch", "threads": 2, "compile": True}
+    chosen: dict[str, Any] = {"backend": "torch", "threads": 2, "compile": True}
     assert LoadSettings(**chosen).compute == ComputeConfig(**chosen)
 
 

@@ -72,7 +72,7 @@ def test_another_face_is_less_alike(avatar: Avatar, portrait: Path):
     assert avatar.embedder is not None
 
     def alike(frame: np.ndarray) -> float | None:
-        return identity(one, [frame], avatar.tracker, avatar.embedder)  # type: ignore[arg-type]
+        return identity(one, [frame], avatar.tracker, avatar.embedder)
 
     same, strange = alike(one.image), alike(two.image)
     assert same is not None and strange is not None

@@ -33,7 +33,7 @@ def test_a_part_is_loaded_once_however_many_ask_at_once() -> None:
         time.sleep(0.05)
         return "part"
 
-    holder = Holder(Later(load))  # type: ignore[arg-type]
+    holder = Holder(Later(load))  # pyrefly: ignore[bad-argument-type]
     assert loads == []
     found: list[str] = []
     asking = [threading.Thread(target=lambda: found.append(holder.part)) for _ in range(8)]
@@ -56,7 +56,7 @@ def test_a_part_that_was_given_is_held_and_one_that_fails_is_tried_again() -> No
             raise answer
         return answer
 
-    holder = Holder(Later(load))  # type: ignore[arg-type]
+    holder = Holder(Later(load))  # pyrefly: ignore[bad-argument-type]
     with pytest.raises(OSError, match="not yet"):
         _ = holder.part
     assert holder.part == "there"

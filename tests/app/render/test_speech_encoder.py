@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import transformers
+import transformers.utils.logging
 
 import audio2motion.network.borrowed_speech as borrowed_speech
 from app.cli.commands import main

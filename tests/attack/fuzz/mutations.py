@@ -7,6 +7,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 Mutation = Callable[[random.Random, bytes, Sequence[bytes]], bytes]
 
@@ -93,7 +94,7 @@ def _boundary(rng: random.Random, data: bytes, others: Sequence[bytes]) -> bytes
     if rng.random() < 0.5:
         at -= at % size
     value = (rng.choice(_BOUNDARIES) + rng.choice((-1, 0, 1))) % (1 << 8 * size)
-    order = rng.choice(("little", "big"))
+    order: Literal["little", "big"] = rng.choice(("little", "big"))
     return data[:at] + value.to_bytes(size, order) + data[at + size :]
 
 

@@ -148,8 +148,9 @@ def test_affect_has_no_jumps() -> None:
 def test_given_affect_moves_on_from_the_class() -> None:
     still = np.zeros((1, MOTION_DIM), np.float32)
     anger = Controls("anger").apply(still)
-    own = dict(zip(("valence", "arousal"), VALENCE_AROUSAL["anger"], strict=True))
-    assert np.allclose(Controls("anger", **own).apply(still), anger)
+    valence, arousal = VALENCE_AROUSAL["anger"]
+    own = Controls("anger", valence=valence, arousal=arousal)
+    assert np.allclose(own.apply(still), anger)
     gentle = Controls("anger", valence=0.5).apply(still)
     assert gentle[0, channel_index("mouthSmileLeft")] > anger[0, channel_index("mouthSmileLeft")]
     assert gentle.min() >= 0

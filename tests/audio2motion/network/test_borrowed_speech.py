@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import transformers
+import transformers.utils.logging
 
 import audio2motion.network.borrowed_speech as borrowed_speech
 from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform

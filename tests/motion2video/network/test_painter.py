@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from motion2video.network.attention import attend
+from motion2video.network.choices import Backend, Precision
 from motion2video.network.compute import ComputeConfig
 from motion2video.network.denoiser import DenoiserConfig
 from motion2video.network.painter import (
@@ -64,12 +65,12 @@ def available(backend: str) -> bool:
 )
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_graphs_paint_what_eager_pytorch_paints(
-    renderer: Renderer, backend: str, precision: str
+    renderer: Renderer, backend: Backend, precision: Precision
 ) -> None:
     if not available(backend):
         pytest.skip(f"{backend} is not installed")
     networks = renderer.autoencoder, renderer.denoiser
-    painter = make_painter(*networks, 2, backend, precision)  # type: ignore[arg-type]
+    painter = make_painter(*networks, 2, backend, precision)
     assert (painter.backend, painter.precision) == (backend, precision)
     for given in (window(renderer), window(renderer, 20, 20, 2)):  # any size, any number
         wanted, got = renderer.painter.paint(given), painter.paint(given)
@@ -87,8 +88,8 @@ def test_the_embedded_graphs_want_the_weights_that_there_are(renderer: Renderer)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_half_precision_is_near_on_any_device(renderer: Renderer, precision: str) -> None:
-    painter = make_painter(renderer.autoencoder, renderer.denoiser, 1, "torch", precision)  # type: ignore[arg-type]
+def test_half_precision_is_near_on_any_device(renderer: Renderer, precision: Precision) -> None:
+    painter = make_painter(renderer.autoencoder, renderer.denoiser, 1, "torch", precision)
     exact = make_painter(renderer.autoencoder, renderer.denoiser, 1, "torch", "fp32")
     given = window(renderer, 8, 8)
     away = (painter.paint(given) - exact.paint(given)).abs() * 255
@@ -149,7 +150,7 @@ def test_compute_settings_that_do_not_exist_are_refused(renderer: Renderer) -> N
         ("onnxruntime", "fp32", True),
     ):
         with pytest.raises(InputError):
-            make_painter(*networks, 1, backend, precision, compile)  # type: ignore[arg-type]
+            make_painter(*networks, 1, backend, precision, compile)
     if find_spec("xformers") is None:
         with pytest.raises(DependencyError, match="visavis\\[xformers\\]"):
             ComputeConfig(attention="xformers")
@@ -185,10 +186,10 @@ def test_config_of_the_embedded_network_is_the_default(renderer: Renderer) -> No
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 @pytest.mark.parametrize("compile", [False, True])
-def test_gpu_painters_are_near(renderer: Renderer, precision: str, compile: bool) -> None:
+def test_gpu_painters_are_near(renderer: Renderer, precision: Precision, compile: bool) -> None:
     there = Renderer.load(
         RenderConfig(),
-        ComputeConfig(device="cuda", precision=precision, compile=compile),  # type: ignore[arg-type]
+        ComputeConfig(device="cuda", precision=precision, compile=compile),
     )
     given = window(renderer)
     moved = Window(*(value.cuda() for value in vars(given).values()))

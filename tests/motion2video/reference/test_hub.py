@@ -36,7 +36,7 @@ class Hub(http.server.ThreadingHTTPServer):
 
 
 class _Answers(http.server.BaseHTTPRequestHandler):
-    server: Hub  # type: ignore[assignment]
+    server: Hub  # pyrefly: ignore[bad-override-mutable-attribute]
 
     def do_HEAD(self) -> None:
         self.answer(body=False)

@@ -1,5 +1,7 @@
 """What drawing needs is told before it begins, with what would fit."""
 
+from typing import Any
+
 import pytest
 
 from motion2video.reference.families import ANIMATE_ANYONE, ANIPORTRAIT
@@ -39,9 +41,9 @@ def test_a_card_that_is_too_small_is_refused_with_flags_that_fit() -> None:
     said = str(raised.value)
     assert "6.0 GB are free" in said and "--offload model" in said
     flags = said.split("this would fit: ")[1].split(" (")[0].split()
-    chosen = dict(zip(flags[::2], flags[1::2], strict=True))
+    chosen: dict[str, Any] = dict(zip(flags[::2], flags[1::2], strict=True))
     fits = ReferenceConfig(
-        offload=chosen["--offload"],  # type: ignore[arg-type]
+        offload=chosen["--offload"],
         window=int(chosen["--window"]) if "--window" in chosen else None,
         size=int(chosen.get("--resolution", 512)),
     )

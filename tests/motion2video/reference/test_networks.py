@@ -55,7 +55,7 @@ def test_what_is_seen_is_the_normalised_input_of_self_attention() -> None:
         "down_blocks.0.attentions.0.transformer_blocks.0"
     )
     given = []
-    handle = block.norm1.register_forward_hook(lambda *args: given.append(args[2]))  # type: ignore[union-attr]
+    handle = block.norm1.register_forward_hook(lambda *args: given.append(args[2]))  # pyrefly: ignore[missing-attribute]
     sight = looked_at()
     handle.remove()
     place = "down_blocks.0.attentions.0.transformer_blocks.0.attn1"
@@ -91,7 +91,7 @@ def test_only_attention_over_a_frame_is_sliced() -> None:
     """Motion modules have a row for every place of a frame: a few at a time would take for ever."""
     sliced = make_networks(tiny.MULTI_SCALE, rows=2).denoising
     for name, layer in attentions(sliced.network):
-        assert layer.processor.rows == (None if "motion_modules" in name else 2)  # type: ignore[union-attr]
+        assert layer.processor.rows == (None if "motion_modules" in name else 2)
 
 
 def predicted(unet: torch.nn.Module, **other: Any) -> Tensor:

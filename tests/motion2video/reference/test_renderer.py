@@ -1,5 +1,7 @@
 """The renderer of public checkpoints keeps the laws of every renderer, on tiny networks."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -23,14 +25,15 @@ BASIS = FaceBasis.load()
 
 
 def made(
-    name: str = "aniportrait", compute: ComputeConfig = CPU, **chosen: object
+    name: str = "aniportrait", compute: ComputeConfig = CPU, **chosen: Any
 ) -> ReferenceRenderer:
-    config = ReferenceConfig(**{"size": 64, **chosen})  # type: ignore[arg-type]
+    values: dict[str, Any] = {"size": 64, **chosen}
+    config = ReferenceConfig(**values)
     told: list[str] = []
     renderer = ReferenceRenderer(
         tiny.FAMILIES[name], config, compute, BASIS, tiny.networks(name), told.append
     )
-    renderer.told = told  # type: ignore[attr-defined]
+    renderer.told = told  # pyrefly: ignore[missing-attribute]
     return renderer
 
 
@@ -221,18 +224,18 @@ def test_out_of_memory_less_is_done_at_a_time(portrait: Portrait) -> None:
     unet = renderer._predictor._unets[0]
     forward, batches = unet.forward, list[int]()
 
-    def small(sample: torch.Tensor, *rest: object) -> torch.Tensor:
+    def small(sample: torch.Tensor, *rest: Any) -> torch.Tensor:
         batches.append(len(sample))
         if len(sample) > 1:
             raise torch.OutOfMemoryError("no memory")
-        return forward(sample, *rest)  # type: ignore[arg-type]
+        return forward(sample, *rest)
 
-    unet.forward = small  # type: ignore[method-assign]
+    unet.forward = small  # pyrefly: ignore[bad-assignment]
     frames = frames_of(renderer, portrait, talking(8)).astype(int)
     assert batches[:4] == [6, 2, 1, 1], "all, one window, half of one"
     expected = frames_of(made(together=3, guidance=2.0), portrait, talking(8))
     assert np.abs(frames - expected).max() <= 1
-    assert "one window at a time" in renderer.told[0]  # type: ignore[attr-defined]
+    assert "one window at a time" in renderer.told[0]  # pyrefly: ignore[missing-attribute]
 
 
 def test_where_nothing_fits_it_is_said_what_would(portrait: Portrait) -> None:
@@ -241,7 +244,7 @@ def test_where_nothing_fits_it_is_said_what_would(portrait: Portrait) -> None:
     def never(*_: object) -> torch.Tensor:
         raise torch.OutOfMemoryError("no memory")
 
-    renderer._predictor._unets[0].forward = never  # type: ignore[method-assign]
+    renderer._predictor._unets[0].forward = never  # pyrefly: ignore[bad-assignment]
     with pytest.raises(DependencyError, match="--offload sequential"):
         frames_of(renderer, portrait, talking(4))
 

@@ -12,8 +12,9 @@ from motion2video.reference.settings import ReferenceConfig, Sampling, Scheduler
 from weights.errors import InputError
 
 
-def sampling(**chosen: object) -> Sampling:
-    return ReferenceConfig(**{"window": 6, "overlap": 2, **chosen}).sampling(ANIPORTRAIT)  # type: ignore[arg-type]
+def sampling(**chosen: Any) -> Sampling:
+    values: dict[str, Any] = {"window": 6, "overlap": 2, **chosen}
+    return ReferenceConfig(**values).sampling(ANIPORTRAIT)
 
 
 def test_25_steps_are_those_of_the_authors() -> None:
@@ -151,9 +152,9 @@ def test_defaults_are_the_authors_own() -> None:
         {"size": 500},
     ],
 )
-def test_nonsense_is_refused(wrong: dict[str, object]) -> None:
+def test_nonsense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="wanted"):
-        ReferenceConfig(**wrong)  # type: ignore[arg-type]
+        ReferenceConfig(**wrong)
 
 
 @pytest.mark.parametrize("wrong", [{"window": 33}, {"window": 6, "overlap": 4}])

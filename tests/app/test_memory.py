@@ -66,6 +66,7 @@ def run(code: str, *words: str) -> list[int]:
     return [int(word) for word in done.stdout.split()]
 
 
+@pytest.mark.slow
 @glibc
 def test_a_process_that_has_worked_hands_free_memory_back():
     before, after = run(HOLES, "trim")

@@ -1,4 +1,4 @@
-"""A quarter of a megabyte of text each, made to be slow: run, prints how many CPU seconds each one took."""
+"""A quarter of a megabyte of text each, made to be slow: run, prints CPU seconds of each one."""
 
 import json
 import tempfile

@@ -98,6 +98,7 @@ def test_what_is_done_while_the_database_is_locked_is_kept(tmp_path: Path) -> No
         assert len(Motion.load(file.path)) == 3 and not queue.crew.replaced
 
 
+@pytest.mark.slow
 def test_who_reads_does_not_wait_for_who_cannot_write(tmp_path: Path) -> None:
     database = Database(tmp_path)
     refused: list[Exception] = []

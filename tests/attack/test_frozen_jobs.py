@@ -38,6 +38,7 @@ class Stand:
             self.go.wait(60)
 
 
+@pytest.mark.slow
 def test_a_job_that_stands_still_fails_and_the_next_is_done(tmp_path: Path) -> None:
     act = Stand()
     with working(tmp_path, act, SOON) as queue:
@@ -58,6 +59,7 @@ def test_a_job_that_stands_still_fails_and_the_next_is_done(tmp_path: Path) -> N
         until(lambda: len(list(queue.store.folder.iterdir())) == 1)
 
 
+@pytest.mark.slow
 def test_a_slow_job_that_makes_progress_is_left_alone(tmp_path: Path) -> None:
     def slow(words: str, progress: Progress) -> None:
         for done in range(5):

@@ -118,6 +118,7 @@ def test_npz(limited: Limited, tmp_path: Path, name: str) -> None:
     require_refused(limited.read("npz", tmp_path / "m.npz"))
 
 
+@pytest.mark.slow
 def test_an_npz_that_unpacks_a_thousandfold_is_not_unpacked(
     limited: Limited, tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ from tests.app.serving import small_avatar
 from tests.app.studio.studio_server import QUIET, Studio, serve
 from tests.attack.studio_pages import API, META, Page, called, form, handles_in, opened, watching
 
-pytestmark = [*QUIET]
+pytestmark = [*QUIET, pytest.mark.network]
 
 ROOT = Path(__file__).parents[2]
 MARKS = ("root:x:0", "[project]", "SQLite format 3", "JFIF-of-another")

@@ -36,7 +36,7 @@ from tests.app.studio.studio_server import QUIET, Studio, serve
 from tests.attack.studio_pages import API, META, Page, form, handles_in
 from weights.errors import BusyError, FullError, InputError, LimitError, NotFoundError
 
-pytestmark = [*QUIET]
+pytestmark = [*QUIET, pytest.mark.network]
 
 LIMITS = Limits(
     max_upload_bytes=300_000,

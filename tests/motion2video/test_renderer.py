@@ -178,6 +178,7 @@ def test_closed_lips_and_open_eyes_are_left_to_the_photo(
     assert mouths == [False, True] and lidded == [False, True]
 
 
+@pytest.mark.slow
 def test_one_renderer_serves_two_portraits_at_once(renderer: Renderer, portrait: Portrait) -> None:
     other = Portrait.load(PHOTO.with_name("man_1.jpg"), size=200)
     alone = [list(renderer.stream(one, [talking(4)])) for one in (portrait, other)]
@@ -186,6 +187,7 @@ def test_one_renderer_serves_two_portraits_at_once(renderer: Renderer, portrait:
         assert all(np.array_equal(a, b) for a, b in zip(together, wanted, strict=True))
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_does_not_change_the_frames(portrait: Portrait) -> None:
     motion = talking(6)
     one, three = (
@@ -197,6 +199,7 @@ def test_the_number_of_threads_does_not_change_the_frames(portrait: Portrait) ->
     assert all(np.array_equal(a, b) for a, b in zip(one, three, strict=True))
 
 
+@pytest.mark.slow
 def test_the_first_frame_comes_before_the_last_motion(portrait: Portrait) -> None:
     renderer = Renderer.load(compute=ComputeConfig(device="cpu", threads=2))
     asked = []

@@ -8,6 +8,7 @@ from scripts.benchmarks.reference import ROWS, measure
 from tests.motion2video.reference import tiny
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["base", "half guided", "preview", "offload sequential"])
 def test_a_row_is_measured(name: str) -> None:
     row = replace(next(row for row in ROWS if row.name == name), precision="fp32")

@@ -31,6 +31,7 @@ def coupled() -> list[Case]:
     return made(0.15)
 
 
+@pytest.mark.slow
 def test_coupling_is_found_for_its_own_partner_only(coupled: list[Case]) -> None:
     matched = directed_gain(coupled, "voice", shifts=SHIFTS)
     assert matched.low > 0

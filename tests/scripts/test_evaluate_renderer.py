@@ -46,6 +46,7 @@ def case(judge: Judge) -> Case:
     return Case("a", photo, draw(prepared.stage, marks, open_eyes), marks, open_eyes)
 
 
+@pytest.mark.slow
 def test_figures_tell_a_good_frame_from_a_bad_one(case: Case, judge: Judge, tmp_path: Path) -> None:
     renderers = {
         "default": Renderer.load(RenderConfig(), COMPUTE),

@@ -168,7 +168,8 @@ def test_cuts_are_in_pauses() -> None:
     assert cut_at_silence(1000, 25.0, 20.0, []) == ((0, 500), (500, 1000))
 
 
-@pytest.mark.parametrize("fps", [25.0, pytest.param(29.97, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("fps", [25.0, 29.97])
 def test_parts_are_the_whole(
     make_batch: MakeBatch, tmp_path: Path, tiny_avatar: TinyAvatar, fps: float
 ) -> None:

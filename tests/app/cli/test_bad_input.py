@@ -102,6 +102,7 @@ def test_a_face_too_small(refused: Run, tmp_path: Path, portrait: Path) -> None:
     assert "pixels wide; at least 64 are needed" in refused(portrait=tmp_path / "far.png")
 
 
+@pytest.mark.slow
 def test_a_face_turned_away(
     refused: Run, avatar: Avatar, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,6 +267,7 @@ def test_a_wrong_value(refused: Run, option: str, value: str) -> None:
     assert option.replace("_", "-") in said, "the sentence names the option that is wrong"
 
 
+@pytest.mark.slow
 def test_files_of_controls(refused: Run, tmp_path: Path) -> None:
     none = tmp_path / "none.json"
     assert "there is no timeline of gestures" in refused(gestures=none)

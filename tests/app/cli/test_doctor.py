@@ -12,6 +12,7 @@ from motion2video.reference.families import FAMILIES
 from weights import load_manifest, registry
 
 
+@pytest.mark.slow
 @pytest.mark.weights("denoiser", "motion_generator", "speech_encoder", "face_landmarker")
 def test_a_sound_installation(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0

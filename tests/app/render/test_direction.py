@@ -140,6 +140,7 @@ def test_the_command_line_takes_every_control(
     assert json.loads(capsys.readouterr().out)["gestures"] == result["gestures"]
 
 
+@pytest.mark.slow
 @pytest.mark.weights(
     "face_landmarker", "autoencoder", "denoiser", "speech_encoder", "motion_generator"
 )

@@ -68,6 +68,7 @@ def test_the_head_of_a_photo(talk: Path, portrait: Path, tmp_path: Path) -> None
     assert material["pbrMetallicRoughness"]["baseColorTexture"]["index"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.weights("face_landmarker")
 def test_the_texture_shows_the_face(avatar: Avatar, portrait: Path) -> None:
     photo = Portrait.load(portrait, tracker=avatar.tracker)
@@ -97,6 +98,7 @@ def test_the_back_of_the_head_has_the_colour_of_the_hair(avatar: Avatar, portrai
     assert np.median(back) < 0.7 * np.median(face), "she has dark hair"
 
 
+@pytest.mark.slow
 @pytest.mark.weights("face_landmarker", "autoencoder", "denoiser")
 @pytest.mark.parametrize("suffix", EXPORTS)
 def test_a_render_takes_such_files(

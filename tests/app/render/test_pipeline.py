@@ -106,6 +106,7 @@ def test_listening_only(avatar: Avatar, portrait: Path, speech: Waveform, tmp_pa
     assert Waveform.load(out).peak > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fps", "rate"), [(30.0, 30.0), (29.97, 30000 / 1001), (12.0, 12.0)])
 def test_other_rates(
     avatar: Avatar, portrait: Path, speech: Waveform, tmp_path: Path, fps: float, rate: float

@@ -132,6 +132,7 @@ def test_a_smile_comes_back_later_and_smaller() -> None:
     assert 5 <= half <= 25
 
 
+@pytest.mark.slow
 def test_events_follow_only_the_past() -> None:
     made = list(scenes(1))
     cut = 2000

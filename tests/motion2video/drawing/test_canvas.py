@@ -40,6 +40,7 @@ def warp_of(prepared: PreparedPortrait) -> FaceWarp:
     return prepared.stage.warp
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("size", [200, 384])
 def test_a_canvas_draws_what_the_cpu_draws(device: str, size: int) -> None:
@@ -175,6 +176,7 @@ def test_a_gpu_draws_the_layers_that_the_cpu_draws(device: str, quality: Quality
         assert away.mean() < 0.5 and np.quantile(away, 0.99) <= 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 def test_any_cut_gives_the_same_layers(device: str) -> None:
     portrait = Portrait.load(PHOTO, size=128)

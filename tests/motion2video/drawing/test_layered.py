@@ -180,6 +180,7 @@ def test_strands_before_a_plain_wall_are_kept_and_leave_no_trace_behind():
     assert np.abs(plate - 200).max() < 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "first, second", [("draft", "live"), ("live", "standard"), ("standard", "best")]
 )

@@ -436,6 +436,7 @@ def limit_file_size() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (256 * 1024, 256 * 1024))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     script = WRITE_NOISE + (
         "import resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"

@@ -84,6 +84,7 @@ def test_any_cut_of_the_motion_gives_the_same_frames(
         assert np.array_equal(frames_of(renderer, portrait, *pieces, seed=3), whole)
 
 
+@pytest.mark.slow
 def test_motion_after_the_delay_never_changes_a_frame(
     renderer: ReferenceRenderer, portrait: Portrait
 ) -> None:
@@ -176,6 +177,7 @@ def test_networks_that_wait_in_memory_draw_the_same(
     assert np.abs(frames_of(waiting, portrait, talking(4)) - expected).max() <= 1
 
 
+@pytest.mark.slow
 def test_windows_on_several_devices_are_drawn_as_on_one(portrait: Portrait) -> None:
     one = made(together=3)
     predictor = one._predictor
@@ -219,6 +221,7 @@ def test_guidance_goes_from_the_half_without_portrait_token_and_reference(
         assert (condition - without).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 def test_out_of_memory_less_is_done_at_a_time(portrait: Portrait) -> None:
     renderer = made(together=3, guidance=2.0)
     unet = renderer._predictor._unets[0]

@@ -383,7 +383,7 @@ class MotionGenerator:
         """What the network has made of chunk `now`: lips rest when the agent is silent and meet as
         far as a p, b or m has them `closed`, and the controls have their way.
         """
-        values = self.network.denormalise(x_1[0]).cpu().numpy()
+        values = self.network.denormalise(x_1[0] * self.network.spread).cpu().numpy()
         activity = torch.cat([now.agent.activity, ahead.agent.activity]).cpu().numpy()
         gates, gate = mouth_gate(activity, state.gate)
         values[:, OUTLINE] *= self.config.lip_scale

@@ -200,6 +200,7 @@ class MotionNetwork(nn.Module):
     shares: Tensor
     mix: Tensor
     bursts: Tensor
+    spread: Tensor
     yoke: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
@@ -212,6 +213,7 @@ class MotionNetwork(nn.Module):
         self.register_buffer("shares", torch.full((len(PACES), MOTION_DIM), len(PACES) ** -0.5))
         self.register_buffer("mix", torch.eye(MOTION_DIM))
         self.register_buffer("bursts", torch.zeros(1))
+        self.register_buffer("spread", torch.ones(MOTION_DIM))
         self.register_buffer("yoke", yoke(), persistent=False)
         heard = agent_dim(config.speech_features) + 1
         self.register_buffer("reader", torch.zeros(heard, len(SPEECH_CHANNELS) + 1))

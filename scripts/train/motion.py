@@ -59,6 +59,7 @@ DROP = {"agent": 0.1, "interlocutor": 0.15, "interlocutor_motion": 0.3, "control
 HEARD_DROPOUT = 0.25
 MOOD_DIM = CONTROL_DIM - STYLE_DIM - 1
 STILL = 0.4
+OWN = ("mean", "std", "knots", "shares", "mix", "bursts", "spread")
 """A channel whose deviation was smaller than this share of what it is now has not moved before."""
 LIP_CORRECTION = 0.3
 """Chosen on the lips of validation people: the people that are trained on are few, and what the
@@ -351,7 +352,7 @@ def go_on_from(network: MotionNetwork, path: Path) -> None:
     state = network.state_dict()
     fresh = state["enter.weight"][:, ~moved].clone()
     for name, value in old.items():
-        own = name in ("mean", "std", "knots", "shares", "mix", "bursts") or name not in state
+        own = name in OWN or name not in state
         if not own and state[name].shape == value.shape:
             state[name].copy_(value)
     state["enter.weight"][:, ~moved] = fresh

@@ -6,6 +6,8 @@ from jaxtyping import Float, UInt8
 
 _PLAIN = 25.0
 _LINE = 5
+_STAIN = 6.0
+_NEAR = 0.8  # interocular distances
 
 
 def push_pull(
@@ -43,24 +45,46 @@ def mirror_fill(
         fits = (last >= 0) & (np.take_along_axis(k, far, 1) > 0)
         far = np.where(fits, far, np.maximum(last, 0))  # else the border's own colour
         part = np.take_along_axis(picture, far[..., None], 1)
-        part = np.where(fits[..., None], part, cv2.blur(np.ascontiguousarray(part), (1, 9)))
-        weight = np.where(last >= 0, 1.0 / (1 + x - last) ** 2, 0)
+        seen = (last >= 0).astype(np.float32)
+        even = cv2.blur(np.ascontiguousarray(part * seen[..., None], np.float32), (1, 9))
+        even /= np.maximum(cv2.blur(seen, (1, 9)), 1e-6)[..., None]
+        part = np.where(fits[..., None], part, even)
+        weight = seen / (1 + x - last) ** 2
         total += np.rot90(part * weight[..., None], -turn)
         weights += np.rot90(weight, -turn)[..., None]
     out = total / np.maximum(weights, 1e-9)
     return np.where(known[..., None] > 0, image, out).astype(np.float32)
 
 
-def loose_strands(
+def plain_wall(
     image: UInt8[np.ndarray, "h w 3"], person: UInt8[np.ndarray, "h w"], unit: float
-) -> UInt8[np.ndarray, "h w"]:
-    """1 where fine lines lie around a person before a plain background: hair that the matte missed
-    and that must not stay behind. `unit` is the interocular distance in pixels.
+) -> Float[np.ndarray, "h w 3"] | None:
+    """The background if it is plain around a person, as it is some way off; None if it is not.
+    `unit` is the interocular distance in pixels.
     """
     smooth = cv2.medianBlur(image, min(2 * round(0.1 * unit) + 1, 31))
-    detail = cv2.absdiff(image, smooth).max(-1)
-    near = (cv2.distanceTransform(1 - person, cv2.DIST_L2, 5) < 0.8 * unit) & (person == 0)
+    away = _away(person)
+    near = (away < _NEAR * unit) & (person == 0)
     if not near.any() or smooth[near].std(0).max() >= _PLAIN:
-        return np.zeros_like(person)
-    found = ((detail > _LINE) & near).astype(np.uint8)
-    return np.asarray(cv2.dilate(found, np.ones((9, 9), np.uint8)), np.uint8)
+        return None
+    return push_pull(smooth.astype(np.float32), (away > 0.3 * unit).astype(np.float32))
+
+
+def loose_strands(
+    image: UInt8[np.ndarray, "h w 3"],
+    person: UInt8[np.ndarray, "h w"],
+    wall: Float[np.ndarray, "h w 3"],
+    unit: float,
+) -> UInt8[np.ndarray, "h w"]:
+    """1 where fine lines and stains lie around a person before a plain `wall`: hair, and the rim of
+    what is in front, that the matte missed and that must not stay behind.
+    """
+    smooth = cv2.medianBlur(image, min(2 * round(0.1 * unit) + 1, 31))
+    line = cv2.absdiff(image, smooth).max(-1) > _LINE
+    stain = np.abs(smooth - wall).max(-1) > _STAIN
+    found = (line | stain) & (_away(person) < _NEAR * unit) & (person == 0)
+    return np.asarray(cv2.dilate(found.astype(np.uint8), np.ones((9, 9), np.uint8)), np.uint8)
+
+
+def _away(person: UInt8[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    return cv2.distanceTransform(1 - person, cv2.DIST_L2, 5)

@@ -116,6 +116,25 @@ def test_a_hole_in_a_flat_wall_is_filled_with_the_wall():
     assert np.abs(push_pull(holed, known.astype(np.float32)) - wall).max() < 1
 
 
+def test_who_stands_on_the_border_of_the_picture_leaves_nothing_in_the_hole():
+    wall = np.full((60, 60, 3), 200.0, np.float32)
+    known = np.ones((60, 60), np.uint8)
+    known[20:, 10:50] = 0
+    known[50:55, 10:20] = 1
+    assert np.allclose(mirror_fill(wall * known[..., None], known), wall, atol=0.1)
+
+
+def test_the_rim_of_a_person_that_the_matte_missed_does_not_stay_on_a_plain_wall():
+    picture = np.full((200, 200, 3), 200, np.uint8)
+    picture[60:200, 66:130] = 150
+    picture[60:200, 78:130] = 40
+    alpha = np.zeros((200, 200), np.float32)
+    alpha[60:200, 78:130] = 1
+    plate, matte = make_plate(picture, alpha, 60.0)
+    assert np.abs(plate - 200).max() < 8
+    assert (matte[100:190, 70:76] > 0.5).all(), "it goes with the person"
+
+
 def test_a_level_line_goes_on_straight_behind_the_hole():
     wall = np.zeros((41, 60, 3), np.float32)
     wall[20] = 200

@@ -5,12 +5,13 @@ it can be told from real.
     python -m scripts.evaluate.liveliness --clips TALKERS/judge/test [--weights FILE] [--seeds 2]
 
 CLIPS (scripts/data/talkers.py) has NAME.npz and NAME.wav of real talkers that nothing was trained
-on; the same sound is generated with several seeds. `std` and `speed` are medians over clips of
-generated / real: the standard deviation within a clip, and the mean speed, of curves smoothed by
-[1 2 1] / 4, less their median. `above 6 Hz` is the share of head speed's power there, generated /
-real. `FD` is the Frechet distance of 2 s windows (deviation, speed, range and jerk of the groups in
-units of the real ones' deviation). `auc`, where scikit-learn is installed, is that of boosted trees
-on the same windows and the groups' correlations, people left out: .5 = cannot be told from real.
+on; the same sound is generated with several seeds, which no two clips share. `std` and `speed` are
+medians over clips of generated / real: the standard deviation within a clip, and the mean speed, of
+curves smoothed by [1 2 1] / 4, less their median. `above 6 Hz` is the share of head speed's power
+there, generated / real. `FD` is the Frechet distance of 2 s windows (deviation, speed, range and
+jerk of the groups in units of the real ones' deviation). `auc`, where scikit-learn is installed, is
+that of boosted trees on the same windows and the groups' correlations, people left out: .5 = cannot
+be told from real.
 """
 
 import argparse
@@ -143,7 +144,7 @@ def discrimination(takes: list[Take]) -> float | None:
 def measure(clips: Path, generator: MotionGenerator, seeds: int) -> dict[str, Any]:
     """The whole table."""
     takes, stds, fast, tremble = [], [], [], []
-    for name, sound, motion in judged(clips):
+    for take, (name, sound, motion) in enumerate(judged(clips)):
         count = len(motion)
         if count < SHORTEST:
             continue
@@ -151,7 +152,8 @@ def measure(clips: Path, generator: MotionGenerator, seeds: int) -> dict[str, An
         person, true = name.split("__")[0], curves(real)
         takes.append(Take(person, true, real[:, ROTATION], False))
         for seed in range(seeds):
-            values = generator.generate(Dyad(sound), seed=seed).values[:count].astype(np.float64)
+            dice = take * seeds + seed  # one for all would make everybody's head move alike
+            values = generator.generate(Dyad(sound), seed=dice).values[:count].astype(np.float64)
             made = curves(values)
             takes.append(Take(person, made, values[:, ROTATION], True))
             stds.append(made.std(0) / np.maximum(1e-4, true.std(0)))

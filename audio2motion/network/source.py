@@ -29,7 +29,7 @@ YOKED = tuple(
 )
 """Channels of both eyes that move as one (Hering's law)."""
 HEAD = slice(ROTATION.start, TRANSLATION.stop)
-BURSTS, BURST_PACE = 0, PACES.index(30.0)
+BURSTS, BURST_PACE = 0, PACES.index(12.0)
 """The channel (that of no movement) and the process by which heads move now more and now less."""
 HELD = torch.tensor([0.15 if pace < 12 else 0.5 for pace in PACES])
 """Of every process, how much a listener's head has: it drifts, and rests between its answers. As

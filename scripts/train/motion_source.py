@@ -16,11 +16,6 @@ STEADY = (2 / np.pi) ** 0.5
 """Mean absolute speed of a Gaussian process, in deviations of its speed. People move now and then:
 as far, they are slower in the mean, and it is the mean that is matched.
 """
-EVENED = 1.7
-"""The network evens bursts out: of so much more, what it makes has those of people. Within a take
-of training people the logarithm of the head's speed over seconds deviates by .29, of what is made
-by .21 without this and by .30 with it.
-"""
 SPEED_WEIGHT = 5.0
 """Of the mean speed, beside LAGS correlations."""
 
@@ -58,7 +53,7 @@ def fit(
         changes.append(np.where(count > LAGS, 0.5 * (speed / STEADY) ** 2, np.nan))
     found = np.nan_to_num(np.nanmedian(np.stack(curves_of), 0))
     change = np.nan_to_num(np.nanmedian(np.stack(changes), 0)).clip(1e-4)
-    burst = EVENED * float(np.median(bursts))
+    burst = float(np.median(bursts))
     change[HEAD] *= np.exp(burst**2)  # for all that slower in the mean
     table = correlations(LAGS)
     shares = np.zeros((len(PACES), MOTION_DIM))

@@ -23,7 +23,8 @@ LONG = 64 * 1024
 """Characters from which on a text is a file in base64, and goes to a file of its own."""
 _BLOCK = 1 << 20
 _BRACKET = re.compile(rb"[{}\[\]]")
-_TEXT = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+# Until Python 3.11.4 a possessive group keeps what it has half read: the last * is a plain one.
+_TEXT = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*', re.DOTALL)
 
 
 @dataclass(frozen=True)

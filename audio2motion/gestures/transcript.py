@@ -40,7 +40,8 @@ SHORTENED_S = 0.6
 """A gesture that was found may be cut to this much to make room for the next."""
 NEGATION_BEFORE, NEGATION_AFTER = 4, 2
 """Words that a negation reaches forwards and backwards within its clause."""
-_WORD = re.compile(r"[^\W_]++(?:['\u2019\-][^\W_]++)*+")
+# Until Python 3.11.4 a possessive group keeps what it has half read: the last * is a plain one.
+_WORD = re.compile(r"[^\W_]++(?:['\u2019\-][^\W_]++)*")
 _CLAUSE_END = ",.;:!?\u2026"
 _MARKS = re.compile(r"[^\w\s]*+")
 _SPACED_MARK = re.compile(r"\s([?!:;])")

@@ -28,7 +28,7 @@ WERE_SLOW = {
     r"https?://(?:[a-z]+/?)+!": "fullmatch",
 }
 ARE_FAST = {
-    r"\w++(?:['-]\w++)*+": "finditer",
+    r"\w++(?:['-]\w++)*": "finditer",
     r"[a-z-]++@[0-9]++": "fullmatch",
     r"(?<![.])[.]++(?=\s)": "finditer",
     r"a{0,5}b": "match",

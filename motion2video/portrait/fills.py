@@ -7,7 +7,7 @@ from jaxtyping import Float, UInt8
 _PLAIN = 25.0
 _LINE = 5
 _STAIN = 6.0
-_NEAR = 0.8  # interocular distances
+_NEAR, _FAR = 0.8, 0.3  # interocular distances: where strands lie, where the wall is sure
 
 
 def push_pull(
@@ -56,35 +56,20 @@ def mirror_fill(
     return np.where(known[..., None] > 0, image, out).astype(np.float32)
 
 
-def plain_wall(
+def loose_strands(
     image: UInt8[np.ndarray, "h w 3"], person: UInt8[np.ndarray, "h w"], unit: float
-) -> Float[np.ndarray, "h w 3"] | None:
-    """The background if it is plain around a person, as it is some way off; None if it is not.
-    `unit` is the interocular distance in pixels.
+) -> UInt8[np.ndarray, "h w"] | None:
+    """1 where fine lines and stains lie around a person before a plain wall: hair, and the rim of
+    what is in front, that the matte missed and that must not stay behind; None where the background
+    is not plain. `unit` is the interocular distance in pixels.
     """
     smooth = cv2.medianBlur(image, min(2 * round(0.1 * unit) + 1, 31))
-    away = _away(person)
+    away = cv2.distanceTransform(1 - person, cv2.DIST_L2, 5)
     near = (away < _NEAR * unit) & (person == 0)
     if not near.any() or smooth[near].std(0).max() >= _PLAIN:
         return None
-    return push_pull(smooth.astype(np.float32), (away > 0.3 * unit).astype(np.float32))
-
-
-def loose_strands(
-    image: UInt8[np.ndarray, "h w 3"],
-    person: UInt8[np.ndarray, "h w"],
-    wall: Float[np.ndarray, "h w 3"],
-    unit: float,
-) -> UInt8[np.ndarray, "h w"]:
-    """1 where fine lines and stains lie around a person before a plain `wall`: hair, and the rim of
-    what is in front, that the matte missed and that must not stay behind.
-    """
-    smooth = cv2.medianBlur(image, min(2 * round(0.1 * unit) + 1, 31))
+    wall = push_pull(smooth.astype(np.float32), (away > _FAR * unit).astype(np.float32))
     line = cv2.absdiff(image, smooth).max(-1) > _LINE
     stain = np.abs(smooth - wall).max(-1) > _STAIN
-    found = (line | stain) & (_away(person) < _NEAR * unit) & (person == 0)
-    return np.asarray(cv2.dilate(found.astype(np.uint8), np.ones((9, 9), np.uint8)), np.uint8)
-
-
-def _away(person: UInt8[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
-    return cv2.distanceTransform(1 - person, cv2.DIST_L2, 5)
+    found = ((line | stain) & near).astype(np.uint8)
+    return np.asarray(cv2.dilate(found, np.ones((9, 9), np.uint8)), np.uint8)

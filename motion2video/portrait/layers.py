@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from motion2video.geometry.basis import FACE_OVAL
-from motion2video.portrait.fills import loose_strands, mirror_fill, plain_wall, push_pull
+from motion2video.portrait.fills import loose_strands, mirror_fill, push_pull
 from motion2video.portrait.matte import component
 
 PAD = 0.9  # width of the border
@@ -91,17 +91,15 @@ def make_plate(
     grow = max(3, round(_GROW * unit))
     ring = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1,) * 2)
     person = np.asarray(cv2.dilate((alpha > 0.05).astype(np.uint8), ring), np.uint8)
-    wall = plain_wall(canvas, person, unit)
-    strands = np.zeros_like(person)
-    if wall is not None:
-        strands = loose_strands(canvas, person, wall, unit)
-        person = np.maximum(person, strands)
+    found = loose_strands(canvas, person, unit)
+    strands = np.zeros_like(person) if found is None else found
+    person = np.maximum(person, strands)
     # no slivers of what is neither: they hold the person's colours
     known = cv2.morphologyEx(1 - person, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
     person = 1 - known
     inside = cv2.distanceTransform(person, cv2.DIST_L2, 5)
     smooth = push_pull(image, known.astype(np.float32))
-    deep = (_DEEP if wall is None else _DEEP_IN_WALL) * unit
+    deep = (_DEEP if found is None else _DEEP_IN_WALL) * unit
     trust = np.exp(-((inside / deep) ** 2))[..., None]
     plate = mirror_fill(image, known) * trust + smooth * (1 - trust)
     soft = np.clip(inside / (_SOFT * unit), 0, 1)[..., None]

@@ -10,7 +10,7 @@ from scripts.train.spread import WIDENED, spread
 SQUINT = channel_index("eyeSquintLeft")
 
 
-def test_half_of_the_swing_is_made_up_for_within_bounds() -> None:
+def test_what_swings_less_is_widened_within_bounds_and_alike_on_both_sides() -> None:
     people, sampled = np.ones((3, MOTION_DIM), np.float32), np.ones((3, MOTION_DIM), np.float32)
     assert np.all(spread(people, sampled) == 1)
     sampled[:, SQUINT] = 0.8

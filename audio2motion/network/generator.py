@@ -36,10 +36,10 @@ from audio2motion.network.condition import (
     Condition,
     agent_window,
 )
-from audio2motion.network.gate import GATE_HIGH, SPEECH_CHANNELS, listening, mouth_gate
+from audio2motion.network.gate import GATE_HIGH, SPEECH_CHANNELS, mouth_gate
 from audio2motion.network.marginals import LIP_SHAPES
-from audio2motion.network.model import Cache, KeysValues, ModelConfig, MotionNetwork
-from audio2motion.network.source import SourceState, begin, go_on, white
+from audio2motion.network.model import Cache, ModelConfig, MotionNetwork, Past
+from audio2motion.network.source import white
 from audio2motion.network.state_codec import Ticket, decode, encode
 from audio2motion.saveable import saveable
 from motion2video.motion import FPS, MOTION_DIM, Motion
@@ -109,7 +109,7 @@ class GeneratorState:
 
     `rest_*` is sound that does not fill a chunk yet and `motion_*` the interlocutor's motion not
     used yet; `waiting` holds the agent's features from frame `frame` on, and the interlocutor's
-    of the chunk that is still to be made.
+    of the chunk that is still to be made; `recent` is the last chunk of tokens.
     """
 
     ticket: Ticket
@@ -127,10 +127,9 @@ class GeneratorState:
     agent: VoiceState
     interlocutor: VoiceState
     waiting: "Chunk | None"
-    source: SourceState
+    recent: Float[Tensor, "1 5 90"]
     cache: Cache
     gate: float
-    listens: float
     aim: Aimed
     reactions: ReactionState
     breath: BreathState
@@ -215,10 +214,9 @@ class MotionGenerator:
             agent=self.encoder.init_state(),
             interlocutor=self.encoder.init_state(),
             waiting=None,
-            source=begin(self._noise(seed, -2, 2)),
-            cache=self.network.empty_cache(self._evaluations),
+            recent=torch.zeros(1, CHUNK, MOTION_DIM, device=self.device),
+            cache=self.network.empty_cache(),
             gate=0.0,
-            listens=0.0,
             aim=Aimed(),
             reactions=ReactionState(),
             breath=BreathState(),
@@ -265,7 +263,7 @@ class MotionGenerator:
             used += CHUNK_SAMPLES
             if (now := state.waiting) is not None:
                 condition = self._condition(state.controls, now, heard)
-                state, x_1 = self._sample(state, condition, now)
+                state, x_1 = self._sample(state, condition)
                 _, closed = self.network.read_lips(condition)
                 state, motion = self._move(state, now, heard, x_1, closed[0])
                 parts.append(motion)
@@ -418,38 +416,38 @@ class MotionGenerator:
         return Condition(agent[None], sound[None], motion[None], vector[None], present[None])
 
     def _sample(
-        self, state: GeneratorState, condition: Condition, now: Chunk
+        self, state: GeneratorState, condition: Condition
     ) -> tuple[GeneratorState, Float[Tensor, "1 5 90"]]:
-        """Solve the ODE from the noise of chunk `now` to its motion, each evaluation going on from
-        the same one of the chunks before.
-        """
+        """Solve the ODE from a chunk's noise to what is new in it beside the chunk before."""
         network = self.network
-        other = (now.interlocutor.activity * now.interlocutor_present).cpu().numpy()
-        levels, listens = listening(now.agent.activity.cpu().numpy(), other, state.listens)
-        noise = self._noise(state.seed, state.frame, CHUNK)
-        source, processes = go_on(state.source, noise)
         style = condition.controls[:, 0, -STYLE_DIM - 1 : -1]
-        x_0 = network.source(processes, style, self._tensor(levels)[None]) * self._temperature
-        embedded = network.embed(condition)
+        swing, embedded = network.swing(style), network.embed(condition)
+        cache = state.cache
+        if not cache.filled:  # before the first chunk there is one of rest
+            cache = self._remember(cache, state.recent, embedded, network.past(cache))
         # What is not there guides nobody, and costs nothing.
         guided = [i for i in self._guided if condition.present[..., i].any()]
         others = (network.embed(condition.without(INPUTS[i])) for i in guided)
         every = torch.cat([embedded, *others])
-        past = network.past(state.cache)
-        made: list[KeysValues] = []
+        past, origin = network.past(cache), network.origin(state.recent, embedded)
 
-        def velocity(x: Tensor, t: Tensor) -> Tensor:
-            at, rows = float(t), x.expand(len(every), -1, -1)
-            found, kept = network.velocity(rows, at, every, past, len(made), self._modulation(at))
-            made.append(kept)
+        def velocity(u: Tensor, t: Tensor) -> Tensor:
+            at, rows = float(t), u.expand(len(every), -1, -1)
+            found = network.velocity(rows, at, origin, swing, every, past, self._modulation(at))
             total = found[:1]
             for row, i in enumerate(guided, 1):
                 total = total + (self._scales[i] - 1) * (found[:1] - found[row : row + 1])
             return total
 
-        x_1 = SOLVERS[self.config.solver](velocity, x_0, time_grid(self.config.steps))
-        cache = state.cache.followed_by(made, CHUNK)
-        return replace(state, source=source, cache=cache, listens=listens), x_1
+        u_0 = self._noise(state.seed, state.frame, CHUNK) * self._temperature
+        u_1 = SOLVERS[self.config.solver](velocity, u_0, time_grid(self.config.steps))
+        x_1 = network.bounded(network.moved(origin, u_1, swing))
+        cache = self._remember(cache, x_1, embedded, past)
+        return replace(state, recent=x_1, cache=cache), x_1
+
+    def _remember(self, cache: Cache, tokens: Tensor, embedded: Tensor, past: Past) -> Cache:
+        made = self.network.remember(tokens, embedded, past, self._modulation(1.0))
+        return cache.followed_by(made, CHUNK)
 
     def _noise(self, seed: int, frame: int, count: int) -> Float[Tensor, "1 t k 90"]:
         return self.network.mixed(white(seed, frame, count).to(self.device))

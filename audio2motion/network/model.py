@@ -1,17 +1,19 @@
-"""The motion network: velocity(x_t, t, condition) over motion tokens, one token a frame.
+"""The motion network: velocity(u_t, t, condition) over motion tokens, one token a frame.
 
-A causal transformer over a whole stream: at every flow time a frame attends to itself and to the
-frames before it at the same flow time, by cached keys and values where they were made earlier. A
-sample is thus a function of the noise up to its frame and of what is heard and seen, and of nothing
-that was sampled before: there is nothing that a long stream could drift by. The network says what
-the clean frame is and the velocity follows from that: v = (x_1 - x_t) / (1 - t). What the noise is:
-audio2motion/network/source.py.
+A causal transformer that makes motion chunk by chunk: the frames of a chunk attend to the finished
+frames before it, by cached keys and values, to themselves and to those before them in the chunk. So
+a sample follows the law of probability's chain: the next chunk, given what has been done, heard and
+seen. What flows are the chunk's innovations (audio2motion/network/source.py): what the network says
+is new beyond going on as before. It says what the clean innovations are and the velocity follows
+from that: v = (u_1 - u_t) / (1 - t). Training blurs the finished frames, so that small errors of a
+long stream do not add up.
 
 What a ridge regression reads of the agent's voice about lips is an input beside the voice itself,
-and the first guess that the network corrects.
+and what the linear rule goes on around.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +32,7 @@ from audio2motion.network.marginals import (
     to_scores,
     to_values,
 )
-from audio2motion.network.source import PACES, paced, yoke
+from audio2motion.network.source import coloured, continuation, yoke
 from audio2motion.saveable import saveable
 from motion2video.motion import MOTION_DIM
 from weights.errors import WeightsError
@@ -40,6 +42,8 @@ CLOSURE_LOW, CLOSURE_HIGH = 0.25, 0.45
 _LIPS = list(LIP_SHAPES)
 _SHAPES = [SPEECH_CHANNELS.index(i) for i in LIP_SHAPES]
 _SHAPE_KNOTS = [SCORED.index(i) for i in LIP_SHAPES]
+FARTHEST = 3.5
+"""No token of a finished chunk is farther out, in deviations or normal scores."""
 LATEST_TIME = 0.95
 """The velocity is not asked for any nearer to the data: it divides by 1 - t."""
 
@@ -68,25 +72,21 @@ class ModelConfig:
 @saveable
 @dataclass(frozen=True, eq=False)
 class Cache:
-    """Keys (before their rotation) and values of the last frames at every flow time that a chunk is
-    evaluated at, [times, layers, b, heads, history, d]; of those, the last `filled` count.
+    """Keys (before their rotation) and values of the last finished frames, [layers, b, heads,
+    history, d]; of those, the last `filled` count.
     """
 
-    keys: Float[Tensor, "s l b h n d"]
-    values: Float[Tensor, "s l b h n d"]
+    keys: Float[Tensor, "l b h n d"]
+    values: Float[Tensor, "l b h n d"]
     filled: int
 
-    def followed_by(self, made: "list[KeysValues]", count: int) -> "Cache":
-        """With a chunk of `count` frames at its end, its oldest ones gone; `made` has what each
-        of the chunk's evaluations made of it.
-        """
-        keys, values = (
-            torch.stack([torch.stack(one[part])[:, :1] for one in made]) for part in (0, 1)
-        )
+    def followed_by(self, made: "KeysValues", count: int) -> "Cache":
+        """With a finished chunk of `count` frames at its end, its oldest ones gone."""
+        keys, values = (torch.stack(part) for part in made)
         return Cache(
-            torch.cat([self.keys[..., count:, :], keys], 4),
-            torch.cat([self.values[..., count:, :], values], 4),
-            min(self.keys.shape[4], self.filled + count),
+            torch.cat([self.keys[..., count:, :], keys], 3),
+            torch.cat([self.values[..., count:, :], values], 3),
+            min(self.keys.shape[3], self.filled + count),
         )
 
 
@@ -96,12 +96,12 @@ KeysValues = tuple[list[Tensor], list[Tensor]]
 
 @dataclass(frozen=True, eq=False)
 class Past:
-    """What the evaluations of one chunk need of what was before it: for each the rotated keys and
-    the values; for all who may see whom, and the turns of the chunk's own positions.
+    """What every evaluation of a chunk needs of what was before it: the rotated keys and the
+    values, who may see whom, and the turns of the chunk's own positions.
     """
 
-    keys: Float[Tensor, "s l b h n d"]
-    values: Float[Tensor, "s l b h n d"]
+    keys: Float[Tensor, "l b h n d"]
+    values: Float[Tensor, "l b h n d"]
     mask: Bool[Tensor, "t m"]
     turns: tuple[Float[Tensor, "t d"], Float[Tensor, "t d"]]
 
@@ -152,24 +152,25 @@ class _Block(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "b t w"],
-        time: Float[Tensor, "b 1 6 w"],
+        time: Float[Tensor, "b t 6 w"],
         mask: Bool[Tensor, "t t"],
+        turns: tuple[Float[Tensor, "t d"], Float[Tensor, "t d"]],
     ) -> Float[Tensor, "b t w"]:
         """The tokens after this block, of whole sequences (training)."""
         scale_1, move_1, gate_1, scale_2, move_2, gate_2 = (time + self.shift).unbind(-2)
         y = self.norm_1(x) * (1 + scale_1) + move_1
         query = self._split(self.queries(y))
         key, value = (self._split(z) for z in self.keys_values(y).chunk(2, -1))
-        query, key = rotate(query, 0), rotate(key, 0)
+        query, key = turn(query, turns), turn(key, turns)
         seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         x = x + gate_1 * self.mix(rearrange(seen, "b h t d -> b t (h d)"))
         y = self.norm_2(x) * (1 + scale_2) + move_2
         return x + gate_2 * self.down(F.gelu(self.up(y)))
 
     def step(
-        self, x: Float[Tensor, "b t w"], time: Float[Tensor, "6 w"], past: Past, at: tuple[int, int]
+        self, x: Float[Tensor, "b t w"], time: Float[Tensor, "6 w"], past: Past, at: int
     ) -> tuple[Float[Tensor, "b t w"], Tensor, Tensor]:
-        """The same for one chunk after its past, evaluation and layer `at`: the tokens, and their
+        """The same for one chunk after its past, as layer `at`: the tokens, and their
         keys (before their rotation) and values. The arithmetic of `forward` in fewer, larger
         operations, as a chunk is too small to keep a processor busy.
         """
@@ -197,9 +198,11 @@ class MotionNetwork(nn.Module):
     reader: Tensor
     guessed: Tensor
     knots: Tensor
-    shares: Tensor
+    recall: Tensor
+    heard: Tensor
+    rest: Tensor
+    drive: Tensor
     mix: Tensor
-    bursts: Tensor
     spread: Tensor
     yoke: Tensor
 
@@ -210,9 +213,11 @@ class MotionNetwork(nn.Module):
         self.register_buffer("mean", torch.zeros(MOTION_DIM))
         self.register_buffer("std", torch.ones(MOTION_DIM))
         self.register_buffer("knots", SCORES.repeat(len(SCORED), 1))
-        self.register_buffer("shares", torch.full((len(PACES), MOTION_DIM), len(PACES) ** -0.5))
+        self.register_buffer("recall", torch.zeros(MOTION_DIM, CHUNK, CHUNK))
+        self.register_buffer("heard", torch.zeros(MOTION_DIM, CHUNK))
+        self.register_buffer("rest", torch.zeros(MOTION_DIM, CHUNK))
+        self.register_buffer("drive", torch.eye(CHUNK).repeat(MOTION_DIM, 1, 1))
         self.register_buffer("mix", torch.eye(MOTION_DIM))
-        self.register_buffer("bursts", torch.zeros(1))
         self.register_buffer("spread", torch.ones(MOTION_DIM))
         self.register_buffer("yoke", yoke(), persistent=False)
         heard = agent_dim(config.speech_features) + 1
@@ -224,10 +229,14 @@ class MotionNetwork(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.leave = nn.Linear(width, MOTION_DIM)
         self.direct = nn.Linear(width, MOTION_DIM)
+        self.innovation = nn.Linear(MOTION_DIM, width, bias=False)
         self.heard_lips = nn.Linear(len(SPEECH_CHANNELS) + 1, width)
         guessed = torch.eye(MOTION_DIM)[list(SPEECH_CHANNELS)]
         self.register_buffer("guessed", guessed, persistent=False)
         nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.innovation.weight)
+        nn.init.zeros_(self.leave.bias)
+        nn.init.zeros_(self.direct.bias)
         nn.init.normal_(self.direct.weight, std=0.01)
 
     def normalise(self, values: Float[Tensor, "*b t 90"]) -> Float[Tensor, "*b t 90"]:
@@ -271,27 +280,40 @@ class MotionNetwork(nn.Module):
         lips[..., _SHAPES] = to_scores(values, self.knots[_SHAPE_KNOTS])
         return lips, closed.clamp(0, 1)
 
-    def source(
-        self,
-        processes: Float[Tensor, "b t k 90"],
-        style: Float[Tensor, "b s"],
-        listens: Float[Tensor, "b t"],
-    ) -> Float[Tensor, "b t 90"]:
-        """What the flow starts from: for a livelier style it swings farther, and the head of who
-        `listens` (0..1) less.
+    def origin(
+        self, before: Float[Tensor, "*b 5 90"], embedded: Float[Tensor, "*b 5 e"]
+    ) -> Float[Tensor, "*b 5 90"]:
+        """What the tokens of a chunk go on to after the chunk `before` it, by a linear rule that
+        has what the reader guesses of lips.
         """
-        swing = torch.from_numpy(swings(style.cpu().numpy())).to(processes)
-        moving = paced(processes, self.bursts, listens)
-        return (moving * self.shares).sum(2) * swing[:, None]
+        guess = embedded[..., self.config.width :] @ self.guessed
+        return continuation(before, self.recall) + guess * self.heard.T + self.rest.T
+
+    def moved(
+        self,
+        origin: Float[Tensor, "*b 5 90"],
+        u: Float[Tensor, "*b 5 90"],
+        swing: Float[Tensor, "*b 1 90"],
+    ) -> Float[Tensor, "*b 5 90"]:
+        """The tokens that innovations make of a continuation."""
+        return origin + coloured(u, self.drive) * swing
+
+    def swing(self, style: Float[Tensor, "b s"]) -> Float[Tensor, "b 1 90"]:
+        """How much larger a style's innovations are than the median person's."""
+        return torch.from_numpy(swings(style.cpu().numpy())).to(style)[:, None]
+
+    def bounded(self, tokens: Float[Tensor, "*b 90"]) -> Float[Tensor, "*b 90"]:
+        """Tokens no farther out than people's are: the next chunk goes on from them."""
+        return tokens.clamp(-FARTHEST, FARTHEST)
 
     def mixed(self, noise: Float[Tensor, "*b 90"]) -> Float[Tensor, "*b 90"]:
         """Independent noise to noise as alike as channels are that move together."""
         return noise @ self.mix.T
 
-    def empty_cache(self, evaluations: int) -> Cache:
-        """No history yet, for so many evaluations a chunk."""
+    def empty_cache(self) -> Cache:
+        """No history yet."""
         c = self.config
-        shape = (evaluations, c.layers, 1, c.heads, c.history, c.width // c.heads)
+        shape = (c.layers, 1, c.heads, c.history, c.width // c.heads)
         return Cache(self.mean.new_zeros(shape), self.mean.new_zeros(shape), 0)
 
     def _time(self, t: Float[Tensor, "*b"]) -> Float[Tensor, "*b 6 w"]:
@@ -302,17 +324,16 @@ class MotionNetwork(nn.Module):
     def _clean(
         self,
         x: Float[Tensor, "b t w"],
-        x_t: Float[Tensor, "b t 90"],
-        t: Float[Tensor, "*b"] | float,
+        u_t: Float[Tensor, "b t 90"],
+        t: Float[Tensor, "b t 1"] | float,
         embedded: Float[Tensor, "b t e"],
     ) -> Float[Tensor, "b t 90"]:
-        """x_1 as it would be if motion were the source around a linear guess from the condition,
+        """u_1 as it would be if innovations were Gaussian around a linear guess from the condition,
         and what the layers correct of that; both eyes move as one.
         """
-        beside, guess = embedded.tensor_split([self.config.width], -1)
-        guess = self.direct(beside) + guess @ self.guessed
+        guess = self.direct(embedded[..., : self.config.width])
         kept = t / (t * t + (1 - t) * (1 - t))
-        return (guess + kept * (x_t - t * guess) + self.leave(self.norm(x))) @ self.yoke
+        return (guess + kept * (u_t - t * guess) + self.leave(self.norm(x))) @ self.yoke
 
     @property
     def _steps(self) -> list[_Block]:
@@ -338,45 +359,79 @@ class MotionNetwork(nn.Module):
 
     def velocity(
         self,
-        x_t: Float[Tensor, "b t 90"],
+        u_t: Float[Tensor, "b 5 90"],
         t: float,
-        embedded: Float[Tensor, "b t e"],
+        origin: Float[Tensor, "1 5 90"],
+        swing: Float[Tensor, "1 1 90"],
+        embedded: Float[Tensor, "b 5 e"],
         past: Past,
-        evaluation: int = 0,
         modulation: tuple[Float[Tensor, "6 w"], ...] | None = None,
-    ) -> tuple[Float[Tensor, "b t 90"], KeysValues]:
-        """dx/dt of a chunk at flow time `t`, its `evaluation`-th one, and what the layers made of
-        its frames; the past may have batch 1 for a larger batch.
+    ) -> Float[Tensor, "b 5 90"]:
+        """du/dt of a chunk at flow time `t`, after what is before it; the past may have batch 1
+        for a larger batch.
         """
-        x = self.enter(x_t) + embedded[..., : self.config.width]
+        x = self._entered(self.moved(origin, u_t, swing), u_t, embedded)
+        for layer, (block, time) in enumerate(self._modulated(t, modulation)):
+            x, _, _ = block.step(x, time, past, layer)
+        return (self._clean(x, u_t, t, embedded) - u_t) / (1 - min(t, LATEST_TIME))
+
+    def remember(
+        self,
+        tokens: Float[Tensor, "1 5 90"],
+        embedded: Float[Tensor, "1 5 e"],
+        past: Past,
+        modulation: tuple[Float[Tensor, "6 w"], ...] | None = None,
+    ) -> KeysValues:
+        """What the layers make of a finished chunk, for the chunks after it: the flow at t = 1."""
+        x = self._entered(tokens, None, embedded)
         keys, values = [], []
-        each = zip(self._steps, modulation or self.modulation(t), strict=True)
-        for layer, (block, time) in enumerate(each):
-            x, key, value = block.step(x, time, past, (evaluation, layer))
+        for layer, (block, time) in enumerate(self._modulated(1.0, modulation)):
+            x, key, value = block.step(x, time, past, layer)
             keys.append(key)
             values.append(value)
-        clean = self._clean(x, x_t, t, embedded)
-        return (clean - x_t) / (1 - min(t, LATEST_TIME)), (keys, values)
+        return keys, values
 
     def clean_estimate(
         self,
+        history: Float[Tensor, "b t 90"],
         x_t: Float[Tensor, "b t 90"],
-        t: Float[Tensor, "b"],
+        u_t: Float[Tensor, "b t 90"],
+        t: Float[Tensor, "b t"],
         embedded: Float[Tensor, "b t e"],
     ) -> Float[Tensor, "b t 90"]:
-        """x_1 for all frames of sequences at once (training): exactly as chunk after chunk with a
-        cache would.
+        """u_1 of all chunks of sequences at once (training), each after the finished tokens before
+        it: exactly as chunk after chunk with a cache would. `x_t` is what `u_t` makes of each
+        chunk's continuation; `t` is the same for all frames of a chunk.
         """
-        mask = training_mask(x_t.shape[1], self.config.history, x_t.device)
-        x = self.enter(x_t) + embedded[..., : self.config.width]
-        time = self._time(t)[:, None]
+        count, size = x_t.shape[1], self.config.width // self.config.heads
+        mask = training_mask(count, self.config.history, x_t.device)
+        turns = angles(0, count, size, x_t.device)
+        turns = torch.cat([turns[0]] * 2), torch.cat([turns[1]] * 2)
+        made = self._entered(x_t, u_t, embedded)
+        x = torch.cat([self._entered(history, None, embedded), made], 1)
+        time = self._time(torch.cat([torch.ones_like(t), t], 1))
         for block in self.blocks:
-            x = block(x, time, mask)
-        return self._clean(x, x_t, t[:, None, None], embedded)
+            x = block(x, time, mask, turns)
+        return self._clean(x[:, count:], u_t, t[..., None], embedded)
+
+    def _entered(self, x: Tensor, u: Tensor | None, embedded: Tensor) -> Tensor:
+        beside = self.enter(x) + embedded[..., : self.config.width]
+        return beside if u is None else beside + self.innovation(u)
+
+    def _modulated(
+        self, t: float, modulation: tuple[Tensor, ...] | None
+    ) -> Iterable[tuple[_Block, Tensor]]:
+        return zip(self._steps, modulation or self.modulation(t), strict=True)
 
 
 def training_mask(count: int, history: int, device: torch.device) -> Bool[Tensor, "n n"]:
-    """Who may see whom: each frame itself and `history` frames before it."""
+    """Who may see whom, of `count` finished frames and then the same frames in the making, each
+    itself and `history` frames before it: those in the making see their own chunk in the making
+    and what is before it finished.
+    """
     at = torch.arange(count, device=device)
     back = at[:, None] - at[None]
-    return (back >= 0) & (back <= history)
+    seen = (back >= 0) & (back <= history)
+    same = at[:, None] // CHUNK == at[None] // CHUNK
+    top = torch.cat([seen, torch.zeros_like(seen)], 1)
+    return torch.cat([top, torch.cat([seen & ~same, seen & same], 1)])

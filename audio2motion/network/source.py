@@ -1,25 +1,18 @@
-"""The noise that motion is made from: smooth curves that go on from chunk to chunk.
+"""What the flow to the next chunk of motion starts from: where the last chunk goes on to.
 
-Every channel starts from a stationary Gaussian process with about the spectrum of its real motion:
-a sum of critically damped second-order processes, driven by white noise that belongs to its frame.
-A flow from white noise would have to invent every curve anew at each chunk; from smooth noise it
-bends curves into motion, so samples have no seams and do not tremble, whatever they are cut into.
+Every channel has a linear rule from the five frames before to the next five, and what that rule
+leaves open within the chunk, both fitted to people (scripts/train/motion_source.py). The flow works
+on that rest alone, in units of its deviation: innovations u, white noise at t = 0. A chunk thus
+begins where the one before it ended, at its speed, and the network says what is new.
 """
 
-import math
-from dataclasses import dataclass
-
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from audio2motion.saveable import saveable
-from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION, channel_index
+from motion2video.motion import MOTION_DIM, channel_index
 from motion2video.network.flow import frame_noise
 
-PACES = (0.0, 0.8, 2.0, 5.0, 12.0, 30.0)
-"""Time constants of the processes, in frames; 0 is white noise."""
 YOKED = tuple(
     (channel_index(f"eye{one}Left"), channel_index(f"eye{other}Right"))
     for one, other in (
@@ -28,73 +21,30 @@ YOKED = tuple(
     )
 )
 """Channels of both eyes that move as one (Hering's law)."""
-HEAD = slice(ROTATION.start, TRANSLATION.stop)
-BURSTS, BURST_PACE = 0, PACES.index(12.0)
-"""The channel (that of no movement) and the process by which heads move now more and now less."""
-HELD = torch.tensor([0.15 if pace < 12 else 0.5 for pace in PACES])
-"""Of every process, how much a listener's head has: it drifts, and rests between its answers. As
-the teacher's listeners do (scripts/data/dyads.py).
-"""
-POLES = np.array([math.exp(-1 / pace) if pace else 0.0 for pace in PACES])
-_DRIVE = np.sqrt((1 - POLES**2) ** 3 / (1 + POLES**2))
-"""What the white noise is scaled by for unit variance."""
-_NEXT = 2 * POLES / (1 + POLES**2)
-"""Correlation of neighbouring frames."""
 
 
-@saveable
-@dataclass(frozen=True, eq=False)
-class SourceState:
-    """The last two frames of every process, [b, 2, processes, 90], the newest last."""
-
-    recent: Float[Tensor, "b 2 k 90"]
-
-
-def begin(noise: Float[Tensor, "b 2 k 90"]) -> SourceState:
-    """Two frames of white noise to a state that is as likely as any later one."""
-    near = torch.from_numpy(_NEXT).to(noise)[:, None]
-    second = near * noise[:, 0] + (1 - near**2).sqrt() * noise[:, 1]
-    return SourceState(torch.stack([noise[:, 0], second], 1))
+def continuation(
+    before: Float[Tensor, "*b 5 c"], recall: Float[Tensor, "c 5 5"]
+) -> Float[Tensor, "*b 5 c"]:
+    """The next chunk by the linear rule of every channel."""
+    return torch.einsum("cij,...jc->...ic", recall, before)
 
 
-def go_on(
-    state: SourceState, noise: Float[Tensor, "b t k 90"]
-) -> tuple[SourceState, Float[Tensor, "b t k 90"]]:
-    """The next frames of the processes, each of unit variance, driven by white noise."""
-    pole = torch.from_numpy(POLES).to(noise)[:, None]
-    drive = torch.from_numpy(_DRIVE).to(noise)[:, None]
-    before, last = state.recent.unbind(1)
-    frames = []
-    for white in noise.unbind(1):
-        before, last = last, 2 * pole * last - pole**2 * before + drive * white
-        frames.append(last)
-    return SourceState(torch.stack([before, last], 1)), torch.stack(frames, 1)
-
-
-def paced(
-    processes: Float[Tensor, "b t k 90"], bursts: float | Tensor, listens: Float[Tensor, "b t"]
-) -> Float[Tensor, "b t k 90"]:
-    """The processes with what a head does not do evenly: it moves in bursts, whose logarithm
-    deviates by `bursts`, and hardly while it `listens` (0..1).
+def coloured(u: Float[Tensor, "*b 5 c"], drive: Float[Tensor, "c 5 5"]) -> Float[Tensor, "*b 5 c"]:
+    """Innovations of unit variance to how far a chunk is off its continuation. A frame depends on
+    innovations up to its own: `drive` is a lower triangle.
     """
-    envelope = processes[:, :, BURST_PACE, BURSTS, None, None]
-    burst = (bursts * envelope - bursts**2).exp()
-    still = 1 - listens[:, :, None, None] * (1 - HELD.to(processes)[:, None])
-    out = processes.clone()
-    out[..., HEAD] *= burst * still
-    return out
+    return torch.einsum("cij,...jc->...ic", drive, u)
 
 
-def white(seed: int, frame: int, count: int) -> Float[Tensor, "1 t k 90"]:
-    """The noise that drives the processes from `frame` on; of frames -2 and -1 they begin."""
-    return frame_noise(seed, frame, count, (len(PACES), MOTION_DIM))[None]
+def whitened(x: Float[Tensor, "*b 5 c"], drive: Float[Tensor, "c 5 5"]) -> Float[Tensor, "*b 5 c"]:
+    """The inverse of `coloured`."""
+    return torch.einsum("cij,...jc->...ic", torch.linalg.inv(drive), x)
 
 
-def correlations(count: int) -> Float[np.ndarray, "n k"]:
-    """Of every process with itself, 0 .. count - 1 frames later."""
-    lags = np.arange(count)[:, None]
-    found = POLES**lags * (1 + lags * (1 - POLES**2) / (1 + POLES**2))
-    return np.where(lags == 0, 1.0, found)
+def white(seed: int, frame: int, count: int) -> Float[Tensor, "1 t 90"]:
+    """The white noise of a stream's frames from `frame` on."""
+    return frame_noise(seed, frame, count, (MOTION_DIM,))[None]
 
 
 def yoke() -> Float[Tensor, "90 90"]:

@@ -34,11 +34,11 @@ from audio2motion.hearing.speech import (
     SpeechEncoder,
 )
 from audio2motion.network.borrowed_speech import borrow, fingerprint
-from audio2motion.network.condition import LOOK_AHEAD, Condition, agent_window
+from audio2motion.network.condition import CHUNK, LOOK_AHEAD, Condition, agent_window
 from audio2motion.network.gate import SPEECH_CHANNELS, listening
 from audio2motion.network.marginals import SCORED, quantiles
 from audio2motion.network.model import ModelConfig, MotionNetwork
-from audio2motion.network.source import PACES, begin, correlations, go_on
+from audio2motion.network.source import whitened
 from motion2video.geometry.basis import FaceBasis
 from motion2video.motion import (
     DETAIL,
@@ -47,7 +47,6 @@ from motion2video.motion import (
     ROTATION,
     channel_index,
 )
-from motion2video.network.flow import interpolate
 from scripts.data.motion_items import SHARES, Item, kept_items, mirror_matrix, tiny_items
 from scripts.train.lip_reader import READER_STIFFNESS, Ridge, learn_closures
 from scripts.train.loop import LoopConfig, lip_aperture, run
@@ -59,7 +58,7 @@ DROP = {"agent": 0.1, "interlocutor": 0.15, "interlocutor_motion": 0.3, "control
 HEARD_DROPOUT = 0.25
 MOOD_DIM = CONTROL_DIM - STYLE_DIM - 1
 STILL = 0.4
-OWN = ("mean", "std", "knots", "shares", "mix", "bursts", "spread")
+OWN = ("mean", "std", "knots", "recall", "heard", "rest", "drive", "mix", "spread")
 """A channel whose deviation was smaller than this share of what it is now has not moved before."""
 LIP_CORRECTION = 0.3
 """Chosen on the lips of validation people: the people that are trained on are few, and what the
@@ -67,7 +66,12 @@ network makes of their voices holds for others in part.
 """
 LISTENING_WEIGHT, HEARD_BEFORE = 3.0, 100
 """Who answers whom is learned of listeners alone, who are rare."""
-SMOOTHNESS, SLOWEST = 0.5, 20.0
+FAR = 6.0
+"""Innovations beyond this many deviations are errors of trackers."""
+STEADY_ERROR, SUDDEN_ERROR, SLOW_ERROR = 0.2, 0.5, 10
+"""How far off what was done before may be: in deviations, in those of innovations, and for how many
+frames a slow error lasts.
+"""
 APERTURE, SHUT = 1.5, 1.0
 LIDS = [channel_index(f"eyeBlink{side}") for side in ("Left", "Right")]
 SMILES = [channel_index(f"mouthSmile{side}") for side in ("Left", "Right")]
@@ -216,51 +220,81 @@ class Objective:
         self.channels[LIDS] = 4.0
         self.channels[SMILES] = 2.0
         self.channels[0] = 0.0
-        # A channel that is slow by nature is to be right in its changes above all.
-        part = network.shares.square() / network.shares.square().sum(0).clamp(min=1e-9)
-        alike = correlations(2)[1] @ part.numpy()
-        self.slowness = torch.from_numpy(np.clip(0.5 / (1 - alike), 1, SLOWEST)).float()
         self.opening = aperture / (network.std * aperture).norm()
+        self.reach = network.drive.square().sum((1, 2)).div(CHUNK).sqrt()
 
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        """Loss and its parts. Each item has its own flow time; one without a face is asked at
-        t = 0, where all there is comes from the voice.
+        """Loss and its parts. Each chunk has its own flow time; who has no face is asked at t = 0,
+        where all there is comes from the voice.
         """
         network, x_1 = self.network, batch.values
         size, count = x_1.shape[:2]
         device = x_1.device
         self.channels, self.opening = self.channels.to(device), self.opening.to(device)
-        noise = torch.randn(size, 2 + count, len(PACES), MOTION_DIM, device=device)
-        noise = network.mixed(noise)
-        _, processes = go_on(begin(noise[:, :2]), noise[:, 2:])
         controls = batch.condition.controls[:, 0]
-        style = controls[:, -STYLE_DIM - 1 : -1] * controls[:, -1:]
-        x_0 = network.source(processes, style, batch.listens)
-        t = torch.sigmoid(torch.randn(size, device=device) * 1.2 - 0.3)
-        t = torch.where(torch.rand_like(t) < 0.15, torch.zeros_like(t), t) * ~batch.faceless
+        swing = network.swing(controls[:, -STYLE_DIM - 1 : -1] * controls[:, -1:])[:, None]
         embedded = network.embed(drop_inputs(batch), batch.condition)
-        guess = network.clean_estimate(interpolate(x_0, x_1, t), t, embedded)
-        t = t[:, None]
-        parts = self._parts(guess, batch, 1 / (1 - t).clamp(min=0.3))
-        total = parts["flow"] + SMOOTHNESS * parts["smooth"] + APERTURE * parts["aperture"]
-        total = total + SHUT * parts["shut"]
+        origin = network.origin(_before(_chunks(x_1)), _chunks(embedded.detach()))
+        u_1 = (
+            whitened((_chunks(x_1) - origin) / swing, network.drive).clamp(-FAR, FAR).flatten(1, 2)
+        )
+        u_0 = network.mixed(torch.randn(size, count, MOTION_DIM, device=device))
+        t = torch.sigmoid(torch.randn(size, count // CHUNK, device=device) * 1.2 - 0.3)
+        t = torch.where(torch.rand_like(t) < 0.15, torch.zeros_like(t), t)
+        t = (t * ~batch.faceless[:, None]).repeat_interleave(CHUNK, 1)
+        u_t = t[..., None] * u_1 + (1 - t[..., None]) * u_0
+        x_t = network.moved(origin, _chunks(u_t), swing).flatten(1, 2)
+        guess = network.clean_estimate(self._remembered(x_1), x_t, u_t, t, embedded)
+        importance = 1 / (1 - t).clamp(min=0.3)
+        weight = batch.weight * _learned(batch.weight) * self.channels * importance[..., None]
+        made = network.moved(origin, _chunks(guess), swing).flatten(1, 2)
+        parts = self._lips(made, batch, importance)
+        parts["flow"] = ((guess - u_1).square() * weight).sum() / weight.sum().clamp(min=1)
+        total = parts["flow"] + APERTURE * parts["aperture"] + SHUT * parts["shut"]
         return total, {name: value.item() for name, value in parts.items()}
 
-    def _parts(self, guess: Tensor, batch: Batch, importance: Tensor) -> dict[str, Tensor]:
-        """The terms of the loss, each a mean over what is known."""
-        error = guess - batch.values
-        weight = batch.weight * self.channels * importance[..., None]
-        change = error.diff(dim=1).square() * weight[:, 1:] * self.slowness.to(error.device)
+    def _remembered(self, x_1: Tensor) -> Tensor:
+        """What was done before, a little off, by steady and by sudden errors: as it is when it was
+        sampled.
+        """
+        size, count = x_1.shape[:2]
+        amount = torch.rand(size, 1, 1, device=x_1.device)
+        steady = torch.randn(size, 1, MOTION_DIM, device=x_1.device)
+        slow = torch.randn(size, count // SLOW_ERROR + 1, MOTION_DIM, device=x_1.device)
+        slow = slow.repeat_interleave(SLOW_ERROR, 1)[:, :count]
+        sudden = torch.randn_like(x_1) * self.reach.to(x_1.device)
+        return x_1 + amount * (STEADY_ERROR * (steady + slow) + SUDDEN_ERROR * sudden)
+
+    def _lips(self, made: Tensor, batch: Batch, importance: Tensor) -> dict[str, Tensor]:
+        """The terms of the loss about lips, each a mean over what is known."""
         known = batch.weight[..., DETAIL].amin(-1) * importance
-        made = self.network.denormalise(guess) @ self.opening
-        gap = (made - self.network.denormalise(batch.values) @ self.opening).square()
-        open_lips = made.clamp(min=0).square()
+        known[:, :CHUNK] = 0
+        gap = self.network.denormalise(made) @ self.opening
+        wanted = self.network.denormalise(batch.values) @ self.opening
         return {
-            "flow": (error.square() * weight).sum() / weight.sum().clamp(min=1),
-            "smooth": change.sum() / weight[:, 1:].sum().clamp(min=1),
-            "aperture": (gap * known).sum() / known.sum().clamp(min=1),
-            "shut": (open_lips * batch.shut).sum() / batch.shut.sum().clamp(min=1),
+            "aperture": ((gap - wanted).square() * known).sum() / known.sum().clamp(min=1),
+            "shut": (gap.clamp(min=0).square() * batch.shut).sum() / batch.shut.sum().clamp(min=1),
         }
+
+
+def _chunks(x: Tensor) -> Tensor:
+    return x.unflatten(1, (-1, CHUNK))
+
+
+def _before(chunks: Tensor) -> Tensor:
+    """Of every chunk the one before it; the first is followed by itself."""
+    return torch.cat([chunks[:, :1], chunks[:, :-1]], 1)
+
+
+def _learned(weight: Tensor) -> Tensor:
+    """1 where a channel is known of its whole chunk and of the same frame before, else 0: what
+    does not follow from anything is not learned.
+    """
+    known = weight > 0
+    whole = _chunks(known).all(2).repeat_interleave(CHUNK, 1)
+    whole[:, CHUNK:] &= known[:, :-CHUNK]
+    whole[:, :CHUNK] = False
+    return whole.float()
 
 
 def set_statistics(network: MotionNetwork, items: list[Item]) -> None:
@@ -285,22 +319,16 @@ def people(items: list[Item]) -> list[Item]:
 
 @torch.no_grad()
 def fit_source(network: MotionNetwork, items: list[Item]) -> None:
-    """What the flow starts from moves as the people do of whom a whole face is known, their lips
-    as far as the reader's guess leaves it open while they talk.
-    """
-    lips, curves, known = list(SPEECH_CHANNELS), [], []
+    """What the flow starts from goes on as the people do of whom a whole face is known."""
+    curves, known, guesses, styles = [], [], [], []
     for item in people(items):
         whole = cut(item, 0, len(item.values), network)
-        values, weight = whole.values[0], item.weight.clone()
-        values[:, lips] -= network.read_lips(whole.condition)[0][0]
-        weight[:, lips] *= (item.agent.activity[: len(weight), None] > 0.5).float()
-        curves.append(values.numpy())
-        known.append(weight.numpy())
-    styles = [i.controls[-STYLE_DIM - 1 : -1].numpy() for i in people(items)]
-    shares, mix, bursts = fit(curves, known, styles)
-    network.bursts.fill_(bursts)
-    network.shares.copy_(torch.from_numpy(shares))
-    network.mix.copy_(torch.from_numpy(mix))
+        curves.append(whole.values[0].numpy())
+        known.append(item.weight.numpy())
+        guesses.append((network.read_lips(whole.condition)[0][0] @ network.guessed).numpy())
+        styles.append(item.controls[-STYLE_DIM - 1 : -1].numpy())
+    for name, table in fit(curves, known, guesses, styles)._asdict().items():
+        getattr(network, name).copy_(torch.from_numpy(table))
 
 
 @torch.no_grad()
@@ -340,10 +368,6 @@ def go_on_from(network: MotionNetwork, path: Path) -> None:
         bias += matrix @ offset
         matrix *= larger
     back = old["std"] / std
-    old["leave.bias"] += (old["mean"] - mean) / old["std"]
-    for name in ("leave", "direct"):
-        old[f"{name}.weight"] *= back[:, None]
-        old[f"{name}.bias"] *= back
     old["reader"][-1, :-1] += ((old["mean"] - mean) / old["std"])[lips]
     old["reader"][:, :-1] *= back[lips]
     for name in ("leave", "direct"):

@@ -13,6 +13,7 @@ from audio2motion.network.condition import (
     agent_dim,
     agent_window,
 )
+from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.model import ModelConfig, MotionNetwork, training_mask
 from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM
 from tests.unchecked import unchecked
@@ -46,53 +47,62 @@ def conditions(frames: int = FRAMES, seed: int = 0) -> Condition:
 
 
 def test_cache_gives_what_the_whole_sequence_gives(network: MotionNetwork) -> None:
-    """At two flow times, whose caches do not mix."""
+    """Every chunk in the making after the finished ones, each at its own flow time."""
     torch.manual_seed(1)
-    times, embedded = (0.25, 0.5), network.embed(conditions())
-    x_t = torch.randn(2, 1, FRAMES, MOTION_DIM)
-    whole = [
-        network.clean_estimate(x_t[i], torch.tensor([t]), embedded) for i, t in enumerate(times)
-    ]
-    cache = network.empty_cache(2)
+    embedded, swing = network.embed(conditions()), torch.full((1, 1, MOTION_DIM), 1.5)
+    finished, origin, u_t = (torch.randn(1, FRAMES, MOTION_DIM) for _ in range(3))
+    times = torch.linspace(0, 0.9, FRAMES // CHUNK).repeat_interleave(CHUNK)[None]
+    made = [network.moved(o, u, swing) for o, u in zip(*map(pieces, (origin, u_t)), strict=True)]
+    whole = network.clean_estimate(finished, torch.cat(made, 1), u_t, times, embedded)
+    cache = network.empty_cache()
     for start in range(0, FRAMES, CHUNK):
-        here, past, made = slice(start, start + CHUNK), network.past(cache), []
-        for i, t in enumerate(times):
-            v, kept = network.velocity(x_t[i][:, here], t, embedded[:, here], past, i)
-            clean = x_t[i][:, here] + (1 - t) * v
-            assert torch.allclose(clean, whole[i][:, here], atol=1e-4), (start, t)
-            made.append(kept)
-        cache = cache.followed_by(made, CHUNK)
+        here, t = slice(start, start + CHUNK), float(times[0, start])
+        past = network.past(cache)
+        v = network.velocity(u_t[:, here], t, origin[:, here], swing, embedded[:, here], past)
+        assert torch.allclose(u_t[:, here] + (1 - t) * v, whole[:, here], atol=1e-4), start
+        kept = network.remember(finished[:, here], embedded[:, here], past)
+        cache = cache.followed_by(kept, CHUNK)
     assert cache.filled == SMALL.history
 
 
-def test_of_several_rows_the_first_is_remembered(network: MotionNetwork) -> None:
-    torch.manual_seed(3)
-    x, embedded = torch.randn(1, CHUNK, MOTION_DIM), network.embed(conditions(CHUNK))
-    cache = network.empty_cache(1)
-    _, alone = network.velocity(x, 0.0, embedded, network.past(cache))
-    rows = torch.cat([embedded, embedded + 1])
-    _, both = network.velocity(x.expand(2, -1, -1), 0.0, rows, network.past(cache))
-    one, two = cache.followed_by([alone], CHUNK), cache.followed_by([both], CHUNK)
-    assert torch.allclose(one.keys, two.keys, atol=1e-5)
-    assert torch.allclose(one.values, two.values, atol=1e-5)
+def pieces(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Chunk by chunk."""
+    return x.split(CHUNK, 1)
 
 
 def test_mask_is_causal_and_bounded() -> None:
+    """The first 20 rows and columns are finished frames, the others frames in the making."""
     mask = training_mask(20, 10, torch.device("cpu"))
     assert mask[4].nonzero()[:, 0].tolist() == [0, 1, 2, 3, 4]
     assert mask[17].nonzero()[:, 0].tolist() == list(range(7, 18))
+    assert mask[20 + 2].nonzero()[:, 0].tolist() == [20, 21, 22]
+    assert mask[20 + 17].nonzero()[:, 0].tolist() == [*range(7, 15), 35, 36, 37]
 
 
 def test_frames_of_a_chunk_do_not_see_later_ones(network: MotionNetwork) -> None:
     torch.manual_seed(2)
-    x = torch.randn(1, CHUNK, MOTION_DIM)
-    embedded = network.embed(conditions(CHUNK))
-    cache = network.empty_cache(1)
-    before, _ = network.velocity(x, 0.0, embedded, network.past(cache))
-    x[:, 3:] += 1
-    after, _ = network.velocity(x, 0.0, embedded, network.past(cache))
+    u, embedded = torch.randn(1, CHUNK, MOTION_DIM), network.embed(conditions(CHUNK))
+    origin, swing = torch.zeros_like(u), torch.ones(1, 1, MOTION_DIM)
+    past = network.past(network.empty_cache())
+    before = network.velocity(u, 0.0, origin, swing, embedded, past)
+    u[:, 3:] += 1
+    after = network.velocity(u, 0.0, origin, swing, embedded, past)
     assert torch.equal(before[:, :3], after[:, :3])
     assert not torch.equal(before[:, 3], after[:, 3])
+
+
+def test_lips_go_on_with_what_the_reader_guesses(network: MotionNetwork) -> None:
+    embedded = torch.randn(1, CHUNK, SMALL.width + len(SPEECH_CHANNELS))
+    before = torch.randn(1, CHUNK, MOTION_DIM)
+    network.heard.copy_(torch.rand(MOTION_DIM, CHUNK))
+    guess = embedded[..., SMALL.width :]
+    with_it = network.origin(before, embedded)
+    guess.zero_()
+    found = with_it - network.origin(before, embedded)
+    network.heard.zero_()
+    rest = [i for i in range(MOTION_DIM) if i not in SPEECH_CHANNELS]
+    assert not found[..., rest].any()
+    assert (found[..., list(SPEECH_CHANNELS)].abs() > 0).float().mean() > 0.9
 
 
 @pytest.mark.parametrize("name", INPUTS)

@@ -1,125 +1,148 @@
-"""What motion is made from: smooth, stationary, and the same however it is cut."""
+"""What the next chunk of motion starts from: where the last one goes on to, as people do."""
 
 import numpy as np
+import pytest
 import torch
 
 from audio2motion.gestures.style import STYLE_DIM, STYLE_PARTS, gains
+from audio2motion.network.condition import CHUNK
 from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.model import ModelConfig, MotionNetwork
-from audio2motion.network.source import (
-    HEAD,
-    HELD,
-    PACES,
-    YOKED,
-    begin,
-    correlations,
-    go_on,
-    paced,
-    white,
-)
+from audio2motion.network.source import YOKED, coloured, continuation, white, whitened
 from motion2video.motion import MOTION_DIM, ROTATION
-from scripts.train.motion_source import burst_of, fit
+from scripts.train.motion_source import Source, fit
+
+SMALL = ModelConfig(width=16, layers=1, heads=1, hidden=16, speech_features=4)
 
 
-def processes(streams: int, frames: int) -> torch.Tensor:
-    torch.manual_seed(0)
-    noise = torch.randn(streams, 2 + frames, len(PACES), MOTION_DIM)
-    return go_on(begin(noise[:, :2]), noise[:, 2:])[1]
+def walks(count: int, frames: int = 2000, seed: int = 0) -> list[np.ndarray]:
+    """Curves of which each is .9 of the frame before and noise of deviation .4."""
+    rng = np.random.default_rng(seed)
+    curves = np.zeros((count, frames, MOTION_DIM))
+    for frame in range(1, frames):
+        noise = rng.normal(size=(count, MOTION_DIM))
+        curves[:, frame] = 0.9 * curves[:, frame - 1] + 0.4 * noise
+    return list(curves)
 
 
-def test_processes_have_unit_variance_from_their_first_frame_on() -> None:
-    found = processes(60, 40).var((0, 3))
-    assert (found - 1).abs().max() < 0.12
+def fit_all(curves: list[np.ndarray], styles: list[np.ndarray] | None = None) -> Source:
+    """Of curves that are known and of which nothing is guessed."""
+    ones, none = [np.ones_like(c) for c in curves], [np.zeros_like(c) for c in curves]
+    return fit(curves, ones, none, styles or [np.zeros(STYLE_DIM, np.float32)] * len(curves))
 
 
-def test_processes_are_as_alike_as_their_correlations_say() -> None:
-    curves = processes(60, 30)
-    alike = (curves[:, 5:6] * curves[:, 5:]).mean((0, 3))
-    assert np.allclose(alike.numpy(), correlations(25), atol=0.08)
-
-
-def test_a_cut_does_not_change_the_processes() -> None:
-    noise = white(3, 0, 15)
-    state = begin(white(3, -2, 2))
-    _, whole = go_on(state, noise)
-    parts = []
-    for start in range(0, 15, 5):
-        state, part = go_on(state, white(3, start, 5))
-        parts.append(part)
-    assert torch.equal(torch.cat(parts, 1), whole)
-
-
-def test_the_fit_finds_how_far_and_how_fast_each_channel_moves() -> None:
-    """Curves of known processes, of two people one of whom moves the head twice as far."""
-    rng = np.random.default_rng(0)
-    torch.manual_seed(1)
+@pytest.fixture(scope="module")
+def fitted() -> Source:
+    """Of two people one of whom moves the head twice as far."""
     wide = np.zeros(STYLE_DIM, np.float32)
     wide[STYLE_PARTS.index("pitch")] = np.log(2) / 0.7
-    styles = [np.zeros(STYLE_DIM, np.float32), wide] * 4
-    curves = []
-    for style in styles:
-        noise = torch.randn(1, 2002, len(PACES), MOTION_DIM)
-        made = go_on(begin(noise[:, :2]), noise[:, 2:])[1][0, :, PACES.index(5.0)].numpy()
-        made[:, 0] = rng.normal(size=2000)
-        curves.append(made * 0.3 * gains(style))
-    shares, mix, bursts = fit(curves, [np.ones_like(c) for c in curves], styles)
-    assert bursts < 0.15
-    slow = PACES.index(5.0)
-    assert np.allclose((shares**2).sum(0), 0.09, rtol=0.25)
-    assert (shares[slow, 1:] ** 2).mean() > 0.8 * 0.09
-    assert shares[0, 0] ** 2 > 0.8 * 0.09
+    styles = [np.zeros(STYLE_DIM, np.float32), wide] * 3
+    curves = [c * gains(s) for c, s in zip(walks(len(styles)), styles, strict=True)]
+    return fit_all(curves, styles)
+
+
+def test_the_fit_goes_on_from_the_last_frame(fitted: Source) -> None:
+    recall = fitted.recall
+    expected = 0.9 ** np.arange(1, CHUNK + 1)
+    assert np.allclose(recall[1:, :, -1].mean(0), expected, atol=0.02)
+    assert np.abs(recall[1:, :, :-1].mean(0)).max() < 0.02
+
+
+def test_the_fit_knows_what_is_left_open(fitted: Source) -> None:
+    """The further ahead, the more: sum of .9^2k times .4^2."""
+    spread = np.sqrt((fitted.drive**2).sum(2))
+    expected = 0.4 * np.sqrt(np.cumsum(0.81 ** np.arange(CHUNK)))
+    assert np.allclose(spread[1:].mean(0), expected, rtol=0.05)
+    pitch = ROTATION.start
+    assert np.allclose(spread[pitch], expected, rtol=0.15)  # of the median person, not the wide one
+
+
+def test_what_moves_together_is_mixed(fitted: Source) -> None:
     own = np.setdiff1d(np.arange(MOTION_DIM), [right for _, right in YOKED])
-    assert np.abs(mix - np.eye(MOTION_DIM))[own].max() < 0.2
+    assert np.abs(fitted.mix - np.eye(MOTION_DIM))[own].max() < 0.1
+    curves = walks(4)
+    for curve in curves:
+        curve[:, 31] = curve[:, 30]
+    mix = fit_all(curves).mix
+    assert mix[31] @ mix[30] > 0.9
 
 
-def test_bursts_are_found_again() -> None:
-    curves = paced(processes(6, 1500), torch.tensor(0.4), torch.zeros(6, 1500))
-    found = [burst_of(curve[:, PACES.index(5.0), HEAD].numpy()) for curve in curves]
-    assert abs(np.median(found) - 0.4) < 0.1
-    assert np.allclose(curves[..., HEAD].var((0, 1)).mean(), 1, atol=0.2)
+def test_what_is_not_known_is_not_fitted() -> None:
+    curves, known = walks(4), []
+    for curve in curves:
+        weight = np.ones_like(curve)
+        curve[::50, 7], weight[::50, 7] = 100, 0
+        known.append(weight)
+    none = [np.zeros_like(c) for c in curves]
+    drive = fit(curves, known, none, [np.zeros(STYLE_DIM)] * 4).drive
+    assert np.sqrt((drive[7] ** 2).sum(1)).max() < 1
 
 
-def test_a_head_that_listens_drifts_and_hardly_moves_and_its_face_does_as_ever() -> None:
-    curves = processes(4, 300)
-    held = paced(curves, 0.0, torch.ones(4, 300))
-    for pace, left in zip(range(len(PACES)), HELD, strict=True):
-        assert torch.allclose(held[:, :, pace, HEAD], left * curves[:, :, pace, HEAD])
-    assert torch.equal(held[..., : HEAD.start], curves[..., : HEAD.start])
-    assert torch.equal(paced(curves, 0.0, torch.zeros(4, 300)), curves)
-
-
-def test_heads_have_no_part_in_fast_processes() -> None:
+def test_what_is_guessed_is_followed_as_far_as_it_is_true() -> None:
+    """Curves of which each frame is twice its guess, which has nothing to do with the last."""
     rng = np.random.default_rng(0)
-    curves = [rng.normal(size=(300, MOTION_DIM)) for _ in range(2)]
-    shares, _, _ = fit(curves, [np.ones_like(c) for c in curves], [np.zeros(STYLE_DIM)] * 2)
-    fast = [i for i, pace in enumerate(PACES) if pace < 2]
-    assert not shares[fast, ROTATION].any()
-    assert shares[0, 0] > 0
+    guesses = [rng.normal(size=(1000, MOTION_DIM)) for _ in range(3)]
+    curves = [2 * guess + 0.1 * rng.normal(size=guess.shape) + 1 for guess in guesses]
+    known = [np.ones_like(c) for c in curves]
+    found = fit(curves, known, guesses, [np.zeros(STYLE_DIM)] * 3)
+    assert np.allclose(found.heard, 2, atol=0.05)
+    assert np.allclose(found.rest, 1, atol=0.1)
+    assert np.abs(found.recall).max() < 0.1
+    assert np.allclose(np.diagonal(found.drive, 0, 1, 2), 0.1, atol=0.03)
+
+
+def test_colour_and_white_are_inverse(fitted: Source) -> None:
+    drive = torch.from_numpy(fitted.drive).float()
+    u = torch.randn(2, 3, CHUNK, MOTION_DIM)
+    assert torch.allclose(whitened(coloured(u, drive), drive), u, atol=1e-3)
+
+
+def test_frames_do_not_move_by_innovations_after_them(fitted: Source) -> None:
+    drive = torch.from_numpy(fitted.drive).float()
+    u = torch.randn(1, CHUNK, MOTION_DIM)
+    before = coloured(u, drive)
+    u[:, 3:] += 1
+    after = coloured(u, drive)
+    assert torch.allclose(before[:, :3], after[:, :3])
+    assert not torch.allclose(before[:, 3], after[:, 3])
+
+
+def test_a_chunk_goes_on_without_a_jump(fitted: Source) -> None:
+    recall = torch.from_numpy(fitted.recall).float()
+    before = torch.linspace(0, 1, CHUNK)[None, :, None].expand(1, CHUNK, MOTION_DIM)
+    assert (continuation(before, recall)[0, 0, 1:] - 0.9).abs().max() < 0.05
+
+
+def test_noise_belongs_to_its_frame() -> None:
+    assert torch.equal(white(3, 0, 15)[:, 5:10], white(3, 5, 5))
+    assert not torch.equal(white(3, 0, 5), white(4, 0, 5))
 
 
 def test_both_eyes_move_as_one() -> None:
     torch.manual_seed(0)
-    network = MotionNetwork(ModelConfig(width=16, layers=1, heads=1, hidden=16, speech_features=4))
+    network = MotionNetwork(SMALL)
     torch.nn.init.normal_(network.leave.weight)
     rng = np.random.default_rng(0)
     curves = [rng.normal(size=(300, MOTION_DIM)) for _ in range(2)]
-    shares, mix, _ = fit(curves, [np.ones_like(c) for c in curves], [np.zeros(STYLE_DIM)] * 2)
-    x_t, embedded = torch.randn(1, 5, MOTION_DIM), torch.randn(1, 5, 16 + len(SPEECH_CHANNELS))
+    found = fit_all(curves)
+    u_t = torch.randn(1, CHUNK, MOTION_DIM)
+    embedded = torch.randn(1, CHUNK, 16 + len(SPEECH_CHANNELS))
     for left, right in YOKED:
-        x_t[..., right] = x_t[..., left]
-    v, _ = network.velocity(x_t, 0.5, embedded, network.past(network.empty_cache(1)))
+        u_t[..., right] = u_t[..., left]
+    origin, swing = torch.zeros_like(u_t), torch.ones(1, 1, MOTION_DIM)
+    past = network.past(network.empty_cache())
+    v = network.velocity(u_t, 0.5, origin, swing, embedded, past)
     assert v[..., 1:52].std() > 0
     for left, right in YOKED:
         assert torch.allclose(v[..., left], v[..., right], atol=1e-5)
-        assert np.array_equal(shares[:, left], shares[:, right])
-        assert np.array_equal(mix[left], mix[right])
+        assert all(np.array_equal(table[left], table[right]) for table in found)
 
 
-def test_a_livelier_style_starts_from_wider_swings() -> None:
-    network = MotionNetwork(ModelConfig(width=16, layers=1, heads=1, hidden=16, speech_features=4))
-    curves = torch.ones(1, 3, len(PACES), MOTION_DIM)
-    still, lively = torch.zeros(1, STYLE_DIM), torch.ones(1, STYLE_DIM)
-    far, near = (network.source(curves, style, torch.zeros(1, 3)) for style in (lively, still))
+def test_a_livelier_style_has_larger_innovations() -> None:
+    network = MotionNetwork(SMALL)
+    origin, u = torch.ones(1, CHUNK, MOTION_DIM), torch.ones(1, CHUNK, MOTION_DIM)
+    styles = (torch.ones(1, STYLE_DIM), torch.zeros(1, STYLE_DIM))
+    far, near = (network.moved(origin, u, network.swing(style)) - origin for style in styles)
     assert (far >= near).all()
     ratio = (far / near)[0, 0, ROTATION]
     assert torch.allclose(ratio, torch.full((3,), float(np.exp(0.7))))

@@ -449,7 +449,7 @@ class MotionGenerator:
         made = self.network.remember(tokens, embedded, past, self._modulation(1.0))
         return cache.followed_by(made, CHUNK)
 
-    def _noise(self, seed: int, frame: int, count: int) -> Float[Tensor, "1 t k 90"]:
+    def _noise(self, seed: int, frame: int, count: int) -> Float[Tensor, "1 t 90"]:
         return self.network.mixed(white(seed, frame, count).to(self.device))
 
 

@@ -291,9 +291,9 @@ class MotionNetwork(nn.Module):
 
     def moved(
         self,
-        origin: Float[Tensor, "*b 5 90"],
-        u: Float[Tensor, "*b 5 90"],
-        swing: Float[Tensor, "*b 1 90"],
+        origin: Float[Tensor, "*#b 5 90"],
+        u: Float[Tensor, "*#b 5 90"],
+        swing: Float[Tensor, "*#b 1 90"],
     ) -> Float[Tensor, "*b 5 90"]:
         """The tokens that innovations make of a continuation."""
         return origin + coloured(u, self.drive) * swing

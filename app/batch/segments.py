@@ -58,16 +58,7 @@ def part_request(
     `memory` frames that the renderer wants to have seen before.
     """
     first = max(0, cut[0] - memory)
-    part = RenderRequest(
-        portrait=request.portrait,
-        motion=motion[first : cut[1]],
-        fps=motion.fps,
-        size=request.size,
-        face=request.face,
-        crop=request.crop,
-        seed=request.seed,
-    )
-    return part, cut[0] - first
+    return request.playing(motion[first : cut[1]]), cut[0] - first
 
 
 def do_part(worker: Worker, task: Task) -> tuple[Made | None, Cuts]:
@@ -112,7 +103,7 @@ def _draw(worker: Worker, task: Task) -> None:
     with _got(worker, task, "motion.npz") as path:
         motion = Motion.load(path)
     request = task.item.request(**worker.inputs(task.item))
-    memory = worker.avatar.renderer.memory_frames
+    memory = worker.avatar.drawing(request).memory_frames
     part, skip = part_request(request, motion, task.cuts[task.part], memory)
     path = folder / f"{secrets.token_hex(8)}{suffix}"
     result = worker.avatar.render(part, path, skip=skip)

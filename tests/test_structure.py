@@ -281,6 +281,47 @@ def test_layers():
     assert done.returncode == 0, done.stdout
 
 
+def rooms_above() -> list[tuple[Path, str]]:
+    """Every folder or file of a layer, and the name of one that stands above it."""
+    found = []
+    for contract in PYPROJECT["tool"]["importlinter"]["contracts"]:
+        layers = [layer.split(" | ") for layer in contract.get("layers", [])]
+        (container,) = contract.get("containers", [""])
+        for i, layer in enumerate(layers):
+            above = [f"{container}.{name}".strip(".") for upper in layers[:i] for name in upper]
+            found += [(ROOT / container / room, name) for room in layer for name in above]
+    return found
+
+
+def source_of(room: Path) -> dict[str, str]:
+    """The text of a room's files, or of a module, by their names."""
+    files = [*room.rglob("*.py*")] if room.is_dir() else [room.with_suffix(".py")]
+    texts = [path for path in files if path.suffix in (".py", ".pyi")]
+    return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in texts}
+
+
+def test_no_room_names_one_above_it():
+    """Not as a string or in words either: who moves a file above must not have to look below."""
+    found = []
+    for room, upper in rooms_above():
+        named = re.compile(rf"(?<![\w./]){upper.replace('.', '[./]')}[./][a-zA-Z_]\w*")
+        for path, text in source_of(room).items():
+            found += [f"{path}: {match[0]}" for match in named.finditer(text)]
+    assert found == []
+
+
+def test_the_packages_below_name_no_command_of_app():
+    """But how to fetch weights, in one place."""
+    commands = re.compile(r"`?visavis (?!weights\b)[a-z]+`|visavis weights|python -m app")
+    found = [
+        f"{path}: {match[0]}"
+        for package in PACKAGES[1:]
+        for path, text in source_of(ROOT / package).items()
+        for match in commands.finditer(text)
+    ]
+    assert found == ["weights/registry.py: visavis weights"]
+
+
 def helpers_that_assert(tree: ast.Module) -> set[str]:
     """Names of the functions in a file, tests apart, that assert."""
     found = (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef))

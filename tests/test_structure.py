@@ -281,6 +281,16 @@ def test_layers():
     assert done.returncode == 0, done.stdout
 
 
+def test_a_room_says_in_two_sentences_what_lives_there():
+    said = {}
+    for file in (path for package in PACKAGES for path in (ROOT / package).rglob("*/__init__.py")):
+        told = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        name = file.parent.relative_to(ROOT).as_posix()
+        said[name] = len(re.findall(r"\.(?=\s|$)", told.split("\n\n")[0]))
+    assert {"app/batch", "app/studio/screens", "motion2video/reference"} <= set(said)
+    assert {name: sentences for name, sentences in said.items() if sentences != 2} == {}
+
+
 def rooms_above() -> list[tuple[Path, str]]:
     """Every folder or file of a layer, and the name of one that stands above it."""
     found = []

@@ -18,7 +18,7 @@ from app.render.filming import Frame, film
 from app.render.pipeline import Avatar
 from app.render.request import RenderRequest
 from app.render.result import RenderResult
-from app.render.voices import Followed, load_sound
+from app.render.voices import StoppableVoice, load_sound
 from app.studio.editor import Take
 from app.studio.project import EDITABLE_S, Project, open_project
 from app.studio.workshop import Page, Workshop
@@ -99,7 +99,9 @@ def write_reply(workshop: Workshop, page: Page, prompt: str) -> str:
     silent = replace(endpoint, speech_model=None, total_timeout=_PATIENCE_S)
     try:
         with page.asking() as run:
-            return listen(Followed(LanguageVoice(silent, prompt, codes=False), run.progress)).text
+            return listen(
+                StoppableVoice(LanguageVoice(silent, prompt, codes=False), run.progress)
+            ).text
     except Cancelled:
         raise InputError("the language model was not waited for") from None
     except EndpointError as error:

@@ -265,7 +265,7 @@ def test_the_client_talks_leaves_and_comes_back(served: Served, portrait: Path) 
         end = time.monotonic() + 10
         while True:
             with suppress(ServerError):
-                later = client.resume(talk.ready["session"])
+                later = client.resume(talk.name)
                 break
             assert time.monotonic() < end
             time.sleep(0.1)

@@ -270,6 +270,16 @@ def test_the_version_is_written_once():
     assert copies == []
 
 
+def test_the_hosted_checks_run_on_every_python_that_is_promised():
+    workflow = (ROOT / ".github/workflows/checks.yaml").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"^ +python: (\[.*\])$", workflow, flags=re.MULTILINE)
+    named = "Programming Language :: Python :: 3."
+    promised = [c for c in PYPROJECT["project"]["classifiers"] if c.startswith(named)]
+    assert json.loads(listed) == [c.removeprefix(named[:-2]) for c in promised]
+    first, last = json.loads(listed)[0], int(json.loads(listed)[-1].partition(".")[2])
+    assert PYPROJECT["project"]["requires-python"] == f">={first},<3.{last + 1}"
+
+
 def test_layers():
     """lint-imports, as scripts/test runs it, so that pytest alone sees a broken layer too."""
     done = subprocess.run(

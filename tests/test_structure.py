@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Collection, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -342,35 +344,70 @@ def test_the_packages_below_name_no_command_of_app():
     assert found == ["weights/registry.py: visavis weights"]
 
 
-def helpers_that_assert(tree: ast.Module) -> set[str]:
-    """Names of the functions in a file, tests apart, that assert."""
-    found = (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef))
-    asserting = (f for f in found if any(isinstance(n, ast.Assert) for n in ast.walk(f)))
-    return {f.name for f in asserting if not f.name.startswith("test_")}
+EXPECTS = ("pytest.raises", "pytest.warns", "pytest.fail", "np.testing.assert_")
 
 
-def asserts(function: ast.AST, helpers: set[str]) -> bool:
+def asserts(function: ast.AST, helpers: Collection[str]) -> bool:
     """Whether it does so itself, expects an error, or calls one of the helpers."""
     for node in ast.walk(function):
         if isinstance(node, ast.Assert):
             return True
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
-            said = name.startswith(("np.testing.assert_", "require_"))
-            if said or name in helpers or name in ("pytest.raises", "pytest.warns"):
+            if name.startswith(EXPECTS) or name.rpartition(".")[2] in helpers:
                 return True
     return False
 
 
+def imported_helpers(tree: ast.Module) -> Iterator[Path]:
+    """The files under tests that a file imports."""
+    for node in ast.walk(tree):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        files = (ROOT / f"{name.replace('.', '/')}.py" for name in names)
+        yield from (file for file in files if file.is_file() and ROOT / "tests" in file.parents)
+
+
+@cache
+def helpers_that_assert(path: Path) -> frozenset[str]:
+    """Names of the functions and methods, tests apart, that assert: in a file, and in those under
+    tests that it imports.
+    """
+    tree, helpers = ast.parse(path.read_text(encoding="utf-8")), set[str]()
+    for file in imported_helpers(tree):
+        helpers |= helpers_that_assert(file)
+    own = [f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef)]
+    own = [f for f in own if not f.name.startswith("test_")]
+    while found := {f.name for f in own if asserts(f, helpers)} - helpers:
+        helpers |= found
+    return frozenset(helpers)
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        ("assert x", True),
+        ("with pytest.raises(ValueError): f()", True),
+        ("require_same(a, b)", True),
+        ("store.require_room()", False),  # the project's own: it may let everything pass
+        ("run(x)", False),
+    ],
+)
+def test_who_asserts_is_looked_into(code: str, shown: bool, tmp_path: Path):
+    helper = "def require_same(a, b):\n    look(a, b)\n\n\ndef look(a, b):\n    assert a == b\n"
+    (tmp_path / "helpers.py").write_text(helper)
+    assert asserts(ast.parse(code), helpers_that_assert(tmp_path / "helpers.py")) == shown
+
+
 def test_every_test_asserts_something():
-    """Itself or by a helper that says so: code that only ran has shown little."""
+    """Itself or by a helper that does: code that only ran has shown little."""
     found = []
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        helpers = helpers_that_assert(tree)
-        for node in ast.walk(tree):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                found += [] if asserts(node, helpers) else [f"{path.name}: {node.name}"]
+                told = f"{path.name}: {node.name}"
+                found += [] if asserts(node, helpers_that_assert(path)) else [told]
     assert found == []
 
 

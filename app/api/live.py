@@ -57,7 +57,11 @@ _BOUNDARY = "visavis"
 def _setting(name: str, **changes: Any) -> Any:
     """A field with the default and the range that a video's request has, but for `changes`."""
     setting = by_name(RenderRequest)[name]
-    known = {"default": setting.default, "ge": setting.knob.low, "le": setting.knob.high}
+    known: dict[str, Any] = {
+        "default": setting.default,
+        "ge": setting.knob.low,
+        "le": setting.knob.high,
+    }
     return Field(**(known | changes))
 
 

@@ -103,7 +103,7 @@ def _draw(worker: Worker, task: Task) -> None:
     with _got(worker, task, "motion.npz") as path:
         motion = Motion.load(path)
     request = task.item.request(**worker.inputs(task.item))
-    memory = worker.avatar.drawing(request).memory_frames
+    memory = worker.avatar.renderer.memory_frames
     part, skip = part_request(request, motion, task.cuts[task.part], memory)
     path = folder / f"{secrets.token_hex(8)}{suffix}"
     result = worker.avatar.render(part, path, skip=skip)

@@ -30,7 +30,7 @@ ELSEWHERE = {
     "style_clip": "the styles are those that have a name",
     "gesture_file": "gestures are written, one a line",
     "transcript": "of a recording; a text is its own",
-    "fps": "a browser shows 25 frames a second well; who needs others has the command line",
+    "fps": "25, the rate at which motion is made; others are for those who cut the video",
     **dict.fromkeys(SERVERS_OWN, "whoever runs the server sets it"),
 }
 """Settings that the form has not, and why; the command line, the API and batches have them."""

@@ -15,6 +15,7 @@ from app.intake.values import SandboxReader
 from app.jobs.crew import Cancelled, Running
 from app.jobs.plan import video_seconds
 from app.render.filming import Frame, film
+from app.render.performance import given_motion
 from app.render.pipeline import Avatar
 from app.render.request import RenderRequest
 from app.render.result import RenderResult
@@ -49,9 +50,10 @@ def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running)
     run.progress("loading the networks", 0, 1)
     avatar = workshop.avatar(run.check)
     run.progress("looking at the photo", 0, 1)
+    driver = given_motion(request, avatar.reader)
     folder = page.new_folder()
     short = seconds <= EDITABLE_S and request.renderer == "embedded"  # draws frames one by one
-    project = _project(request, avatar, folder) if short else None
+    project = _project(request, avatar, folder, driver) if short else None
     rows: list[Float[np.ndarray, 90]] = []
 
     def watch(row: Float[np.ndarray, "90"], frame: UInt8[np.ndarray, "H W 3"]) -> None:
@@ -69,7 +71,7 @@ def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running)
         page.drop(folder)
         raise
     workshop.queue.pace.learn(result.frames, request.size, result.wall_seconds, request.renderer)
-    motion = Motion(np.stack(rows), request.fps)
+    motion = Motion(np.stack(rows), request.fps, rest=None if driver is None else driver.rest)
     if project is not None:
         project.takes = [Take(motion, result.gestures)]
         page.keep(project)
@@ -117,10 +119,12 @@ def _require_within(workshop: Workshop, request: RenderRequest, run: Running) ->
     return seconds
 
 
-def _project(request: RenderRequest, avatar: Avatar, folder: Path) -> Project:
+def _project(
+    request: RenderRequest, avatar: Avatar, folder: Path, driver: Motion | None
+) -> Project:
     frames = folder / "frames"
     frames.mkdir()
-    return open_project(request, avatar, frames, Take(Motion.neutral(1, request.fps)))
+    return open_project(request, avatar, frames, Take(Motion.neutral(1, request.fps)), driver)
 
 
 def compare(

@@ -15,7 +15,6 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from app.render.filming import film
-from app.render.performance import given_motion
 from app.render.pipeline import Avatar
 from app.render.reading import read_portrait
 from app.render.request import Progress, RenderRequest
@@ -117,8 +116,15 @@ class Project:
         return drawn
 
 
-def open_project(request: RenderRequest, avatar: Avatar, cache_folder: Path, take: Take) -> Project:
-    """A project of a request and the motion that was made for it; no frame is known yet.
+def open_project(
+    request: RenderRequest,
+    avatar: Avatar,
+    cache_folder: Path,
+    take: Take,
+    driver: Motion | None = None,
+) -> Project:
+    """A project of a request, the motion that was made for it, and the one that was given, if any;
+    no frame is known yet.
 
     Raises InputError for a clip longer than EDITABLE_S, and as RenderRequest's own inputs do.
     """
@@ -136,7 +142,7 @@ def open_project(request: RenderRequest, avatar: Avatar, cache_folder: Path, tak
         load_sound(request, reader),
         FrameCache(cache_folder, portrait.image),
         [take],
-        driver=given_motion(request, reader),
+        driver=driver,
     )
 
 

@@ -138,6 +138,7 @@ def test_a_photo_moved_from_a_persons_rest_is_so_after_an_edit_too(
     project.cache.remove()
     project.cache.folder.mkdir()
     again = frames_of(project, avatar)
+    assert Motion.load(run.result.motion).rest is not None
     assert all(np.array_equal(a, b) for a, b in zip(drawn, again, strict=True))
 
 

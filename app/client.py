@@ -42,12 +42,14 @@ class ServerError(VisavisError):
 
 
 class Conversation:
-    """A live conversation that was begun; `ready` is the server's first answer. It ends with the
-    `with` block; `leave` instead keeps it on the server, to be resumed.
+    """A live conversation that was begun; `ready` is the server's first answer, and `name` what it
+    is called there. It ends with the `with` block; `leave` instead keeps it on the server, to be
+    resumed.
     """
 
     def __init__(self, socket: ClientConnection, ready: dict[str, Any]) -> None:
         self.ready = ready
+        self.name: str = ready["session"]
         self._socket = socket
 
     def __enter__(self) -> "Conversation":
@@ -93,7 +95,7 @@ class Conversation:
         return Packet.unpack(message) if isinstance(message, bytes) else json.loads(message)
 
     def leave(self) -> None:
-        """Close the connection; `resume` with `ready["session"]` takes it up again."""
+        """Close the connection; `Client.resume` with its `name` takes it up again."""
         self._socket.close()
 
 
@@ -166,9 +168,9 @@ class Client:
             start["portrait"] = base64.b64encode(Path(portrait).read_bytes()).decode()
         return self._converse({"type": "start", **start})
 
-    def resume(self, session: str) -> Conversation:
-        """Go on with a conversation that was left."""
-        return self._converse({"type": "resume", "session": session})
+    def resume(self, conversation: str) -> Conversation:
+        """Go on with the conversation of this name, which was left."""
+        return self._converse({"type": "resume", "session": conversation})
 
     def cancel(self, identity: str) -> None:
         """Stop a job, or forget one that has ended."""

@@ -315,7 +315,7 @@ class Motion:
                 data = read_arrays(file, wanted, _REST_ARRAYS)
             except ValueError as error:
                 raise MotionError(
-                    f"{path} is not a motion file written by `visavis track` or `motion`: {error}"
+                    f"{path} is not a motion file as Motion.save writes it: {error}"
                 ) from error
         if data["format"].size != 1 or str(data["format"].item()) != _FORMAT:
             raise MotionError(f"{path} has format {data['format']!s:.40}; wanted {_FORMAT}")

@@ -30,7 +30,7 @@ from motion2video.drawing.inside import Inside
 from motion2video.drawing.layered import LayeredWarp, Sampling
 from motion2video.drawing.layered_canvas import LayeredCanvas
 from motion2video.drawing.places import UNIT, WINDOWS, Place
-from motion2video.drawing.stage import Frames, Scene, Stage, draw
+from motion2video.drawing.stage import Begun, Frames, Stage, draw
 from motion2video.drawing.warp import FaceWarp
 from motion2video.drawing.windows import Brush
 from motion2video.geometry.basis import FaceBasis, interocular
@@ -115,7 +115,7 @@ class PreparedPortrait:
     stage: Stage
 
 
-class _Ledger:
+class _Ticket:
     """How far a stream has come: lets a state be used once only."""
 
     def __init__(self) -> None:
@@ -128,7 +128,7 @@ class RenderState:
 
     prepared: PreparedPortrait
     position: int
-    ledger: _Ledger
+    ticket: _Ticket
 
     @property
     def size(self) -> tuple[int, int]:
@@ -235,7 +235,7 @@ class Renderer:
         brush = self._brush(portrait, seed)
         inside = Inside.of(mouth, portrait.image, face.landmarks)
         stage = self._stage(portrait, inside, brush)
-        return RenderState(PreparedPortrait(portrait, fitted, inside, brush, stage), 0, _Ledger())
+        return RenderState(PreparedPortrait(portrait, fitted, inside, brush, stage), 0, _Ticket())
 
     def _stage(self, portrait: Portrait, inside: Inside, brush: Brush) -> Stage:
         """In layers where the person is known, bent elsewhere; on a GPU where there is one."""
@@ -299,7 +299,7 @@ class Renderer:
     def flush(self, state: RenderState) -> tuple[RenderState, UInt8[np.ndarray, "T h w 3"]]:
         """End the stream: this renderer holds no frame back, so none is left."""
         self._check(state)
-        state.ledger.position = None
+        state.ticket.position = None
         width, height = state.size
         return dataclasses.replace(state, position=-1), np.zeros((0, height, width, 3), np.uint8)
 
@@ -346,20 +346,20 @@ class Renderer:
     # -- state -----------------------------------------------------------------------------
 
     def _check(self, state: RenderState) -> None:
-        if state.ledger.position != state.position:
+        if state.ticket.position != state.position:
             raise StateError(
                 "this render state was used already or its stream has ended: "
                 "go on from the state that the last step returned"
             )
 
     def _advance(self, state: RenderState, frames: int) -> RenderState:
-        state.ledger.position = state.position + frames
+        state.ticket.position = state.position + frames
         if frames == 0:
             return state
         return dataclasses.replace(state, position=state.position + frames)
 
 
-def _finish(begun: Future[Scene]) -> Frames:
+def _finish(begun: Future[Begun]) -> Frames:
     scene = begun.result()
     scene.paint()
     return scene.paste()

@@ -20,8 +20,6 @@ ROOT = Path(__file__).resolve().parents[1]
 BEFORE = ROOT / "tests" / "golden" / "readme_before.md"
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 SHELL = "(?:bash|sh|console)"
-MOVED = {"scripts.train_autoencoder": "scripts.train.autoencoder"}
-MOVED["scripts.train_renderer"] = "scripts.train.renderer"
 # Pages that MkDocs makes at every build: scripts/docs_pages.py.
 MADE = re.compile(r"(cards|reference)/\w+\.md|(changelog|contributing|reporting|rooms)\.md")
 
@@ -52,7 +50,6 @@ def wrong_commands(line: str) -> list[str]:
     line = re.sub(r"(?<!\S)scripts/bench (\w+)", r"python -m scripts.benchmarks.\1", line)
     line = re.sub(r"(?<!\S)scripts/rooms(?!\S)", "python -m scripts.rooms", line)
     for module, rest in re.findall(r"python -m (scripts\.[\w.]+)(.*)", line):
-        module = MOVED.get(module) or module
         if not (ROOT / (module.replace(".", "/") + ".py")).is_file():
             wrong.append(module)
             continue

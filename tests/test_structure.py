@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Collection, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -270,6 +272,16 @@ def test_the_version_is_written_once():
     assert copies == []
 
 
+def test_the_hosted_checks_run_on_every_python_that_is_promised():
+    workflow = (ROOT / ".github/workflows/checks.yaml").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"^ +python: (\[.*\])$", workflow, flags=re.MULTILINE)
+    named = "Programming Language :: Python :: 3."
+    promised = [c for c in PYPROJECT["project"]["classifiers"] if c.startswith(named)]
+    assert json.loads(listed) == [c.removeprefix(named[:-2]) for c in promised]
+    first, last = json.loads(listed)[0], int(json.loads(listed)[-1].partition(".")[2])
+    assert PYPROJECT["project"]["requires-python"] == f">={first},<3.{last + 1}"
+
+
 def test_layers():
     """lint-imports, as scripts/test runs it, so that pytest alone sees a broken layer too."""
     done = subprocess.run(
@@ -281,35 +293,121 @@ def test_layers():
     assert done.returncode == 0, done.stdout
 
 
-def helpers_that_assert(tree: ast.Module) -> set[str]:
-    """Names of the functions in a file, tests apart, that assert."""
-    found = (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef))
-    asserting = (f for f in found if any(isinstance(n, ast.Assert) for n in ast.walk(f)))
-    return {f.name for f in asserting if not f.name.startswith("test_")}
+def test_a_room_says_in_two_sentences_what_lives_there():
+    said = {}
+    for file in (path for package in PACKAGES for path in (ROOT / package).rglob("*/__init__.py")):
+        told = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        name = file.parent.relative_to(ROOT).as_posix()
+        said[name] = len(re.findall(r"\.(?=\s|$)", told.split("\n\n")[0]))
+    assert {"app/batch", "app/studio/screens", "motion2video/reference"} <= set(said)
+    assert {name: sentences for name, sentences in said.items() if sentences != 2} == {}
 
 
-def asserts(function: ast.AST, helpers: set[str]) -> bool:
+def rooms_above() -> list[tuple[Path, str]]:
+    """Every folder or file of a layer, and the name of one that stands above it."""
+    found = []
+    for contract in PYPROJECT["tool"]["importlinter"]["contracts"]:
+        layers = [layer.split(" | ") for layer in contract.get("layers", [])]
+        (container,) = contract.get("containers", [""])
+        for i, layer in enumerate(layers):
+            above = [f"{container}.{name}".strip(".") for upper in layers[:i] for name in upper]
+            found += [(ROOT / container / room, name) for room in layer for name in above]
+    return found
+
+
+def source_of(room: Path) -> dict[str, str]:
+    """The text of a room's files, or of a module, by their names."""
+    files = [*room.rglob("*.py*")] if room.is_dir() else [room.with_suffix(".py")]
+    texts = [path for path in files if path.suffix in (".py", ".pyi")]
+    return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in texts}
+
+
+def test_no_room_names_one_above_it():
+    """Not as a string or in words either: who moves a file above must not have to look below."""
+    found = []
+    for room, upper in rooms_above():
+        named = re.compile(rf"(?<![\w./]){upper.replace('.', '[./]')}[./][a-zA-Z_]\w*")
+        for path, text in source_of(room).items():
+            found += [f"{path}: {match[0]}" for match in named.finditer(text)]
+    assert found == []
+
+
+def test_the_packages_below_name_no_command_of_app():
+    """But how to fetch weights, in one place."""
+    commands = re.compile(r"`?visavis (?!weights\b)[a-z]+`|visavis weights|python -m app")
+    found = [
+        f"{path}: {match[0]}"
+        for package in PACKAGES[1:]
+        for path, text in source_of(ROOT / package).items()
+        for match in commands.finditer(text)
+    ]
+    assert found == ["weights/registry.py: visavis weights"]
+
+
+EXPECTS = ("pytest.raises", "pytest.warns", "pytest.fail", "np.testing.assert_")
+
+
+def asserts(function: ast.AST, helpers: Collection[str]) -> bool:
     """Whether it does so itself, expects an error, or calls one of the helpers."""
     for node in ast.walk(function):
         if isinstance(node, ast.Assert):
             return True
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
-            said = name.startswith(("np.testing.assert_", "require_"))
-            if said or name in helpers or name in ("pytest.raises", "pytest.warns"):
+            if name.startswith(EXPECTS) or name.rpartition(".")[2] in helpers:
                 return True
     return False
 
 
+def imported_helpers(tree: ast.Module) -> Iterator[Path]:
+    """The files under tests that a file imports."""
+    for node in ast.walk(tree):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        files = (ROOT / f"{name.replace('.', '/')}.py" for name in names)
+        yield from (file for file in files if file.is_file() and ROOT / "tests" in file.parents)
+
+
+@cache
+def helpers_that_assert(path: Path) -> frozenset[str]:
+    """Names of the functions and methods, tests apart, that assert: in a file, and in those under
+    tests that it imports.
+    """
+    tree, helpers = ast.parse(path.read_text(encoding="utf-8")), set[str]()
+    for file in imported_helpers(tree):
+        helpers |= helpers_that_assert(file)
+    own = [f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef)]
+    own = [f for f in own if not f.name.startswith("test_")]
+    while found := {f.name for f in own if asserts(f, helpers)} - helpers:
+        helpers |= found
+    return frozenset(helpers)
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        ("assert x", True),
+        ("with pytest.raises(ValueError): f()", True),
+        ("require_same(a, b)", True),
+        ("store.require_room()", False),  # the project's own: it may let everything pass
+        ("run(x)", False),
+    ],
+)
+def test_who_asserts_is_looked_into(code: str, shown: bool, tmp_path: Path):
+    helper = "def require_same(a, b):\n    look(a, b)\n\n\ndef look(a, b):\n    assert a == b\n"
+    (tmp_path / "helpers.py").write_text(helper)
+    assert asserts(ast.parse(code), helpers_that_assert(tmp_path / "helpers.py")) == shown
+
+
 def test_every_test_asserts_something():
-    """Itself or by a helper that says so: code that only ran has shown little."""
+    """Itself or by a helper that does: code that only ran has shown little."""
     found = []
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        helpers = helpers_that_assert(tree)
-        for node in ast.walk(tree):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                found += [] if asserts(node, helpers) else [f"{path.name}: {node.name}"]
+                told = f"{path.name}: {node.name}"
+                found += [] if asserts(node, helpers_that_assert(path)) else [told]
     assert found == []
 
 

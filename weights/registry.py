@@ -133,6 +133,13 @@ def _parts(entry: Role, path: Path) -> list[tuple[Path, str, int | None]]:
     return [(path, entry.sha256, entry.size)]
 
 
+def how_to_fetch(name: str) -> str:
+    """What a user does who lacks a file: the one command that is named down here, as only the place
+    where the file is missing knows its name.
+    """
+    return f"run `visavis weights fetch {name}`"
+
+
 def _missing(entry: Role, manifest: Manifest) -> str:
     if entry.embedded:
         return (
@@ -141,7 +148,7 @@ def _missing(entry: Role, manifest: Manifest) -> str:
         )
     return (
         f"the weights {entry.name!r} are not on this machine (looked in {_target(entry)}): "
-        f"run `visavis weights fetch {entry.name}`"
+        f"{how_to_fetch(entry.name)}"
     )
 
 
@@ -150,7 +157,7 @@ def _check(file: Path, sha256: str, size: int | None, entry: Role) -> None:
     remedy = (
         "check the file out again, or after training run scripts/update_manifest.py"
         if entry.embedded
-        else f"run `visavis weights fetch {entry.name}`"
+        else how_to_fetch(entry.name)
     )
     if sha256 == UNSET_HASH:
         raise WeightsError(

@@ -15,20 +15,20 @@ _log = logging.getLogger("visavis.api")
 
 
 @dataclass(frozen=True)
-class Seen:
+class Snapshot:
     """A job as its follower is told of it: `text` is empty where it is not there any more."""
 
     text: str
     ended: bool
 
 
-Look = Callable[[str, str], Seen]
+Look = Callable[[str, str], Snapshot]
 """Job and owner -> how the job is now; called in a thread. Raises NotFoundError."""
 
 
 @dataclass
 class _Followed:
-    seen: Seen
+    seen: Snapshot
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     followers: int = 0
 
@@ -49,7 +49,7 @@ class Follow:
         followed = self._jobs.get(key)
         if followed is None:
             seen = (await run_in_threadpool(self._all, [key]))[key]
-            followed = self._jobs.setdefault(key, _Followed(seen or Seen("", True)))
+            followed = self._jobs.setdefault(key, _Followed(seen or Snapshot("", True)))
         followed.followers += 1
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._watch())
@@ -88,14 +88,14 @@ class Follow:
                 followed.changed = asyncio.Event()
             await asyncio.sleep(max(self._every / 4, self._every + began - time.monotonic()))
 
-    def _all(self, keys: list[tuple[str, str]]) -> dict[tuple[str, str], Seen | None]:
+    def _all(self, keys: list[tuple[str, str]]) -> dict[tuple[str, str], Snapshot | None]:
         """In a thread; None where it cannot be said at the moment."""
-        found: dict[tuple[str, str], Seen | None] = {}
+        found: dict[tuple[str, str], Snapshot | None] = {}
         for job, owner in keys:
             try:
                 found[job, owner] = self._look(job, owner)
             except NotFoundError:
-                found[job, owner] = Seen("", True)
+                found[job, owner] = Snapshot("", True)
             except (VisavisError, sqlite3.Error) as error:  # told to whoever asks for the job
                 _log.warning("a job cannot be looked at: %s", error)
                 found[job, owner] = None

@@ -35,7 +35,10 @@ from app.live.session import (
     LiveSession,
     pictures_for,
 )
+from app.render.knobs import by_name
+from app.render.request import RenderRequest
 from audio2motion.gestures.controls import Controls
+from audio2motion.gestures.text_limits import MAX_NAME
 from audio2motion.hearing.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Waveform
 from motion2video.media.live_encoder import LiveEncoder
 from motion2video.media.pictures import open_picture
@@ -51,6 +54,17 @@ _QUALITY = 80
 _BOUNDARY = "visavis"
 
 
+def _setting(name: str, **changes: Any) -> Any:
+    """A field with the default and the range that a video's request has, but for `changes`."""
+    setting = by_name(RenderRequest)[name]
+    known: dict[str, Any] = {
+        "default": setting.default,
+        "ge": setting.knob.low,
+        "le": setting.knob.high,
+    }
+    return Field(**(known | changes))
+
+
 class _Message(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -61,12 +75,12 @@ class Start(_Message):
     type: Literal["start"]
     api_key: str | None = None
     portrait: str | None = None
-    size: int = Field(256, ge=64, le=1024)
+    size: int = _setting("size", default=256, le=1024)
     video: framing.Video = "jpeg"
-    seed: int = Field(0, ge=0, lt=2**31)
-    emotion: str = Controls.emotion
-    expressivity: float = Controls.expressivity
-    barge_in: bool = True
+    seed: int = _setting("seed")
+    emotion: str = _setting("emotion", max_length=MAX_NAME)
+    expressivity: float = _setting("expressivity")
+    barge_in: bool = LiveConfig.barge_in
 
 
 class Resume(_Message):

@@ -1,6 +1,6 @@
 """The service on Ray Serve: one gateway that answers /v1 and keeps the jobs, replicas that draw.
 
-    serve run app.api.ray_serve:application most=8 gpus=0.25
+    serve run app.api.ray_serve:application most=8 gpus=0.25 max_seconds=60
 
 The gateway is the server of `visavis app` with its one data folder, so jobs, files and keys are
 what they are there; only `render` happens elsewhere. Replicas come and go with the requests that
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from app.batch.manifest import Schema
 from app.batch.work import DEFAULT_AVATAR, AvatarSettings
-from app.intake.limits import Limits
+from app.intake.limits import Limits, SetLimits
 from app.render.knobs import settings
 from app.render.loading import LoadSettings
 from app.render.pipeline import Avatar, Following
@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
 RENDERERS = "renderers"
 DEFAULT_MODEL = "default"
+_LIMITS = {
+    limit.option.removeprefix("--").replace("-", "_"): limit
+    for limit in settings(SetLimits)
+    if limit.name != "workers"  # as many as there may be replicas
+}
 _MODELS = 2  # settings whose networks a replica keeps loaded
 
 
@@ -40,7 +45,7 @@ class ServiceConfig:
     """`least` to `most` replicas, each with `cpus` and `gpus` (shares count) of a node, of which
     there are so many that about `target` videos are with each. `api` makes the ASGI app from an
     Avatar's loader and this config (module:function); `avatar` is as for a batch. `data_dir` is
-    where the gateway keeps jobs and files.
+    where the gateway keeps jobs and files, and `limits` are its own; it does `most` jobs at a time.
     """
 
     least: int = 1
@@ -52,6 +57,7 @@ class ServiceConfig:
     avatar: str = DEFAULT_AVATAR
     device: str = "auto"
     data_dir: str = ""
+    limits: Limits = dataclasses.field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         if not 0 <= self.least <= self.most or self.most < 1:
@@ -59,16 +65,26 @@ class ServiceConfig:
 
     @staticmethod
     def read(arguments: dict[str, Any]) -> "ServiceConfig":
-        """From what `serve run` or a config file has, text or numbers. Raises InputError."""
-        kinds = {field.name: type(field.default) for field in fields(ServiceConfig)}
-        unknown = sorted(set(arguments) - set(kinds))
+        """From what `serve run` or a config file has, text or numbers: fields, and limits by the
+        names that they have as options of `visavis app`. Raises InputError.
+        """
+        kinds = {f.name: type(f.default) for f in fields(ServiceConfig) if f.name != "limits"}
+        unknown = sorted(set(arguments) - set(kinds) - set(_LIMITS))
         if unknown:
-            raise InputError(f"the service has no setting {unknown[0]!r}; it has {list(kinds)}")
+            names = [*kinds, *_LIMITS]
+            raise InputError(f"the service has no setting {unknown[0]!r}; it has {names}")
+        values, chosen = dict[str, Any](), dict[str, Any]()
         try:
-            values: dict[str, Any] = {name: kinds[name](v) for name, v in arguments.items()}
+            for name, value in arguments.items():
+                if name in kinds:
+                    values[name] = kinds[name](value)
+                else:
+                    limit = _LIMITS[name]
+                    kind = float if limit.knob.scale != 1 else type(limit.default)
+                    chosen[limit.name] = limit.scaled(kind(value))
         except ValueError as error:
             raise InputError(f"a setting of the service is not a number: {error}") from error
-        return ServiceConfig(**values)
+        return ServiceConfig(**values, limits=Limits.having(chosen))
 
 
 def model_settings(base: AvatarSettings, model: str) -> AvatarSettings:
@@ -173,7 +189,7 @@ def v1(load_avatar: Callable[[], Avatar], config: ServiceConfig) -> Any:
     from app.api.settings import ServerConfig, default_data_dir, read_keys
 
     folder = Path(config.data_dir) if config.data_dir else default_data_dir()
-    limits = Limits(workers=config.most)
+    limits = dataclasses.replace(config.limits, workers=config.most)
     settings = ServerConfig(folder, keys=read_keys(None), limits=limits)
     return create_app(load_avatar, settings)
 

@@ -13,7 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from app.api.context import ServerContext
-from app.api.follow import Follow, Seen
+from app.api.follow import Follow, Snapshot
 from app.api.problems import Problem, responses
 from app.api.schema import FileInput, JobOut, read_request, request_body
 from app.jobs.queue import Job
@@ -229,9 +229,9 @@ class _Jobs:
             headers={"Cache-Control": "private, no-cache"},
         )
 
-    def _look(self, identity: str, owner: str) -> Seen:
+    def _look(self, identity: str, owner: str) -> Snapshot:
         job = self._context.queue.get(identity, owner)
-        return Seen(self.seen(job).model_dump_json(), job.ended)
+        return Snapshot(self.seen(job).model_dump_json(), job.ended)
 
     async def events(self, identity: str, request: Request) -> AsyncIterator[str]:
         """The job each time that it has changed, and a comment when it has not for long."""

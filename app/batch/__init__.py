@@ -1,5 +1,6 @@
 """Thousands of videos from a manifest, on this machine or a cluster: every row is done once, and a
-batch that was killed goes on where it stopped."""
+batch that was killed goes on where it stopped. What became of each row is in a ledger, and a long
+video is made in parts by several workers."""
 
 import lazy_loader
 

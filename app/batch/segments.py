@@ -58,16 +58,7 @@ def part_request(
     `memory` frames that the renderer wants to have seen before.
     """
     first = max(0, cut[0] - memory)
-    part = RenderRequest(
-        portrait=request.portrait,
-        motion=motion[first : cut[1]],
-        fps=motion.fps,
-        size=request.size,
-        face=request.face,
-        crop=request.crop,
-        seed=request.seed,
-    )
-    return part, cut[0] - first
+    return request.playing(motion[first : cut[1]]), cut[0] - first
 
 
 def do_part(worker: Worker, task: Task) -> tuple[Made | None, Cuts]:

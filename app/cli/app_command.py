@@ -10,13 +10,12 @@ from app.api.pulse import Pulse
 from app.api.run import serve
 from app.api.settings import KEYS_VARIABLE, ServerConfig, default_data_dir, read_keys
 from app.cli.option_group import takes
-from app.intake.limits import Limits
+from app.intake.limits import Limits, SetLimits
 from app.render.loading import LoadSettings, offered
 from app.render.request import MotionRequest
 from audio2motion.voice.endpoint import Endpoint
 from weights.errors import DependencyError
 
-_MB, _GB = 10**6, 10**9
 _ENDPOINT = ("llm_url", "llm_model", "llm_key_file", "speech_model", "speech_voice")
 
 Host = Annotated[str, Option("--host", help="Address to listen on; 0.0.0.0 opens it to others.")]
@@ -39,25 +38,9 @@ DataDir = Annotated[
     Path | None,
     Option("--data-dir", help="Where jobs and files are.", show_default="of this user"),
 ]
-MaxUpload = Annotated[float, Option("--max-upload", help="Largest file taken, in MB.")]
-MaxSeconds = Annotated[float, Option("--max-seconds", help="Longest sound, video or result.")]
-MaxSize = Annotated[int, Option("--max-size", help="Largest video, longer side in pixels.")]
-MaxWaiting = Annotated[int, Option("--max-waiting", help="Jobs in the queue at most.")]
-Workers = Annotated[int, Option("--workers", help="Jobs done at a time.")]
-MaxLive = Annotated[int, Option("--max-live", help="Live conversations at a time.")]
-MaxStorage = Annotated[
-    float, Option("--max-storage", help="Files of all visitors together, in GB.")
-]
-MaxStall = Annotated[
-    float, Option("--max-stall", help="Seconds without progress after which a job is given up.")
-]
-Expiry = Annotated[float, Option("--expiry", help="Minutes that results are kept.")]
 LanguageModel = Annotated[
     bool,
     Option("--llm", help="Visitors may ask the language model that flags or environment name."),
-]
-MaxConnections = Annotated[
-    int, Option("--max-connections", help="Connections at a time that one address may have.")
 ]
 Proxy = Annotated[
     list[str] | None,
@@ -70,6 +53,7 @@ NoStudio = Annotated[bool, Option("--no-studio", help="The API alone.")]
 
 
 @takes("endpoint", MotionRequest, _ENDPOINT)
+@takes("chosen", SetLimits)
 @takes(
     "loading",
     LoadSettings,
@@ -77,6 +61,7 @@ NoStudio = Annotated[bool, Option("--no-studio", help="The API alone.")]
 )
 def app(
     endpoint: dict[str, Any],
+    chosen: dict[str, Any],
     loading: dict[str, Any],
     host: Host = ServerConfig.host,
     port: Port = ServerConfig.port,
@@ -84,16 +69,6 @@ def app(
     cors: Cors = None,
     allow_host: AllowHost = None,
     data_dir: DataDir = None,
-    max_upload: MaxUpload = Limits.max_upload_bytes / _MB,
-    max_seconds: MaxSeconds = Limits.max_seconds,
-    max_size: MaxSize = Limits.max_size,
-    max_waiting: MaxWaiting = Limits.max_waiting,
-    workers: Workers = Limits.workers,
-    max_live: MaxLive = Limits.max_live,
-    max_storage: MaxStorage = Limits.total_bytes / _GB,
-    max_stall: MaxStall = Limits.max_stall_seconds,
-    expiry: Expiry = Limits.expiry_s / 60,
-    max_connections: MaxConnections = Limits.max_connections_each,
     forwarded_allow_ips: Proxy = None,
     llm: LanguageModel = False,
     no_studio: NoStudio = False,
@@ -105,22 +80,8 @@ def app(
     from app.render.pipeline import Avatar
     from app.studio.mount import mount_studio
 
-    limits = replace(
-        Limits(),
-        max_upload_bytes=round(max_upload * _MB),
-        max_request_bytes=max(Limits.max_request_bytes, round(2 * max_upload * _MB)),
-        max_seconds=max_seconds,
-        max_size=max_size,
-        max_waiting=max_waiting,
-        workers=workers,
-        max_live=max_live,
-        expiry_s=expiry * 60,
-        total_bytes=round(max_storage * _GB),
-        max_stall_seconds=max_stall,
-        max_connections=max(Limits.max_connections, max_connections),
-        max_connections_each=max_connections,
-        renderers=offered(LoadSettings(**loading)),
-    )
+    renderers = offered(LoadSettings(**loading))
+    limits = replace(Limits.having(chosen), renderers=renderers)
     config = ServerConfig(
         data_dir or default_data_dir(),
         host,

@@ -62,13 +62,15 @@ def takes(
 def _parameter(setting: Setting, optional: bool) -> inspect.Parameter:
     """The option of a setting as the parameter that typer reads it from."""
     knob, many = setting.knob, bool(setting.origins & {Sequence, Mapping})
-    name = knob.option or f"--{setting.name.replace('_', '-')}"
+    name = setting.option
     if bool in setting.origins:
         name = f"{name}/--no-{name.removeprefix('--')}"
     told = f"{setting.help} Repeatable." if many else setting.help
     kind: Any = list[str] if many else _plain(setting)
     needed = setting.default is MISSING and not optional
     default = None if optional or needed else setting.default
+    if knob.scale != 1:
+        kind, default = float, setting.default / knob.scale
     if default is None and not needed:
         kind = kind | None
     option = Option(name, help=told, show_default=knob.unset or True)
@@ -93,4 +95,4 @@ def _read(setting: Setting, value: Any) -> Any:
         from audio2motion.gestures.controls import parse_regions
 
         return parse_regions(value)
-    return value
+    return setting.scaled(value)

@@ -1,6 +1,6 @@
 """What one request may ask of a server, checked in one place for every way in: size, texts, files.
 
-The numbers are those of app.api.run.Limits; every refusal names the one that was passed.
+The numbers are those of Limits; every refusal names the one that was passed.
 """
 
 from collections.abc import Sequence

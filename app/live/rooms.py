@@ -28,7 +28,7 @@ from motion2video.portrait.portrait import Portrait
 from weights.errors import BusyError, InputError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
-    from audio2motion.voice.language import LanguageVoice, Message
+    from audio2motion.voice.language import LanguageVoice, Turn
 
 _LINGER_S = 60.0
 """A conversation whose visitor has gone is kept in memory for so long, then on disk."""
@@ -59,7 +59,7 @@ class Room:
         self.look: bytes = b""
         self.looked = 0
         """Grows with every picture."""
-        self.turns: list[Message] = []
+        self.turns: list[Turn] = []
         """What was asked of a language model and what it said."""
 
     def show(self, jpeg: bytes) -> None:
@@ -82,7 +82,7 @@ class _Answer(AgentVoice):
 
     def speak(self) -> Pieces:
         """The pieces as they come; the two turns are remembered when it ends or is broken off."""
-        from audio2motion.voice.language import Message
+        from audio2motion.voice.language import Turn
 
         pieces, said = self._voice.speak(), ""
         try:
@@ -92,7 +92,7 @@ class _Answer(AgentVoice):
         finally:
             pieces.close()
             if said.strip():
-                turns = (Message("user", self._question), Message("assistant", said.strip()))
+                turns = (Turn("user", self._question), Turn("assistant", said.strip()))
                 self._room.turns = [*self._room.turns, *turns][-_REMEMBERED:]
 
 
@@ -220,12 +220,12 @@ class LiveRooms:
     def _path(self, identity: str) -> Path:
         return self._service.database.folder / "live" / f"{identity}.npz"
 
-    def _turns(self, identity: str) -> "list[Message]":
-        from audio2motion.voice.language import Message
+    def _turns(self, identity: str) -> "list[Turn]":
+        from audio2motion.voice.language import Turn
 
         kept = self._path(identity).with_suffix(".json")
         turns = json.loads(kept.read_text(encoding="utf8")) if kept.is_file() else []
-        return [Message(**turn) for turn in turns]
+        return [Turn(**turn) for turn in turns]
 
     def _forget(self, identity: str) -> None:
         for suffix in (".npz", ".json"):

@@ -23,10 +23,10 @@ class Knob:
     """`help` is a sentence or two for the user, without the range `low` to `high` in `unit` and the
     `choices`, which are told with it. `longest` is how many characters a text may have.
 
-    On the command line it is `option` (None: its name), and `unset` says what counts when it is not
-    given; on a screen it is called `label` (empty: its name). A file is one of `kinds`. Nobody but
-    who runs a server sets what is `servers_own`: an address would be fetched, with the server's
-    key, and a key file read.
+    On the command line it is `option` (None: its name), where a number counts `scale` of those that
+    the field holds, and `unset` says what counts when it is not given; on a screen it is called
+    `label` (empty: its name). A file is one of `kinds`. Nobody but who runs a server sets what is
+    `servers_own`: an address would be fetched, with the server's key, and a key file read.
     """
 
     help: str
@@ -36,6 +36,7 @@ class Knob:
     choices: tuple[str, ...] = ()
     longest: int = MAX_NAME
     option: str | None = None
+    scale: int = 1
     unset: str | None = None
     label: str = ""
     kinds: tuple[FileKind, ...] = ()
@@ -73,6 +74,18 @@ class Setting:
         """The words that it may be; empty where any may."""
         literals = [get_args(kind) for kind in self.members if get_origin(kind) is Literal]
         return self.knob.choices or sum(literals, ())
+
+    @property
+    def option(self) -> str:
+        """What it is called on the command line."""
+        return self.knob.option or f"--{self.name.replace('_', '-')}"
+
+    def scaled(self, given: Any) -> Any:
+        """The field's value for what is given on the command line."""
+        if self.knob.scale == 1:
+            return given
+        value = given * self.knob.scale
+        return round(value) if int in self.origins else value
 
     @property
     def label(self) -> str:

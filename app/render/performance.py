@@ -9,7 +9,7 @@ from app.render.direction import direct
 from app.render.parts import may_come_later
 from app.render.rate import resampled
 from app.render.reading import HERE, Reader
-from app.render.request import MotionRequest, Notify, Progress, RenderRequest, Source
+from app.render.request import MotionRequest, Notify, Progress, RenderRequest
 from app.render.result import Reply
 from app.render.tracking import track_video
 from app.render.voices import Voices, hear, load_sound, preparing
@@ -101,8 +101,9 @@ def perform(
     from motion2video.media.video import exact_rate
 
     rate, both = float(exact_rate(request.fps)), request.mix == "both"
-    if request.motion is not None:
-        shown = _played(request, request.motion, players.reader, notify)
+    motion = given_motion(request, players.reader)
+    if motion is not None:
+        shown = _played(request, motion, players.reader, notify)
     else:
         shown = act(players, request, notify, progress)
         if shown.voices.agent is None and not both:
@@ -112,13 +113,21 @@ def perform(
     return replace(shown, motions=resampled(shown.motions, rate), frames=frames, fps=rate)
 
 
-def _played(
-    request: RenderRequest, source: Source | Motion, reader: Reader, notify: Notify
-) -> Performance:
-    """A motion that is there already, as it is."""
+def given_motion(request: RenderRequest, reader: Reader) -> Motion | None:
+    """The motion that a request names. Raises MotionError for one without frames, and as
+    Reader.motion.
+    """
+    source = request.motion
+    if source is None:
+        return None
     motion = source if isinstance(source, Motion) else reader.motion(Path(source))
     if not len(motion):
         raise MotionError("got a motion without frames; wanted at least one")
+    return motion
+
+
+def _played(request: RenderRequest, motion: Motion, reader: Reader, notify: Notify) -> Performance:
+    """A motion that is there already, as it is."""
     voices = load_sound(request, reader)
     sound = voices.mixed(request.mix == "both")
     if sound is not None and abs(sound.seconds - motion.seconds) > 1 / request.fps:

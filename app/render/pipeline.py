@@ -170,8 +170,7 @@ class Avatar(Players):
         if out.exists():
             tell(f"{out} was there already and is replaced")
         rows, total = deque[np.ndarray](), shown.frames - skip
-        renderer = self.drawing(request)
-        measuring = Measuring(renderer.basis, total)
+        measuring = Measuring(self.drawing(request).basis, total)
 
         def see(frame: UInt8[np.ndarray, "H W 3"]) -> None:
             row = rows.popleft()
@@ -180,7 +179,7 @@ class Avatar(Players):
                 watch(row, frame)
 
         made = film(
-            renderer.stream(portrait, _cut(shown.motions, rows, skip), request.seed, shown.played),
+            self.drawn(request, portrait, _noted(shown.motions, rows, skip), shown.played),
             out,
             request.fps,
             shown.sound,
@@ -205,8 +204,7 @@ class Avatar(Players):
         request, tell = request or RenderRequest(**fields), _both(notify)
         portrait = self._portrait(request, tell, None)
         shown = perform(self, request, tell)
-        renderer = self.drawing(request)
-        return renderer.stream(portrait, _cut(shown.motions), request.seed, shown.played)
+        return self.drawn(request, portrait, shown.motions, shown.played)
 
     def motion(
         self,
@@ -231,6 +229,18 @@ class Avatar(Players):
                 f"{', '.join(['embedded', *self.references])}"
             )
         return self.references[request.renderer].get().at(request.quality)
+
+    def drawn(
+        self,
+        request: RenderRequest,
+        portrait: "Portrait",
+        motions: Iterable[Motion],
+        driver: Motion | None = None,
+    ) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        """The frames of motions, of all of a video or a part of it, as they come; `driver` is the
+        whole of a motion that was there already. Raises as `drawing` does.
+        """
+        return self.drawing(request).stream(portrait, _cut(motions), request.seed, driver)
 
     def _portrait(
         self, request: RenderRequest, notify: Notify, progress: Progress | None
@@ -285,16 +295,19 @@ class Avatar(Players):
         )
 
 
-def _cut(
-    motions: Iterable[Motion], rows: deque[np.ndarray] | None = None, skip: int = 0
-) -> Iterator[Motion]:
-    """The same motions in pieces small enough that their frames need little memory; their rows but
-    the first `skip` wait in `rows` until their frames are there.
+def _noted(motions: Iterable[Motion], rows: deque[np.ndarray], skip: int) -> Iterator[Motion]:
+    """The same motions; their rows but the first `skip` wait in `rows` until their frames are
+    there.
     """
     for motion in motions:
-        if rows is not None:
-            rows.extend(motion.values[skip:])
+        rows.extend(motion.values[skip:])
         skip = max(0, skip - len(motion))
+        yield motion
+
+
+def _cut(motions: Iterable[Motion]) -> Iterator[Motion]:
+    """The same motions in pieces small enough that their frames need little memory."""
+    for motion in motions:
         for start in range(0, len(motion), _MOTION_CHUNK):
             yield motion[start : start + _MOTION_CHUNK]
 

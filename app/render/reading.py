@@ -1,8 +1,7 @@
 """Reading what a request names: one small protocol, so that who runs the work says where and how.
 
 `HERE` reads in this process: the user's own files. A server gives a reader that has the files of
-strangers decoded elsewhere (app/intake/values.py); the values and the sentences of errors are the
-same.
+strangers decoded elsewhere; the values and the sentences of errors are the same.
 """
 
 from collections.abc import Iterator

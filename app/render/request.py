@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -352,6 +352,11 @@ class RenderRequest(MotionRequest):
             self.require_voice()
         else:
             self._require_unguided()
+
+    def playing(self, motion: Motion) -> "RenderRequest":
+        """The same video of a motion that was made for it, without sound."""
+        heard = {s.name: s.default for s in settings(MotionRequest) if s.name != "seed"}
+        return replace(self, **heard, motion=motion, fps=motion.fps)
 
     def _require_unguided(self) -> None:
         """With a motion of its own the face listens to nobody: say so instead of ignoring it."""

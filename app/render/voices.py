@@ -181,7 +181,7 @@ def preparing(progress: Progress | None) -> None:
         progress("preparing", 0, 1)
 
 
-class _Followed(AgentVoice):
+class StoppableVoice(AgentVoice):
     """A voice that is given up between two pieces when `progress` raises."""
 
     def __init__(self, voice: AgentVoice, progress: Progress | None) -> None:
@@ -205,7 +205,7 @@ def _agent(
     """The agent's voice, read or spoken, and its words where they are known."""
     if request.text is None:
         return _load(request.agent_audio, reader), None
-    voice = _Followed(TextVoice(request.text, request.voice), progress)
+    voice = StoppableVoice(TextVoice(request.text, request.voice), progress)
     said = _wanted(listen(voice), request)
     return said.sound, said
 
@@ -238,7 +238,7 @@ def _ask(
         codes=request.reply_codes,
         notify=notify,
     )
-    said = _wanted(listen(_Followed(voice, progress)), request)
+    said = _wanted(listen(StoppableVoice(voice, progress)), request)
     ended = 0.0 if interlocutor is None else interlocutor.speech_end
     return said.delayed(ended + REPLY_GAP) if ended else said
 

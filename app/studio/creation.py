@@ -12,13 +12,14 @@ from jaxtyping import Float, UInt8
 from app.intake.allowance import require_allowed, require_length
 from app.intake.sandbox import shared_sandbox
 from app.intake.values import SandboxReader
-from app.jobs.crew import Running
+from app.jobs.crew import Cancelled, Running
 from app.jobs.plan import video_seconds
 from app.render.filming import Frame, film
+from app.render.performance import given_motion
 from app.render.pipeline import Avatar
 from app.render.request import RenderRequest
 from app.render.result import RenderResult
-from app.render.voices import load_sound
+from app.render.voices import StoppableVoice, load_sound
 from app.studio.editor import Take
 from app.studio.project import EDITABLE_S, Project, open_project
 from app.studio.workshop import Page, Workshop
@@ -49,9 +50,10 @@ def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running)
     run.progress("loading the networks", 0, 1)
     avatar = workshop.avatar(run.check)
     run.progress("looking at the photo", 0, 1)
+    driver = given_motion(request, avatar.reader)
     folder = page.new_folder()
     short = seconds <= EDITABLE_S and request.renderer == "embedded"  # draws frames one by one
-    project = _project(request, avatar, folder) if short else None
+    project = _project(request, avatar, folder, driver) if short else None
     rows: list[Float[np.ndarray, 90]] = []
 
     def watch(row: Float[np.ndarray, "90"], frame: UInt8[np.ndarray, "H W 3"]) -> None:
@@ -69,7 +71,7 @@ def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running)
         page.drop(folder)
         raise
     workshop.queue.pace.learn(result.frames, request.size, result.wall_seconds, request.renderer)
-    motion = Motion(np.stack(rows), request.fps)
+    motion = Motion(np.stack(rows), request.fps, rest=None if driver is None else driver.rest)
     if project is not None:
         project.takes = [Take(motion, result.gestures)]
         page.keep(project)
@@ -78,11 +80,16 @@ def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running)
     )
 
 
-def write_reply(workshop: Workshop, prompt: str) -> str:
+def write_reply(workshop: Workshop, page: Page, prompt: str) -> str:
     """What the language model answers, as a text that can be said.
 
-    Raises InputError without a model or a prompt, EndpointError, which names no server, when there
-    is no answer.
+    It is no job of the queue: it draws nothing and keeps no file, and a line of text that waited
+    behind videos of minutes would come too late. What binds a job binds it all the same: a prompt
+    is as long as the limits say, a page asks one thing at a time, and it ends at the next sentence
+    when the page is cancelled or its visitor goes, and after a minute anyway.
+
+    Raises InputError without a model or a prompt and when it was stopped, BusyError while the page
+    is being answered, EndpointError, which names no server, when there is no answer.
     """
     from audio2motion.voice.language import LanguageVoice
 
@@ -93,7 +100,12 @@ def write_reply(workshop: Workshop, prompt: str) -> str:
         raise InputError(f"ask the language model something, in at most {most} characters")
     silent = replace(endpoint, speech_model=None, total_timeout=_PATIENCE_S)
     try:
-        return listen(LanguageVoice(silent, prompt, codes=False)).text
+        with page.asking() as run:
+            return listen(
+                StoppableVoice(LanguageVoice(silent, prompt, codes=False), run.progress)
+            ).text
+    except Cancelled:
+        raise InputError("the language model was not waited for") from None
     except EndpointError as error:
         _log.error("%s", error)
         raise EndpointError("the language model did not answer; try again later") from None
@@ -107,10 +119,12 @@ def _require_within(workshop: Workshop, request: RenderRequest, run: Running) ->
     return seconds
 
 
-def _project(request: RenderRequest, avatar: Avatar, folder: Path) -> Project:
+def _project(
+    request: RenderRequest, avatar: Avatar, folder: Path, driver: Motion | None
+) -> Project:
     frames = folder / "frames"
     frames.mkdir()
-    return open_project(request, avatar, frames, Take(Motion.neutral(1, request.fps)))
+    return open_project(request, avatar, frames, Take(Motion.neutral(1, request.fps)), driver)
 
 
 def compare(

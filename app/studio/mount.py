@@ -1,4 +1,4 @@
-"""The studio beside the API, where it is there: app/ui and gradio are optional."""
+"""The studio beside the API, where gradio is there, which is optional."""
 
 import importlib
 from importlib.util import find_spec

@@ -31,14 +31,14 @@ EDITABLE_S = 30.0
 """Longest clip that can be edited: about 150 MB of frames at 512 px."""
 MOST_EDITS = 200
 """Edits of one project that can be taken back, one by one; each keeps a whole motion."""
-_PIECE = 5
 Show = Callable[[UInt8[np.ndarray, "H W 3"]], None]
 
 
 @dataclass(eq=False)
 class Project:
     """One clip under edit. `takes` are its motion after each edit, the last one the current;
-    `undone` those that `undo` took back. `voices` are the sound of both people from the beginning.
+    `undone` those that `undo` took back. `voices` are the sound of both people from the beginning,
+    `driver` is the motion that the clip was made of, where one was given.
     """
 
     request: RenderRequest
@@ -47,6 +47,7 @@ class Project:
     cache: FrameCache
     takes: list[Take]
     undone: list[Take] = field(default_factory=list)
+    driver: Motion | None = None
     _rows: tuple[tuple[float, float], list[VoiceRow]] | None = None
 
     @property
@@ -97,10 +98,7 @@ class Project:
         """Every frame of the take and whether it was drawn now; only what is missing is."""
 
         def draw(motion: Motion) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
-            pieces = (motion[i : i + _PIECE] for i in range(0, len(motion), _PIECE))
-            return avatar.renderer.at(self.request.quality).stream(
-                self.portrait, pieces, self.request.seed, self.take.motion
-            )
+            return avatar.drawn(self.request, self.portrait, [motion], self.driver)
 
         return self.cache.frames(self.take.motion, draw)
 
@@ -118,8 +116,15 @@ class Project:
         return drawn
 
 
-def open_project(request: RenderRequest, avatar: Avatar, cache_folder: Path, take: Take) -> Project:
-    """A project of a request and the motion that was made for it; no frame is known yet.
+def open_project(
+    request: RenderRequest,
+    avatar: Avatar,
+    cache_folder: Path,
+    take: Take,
+    driver: Motion | None = None,
+) -> Project:
+    """A project of a request, the motion that was made for it, and the one that was given, if any;
+    no frame is known yet.
 
     Raises InputError for a clip longer than EDITABLE_S, and as RenderRequest's own inputs do.
     """
@@ -137,6 +142,7 @@ def open_project(request: RenderRequest, avatar: Avatar, cache_folder: Path, tak
         load_sound(request, reader),
         FrameCache(cache_folder, portrait.image),
         [take],
+        driver=driver,
     )
 
 

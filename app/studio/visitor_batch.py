@@ -31,7 +31,7 @@ State = Literal["waiting", "working", "done", "failed"]
 
 
 @dataclass(eq=False)
-class Entry:
+class BatchVideo:
     """One video of a batch: what it is made from, how far it is, and what went wrong."""
 
     item: Item
@@ -45,14 +45,14 @@ class VisitorBatch:
     """All videos of one upload; `files` are the names that errors may show."""
 
     folder: Path
-    entries: list[Entry]
+    entries: list[BatchVideo]
     files: dict[str, str] = field(default_factory=dict)
 
     def rows(self) -> list[list[str]]:
         """Row, output, state and what there is to say, for a table."""
         return [[str(e.item.row), e.item.output, e.state, e.told] for e in self.entries]
 
-    def left(self) -> list[Entry]:
+    def left(self) -> list[BatchVideo]:
         """What is not made yet; what failed is tried again."""
         return [entry for entry in self.entries if entry.state != "done"]
 
@@ -97,7 +97,7 @@ def read_upload(uploads: Sequence[Path], folder: Path, limits: Limits) -> Visito
     clean = inputs / "manifest.jsonl"
     clean.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     videos = folder / "videos"
-    entries = [Entry(item, videos / item.output) for item in read_manifest(str(clean), {})]
+    entries = [BatchVideo(item, videos / item.output) for item in read_manifest(str(clean), {})]
     for entry in entries:
         try:
             require_allowed(entry.item.request(), limits)
@@ -120,7 +120,7 @@ def make_all(
         entry.state, entry.told = "working", ""
         entry.video.parent.mkdir(parents=True, exist_ok=True)
 
-        def progress(what: str, frames: int, total: int, entry: Entry = entry) -> None:
+        def progress(what: str, frames: int, total: int, entry: BatchVideo = entry) -> None:
             entry.told = f"{what}: {frames} of {total}"
             run.check()
 

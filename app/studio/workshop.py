@@ -9,10 +9,12 @@ over. Queue, store and limits are the server's: the same as those of the API.
 import contextlib
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.intake.sandbox import Check
+from app.jobs.crew import Running
 from app.jobs.errand import Errand, Work
 from app.jobs.queue import JobQueue
 from app.jobs.store import FileStore
@@ -21,7 +23,7 @@ from app.studio.project import Project
 from app.studio.visitor_batch import VisitorBatch
 from app.studio.visitor_files import VisitorFiles
 from audio2motion.voice.endpoint import Endpoint
-from weights.errors import UnavailableError
+from weights.errors import BusyError, UnavailableError
 
 _TIDY_S = 60.0
 
@@ -37,8 +39,10 @@ class Page:
     owner: str
     used: float
     errands: list[Errand] = field(default_factory=list)
+    _asking: Running | None = None
     _project: Project | None = None
     _batch: VisitorBatch | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def new_folder(self) -> Path:
         """A fresh folder of the page's. Raises as FileStore.add_folder does."""
@@ -69,10 +73,25 @@ class Page:
     @property
     def busy(self) -> bool:
         """Whether something is made for it, or shall be."""
-        return any(not errand.ended for errand in self.errands)
+        return self._asking is not None or any(not errand.ended for errand in self.errands)
+
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[Running]:
+        """While a language model is asked for it. Raises BusyError when it is being asked."""
+        run = Running("", self.owner, [])
+        with self._lock:
+            if self._asking is not None:
+                raise BusyError("the language model is still answering; wait for it")
+            self._asking = run
+        try:
+            yield run
+        finally:
+            self._asking = None
 
     def cancel(self) -> None:
         """Stop all that is made for it."""
+        if (asking := self._asking) is not None:
+            asking.stop.set()
         for errand in self.errands:
             if not errand.ended:
                 errand.cancel()

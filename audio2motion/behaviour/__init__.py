@@ -1,5 +1,6 @@
 """How people behave in conversation, in published numbers, and the processes that follow them:
-blinks, gaze, nods, smiles, sway."""
+blinks, gaze, nods, smiles, sway. They hear and see as a stream, and one seed gives one course of
+events."""
 
 import lazy_loader
 

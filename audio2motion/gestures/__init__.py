@@ -1,5 +1,5 @@
 """What a user asks of the face: emotion, expressivity, gaze, style, and gestures placed in time or
-found in words."""
+found in words. It is checked here, and becomes rows of motion or a condition of the network."""
 
 import lazy_loader
 

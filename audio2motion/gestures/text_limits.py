@@ -1,7 +1,7 @@
 """How long texts may be that people and language models write, each limit once.
 
-They keep work on a text short, whoever sends it; nobody has met one by accident. A server takes
-less: see app.api.run.Limits.
+They keep work on a text short, whoever sends it; nobody has met one by accident. What works for
+many people at once may take less.
 """
 
 MAX_CHARACTERS = 20_000

@@ -1,4 +1,6 @@
-"""What is heard: sound from any file as a stream of samples, speech features, voice activity."""
+"""What is heard: sound from any file as a stream of samples, speech features, voice activity.
+A recording is decoded once and read piece by piece, so that memory does not grow with its
+length."""
 
 import lazy_loader
 

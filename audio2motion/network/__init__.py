@@ -1,5 +1,5 @@
 """The flow-matching network over Motion tokens, what it is conditioned on, and the generator that
-samples it chunk by chunk."""
+samples it chunk by chunk. The state of its stream can be saved as bytes and go on elsewhere."""
 
 import lazy_loader
 

@@ -39,7 +39,7 @@ _NO_SPEECH_MODEL = (404, 405, 501)
 
 
 @dataclass(frozen=True)
-class Message:
+class Turn:
     """One turn of the conversation so far."""
 
     role: Literal["user", "assistant"]
@@ -59,7 +59,7 @@ class LanguageVoice(AgentVoice):
         endpoint: Endpoint,
         prompt: str,
         persona: str | None = None,
-        history: tuple[Message, ...] = (),
+        history: tuple[Turn, ...] = (),
         espeak_voice: str = "en-us",
         codes: bool = True,
         notify: Callable[[str], None] | None = None,

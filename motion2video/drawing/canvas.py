@@ -176,7 +176,7 @@ class Sheet:
     described: dict[tuple[str, int], Described] = field(default_factory=dict)
 
     def paint(self) -> None:
-        """See Scene.paint."""
+        """See Begun.paint."""
         self.canvas.brush.paint(self)
 
     @torch.inference_mode()
@@ -274,7 +274,7 @@ class Sheet:
 
     @torch.inference_mode()
     def paste(self) -> Frames:
-        """See Scene.paste. Every frame is an array of its own."""
+        """See Begun.paste. Every frame is an array of its own."""
         frames = rearrange(self.frames[: self.count], "n c h w -> n h w c").byte()
         return [np.ascontiguousarray(frame) for frame in frames.cpu().numpy()]
 

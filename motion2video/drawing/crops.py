@@ -40,7 +40,7 @@ class Crops:
     described: dict[tuple[str, int], Described] = field(default_factory=dict)
 
     def paint(self) -> None:
-        """See Scene.paint."""
+        """See Begun.paint."""
         self.brush.paint(self)
 
     def conditions(self, name: str, picks: list[int]) -> Float[Tensor, "k 8 h w"]:
@@ -75,7 +75,7 @@ class Crops:
             place.lay(self.frames[k], known.drawn, soft_hole(known))
 
     def paste(self) -> Frames:
-        """See Scene.paste."""
+        """See Begun.paste."""
         return self.frames
 
 
@@ -97,7 +97,7 @@ class CropStage:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class WindowPlan:
     """Per window of n frames: `areas` to paint, `places`, in which frames it is `chosen`."""
 
     areas: dict[str, list[UInt8[np.ndarray, "_ _"]]]
@@ -107,7 +107,7 @@ class Plan:
 
 def plan_windows(
     landmarks: Float[np.ndarray, "n 478 3"], open_eyes: Float[np.ndarray, "n 478 3"]
-) -> Plan:
+) -> WindowPlan:
     """Where the network shall paint in n frames."""
     lips = lip_shares(landmarks[..., :2], interocular(landmarks))
     places = {name: [Place.of(name, marks) for marks in landmarks] for name in WINDOWS}
@@ -124,7 +124,7 @@ def plan_windows(
             for place, a, b, s in zip(places[name], landmarks, open_eyes, shut, strict=True)
         ]
     chosen = {name: np.array([one.any() for one in some], bool) for name, some in areas.items()}
-    return Plan(areas, places, chosen)
+    return WindowPlan(areas, places, chosen)
 
 
 def condition_of(image: UInt8[np.ndarray, "h w 3"], known: Described) -> UInt8[np.ndarray, "h w 8"]:

@@ -12,7 +12,7 @@ Frames = list[UInt8[np.ndarray, "h w 3"]]
 
 
 @runtime_checkable
-class Scene(Protocol):
+class Begun(Protocol):
     """Some frames on their way, each by itself. Used by one thread at a time."""
 
     def paint(self) -> None:
@@ -32,7 +32,7 @@ class Stage(Protocol):
         self,
         landmarks: Float[np.ndarray, "n 478 3"],
         open_eyes: Float[np.ndarray, "n 478 3"],
-    ) -> Scene:
+    ) -> Begun:
         """First: n frames moved to their keypoints in the photo's pixels (see
         PortraitFace.keypoints), and where the network shall paint.
         """

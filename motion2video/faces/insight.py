@@ -19,6 +19,7 @@ from jaxtyping import Float, UInt8
 
 from weights import find, locate
 from weights.errors import DependencyError, WeightsError
+from weights.registry import how_to_fetch
 from weights.telemetry import import_onnxruntime
 
 ROLE = "insightface_buffalo_l"
@@ -58,7 +59,7 @@ class InsightDetector:
 
     @staticmethod
     def load(folder: Path | None = None, threshold: float = 0.5) -> "InsightDetector":
-        """From a folder of ONNX files (default: the pack that `visavis weights fetch` got).
+        """From a folder of ONNX files (default: the pack that was fetched).
 
         Raises DependencyError without the package, WeightsError without a detector.
         """
@@ -87,7 +88,7 @@ class IdentityEmbedder:
 
     @staticmethod
     def load(folder: Path | None = None) -> "IdentityEmbedder":
-        """From a folder of ONNX files (default: the pack that `visavis weights fetch` got).
+        """From a folder of ONNX files (default: the pack that was fetched).
 
         Raises DependencyError without the package, WeightsError without an embedding network.
         """
@@ -95,7 +96,7 @@ class IdentityEmbedder:
 
     @staticmethod
     def load_if_there() -> "IdentityEmbedder | None":
-        """The pack that `visavis weights fetch` got; None without it or without the package."""
+        """The pack that was fetched; None without it or without the package."""
         if locate(ROLE) is None or importlib.util.find_spec("insightface") is None:
             return None
         return IdentityEmbedder.load()
@@ -157,7 +158,7 @@ def _load_model(folder: Path | None, task: str, first: str) -> Any:
             return model
     raise WeightsError(
         f"no InsightFace {task} model among the {len(files)} .onnx files of {folder}: give a "
-        f"folder with a SCRFD and an ArcFace file, or run `visavis weights fetch {ROLE}` "
+        f"folder with a SCRFD and an ArcFace file, or {how_to_fetch(ROLE)} "
         "(non-commercial research only)"
     )
 

@@ -35,7 +35,7 @@ _LIDS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class HeadPart:
     """`points` [n, 3], `triangles` counter-clockwise from outside, `moves` [52, n, 3] at 1."""
 
     points: Float[np.ndarray, "n 3"]
@@ -50,7 +50,7 @@ class HeadModel:
     and its eyeballs (left, right).
     """
 
-    parts: dict[str, Part]
+    parts: dict[str, HeadPart]
     anchors: Float[np.ndarray, "468 3"]
     uv: Float[np.ndarray, "n 2"]
     eyes: Float[np.ndarray, "2 3"]
@@ -61,7 +61,7 @@ class HeadModel:
         """The embedded head."""
         tensors, _ = load_safetensors("head")
         parts = {
-            name: Part(
+            name: HeadPart(
                 tensors[f"{name}.points"],
                 tensors[f"{name}.triangles"].astype(np.int64),
                 tensors[f"{name}.moves"] * tensors[f"{name}.steps"][:, None, None],
@@ -85,7 +85,7 @@ class HeadModel:
         for name, part in self.parts.items():
             laid = _placed(part, jaws if name in HARD_PARTS else whole)
             if name in SOFT_PARTS:
-                laid = Part(near.drawn(laid.points), laid.triangles, laid.moves)
+                laid = HeadPart(near.drawn(laid.points), laid.triangles, laid.moves)
             parts[name] = laid
         anchors = near.drawn(whole(self.anchors))
         for eye, side in zip(EYES, (1, -1), strict=True):
@@ -142,12 +142,12 @@ class _Nearness:
         return (points + follows * self.field(points)).astype(np.float32)
 
 
-def _placed(part: Part, where: _Similarity) -> Part:
+def _placed(part: HeadPart, where: _Similarity) -> HeadPart:
     moves = where.scale * part.moves @ where.rotation.T
-    return Part(where(part.points), part.triangles, moves.astype(np.float32))
+    return HeadPart(where(part.points), part.triangles, moves.astype(np.float32))
 
 
-def _to_meet(skin: Part, anchors: Float[np.ndarray, "468 3"], eye: str) -> float:
+def _to_meet(skin: HeadPart, anchors: Float[np.ndarray, "468 3"], eye: str) -> float:
     """How much farther lids must move than on the head as it is made, so that they meet."""
     upper, lower = (KDTree(skin.points).query(anchors[row])[1] for row in _LIDS[eye])
     gap = skin.points[upper, 1] - skin.points[lower, 1]

@@ -1,6 +1,5 @@
 """Files of pictures and sound: opened safely, read and written as streams. PyAV and Pillow live
-here.
-"""
+here."""
 
 import lazy_loader
 

@@ -1,8 +1,8 @@
-"""reference: public Stable-Diffusion checkpoints that draw a Motion, on diffusers, for who has a
-GPU.
+"""Public Stable-Diffusion checkpoints that draw a Motion, on diffusers, for who has a GPU. The one
+place that imports diffusers: `families` says which checkpoints there are and is light, `renderer`
+draws.
 
-The one place that imports diffusers. `families` says which checkpoints there are and is light,
-`renderer` draws; docs/checkpoints.md says what is verified of it.
+docs/checkpoints.md says what is verified of it.
 """
 
 import lazy_loader

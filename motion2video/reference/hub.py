@@ -24,7 +24,7 @@ from motion2video.reference.store import (
     write_record,
 )
 from weights.errors import OutputError, WeightsError
-from weights.registry import make_cache_folder
+from weights.registry import how_to_fetch, make_cache_folder
 from weights.saving import writing_whole
 
 Notify = Callable[[str], None]
@@ -111,8 +111,8 @@ def _fetch(family: Family, offer: Offer, notify: Notify, endpoint: str | None) -
     except _trouble() as error:
         raise WeightsError(
             f"could not download {source.file} of {source.repository} ({type(error).__name__}): "
-            f"connect to the network (HF_ENDPOINT names a mirror) and run `visavis weights fetch "
-            f"{family.name}` again, which goes on where it stopped"
+            f"connect to the network (HF_ENDPOINT names a mirror) and {how_to_fetch(family.name)} "
+            "again, which goes on where it stopped"
         ) from error
     folder, target = folder_of(family, part), converted_path(family, part)
     make_cache_folder(folder)

@@ -52,7 +52,7 @@ class _Prepared:
     seed: int
 
 
-class _Ledger:
+class _Ticket:
     """How far a stream has come: lets a state be used once only."""
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class ReferenceState:
 
     prepared: _Prepared
     position: int
-    ledger: _Ledger
+    ticket: _Ticket
     start: int
     points: Float[np.ndarray, "n 478 2"]
     pose: Pose | None
@@ -171,7 +171,7 @@ class ReferenceRenderer:
             portrayed = self._predictor.portray(_signed(whole), _for_clip(small))
         prepared = _Prepared(portrait, face, portrayed, seed)
         nothing = np.zeros((0, 478, 2), np.float32)
-        return ReferenceState(prepared, 0, _Ledger(), 0, nothing, None, None)
+        return ReferenceState(prepared, 0, _Ticket(), 0, nothing, None, None)
 
     def step(
         self, state: ReferenceState, motion: Motion
@@ -187,7 +187,7 @@ class ReferenceRenderer:
         while len(ahead.points) >= windows.span - _known(ahead):
             ahead, frames = self._group(ahead, windows.span - _known(ahead), windows.fresh)
             drawn.append(frames)
-        state.ledger.position = ahead.position
+        state.ticket.position = ahead.position
         return ahead, self._joined(state, drawn)
 
     def flush(self, state: ReferenceState) -> tuple[ReferenceState, UInt8[np.ndarray, "T h w 3"]]:
@@ -198,7 +198,7 @@ class ReferenceRenderer:
             drawn.append(self._group(state, len(state.points), None)[1])
         elif state.carried is not None:
             drawn.append(self._decoded(state, state.carried.latents))
-        state.ledger.position = None
+        state.ticket.position = None
         return dataclasses.replace(state, position=-1), self._joined(state, drawn)
 
     def stream(
@@ -291,7 +291,7 @@ class ReferenceRenderer:
         return np.concatenate([np.zeros((0, height, width, 3), np.uint8), *drawn])
 
     def _check(self, state: ReferenceState) -> None:
-        if state.ledger.position != state.position:
+        if state.ticket.position != state.position:
             raise StateError(
                 "this render state was used already or its stream has ended: "
                 "go on from the state that the last step returned"

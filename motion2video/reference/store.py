@@ -14,7 +14,7 @@ from pathlib import Path
 from motion2video.reference.families import FAMILIES, Family, Part
 from weights.errors import InputError, WeightsError
 from weights.opening import read_regular
-from weights.registry import cache_dir
+from weights.registry import cache_dir, how_to_fetch
 from weights.saving import save_whole
 
 FOLDER_VARIABLE = "VISAVIS_WEIGHTS_DIR"
@@ -102,13 +102,11 @@ def verify_family(family: Family) -> None:
     for part in family.sources:
         path, known = converted_path(family, part), records(folder_of(family, part)).get(part)
         if known is None or not path.is_file():
-            raise WeightsError(
-                f"{path} is not there or not known: run `visavis weights fetch {family.name}`"
-            )
+            raise WeightsError(f"{path} is not there or not known: {how_to_fetch(family.name)}")
         if sha256_of(path) != known.converted_sha256:
             raise WeightsError(
-                f"{path} has changed since it was converted: remove it and run "
-                f"`visavis weights fetch {family.name}`"
+                f"{path} has changed since it was converted: remove it and "
+                f"{how_to_fetch(family.name)}"
             )
 
 
@@ -158,9 +156,8 @@ def require_all(
         looked = ", ".join([*([str(folder)] if folder else []), *places])
         raise WeightsError(
             f"the weights of {family.title} are not on this machine (missing: "
-            f"{', '.join(missing)}; looked in {looked}): run `visavis weights fetch "
-            f"{family.name}`, or name the folder that has them with --weights-dir or "
-            f"{FOLDER_VARIABLE}"
+            f"{', '.join(missing)}; looked in {looked}): {how_to_fetch(family.name)}, or name the "
+            f"folder that has them with --weights-dir or {FOLDER_VARIABLE}"
         )
     return found
 

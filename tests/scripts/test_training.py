@@ -51,7 +51,7 @@ def losses(out: Path) -> list[float]:
 
 @pytest.mark.endurance
 def test_tiny_autoencoder_learns_and_loads(tmp_path: Path) -> None:
-    text = train("train.autoencoder", tmp_path)
+    text = train("train_autoencoder", tmp_path)  # its name of old
     log = losses(tmp_path)
     assert log[-1] < 0.6 * log[0]
     assert "PSNR on held-out people" in text
@@ -75,7 +75,7 @@ def test_tiny_denoiser_learns_and_loads(tmp_path: Path) -> None:
     sheet = cv2.imread(str(tmp_path / "samples" / "000080.png"))
     assert sheet is not None and sheet.shape == (5 * 96, 160, 3), "drawing, truth, 1, 2, 4 steps"
     assert sheet.std() > 10
-    again = train("train.renderer", tmp_path)
+    again = train("train_renderer", tmp_path)  # its name of old
     assert "step 80" in again and losses(tmp_path) == log, "a finished run has nothing to do"
 
 

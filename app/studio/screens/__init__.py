@@ -1,4 +1,5 @@
-"""The studio's screens; the only place that knows gradio.
+"""The studio's screens, one file a tab, and who may reach what of them. No other place knows
+gradio.
 
 from app.studio.screens import mount
 mount(app, workshop)  # app: FastAPI

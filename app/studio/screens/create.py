@@ -238,9 +238,9 @@ def _asking(parts: dict[str, Any], workshop: Workshop) -> "gr.Row":
     return row
 
 
-def _reply(workshop: Workshop, _visitor: Visitor, prompt: str) -> str:
+def _reply(workshop: Workshop, visitor: Visitor, prompt: str) -> str:
     try:
-        return write_reply(workshop, prompt)
+        return write_reply(workshop, page_of(workshop, visitor), prompt)
     except VisavisError as error:
         fail(error)
 

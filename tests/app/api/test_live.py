@@ -265,7 +265,7 @@ def test_the_client_talks_leaves_and_comes_back(served: Served, portrait: Path) 
         end = time.monotonic() + 10
         while True:
             with suppress(ServerError):
-                later = client.resume(talk.ready["session"])
+                later = client.resume(talk.name)
                 break
             assert time.monotonic() < end
             time.sleep(0.1)
@@ -300,6 +300,9 @@ def resumed(served: Served, name: str, status: int | None = None) -> Visitor:
         ('{"type": "start", "path": "/etc/passwd"}', 422),
         ('{"type": "start", "portrait": "http://127.0.0.1/"}', 422),
         ('{"type": "start", "emotion": "boredom"}', 422),
+        ('{"type": "start", "expressivity": 3}', 422),
+        ('{"type": "start", "seed": 2147483648}', 422),
+        ('{"type": "start", "size": 63}', 422),
         ('{"type": "start", "size": 9999}', 422),
         ('{"type": "resume", "session": "../../../etc/passwd"}', 422),
         ('{"type": "resume", "session": "aaaaaaaaaaaaaaaaaaaaaa"}', 404),

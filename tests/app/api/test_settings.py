@@ -1,11 +1,15 @@
-"""Where a server keeps its jobs when nobody says."""
+"""Where a server keeps its jobs when nobody says, and the limits it is started with."""
 
 import pwd
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import app.cli.app_command as app_command
 from app.api.settings import default_data_dir
+from app.cli.commands import main
+from app.intake.limits import Limits
 from weights.errors import OutputError
 
 
@@ -26,3 +30,29 @@ def test_without_a_home_it_asks_for_a_folder(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("HOME", raising=False)
     with pytest.raises(OutputError, match="--data-dir"):
         default_data_dir()
+
+
+def test_limits_are_set_in_the_units_of_their_options(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    started: list[Limits] = []
+
+    def serve(app: Any, config: Any, say: object) -> None:
+        app.state.context.database.close()
+        started.append(config.limits)
+
+    monkeypatch.setattr(app_command, "serve", serve)
+    quiet = ["app", "--no-studio", "--data-dir", str(tmp_path / "data")]
+    chosen = ["--max-upload", "100.5", "--expiry", "0.5", "--max-storage", "2", "--workers", "3"]
+    assert main(quiet) == 0
+    assert main([*quiet, *chosen, "--max-connections", "600"]) == 0
+    assert started[0] == Limits()
+    assert started[1] == Limits(
+        max_upload_bytes=100_500_000,
+        max_request_bytes=201_000_000,
+        expiry_s=30.0,
+        total_bytes=2 * 10**9,
+        workers=3,
+        max_connections_each=600,
+        max_connections=600,
+    )

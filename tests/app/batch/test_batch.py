@@ -5,7 +5,7 @@ import re
 import sqlite3
 import urllib.request
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from app.batch.driver import BatchConfig
 from app.batch.events import Event
 from app.batch.ledger import Ledger
 from app.batch.metrics import metrics
-from app.batch.segments import cut_at_silence
+from app.batch.segments import cut_at_silence, part_request
 from app.batch.work import AvatarSettings
 from app.render.performance import perform
+from app.render.request import MotionRequest, RenderRequest
 from motion2video.media.video import probe, read_video
 from motion2video.motion import Motion
 from tests.app.batch.conftest import FRAMES, make_rows, write_manifest
@@ -168,10 +169,32 @@ def test_cuts_are_in_pauses() -> None:
     assert cut_at_silence(1000, 25.0, 20.0, []) == ((0, 500), (500, 1000))
 
 
+def test_a_part_is_asked_for_as_the_whole_is() -> None:
+    """Nothing of how a video is drawn gets lost, whatever fields there come to be."""
+    changed: dict[str, Any] = {
+        "portrait": "a.png",
+        "size": 128,
+        "quality": "draft",
+        "renderer": "aniportrait",
+        "face": "leftmost",
+        "crop": "head",
+        "mix": "both",
+        "seed": 7,
+    }
+    drawing = {f.name for f in fields(RenderRequest)} - {f.name for f in fields(MotionRequest)}
+    assert set(changed) == drawing - {"motion", "fps"} | {"seed"}
+    motion = Motion.neutral(9, 30.0)
+    whole = RenderRequest(text="Hi.", voice="de", emotion="happiness", fps=30.0, **changed)
+    part, skip = part_request(whole, motion, (4, 7), 1)
+    assert {name: getattr(part, name) for name in changed} == changed
+    assert isinstance(part.motion, Motion) and len(part.motion) == 4 and skip == 1
+    assert part.fps == 30.0 and not part.has_voice and part.emotion == "neutral"
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("fps", [25.0, 29.97])
+@pytest.mark.parametrize(("fps", "quality"), [(25.0, "standard"), (29.97, "draft"), (25.0, "live")])
 def test_parts_are_the_whole(
-    make_batch: MakeBatch, tmp_path: Path, tiny_avatar: TinyAvatar, fps: float
+    make_batch: MakeBatch, tmp_path: Path, tiny_avatar: TinyAvatar, fps: float, quality: str
 ) -> None:
     """Frames before encoding bit for bit, every sample of the sound, and no seam in the file."""
     from audio2motion.hearing.audio import Waveform
@@ -181,6 +204,7 @@ def test_parts_are_the_whole(
     pause = np.zeros(8000, np.float32)
     Waveform(np.concatenate([said, pause, said, pause, said])).save(tmp_path / "voice.wav")
     row = {"portrait": "portrait.png", "agent_audio": "voice.wav", "seed": 5, "fps": fps}
+    row["quality"] = quality
     whole = make_batch([{**row, "output": "v.mp4"}])
     parts = replace(whole, out=f"{whole.out}-parts", config=BatchConfig(split=1.0))
     assert whole.run().complete and parts.run().complete
@@ -188,23 +212,20 @@ def test_parts_are_the_whole(
     one, two = (Path(batch.out) / "v.mp4" for batch in (whole, parts))
     assert not list(Path(parts.out).glob(".*"))
 
-    fields: dict[str, Any] = {
+    video: dict[str, Any] = {
         "portrait": tmp_path / "portrait.png",
         "size": 64,
         "seed": 5,
         "fps": fps,
+        "quality": quality,
     }
-    request = replace_request(fields, tmp_path / "voice.wav")
+    request = RenderRequest(**video, agent_audio=tmp_path / "voice.wav")
     motion = perform(tiny_avatar, request, lambda notice: None).whole()
     cuts = cut_at_silence(len(motion), motion.fps, 1.0, [])
     assert len(cuts) >= 2
-    serial = np.stack(list(tiny_avatar.frames(**fields, agent_audio=tmp_path / "voice.wav")))
-    at_rate: dict[str, Any] = {**fields, "fps": motion.fps}
-    drawn = [
-        frame
-        for first, end in cuts
-        for frame in tiny_avatar.frames(**at_rate, motion=motion[first:end])
-    ]
+    serial = np.stack(list(tiny_avatar.frames(**video, agent_audio=tmp_path / "voice.wav")))
+    asked = [part_request(request, motion, cut, 0)[0] for cut in cuts]
+    drawn = [frame for part in asked for frame in tiny_avatar.frames(part)]
     assert np.array_equal(serial, np.stack(drawn))
 
     infos = probe(one), probe(two)
@@ -216,12 +237,6 @@ def test_parts_are_the_whole(
             assert np.abs(x.astype(int) - serial[i]).mean() < 3
             assert np.abs(y.astype(int) - serial[i]).mean() < 3
     assert report["summary"]["frames"] == len(serial)
-
-
-def replace_request(fields: dict[str, Any], voice: Path):
-    from app.render.request import RenderRequest
-
-    return RenderRequest(**fields, agent_audio=voice)
 
 
 # -- what it tells -------------------------------------------------------------------------------

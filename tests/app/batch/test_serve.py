@@ -13,6 +13,7 @@ import pytest
 
 from app.api.ray_serve import ServiceConfig, model_settings
 from app.batch.work import AvatarSettings
+from app.intake.limits import Limits
 from motion2video.media.video import probe
 from tests.app.batch.conftest import ROOT, make_rows
 from tests.app.batch.tiny import FACTORY
@@ -32,7 +33,15 @@ def test_a_models_name() -> None:
 def test_settings_come_as_text_or_numbers() -> None:
     made = ServiceConfig.read({"most": "8", "gpus": 0.25})
     assert (made.most, made.gpus, made.least) == (8, 0.25, 1)
+    assert made.limits == Limits()
+    set_too = ServiceConfig.read(
+        {"max_upload": "100", "max_seconds": 60, "expiry": "0.5", "max_size": "512"}
+    ).limits
+    assert (set_too.max_upload_bytes, set_too.max_request_bytes) == (100 * 10**6, 200 * 10**6)
+    assert (set_too.max_seconds, set_too.expiry_s, set_too.max_size) == (60.0, 30.0, 512)
     for wrong, said in (
+        ({"workers": 2}, "no setting"),
+        ({"max_size": "0"}, "at least 1"),
         ({"many": 1}, "no setting"),
         ({"most": "x"}, "not a number"),
         ({"most": 0}, "replicas"),

@@ -14,8 +14,11 @@ from app.studio.editor import Take
 from app.studio.frame_cache import FrameCache
 from app.studio.project import Project, open_project
 from app.studio.workshop import Page, Workshop
+from motion2video.geometry.basis import FaceBasis
+from motion2video.geometry.retarget import PortraitFace
 from motion2video.media.video import probe, read_video
-from motion2video.motion import MOTION_DIM, Motion
+from motion2video.motion import MOTION_DIM, Motion, Rest, channel_index
+from motion2video.portrait.portrait import Portrait
 from tests.app.studio.shop import open_shop
 from weights.errors import InputError
 
@@ -111,6 +114,32 @@ def test_an_edited_range_is_drawn_and_the_rest_is_bit_identical(
     project.redo()
     project.edit(lambda take: editor.trim(take, 0.2, 0.6))
     assert project.stale() == []
+
+
+@pytest.mark.slow
+def test_a_photo_moved_from_a_persons_rest_is_so_after_an_edit_too(
+    workshop: Workshop, avatar: Avatar, portrait: Path, tmp_path: Path
+):
+    """A tracked motion of the person, who smiles in the photo, which must not count twice."""
+    seen, basis = Portrait.load(portrait, tracker=avatar.tracker).face, FaceBasis.load()
+    smile = np.zeros((2, MOTION_DIM), np.float32)
+    smile[1, channel_index("mouthSmileLeft")] = smile[1, channel_index("jawOpen")] = 0.4
+    person = PortraitFace.fit(seen.landmarks, seen.expression, basis).points
+    person = person - basis.offsets(smile)[1]
+    rest = Rest(person, np.zeros(3, np.float32), np.zeros(3, np.float32), 100.0)
+    motion = Motion(smile, rest=rest).save(tmp_path / "tracked.npz")
+    page = workshop.page("visitor")
+    request = RenderRequest(portrait=portrait, motion=motion, size=160)
+    run = make_video(workshop, page, request)
+    assert run.state == "succeeded", run.look().error
+    project = page.project
+    assert project is not None
+    drawn = frames_of(project, avatar)
+    project.cache.remove()
+    project.cache.folder.mkdir()
+    again = frames_of(project, avatar)
+    assert Motion.load(run.result.motion).rest is not None
+    assert all(np.array_equal(a, b) for a, b in zip(drawn, again, strict=True))
 
 
 def test_trim_cuts_the_sound_with_the_picture(workshop: Workshop, portrait: Path, voice: Path):

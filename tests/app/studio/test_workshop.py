@@ -3,14 +3,18 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from app.intake.limits import Limits
 from app.jobs.crew import Running
+from app.studio.creation import write_reply
 from app.studio.workshop import Workshop
 from tests.app.studio.shop import open_shop
+from tests.audio2motion.voice.endpoint_server import serve
+from weights.errors import BusyError, InputError
 
 
 @pytest.fixture
@@ -77,3 +81,23 @@ def test_a_page_cancels_its_own_errands_and_no_others(workshop: Workshop):
     gate.set()
     assert second.wait(5.0)
     assert (first.state, second.state) == ("cancelled", "succeeded")
+
+
+def test_a_reply_is_one_at_a_time_and_ends_with_its_page(workshop: Workshop):
+    """Others are answered meanwhile, and whoever left is not waited for."""
+    page = workshop.page("one")
+    with serve() as model, ThreadPoolExecutor(2) as pool:
+        workshop.endpoint = model.endpoint(speech_model=None)
+        model.pieces, model.chat = ["It is late. ", "Good night."], "wait"
+        asked = pool.submit(write_reply, workshop, page, "What time is it?")
+        while not model.asked:
+            time.sleep(0.01)
+        with pytest.raises(BusyError, match="still answering"):
+            write_reply(workshop, page, "And now?")
+        assert page.busy
+        workshop.leave("one")
+        model.go_on.set()
+        with pytest.raises(InputError, match="not waited for"):
+            asked.result(20)
+        assert write_reply(workshop, workshop.page("two"), "And now?") == "It is late. Good night."
+    assert not page.busy

@@ -14,7 +14,7 @@ import pytest
 
 from audio2motion.voice.agent_voice import listen
 from audio2motion.voice.endpoint import ApiKey, Endpoint
-from audio2motion.voice.language import LanguageVoice, Message
+from audio2motion.voice.language import LanguageVoice, Turn
 from audio2motion.voice.synthesis import synthesize
 from tests.audio2motion.voice.endpoint_server import CANARY, Server, serve
 from weights.errors import EndpointError, InputError
@@ -43,7 +43,7 @@ def test_a_reply_is_asked_for_and_spoken(server: Server) -> None:
         server.endpoint(key=ApiKey(CANARY)),
         "How are you?",
         persona="You are Ada.",
-        history=(Message("user", "Hi."), Message("assistant", "Hello.")),
+        history=(Turn("user", "Hi."), Turn("assistant", "Hello.")),
     )
     reply = listen(voice)
     assert reply.text == "Hello there, my friend. I am very well."

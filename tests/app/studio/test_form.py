@@ -1,0 +1,77 @@
+"""The first screen's form: what of a request can be set there, and what a choice is of."""
+
+from dataclasses import fields
+
+from app.intake.limits import Limits
+from app.render.request import SERVERS_OWN, RenderRequest
+from app.studio.screens.form import Form, renderer_choice
+
+
+def test_a_renderer_can_be_chosen_only_where_there_are_several() -> None:
+    alone = renderer_choice(Limits())
+    assert not alone["visible"] and alone["choices"] == ["embedded"] == [alone["value"]]
+    several = renderer_choice(Limits(renderers=("embedded", "aniportrait")))
+    assert several["visible"] and several["choices"] == ["embedded", "aniportrait"]
+
+
+def test_what_is_chosen_draws() -> None:
+    assert Form(photo="me.jpg").request().renderer == "embedded"
+    assert Form(photo="me.jpg", renderer="aniportrait").request().renderer == "aniportrait"
+
+
+ELSEWHERE = {
+    "ask": "the language model writes the text, which the visitor reads before it is said",
+    "persona": "goes with ask",
+    "speech_voice": "goes with ask: what a visitor has read is said by espeak-ng",
+    "reply_codes": "codes that a visitor writes into a text are meant",
+    "valence": "the emotions are the eight that have a name",
+    "arousal": "as valence",
+    "gaze": "looks are placed in time, as gestures",
+    "style_clip": "the styles are those that have a name",
+    "gesture_file": "gestures are written, one a line",
+    "transcript": "of a recording; a text is its own",
+    "fps": "25, the rate at which motion is made; others are for those who cut the video",
+    **dict.fromkeys(SERVERS_OWN, "whoever runs the server sets it"),
+}
+"""Settings that the form has not, and why; the command line, the API and batches have them."""
+
+
+def test_every_setting_is_in_the_form_or_left_out_on_purpose() -> None:
+    """Set everything on the screen to something else, and see what of the request has changed."""
+    every = {
+        "photo": "me.jpg",
+        "face": "leftmost",
+        "text": "Hi.",
+        "voice": "de",
+        "agent_audio": "a.wav",
+        "interlocutor_audio": "b.wav",
+        "interlocutor_video": "c.mp4",
+        "emotion": "anger",
+        "intensity": 0.5,
+        "expressivity": 0.5,
+        "by_region": True,
+        "style": "calm",
+        "gestures": "nod@1",
+        "auto_gestures": False,
+        "renderer": "aniportrait",
+        "quality": "draft",
+        "size": 128,
+        "crop": "head",
+        "mix": "both",
+        "new_seed": False,
+        "seed": 7,
+    }
+    asked = [
+        Form(**every).request(),  # pyrefly: ignore[bad-argument-type]
+        Form(**every, says="a recording").request(),  # pyrefly: ignore[bad-argument-type]
+        Form(photo="me.jpg", motion="m.npz", says="nothing").request(),
+    ]
+    plain = {field.name: field.default for field in fields(RenderRequest)}
+    reached = {
+        name
+        for request in asked
+        for name, default in plain.items()
+        if getattr(request, name) != default
+    }
+    assert reached | set(ELSEWHERE) == set(plain)
+    assert reached & set(ELSEWHERE) == set()

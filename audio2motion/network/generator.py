@@ -109,7 +109,8 @@ class GeneratorState:
 
     `rest_*` is sound that does not fill a chunk yet and `motion_*` the interlocutor's motion not
     used yet; `waiting` holds the agent's features from frame `frame` on, and the interlocutor's
-    of the chunk that is still to be made; `recent` is the last chunk of tokens.
+    of the chunk that is still to be made; `recent` is the last chunk of tokens and `after` the
+    features of its last frame.
     """
 
     ticket: Ticket
@@ -128,6 +129,7 @@ class GeneratorState:
     interlocutor: VoiceState
     waiting: "Chunk | None"
     recent: Float[Tensor, "1 5 90"]
+    after: Float[Tensor, "1 w"]
     cache: Cache
     gate: float
     aim: Aimed
@@ -215,6 +217,7 @@ class MotionGenerator:
             interlocutor=self.encoder.init_state(),
             waiting=None,
             recent=torch.zeros(1, CHUNK, MOTION_DIM, device=self.device),
+            after=torch.zeros(1, self.network.config.width, device=self.device),
             cache=self.network.empty_cache(),
             gate=0.0,
             aim=Aimed(),
@@ -421,19 +424,20 @@ class MotionGenerator:
         """Solve the ODE from a chunk's noise to what is new in it beside the chunk before."""
         network = self.network
         style = condition.controls[:, 0, -STYLE_DIM - 1 : -1]
-        swing, embedded = network.swing(style), network.embed(condition)
-        cache = state.cache
+        embedded = network.embed(condition)
+        cache, after = state.cache, state.after
         if not cache.filled:  # before the first chunk there is one of rest
-            cache = self._remember(cache, state.recent, embedded, network.past(cache))
+            cache, after = self._remember(cache, state.recent, embedded, network.past(cache))
         # What is not there guides nobody, and costs nothing.
         guided = [i for i in self._guided if condition.present[..., i].any()]
         others = (network.embed(condition.without(INPUTS[i])) for i in guided)
         every = torch.cat([embedded, *others])
         past, origin = network.past(cache), network.origin(state.recent, embedded)
+        reach = network.reach(after, embedded, network.swing(style))
 
         def velocity(u: Tensor, t: Tensor) -> Tensor:
             at, rows = float(t), u.expand(len(every), -1, -1)
-            found = network.velocity(rows, at, origin, swing, every, past, self._modulation(at))
+            found = network.velocity(rows, at, origin, reach, every, past, self._modulation(at))
             total = found[:1]
             for row, i in enumerate(guided, 1):
                 total = total + (self._scales[i] - 1) * (found[:1] - found[row : row + 1])
@@ -441,13 +445,15 @@ class MotionGenerator:
 
         u_0 = self._noise(state.seed, state.frame, CHUNK) * self._temperature
         u_1 = SOLVERS[self.config.solver](velocity, u_0, time_grid(self.config.steps))
-        x_1 = network.bounded(network.moved(origin, u_1, swing))
-        cache = self._remember(cache, x_1, embedded, past)
-        return replace(state, recent=x_1, cache=cache), x_1
+        x_1 = network.bounded(network.moved(origin, u_1, reach))
+        cache, after = self._remember(cache, x_1, embedded, past)
+        return replace(state, recent=x_1, after=after, cache=cache), x_1
 
-    def _remember(self, cache: Cache, tokens: Tensor, embedded: Tensor, past: Past) -> Cache:
-        made = self.network.remember(tokens, embedded, past, self._modulation(1.0))
-        return cache.followed_by(made, CHUNK)
+    def _remember(
+        self, cache: Cache, tokens: Tensor, embedded: Tensor, past: Past
+    ) -> tuple[Cache, Tensor]:
+        made, after = self.network.remember(tokens, embedded, past, self._modulation(1.0))
+        return cache.followed_by(made, CHUNK), after
 
     def _noise(self, seed: int, frame: int, count: int) -> Float[Tensor, "1 t 90"]:
         return self.network.mixed(white(seed, frame, count).to(self.device))

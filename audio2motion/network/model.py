@@ -44,6 +44,8 @@ _SHAPES = [SPEECH_CHANNELS.index(i) for i in LIP_SHAPES]
 _SHAPE_KNOTS = [SCORED.index(i) for i in LIP_SHAPES]
 FARTHEST = 3.5
 """No token of a finished chunk is farther out, in deviations or normal scores."""
+MOST_STIR = 2.0
+"""Most that the logarithm of innovations' size may be off that of the median."""
 LATEST_TIME = 0.95
 """The velocity is not asked for any nearer to the data: it divides by 1 - t."""
 
@@ -153,19 +155,24 @@ class _Block(nn.Module):
         self,
         x: Float[Tensor, "b t w"],
         time: Float[Tensor, "b t 6 w"],
-        mask: Bool[Tensor, "t t"],
+        mask: Bool[Tensor, "t m"],
         turns: tuple[Float[Tensor, "t d"], Float[Tensor, "t d"]],
-    ) -> Float[Tensor, "b t w"]:
-        """The tokens after this block, of whole sequences (training)."""
+        past: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Float[Tensor, "b t w"], tuple[Tensor, Tensor]]:
+        """The tokens after this block, of whole sequences (training), which see `past` keys and
+        values too; and their own, turned.
+        """
         scale_1, move_1, gate_1, scale_2, move_2, gate_2 = (time + self.shift).unbind(-2)
         y = self.norm_1(x) * (1 + scale_1) + move_1
-        query = self._split(self.queries(y))
+        query = turn(self._split(self.queries(y)), turns)
         key, value = (self._split(z) for z in self.keys_values(y).chunk(2, -1))
-        query, key = turn(query, turns), turn(key, turns)
-        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        own = keys, values = turn(key, turns), value
+        if past is not None:
+            keys, values = (torch.cat([then, now], 2) for then, now in zip(past, own, strict=True))
+        seen = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
         x = x + gate_1 * self.mix(rearrange(seen, "b h t d -> b t (h d)"))
         y = self.norm_2(x) * (1 + scale_2) + move_2
-        return x + gate_2 * self.down(F.gelu(self.up(y)))
+        return x + gate_2 * self.down(F.gelu(self.up(y))), own
 
     def step(
         self, x: Float[Tensor, "b t w"], time: Float[Tensor, "6 w"], past: Past, at: int
@@ -230,11 +237,16 @@ class MotionNetwork(nn.Module):
         self.leave = nn.Linear(width, MOTION_DIM)
         self.direct = nn.Linear(width, MOTION_DIM)
         self.innovation = nn.Linear(MOTION_DIM, width, bias=False)
+        self.stir_after = nn.Linear(width, MOTION_DIM)
+        self.stir_at = nn.Linear(width, MOTION_DIM, bias=False)
         self.heard_lips = nn.Linear(len(SPEECH_CHANNELS) + 1, width)
         guessed = torch.eye(MOTION_DIM)[list(SPEECH_CHANNELS)]
         self.register_buffer("guessed", guessed, persistent=False)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.innovation.weight)
+        nn.init.zeros_(self.stir_after.weight)
+        nn.init.zeros_(self.stir_after.bias)
+        nn.init.zeros_(self.stir_at.weight)
         nn.init.zeros_(self.leave.bias)
         nn.init.zeros_(self.direct.bias)
         nn.init.normal_(self.direct.weight, std=0.01)
@@ -289,18 +301,31 @@ class MotionNetwork(nn.Module):
         guess = embedded[..., self.config.width :] @ self.guessed
         return continuation(before, self.recall) + guess * self.heard.T + self.rest.T
 
+    def reach(
+        self,
+        after: Float[Tensor, "*b w"],
+        embedded: Float[Tensor, "*b 5 e"],
+        style: Float[Tensor, "*#b 90"],
+    ) -> Float[Tensor, "*b 1 90"]:
+        """How large innovations are that come `after` what was done (the last finished frame's
+        features), by what is heard and seen now and the style: people rest and burst.
+        """
+        now = embedded[..., : self.config.width].mean(-2)
+        stir = MOST_STIR * torch.tanh((self.stir_after(after) + self.stir_at(now)) / MOST_STIR)
+        return (stir.exp() @ self.yoke * style)[..., None, :]
+
     def moved(
         self,
         origin: Float[Tensor, "*#b 5 90"],
         u: Float[Tensor, "*#b 5 90"],
-        swing: Float[Tensor, "*#b 1 90"],
+        reach: Float[Tensor, "*#b 1 90"],
     ) -> Float[Tensor, "*b 5 90"]:
         """The tokens that innovations make of a continuation."""
-        return origin + coloured(u, self.drive) * swing
+        return origin + coloured(u * reach, self.drive)
 
-    def swing(self, style: Float[Tensor, "b s"]) -> Float[Tensor, "b 1 90"]:
+    def swing(self, style: Float[Tensor, "b s"]) -> Float[Tensor, "b 90"]:
         """How much larger a style's innovations are than the median person's."""
-        return torch.from_numpy(swings(style.cpu().numpy())).to(style)[:, None]
+        return torch.from_numpy(swings(style.cpu().numpy())).to(style)
 
     def bounded(self, tokens: Float[Tensor, "*b 90"]) -> Float[Tensor, "*b 90"]:
         """Tokens no farther out than people's are: the next chunk goes on from them."""
@@ -362,7 +387,7 @@ class MotionNetwork(nn.Module):
         u_t: Float[Tensor, "b 5 90"],
         t: float,
         origin: Float[Tensor, "1 5 90"],
-        swing: Float[Tensor, "1 1 90"],
+        reach: Float[Tensor, "1 1 90"],
         embedded: Float[Tensor, "b 5 e"],
         past: Past,
         modulation: tuple[Float[Tensor, "6 w"], ...] | None = None,
@@ -370,7 +395,7 @@ class MotionNetwork(nn.Module):
         """du/dt of a chunk at flow time `t`, after what is before it; the past may have batch 1
         for a larger batch.
         """
-        x = self._entered(self.moved(origin, u_t, swing), u_t, embedded)
+        x = self._entered(self.moved(origin, u_t, reach), u_t, embedded)
         for layer, (block, time) in enumerate(self._modulated(t, modulation)):
             x, _, _ = block.step(x, time, past, layer)
         return (self._clean(x, u_t, t, embedded) - u_t) / (1 - min(t, LATEST_TIME))
@@ -381,38 +406,55 @@ class MotionNetwork(nn.Module):
         embedded: Float[Tensor, "1 5 e"],
         past: Past,
         modulation: tuple[Float[Tensor, "6 w"], ...] | None = None,
-    ) -> KeysValues:
-        """What the layers make of a finished chunk, for the chunks after it: the flow at t = 1."""
+    ) -> tuple[KeysValues, Float[Tensor, "1 w"]]:
+        """What the layers make of a finished chunk, for the chunks after it: the flow at t = 1; and
+        the features of its last frame.
+        """
         x = self._entered(tokens, None, embedded)
         keys, values = [], []
         for layer, (block, time) in enumerate(self._modulated(1.0, modulation)):
             x, key, value = block.step(x, time, past, layer)
             keys.append(key)
             values.append(value)
-        return keys, values
+        return (keys, values), self.norm(x[:, -1])
+
+    def finished(
+        self, tokens: Float[Tensor, "b t 90"], embedded: Float[Tensor, "b t e"]
+    ) -> tuple[list[tuple[Tensor, Tensor]], Float[Tensor, "b k w"]]:
+        """What the layers make of finished frames (training): every layer's turned keys and
+        values, and the features of the last frame of the chunk before each; of rest before the
+        first.
+        """
+        count = tokens.shape[1]
+        mask = training_mask(count, self.config.history, tokens.device)[:count, :count]
+        turns = angles(0, count, self.config.width // self.config.heads, tokens.device)
+        x, kept = self._entered(tokens, None, embedded), []
+        time = self._time(torch.ones(1, 1, device=tokens.device))
+        for block in self.blocks:
+            x, own = block(x, time, mask, turns)
+            kept.append(own)
+        ends = self.norm(x[:, CHUNK - 1 :: CHUNK])
+        return kept, torch.cat([ends[:, :1], ends[:, :-1]], 1)
 
     def clean_estimate(
         self,
-        history: Float[Tensor, "b t 90"],
+        past: list[tuple[Tensor, Tensor]],
         x_t: Float[Tensor, "b t 90"],
         u_t: Float[Tensor, "b t 90"],
         t: Float[Tensor, "b t"],
         embedded: Float[Tensor, "b t e"],
     ) -> Float[Tensor, "b t 90"]:
-        """u_1 of all chunks of sequences at once (training), each after the finished tokens before
-        it: exactly as chunk after chunk with a cache would. `x_t` is what `u_t` makes of each
-        chunk's continuation; `t` is the same for all frames of a chunk.
+        """u_1 of all chunks of sequences at once (training), each after the frames of `finished`
+        before it: exactly as chunk after chunk with a cache would. `x_t` is what `u_t` makes of
+        each chunk's continuation; `t` is the same for all frames of a chunk.
         """
-        count, size = x_t.shape[1], self.config.width // self.config.heads
-        mask = training_mask(count, self.config.history, x_t.device)
-        turns = angles(0, count, size, x_t.device)
-        turns = torch.cat([turns[0]] * 2), torch.cat([turns[1]] * 2)
-        made = self._entered(x_t, u_t, embedded)
-        x = torch.cat([self._entered(history, None, embedded), made], 1)
-        time = self._time(torch.cat([torch.ones_like(t), t], 1))
-        for block in self.blocks:
-            x = block(x, time, mask, turns)
-        return self._clean(x[:, count:], u_t, t[..., None], embedded)
+        count = x_t.shape[1]
+        mask = training_mask(count, self.config.history, x_t.device)[count:]
+        turns = angles(0, count, self.config.width // self.config.heads, x_t.device)
+        x, time = self._entered(x_t, u_t, embedded), self._time(t)
+        for block, kept in zip(self.blocks, past, strict=True):
+            x, _ = block(x, time, mask, turns, kept)
+        return self._clean(x, u_t, t[..., None], embedded)
 
     def _entered(self, x: Tensor, u: Tensor | None, embedded: Tensor) -> Tensor:
         beside = self.enter(x) + embedded[..., : self.config.width]

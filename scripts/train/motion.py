@@ -72,7 +72,8 @@ STEADY_ERROR, SUDDEN_ERROR, SLOW_ERROR = 0.2, 0.5, 10
 """How far off what was done before may be: in deviations, in those of innovations, and for how many
 frames a slow error lasts.
 """
-APERTURE, SHUT = 1.5, 1.0
+APERTURE, SHUT, STIR = 1.5, 1.0, 0.2
+GAUSSIAN = (2 / np.pi) ** 0.5
 LIDS = [channel_index(f"eyeBlink{side}") for side in ("Left", "Right")]
 SMILES = [channel_index(f"mouthSmile{side}") for side in ("Left", "Right")]
 
@@ -221,7 +222,7 @@ class Objective:
         self.channels[SMILES] = 2.0
         self.channels[0] = 0.0
         self.opening = aperture / (network.std * aperture).norm()
-        self.reach = network.drive.square().sum((1, 2)).div(CHUNK).sqrt()
+        self.span = network.drive.square().sum((1, 2)).div(CHUNK).sqrt()
 
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Loss and its parts. Each chunk has its own flow time; who has no face is asked at t = 0,
@@ -235,22 +236,28 @@ class Objective:
         swing = network.swing(controls[:, -STYLE_DIM - 1 : -1] * controls[:, -1:])[:, None]
         embedded = network.embed(drop_inputs(batch), batch.condition)
         origin = network.origin(_before(_chunks(x_1)), _chunks(embedded.detach()))
-        u_1 = (
-            whitened((_chunks(x_1) - origin) / swing, network.drive).clamp(-FAR, FAR).flatten(1, 2)
-        )
+        new = whitened(_chunks(x_1) - origin, network.drive)
+        past, after = network.finished(self._remembered(x_1), embedded)
+        reach = network.reach(after, _chunks(embedded), swing)
+        known = batch.weight * _learned(batch.weight) * self.channels
+        stir = _stir(new, reach, _chunks(known))
+        reach = reach.detach()
+        u_1 = (new / reach).clamp(-FAR, FAR).flatten(1, 2)
         u_0 = network.mixed(torch.randn(size, count, MOTION_DIM, device=device))
         t = torch.sigmoid(torch.randn(size, count // CHUNK, device=device) * 1.2 - 0.3)
         t = torch.where(torch.rand_like(t) < 0.15, torch.zeros_like(t), t)
         t = (t * ~batch.faceless[:, None]).repeat_interleave(CHUNK, 1)
         u_t = t[..., None] * u_1 + (1 - t[..., None]) * u_0
-        x_t = network.moved(origin, _chunks(u_t), swing).flatten(1, 2)
-        guess = network.clean_estimate(self._remembered(x_1), x_t, u_t, t, embedded)
+        x_t = network.moved(origin, _chunks(u_t), reach).flatten(1, 2)
+        guess = network.clean_estimate(past, x_t, u_t, t, embedded)
         importance = 1 / (1 - t).clamp(min=0.3)
-        weight = batch.weight * _learned(batch.weight) * self.channels * importance[..., None]
-        made = network.moved(origin, _chunks(guess), swing).flatten(1, 2)
+        weight = known * importance[..., None]
+        weight = (_chunks(weight) * (reach / swing[:, None])).flatten(1, 2)
+        made = network.moved(origin, _chunks(guess), reach).flatten(1, 2)
         parts = self._lips(made, batch, importance)
         parts["flow"] = ((guess - u_1).square() * weight).sum() / weight.sum().clamp(min=1)
-        total = parts["flow"] + APERTURE * parts["aperture"] + SHUT * parts["shut"]
+        parts["stir"] = stir
+        total = parts["flow"] + STIR * stir + APERTURE * parts["aperture"] + SHUT * parts["shut"]
         return total, {name: value.item() for name, value in parts.items()}
 
     def _remembered(self, x_1: Tensor) -> Tensor:
@@ -262,7 +269,7 @@ class Objective:
         steady = torch.randn(size, 1, MOTION_DIM, device=x_1.device)
         slow = torch.randn(size, count // SLOW_ERROR + 1, MOTION_DIM, device=x_1.device)
         slow = slow.repeat_interleave(SLOW_ERROR, 1)[:, :count]
-        sudden = torch.randn_like(x_1) * self.reach.to(x_1.device)
+        sudden = torch.randn_like(x_1) * self.span.to(x_1.device)
         return x_1 + amount * (STEADY_ERROR * (steady + slow) + SUDDEN_ERROR * sudden)
 
     def _lips(self, made: Tensor, batch: Batch, importance: Tensor) -> dict[str, Tensor]:
@@ -284,6 +291,15 @@ def _chunks(x: Tensor) -> Tensor:
 def _before(chunks: Tensor) -> Tensor:
     """Of every chunk the one before it; the first is followed by itself."""
     return torch.cat([chunks[:, :1], chunks[:, :-1]], 1)
+
+
+def _stir(new: Tensor, reach: Tensor, weight: Tensor) -> Tensor:
+    """How unlikely innovations are of the size that was expected: the mean of their negative log
+    likelihood, by Laplace's law, so that what is rare and large does not decide alone. A Gaussian
+    of that deviation has GAUSSIAN of it as its mean absolute value.
+    """
+    size = new.clamp(-FAR, FAR).abs() / (GAUSSIAN * reach) + reach.log()
+    return (size * weight).sum() / weight.sum().clamp(min=1)
 
 
 def _learned(weight: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ STEADY_ERROR, SUDDEN_ERROR, SLOW_ERROR = 0.2, 0.5, 10
 frames a slow error lasts.
 """
 APERTURE, SHUT, STIR = 1.5, 1.0, 0.2
-GAUSSIAN = (2 / np.pi) ** 0.5
+GAUSSIAN = 0.64
 LIDS = [channel_index(f"eyeBlink{side}") for side in ("Left", "Right")]
 SMILES = [channel_index(f"mouthSmile{side}") for side in ("Left", "Right")]
 

@@ -62,7 +62,7 @@ def serve(app: "FastAPI", config: ServerConfig, say: Callable[[str], None]) -> N
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             app.state.context.closing.set()  # or streams that never end would be waited for
-            with contextlib.suppress(OSError, ValueError):  # a stderr that is no file
+            with contextlib.suppress(OSError, RuntimeError, ValueError):  # no file, or no stderr
                 faulthandler.dump_traceback_later(STOP_WITHIN_S, exit=True, file=sys.stderr)
             super().handle_exit(sig, frame)
 

@@ -93,9 +93,7 @@ class LayeredCanvas(GpuStage):
         maps = _affine_planes(corners[..., :2], self._source)
         grid, coarse = self._grid(maps, ids)
         under = _lapped(behind)
-        rgba = _over(
-            self._shown(grid), self._shown(self._grid(maps, under)[0]), ids, behind, under
-        )
+        rgba = _over(self._shown(grid), self._shown(self._grid(maps, under)[0]), ids, behind, under)
         weight = _feather(ids >= 0, rgba[:, 3:])
         weight = torch.where(opened[:, None], 1.0, weight)
         colour = _soothed(rgba[:, :3].round(), grid, coarse)

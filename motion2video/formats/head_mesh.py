@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from motion2video.geometry.head_model import HeadModel
 from motion2video.formats.head_texture import Skin, bake
 from motion2video.geometry.angles import EYES
 from motion2video.geometry.basis import FaceBasis
+from motion2video.geometry.head_model import HeadModel
 from motion2video.geometry.retarget import PortraitFace, lips_meet
 from motion2video.portrait.portrait import Portrait
 

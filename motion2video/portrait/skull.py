@@ -93,9 +93,7 @@ def _widths(
     y = centre[1] - away * np.cos(angles)[:, None]
     height, width = mask.shape
     inside = (x >= 0) & (y >= 0) & (x < width - 1) & (y < height - 1)
-    inside &= mask[
-        np.clip(y, 0, height - 1).astype(int), np.clip(x, 0, width - 1).astype(int)
-    ]
+    inside &= mask[np.clip(y, 0, height - 1).astype(int), np.clip(x, 0, width - 1).astype(int)]
     return np.asarray(np.where(inside.all(1), len(away), inside.argmin(1)), np.float32)
 
 

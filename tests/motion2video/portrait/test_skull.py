@@ -1,4 +1,4 @@
-"""The fitted head under a photo: how deep it is, where it meets the outline, and what lies behind."""
+"""The fitted head under a photo: how deep it is, where it closes, and what lies behind."""
 
 from pathlib import Path
 

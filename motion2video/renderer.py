@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, starmap
 from typing import Literal, TypeVar, get_args
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from motion2video.drawing.canvas import Canvas
 from motion2video.drawing.crops import CropStage, pictures_of
@@ -168,6 +169,8 @@ class Renderer:
             compute.workers,
         )
         self._others: dict[Quality, Renderer] = {config.quality: self}
+        self._heads: WeakKeyDictionary[Portrait, dict[tuple[Sampling, int], LayeredWarp]]
+        self._heads = WeakKeyDictionary()
         self._lock = threading.Lock()
         self._workers = compute.workers
         self._pool = ThreadPoolExecutor(self._workers, "visavis-frame")
@@ -239,7 +242,7 @@ class Renderer:
 
     def _stage(self, portrait: Portrait, inside: Inside, brush: Brush) -> Stage:
         """In layers where the person is known, bent elsewhere; on a GPU where there is one."""
-        marks, mesh, work = portrait.face.landmarks, self.basis.triangles, self.config.work
+        marks, mesh = portrait.face.landmarks, self.basis.triangles
         matte = portrait.matte if self.config.head == "layers" else None
         gpu = self.device if self.device.type == "cuda" else None
         if matte is None:
@@ -247,10 +250,21 @@ class Renderer:
             return (
                 CropStage(bent, inside, brush) if gpu is None else Canvas(bent, inside, brush, gpu)
             )
-        head = LayeredWarp(portrait.image, marks, self.basis, matte, work.sampling, work.fineness)
+        head = self._head(portrait, matte)
         if gpu is None:
             return CropStage(head, inside, brush)
         return LayeredCanvas(head, inside, brush, gpu)
+
+    def _head(self, portrait: Portrait, matte: Float[np.ndarray, "h w"]) -> LayeredWarp:
+        """The portrait's layers and head, made once while the portrait is held."""
+        work = self.config.work
+        kind = (work.sampling, work.fineness)
+        with self._lock:
+            made = self._heads.setdefault(portrait, {})
+        if kind not in made:
+            marks = portrait.face.landmarks
+            made[kind] = LayeredWarp(portrait.image, marks, self.basis, matte, *kind)
+        return made[kind]
 
     def _brush(self, portrait: Portrait, seed: int) -> Brush:
         marks, reference, noise = portrait.face.landmarks, {}, {}

@@ -1,7 +1,9 @@
 """Running the server: `visavis app`."""
 
 import contextlib
+import faulthandler
 import socket
+import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -13,6 +15,12 @@ from weights.errors import DependencyError, InputError
 if TYPE_CHECKING:
     import uvicorn
     from fastapi import FastAPI
+
+
+STOP_WITHIN_S = 30.0
+"""Who was told to stop and still has not ends all the same, and says where every thread hung; what
+was being made begins again at the next start.
+"""
 
 
 def uvicorn_settings(app: "FastAPI", config: ServerConfig) -> "uvicorn.Config":
@@ -44,7 +52,8 @@ def uvicorn_settings(app: "FastAPI", config: ServerConfig) -> "uvicorn.Config":
 
 
 def serve(app: "FastAPI", config: ServerConfig, say: Callable[[str], None]) -> None:
-    """Answer requests until Ctrl-C or SIGTERM; then running jobs are put back into the queue.
+    """Answer requests until Ctrl-C or SIGTERM; then running jobs are put back into the queue, and
+    the process has STOP_WITHIN_S to end.
 
     `say` is told the address. Raises InputError when it is taken.
     """
@@ -53,6 +62,8 @@ def serve(app: "FastAPI", config: ServerConfig, say: Callable[[str], None]) -> N
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             app.state.context.closing.set()  # or streams that never end would be waited for
+            with contextlib.suppress(OSError, RuntimeError, ValueError):  # no file, or no stderr
+                faulthandler.dump_traceback_later(STOP_WITHIN_S, exit=True, file=sys.stderr)
             super().handle_exit(sig, frame)
 
     limit_heaps()

@@ -27,6 +27,7 @@ from motion2video.portrait.layers import (
     make_layers,
     make_plate,
     padded,
+    unmixed,
 )
 
 Sampling = Literal["linear", "cubic"]
@@ -34,6 +35,8 @@ _FLAGS: dict[Sampling, int] = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CU
 _SHIFT = 4  # fractional bits of cv2's polygon coordinates
 _HOLE = 1 << 30
 DARK = (38, 16, 16)
+_ROW = 256
+LAP, MUCH = 4, 0.2  # pixels that the back of a head goes under the front; of what is about a pixel
 _NO_MAP: Any = None  # the places are whole in the first map
 NARROW = 1.0  # pixels
 _SEEN = 2.0  # square pixels of a triangle, from which its colours can be taken
@@ -47,10 +50,13 @@ JUMP = 8.0  # pixels of the photo between neighbours: two parts of the head
 
 @dataclass(frozen=True, eq=False)
 class _Drawn:
-    """Triangle numbers of a window's pixels (places in `order`), and their corners there."""
+    """Triangle numbers of a window's pixels (places in `order`), and their corners there; `under`
+    are those of the back of the head alone.
+    """
 
     window: tuple[slice, slice]
     ids: Int[np.ndarray, "h w"]
+    under: Int[np.ndarray, "h w"]
     order: Integer[np.ndarray, "n"]
     corners: Float[np.ndarray, "n 3 2"]
 
@@ -86,15 +92,17 @@ class LayeredWarp:
         self.shift = np.array([self.pad, self.pad, 0], np.float32)
         canvas = canvas_of(image, alpha, bare_face(image, landmarks), self.pad)
         alpha = padded(alpha, self.pad)
-        outline = Silhouette.of(alpha, landmarks + self.shift, self.unit)
-        self.shading = Shading.of(canvas, landmarks + self.shift, basis)
+        plate, whole = make_plate(canvas, alpha, self.unit)
+        whole = unmixed(canvas, plate, whole, self.unit)
+        marks = landmarks + self.shift
+        outline = Silhouette.of(np.minimum(alpha, whole), marks, self.unit, basis)
+        self.shading = Shading.of(canvas, marks, basis)
         ys, xs = np.mgrid[: alpha.shape[0], : alpha.shape[1]]
         places = np.stack([xs, ys], -1).reshape(-1, 2).astype(np.float32)
         follows = outline.bone(places).reshape(alpha.shape).astype(np.float32)
-        plate, alpha = make_plate(canvas, alpha, self.unit)
-        self.shell: HeadShell = build_shell(outline, alpha, follows)
+        self.shell: HeadShell = build_shell(outline, whole, follows)
         self.layers: Layers = make_layers(
-            canvas, plate, alpha, follows, outline.face, outline.to_edge
+            canvas, plate, whole, follows, outline.face, outline.to_edge, outline.ears
         )
         self.atlas = np.concatenate([self.layers.front, self.layers.back], 1)
         self.low = self._below(self.layers.torso[..., 3])
@@ -169,8 +177,11 @@ class LayeredWarp:
         """The canvas."""
         moved, lean = self.shell.placed(marks)
         drawn = self._raster(moved, marks, eyes)
-        grid, coarse = self._grid(drawn)
+        start = np.array([drawn.window[1].start, drawn.window[0].start], np.float32)
+        maps = _affine_planes(drawn.corners - start, self.source[drawn.order])
+        grid, coarse = self._grid(drawn, maps)
         rgba = cv2.remap(self.atlas, grid, _NO_MAP, _FLAGS[self.sampling])
+        self._lay_over_back(rgba, drawn, maps)
         opened = drawn.ids == _HOLE
         weight = _feather(drawn.ids, rgba[..., 3])
         weight[opened] = 1
@@ -201,7 +212,9 @@ class LayeredWarp:
         marks: Float[np.ndarray, "478 3"],
         below: Float[np.ndarray, "478 3"],
     ) -> _Drawn:
-        """Painter's order: back and front shell, eyeballs, open mouth, then the face's skin."""
+        """Painter's order: the back of the head, front shell and eyeballs, open mouth, then the
+        face's skin.
+        """
         eyes, skin, front, _ = self.parts
         outer = len(eyes) + len(skin)
         corners = moved[self.corners]
@@ -216,32 +229,32 @@ class LayeredWarp:
         depth = corners[..., 2].mean(1)
         depth[: len(eyes)] += BEHIND * self.unit
         depth[: self.lids] += BEHIND * self.unit
-        late = np.zeros(len(depth), bool)
-        late[len(eyes) : outer] = True
+        turn = np.ones(len(depth), np.int64)  # whose turn to be drawn it is
+        turn[outer + len(front) :] = 0
+        turn[len(eyes) : outer] = 2
         order = np.flatnonzero(facing)
-        order = order[np.lexsort((-depth[order], late[order]))]
-        first = int(np.sum(~late[order]))
+        order = order[np.lexsort((-depth[order], turn[order]))]
+        first, last = np.searchsorted(turn[order], [1, 2]).tolist()
         fixed = np.round(corners[order, :, :2] * 2**_SHIFT).astype(np.int32)
         ids = np.full(self.size, -1, np.int32)
-        for number, shape in enumerate(fixed[:first]):
-            cv2.fillConvexPoly(ids, shape, number, shift=_SHIFT)
+        _fill(ids, fixed, 0, first)
+        under = ids.copy()
+        _fill(ids, fixed, first, last)
         lips = np.round(marks[INNER_LIPS, :2] * 2**_SHIFT).astype(np.int32)
         cv2.fillPoly(ids, [lips], _HOLE, shift=_SHIFT)
-        for number, shape in enumerate(fixed[first:], first):
-            cv2.fillConvexPoly(ids, shape, number, shift=_SHIFT)
+        _fill(ids, fixed, last, len(fixed))
         p, (h, w) = self.pad, self.size
         x0, y0 = np.clip(moved[:, :2].min(0).astype(int) - 2, p, [w - p, h - p])
         x1, y1 = np.clip(moved[:, :2].max(0).astype(int) + 3, p, [w - p, h - p])
         window = np.s_[y0:y1, x0:x1]
-        return _Drawn(window, ids[window], order, corners[order, :, :2])
+        return _Drawn(window, ids[window], under[window], order, corners[order, :, :2])
 
-    def _grid(self, drawn: _Drawn) -> tuple[Float[np.ndarray, "h w 2"], UInt8[np.ndarray, "h w"]]:
+    def _grid(
+        self, drawn: _Drawn, maps: Float[np.ndarray, "n 3 2"]
+    ) -> tuple[Float[np.ndarray, "h w 2"], UInt8[np.ndarray, "h w"]]:
         """Where every pixel of the window comes from in the atlas, and where one pixel of the atlas
         is drawn out over many (255).
         """
-        rows, columns = drawn.window
-        start = np.array([columns.start, rows.start], np.float32)
-        maps = _affine_planes(drawn.corners - start, self.source[drawn.order])
         ids = np.where(drawn.ids == _HOLE, 0, np.maximum(drawn.ids, 0))
         x = np.arange(ids.shape[1], dtype=np.float32)
         y = np.arange(ids.shape[0], dtype=np.float32)[:, None]
@@ -257,6 +270,43 @@ class LayeredWarp:
         fewest = np.maximum(both - np.sqrt(np.maximum(both**2 - 4 * area**2, 0)), 5e-3) / 2
         stretched = np.clip((1 / np.sqrt(fewest) - SHARP) / SHARP, 0, 1) * 255
         return grid, stretched.astype(np.uint8).take(ids)
+
+    def _lay_over_back(
+        self, rgba: UInt8[np.ndarray, "h w 4"], drawn: _Drawn, maps: Float[np.ndarray, "n 3 2"]
+    ) -> None:
+        """Where the front is not opaque and the back of the head lies under it, that is seen; a
+        little beyond its edge, too, where much of it is seen, so that no gap is left.
+        """
+        if not (drawn.under >= 0).any():
+            return
+        seen = np.where(drawn.under >= 0, np.uint8(255), np.uint8(0))
+        near = cv2.dilate((drawn.under + 1).astype(np.uint16), np.ones((2 * LAP + 1,) * 2))
+        under = np.where(drawn.under >= 0, drawn.under, near.astype(np.int32) - 1)
+        y, x = np.nonzero((rgba[..., 3] < 255) & (under >= 0) & (drawn.ids != under))
+        if not len(y):
+            return
+        much = cv2.blur(seen, (4 * LAP + 1,) * 2)[y, x].astype(np.float32) / 255
+        lies = np.where(seen[y, x] > 0, 1, np.clip((much - MUCH) / MUCH, 0, 1))[:, None]
+        map_of = maps[under[y, x]]
+        at = map_of[:, 0] * x[:, None] + map_of[:, 1] * y[:, None] + map_of[:, 2]
+        rows = -(-len(at) // _ROW)
+        grid = np.resize(at.astype(np.float32), (rows, _ROW, 2))  # cv2 takes no longer rows
+        below = cv2.remap(self.atlas, grid, _NO_MAP, _FLAGS[self.sampling])
+        below = below.reshape(-1, 4)[: len(at)].astype(np.float32)
+        above = rgba[y, x].astype(np.float32)
+        share = above[:, 3:] / 255
+        beneath = (1 - share) * lies * below[:, 3:] / 255
+        whole = np.maximum(share + beneath, 1e-6)
+        mixed = (above[:, :3] * share + below[:, :3] * beneath) / whole
+        rgba[y, x] = np.round(np.concatenate([mixed, 255 * whole], 1)).astype(np.uint8)
+
+
+def _fill(
+    ids: Int[np.ndarray, "h w"], shapes: Int[np.ndarray, "n 3 2"], first: int, last: int
+) -> None:
+    """Draw some of the shapes, each by its number, the later over the earlier."""
+    for number in range(first, last):
+        cv2.fillConvexPoly(ids, shapes[number], number, shift=_SHIFT)
 
 
 def within(window: tuple[slice, slice], marks: Float[np.ndarray, "478 3"]) -> tuple[slice, slice]:

@@ -20,6 +20,8 @@ from motion2video.drawing.layered import (
     EDGE,
     FACING,
     JUMP,
+    LAP,
+    MUCH,
     NARROW,
     SHARP,
     SOFTNESS,
@@ -53,8 +55,12 @@ class LayeredCanvas(GpuStage):
         eyes, skin, front, back = (len(part) for part in head.parts)
         order = torch.arange(eyes + skin + front + back, device=device)
         self._eyes = eyes
-        self._late = (order >= eyes) & (order < eyes + skin)
-        self._always = (order < eyes) | (order >= eyes + skin) & (order < eyes + skin + front)
+        self._turns = [
+            order >= eyes + skin + front,
+            (order < eyes) | (order >= eyes + skin) & (order < eyes + skin + front),
+            (order >= eyes) & (order < eyes + skin),
+        ]
+        """The back of the head, what is before it, the face's skin."""
         height, width = head.size
         self._side = max(height, width)
         self._pixels = raster.grid_of(self._side, device)[:height, :width]
@@ -83,13 +89,11 @@ class LayeredCanvas(GpuStage):
         corners = moved[:, self._index]
         balls = slice(head.lids, self._eyes)
         corners[:, balls] = below[:, self._index[balls]]
-        ids, opened = self._ids(corners, lips)
-        grid, coarse = self._grid(corners[..., :2], ids)
-        rgba = sample(
-            self._atlas.expand(len(grid), -1, -1, -1),
-            grid,
-            "bilinear" if head.sampling == "linear" else "bicubic",
-        ).clamp(0, 255)
+        ids, behind, opened = self._ids(corners, lips)
+        maps = _affine_planes(corners[..., :2], self._source)
+        grid, coarse = self._grid(maps, ids)
+        under = _lapped(behind)
+        rgba = _over(self._shown(grid), self._shown(self._grid(maps, under)[0]), ids, behind, under)
         weight = _feather(ids >= 0, rgba[:, 3:])
         weight = torch.where(opened[:, None], 1.0, weight)
         colour = _soothed(rgba[:, :3].round(), grid, coarse)
@@ -116,10 +120,13 @@ class LayeredCanvas(GpuStage):
 
     def _ids(
         self, corners: Float[Tensor, "n m 3 3"], lips: Float[Tensor, "n k 2"]
-    ) -> tuple[Int[Tensor, "n h w"], Bool[Tensor, "n h w"]]:
-        """Per pixel the triangle that it shows, -1 for none, and whether it is in an open mouth."""
+    ) -> tuple[Int[Tensor, "n h w"], Int[Tensor, "n h w"], Bool[Tensor, "n h w"]]:
+        """Per pixel the triangle that it shows, -1 for none, that of the back of the head, and
+        whether it is in an open mouth.
+        """
         shown = _area(corners) * self._turn
-        facing = (shown > FACING) | (shown > 0) & self._late | (self._turn == 0) | self._always
+        _, before, skin = self._turns
+        facing = (shown > FACING) | (shown > 0) & skin | (self._turn == 0) | before
         depth = corners[..., 2].mean(2)
         depth[:, : self._eyes] += BEHIND * self._head.unit
         depth[:, : self._head.lids] += BEHIND * self._head.unit
@@ -128,23 +135,28 @@ class LayeredCanvas(GpuStage):
         flat = torch.where(facing[..., None, None], corners[..., :2], away)
         order = depth.sort(dim=1, descending=True, stable=True).indices
         found = []
-        for late in (False, True):
-            chosen = order[self._late[order] == late].view(len(order), -1)
+        for turn in self._turns:
+            chosen = order[turn[order]].view(len(order), -1)
             triangles = torch.gather(flat, 1, chosen[..., None, None].expand(-1, -1, 3, 2))
             numbers = raster.draw_triangles(triangles, self._side)[:, :height, :width]
             which = torch.gather(chosen, 1, numbers.flatten(1).clamp(min=0).long())
             found.append(torch.where(numbers < 0, -1, which.view_as(numbers)))
         hole = raster.fill_polygons(lips, self._side)[:, :height, :width] > 0.5
-        early, skin = found
-        ids = torch.where(skin >= 0, skin, torch.where(hole, -1, early))
-        opened = hole & (skin < 0)
-        return torch.where(opened, 0, ids), opened
+        behind, front, face = found
+        early = torch.where(front >= 0, front, behind)
+        ids = torch.where(face >= 0, face, torch.where(hole, -1, early))
+        opened = hole & (face < 0)
+        return torch.where(opened, 0, ids), behind, opened
+
+    def _shown(self, grid: Float[Tensor, "n h w 2"]) -> Float[Tensor, "n 4 h w"]:
+        """The atlas at the places of a map."""
+        mode = "bilinear" if self._head.sampling == "linear" else "bicubic"
+        return sample(self._atlas.expand(len(grid), -1, -1, -1), grid, mode).clamp(0, 255)
 
     def _grid(
-        self, corners: Float[Tensor, "n m 3 2"], ids: Int[Tensor, "n h w"]
+        self, maps: Float[Tensor, "n m 3 2"], ids: Int[Tensor, "n h w"]
     ) -> tuple[Float[Tensor, "n h w 2"], Float[Tensor, "n h w"]]:
         """See LayeredWarp._grid."""
-        maps = _affine_planes(corners, self._source)
         which = torch.arange(len(ids), device=self.device)[:, None, None]
         at = maps[which, ids.clamp(min=0)]
         grid = (at[..., :2, :] * self._pixels[..., None]).sum(-2) + at[..., 2, :]
@@ -163,6 +175,30 @@ class LayeredCanvas(GpuStage):
         torso = sample(self._torso.expand(len(lean), -1, -1, -1), grid)
         weight = torso[:, 3:] / 255
         return (torso[:, :3].round() * weight + self._plate * (1 - weight)).round()
+
+
+def _lapped(behind: Int[Tensor, "n h w"]) -> Int[Tensor, "n h w"]:
+    """The back of the head drawn LAP pixels over its edge."""
+    near = F.max_pool2d(behind[:, None].float(), 2 * LAP + 1, 1, LAP)[:, 0].long()
+    return torch.where(behind >= 0, behind.long(), near)
+
+
+def _over(
+    front: Float[Tensor, "n 4 h w"],
+    back: Float[Tensor, "n 4 h w"],
+    ids: Int[Tensor, "n h w"],
+    behind: Int[Tensor, "n h w"],
+    under: Int[Tensor, "n h w"],
+) -> Float[Tensor, "n 4 h w"]:
+    """See LayeredWarp._lay_over_back."""
+    seen = ((front[:, 3] < 255) & (under >= 0) & (ids != under))[:, None]
+    covers = (behind >= 0)[:, None].float()
+    lies = ((_mean(covers, 4 * LAP + 1) - MUCH) / MUCH).clamp(0, 1).maximum(covers)
+    share = front[:, 3:] / 255
+    beneath = (1 - share) * lies * back[:, 3:] / 255
+    whole = (share + beneath).clamp(min=1e-6)
+    mixed = (front[:, :3] * share + back[:, :3] * beneath) / whole
+    return torch.where(seen, torch.cat([mixed, 255 * whole], 1), front)
 
 
 def _area(corners: Float[Tensor, "n m 3 c"]) -> Float[Tensor, "n m"]:

@@ -1,7 +1,7 @@
 """A head as surfaces with morph targets, of the mean person or of a photo's.
 
 Lengths are interocular distances in Motion's axes. The skin, what is behind lips and lids, gums,
-tongue and teeth are those of motion2video.formats.head_model, drawn to a face's 478 points; each
+tongue and teeth are those of motion2video.geometry.head_model, drawn to a face's 478 points; each
 has the 52 expression channels as targets. Eyeballs are balls of their own, which turn.
 """
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from motion2video.formats.head_model import HeadModel
 from motion2video.formats.head_texture import Skin, bake
 from motion2video.geometry.angles import EYES
 from motion2video.geometry.basis import FaceBasis
+from motion2video.geometry.head_model import HeadModel
 from motion2video.geometry.retarget import PortraitFace, lips_meet
 from motion2video.portrait.portrait import Portrait
 

@@ -44,6 +44,23 @@ LIPS = (
     [95, 88, 178, 87, 14, 317, 402, 318, 324],
 )
 _MOUTH_CORNERS = [78, 308]
+# Of each lip the rows from its outer edge inwards, each from right to left.
+LIP_ROWS = (
+    (
+        [185, 40, 39, 37, 0, 267, 269, 270, 409],
+        [184, 74, 73, 72, 11, 302, 303, 304, 408],
+        [183, 42, 41, 38, 12, 268, 271, 272, 407],
+        LIPS[0],
+    ),
+    (
+        [146, 91, 181, 84, 17, 314, 405, 321, 375],
+        [77, 90, 180, 85, 16, 315, 404, 320, 307],
+        [96, 89, 179, 86, 15, 316, 403, 319, 325],
+        LIPS[1],
+    ),
+)
+_LEAST_LIP = 0.3
+"""Of the photo's lip, how much is seen at least: pressed or rolled in, lips stay lips."""
 _UPPER_CLOSES = 0.3  # how much of an open mouth the upper lip closes
 _CLOSING_SPREADS = 0.25  # interocular distances
 _LIPS_SEALED = 0.02  # interocular distances: smaller lip gaps than this are drawn closed
@@ -160,6 +177,7 @@ class PortraitFace:
         for lids in _LIDS:
             self._close_lids(points, open_eyes, motion, lids)
         _seal_lips(points, _used(values, "mouth"))
+        _keep_lips(points, self.points)
         pose = moved_pose(self.pose, values)
         shown, below = (pose.project(p) for p in (points, open_eyes))
         return from_near(shown, self.nearness), from_near(below, self.nearness)
@@ -229,3 +247,17 @@ def _seal_lips(points: Float[np.ndarray, "T 478 3"], used: Float[np.ndarray, "T"
     wanted = free + used[:, None] * (wanted - free)
     points[:, upper, 1] += (wanted - gap) / 2
     points[:, lower, 1] -= (wanted - gap) / 2
+
+
+def _keep_lips(points: Float[np.ndarray, "T 478 3"], own: Float[np.ndarray, "478 3"]) -> None:
+    """Move the outer edge of lips that would all but vanish away from their inner one, without a
+    kink, and the rows between with it.
+    """
+    for rows in LIP_ROWS:
+        outer, inner = rows[0], rows[-1]
+        width = own[outer, 1] - own[inner, 1]
+        seen = (points[:, outer, 1] - points[:, inner, 1]) / np.where(width == 0, 1, width)
+        beyond = np.maximum(2 * _LEAST_LIP - seen, 0)
+        kept = beyond - _LEAST_LIP * (1 - np.exp(-beyond / _LEAST_LIP))
+        for row in rows[:-1]:
+            points[:, row, 1] += kept * (own[row, 1] - own[inner, 1])

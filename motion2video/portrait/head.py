@@ -1,9 +1,9 @@
 """A head in three dimensions under a photo: the face's 478 points, and a shell out to the matte.
 
-Around the face lies a front shell, whose depth goes on an ellipse from the face's border to the
-silhouette; below the jaw it goes over to a neck, whose skin follows the head the less the lower it
-is. Behind the silhouette closes a back shell. Canvas pixels, x right, y down, z away from the
-camera (as MediaPipe's z); lengths in the constants are interocular distances.
+Around the face lies a front shell on the fitted head (motion2video.portrait.skull), out to the
+silhouette and down the neck, whose skin follows the head the less the lower it is. Behind the
+silhouette closes a back shell. Canvas pixels, x right, y down, z away from the camera (as
+MediaPipe's z); lengths in the constants are interocular distances.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy.spatial import Delaunay
 
-from motion2video.geometry.basis import FACE_OVAL, RIGID_POINTS
+from motion2video.geometry.basis import FACE_OVAL, RIGID_POINTS, FaceBasis
 from motion2video.portrait.matte import component
+from motion2video.portrait.skull import Skull
 
 # fmt: off
 LOWER_OVAL = [
@@ -22,15 +23,13 @@ LOWER_OVAL = [
     323, 454,
 ]
 # fmt: on
-_CHIN = 152
+_CHIN, _NOSE, _BROWS = 152, 2, [105, 334]
 _EYE_CORNERS = [33, 133, 263, 362]
 _SPACING = 0.17  # of the outer mesh
-_SKULL = 1.05  # depth of the silhouette behind the face's rigid points
-_BACK = 1.45  # depth of the back of the head behind the silhouette
-_NECK = 0.80  # radius of the neck
-_CHIN_SLOPE = 0.45  # below the jaw, over which the surface goes back to the neck
+_BESIDE_FACE = 0.3  # over which the skin goes from the face's border over to the skull
+_AROUND = 0.75  # of the head's radius, from its outline inwards: what may come to be seen behind
 _COLLAR = 1.25  # below the chin, where the skin no longer follows the head
-_LEAVES = 0.45  # where on the ellipse the shell leaves the face's border
+_LOBE = 0.35  # of the way from nose to chin
 _HEM = 0.10  # width of the flat skirt that carries the soft edge
 _BORDER_FOLLOWS = 0.22  # over which skin follows the face's border when an expression moves it
 _PIVOT = (0.0, 0.62, 0.84)
@@ -85,7 +84,8 @@ class HeadShell:
 @dataclass(frozen=True, eq=False)
 class Silhouette:
     """What the shell is built from: the face's landmarks on the canvas, its outline filled
-    (`face`), the person without soft edges (`solid`), and distances to both borders in pixels.
+    (`face`), the person without soft edges (`solid`), distances to both borders in pixels, and how
+    deep the head is (`skull`).
     """
 
     landmarks: Float[np.ndarray, "478 3"]
@@ -94,10 +94,14 @@ class Silhouette:
     solid: UInt8[np.ndarray, "h w"]
     to_edge: Float[np.ndarray, "h w"]
     to_face: Float[np.ndarray, "h w"]
+    skull: Skull
 
     @staticmethod
     def of(
-        alpha: Float[np.ndarray, "h w"], landmarks: Float[np.ndarray, "478 3"], unit: float
+        alpha: Float[np.ndarray, "h w"],
+        landmarks: Float[np.ndarray, "478 3"],
+        unit: float,
+        basis: FaceBasis,
     ) -> "Silhouette":
         """From a matte on the canvas."""
         oval = landmarks[FACE_OVAL]
@@ -109,7 +113,8 @@ class Silhouette:
         solid = np.maximum(solid, face)
         to_edge = cv2.distanceTransform(solid, cv2.DIST_L2, 5)
         to_face = cv2.distanceTransform(1 - face, cv2.DIST_L2, 5)
-        return Silhouette(landmarks, unit, face, solid, to_edge, to_face)
+        skull = Skull.under(landmarks, basis, solid, to_edge, unit)
+        return Silhouette(landmarks, unit, face, solid, to_edge, to_face, skull)
 
     @property
     def chin(self) -> float:
@@ -117,16 +122,19 @@ class Silhouette:
         return float(self.landmarks[_CHIN, 1])
 
     @property
-    def skull(self) -> float:
-        """z of the silhouette."""
-        return float(self.landmarks[RIGID_POINTS, 2].mean()) + _SKULL * self.unit
-
-    @property
     def radius(self) -> float:
         """Half the head's thickness at its thickest, pixels."""
         oval = self.landmarks[FACE_OVAL, 0]
         x0, x1 = (int(v) for v in np.clip([oval.min(), oval.max()], 0, None))
         return float(self.to_edge[: int(self.chin), x0:x1].max())
+
+    @property
+    def ears(self) -> tuple[int, int]:
+        """Rows between which ears lie, if they are seen: from the brows to below the nose."""
+        brows, nose = self.landmarks[_BROWS, 1].mean(), self.landmarks[_NOSE, 1]
+        lobe = nose + _LOBE * (self.landmarks[_CHIN, 1] - nose)
+        top, bottom = (int(np.clip(np.round(y), 0, len(self.face))) for y in (brows, lobe))
+        return top, bottom
 
     def jaw_line(self, x: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
         """y down to which the head reaches: the jaw's, beside the face nearly the chin's."""
@@ -146,30 +154,16 @@ class Silhouette:
         t = t * (1 - low * np.clip((wide - 1.3) / 1.1, 0, 1))
         return t * t * (3 - 2 * t)
 
-    def rim(self, xy: Float[np.ndarray, "n 2"]) -> tuple[np.ndarray, np.ndarray]:
-        """z of the silhouette nearest to places outside the face, which is the skull's, but the
-        face's own where nothing lies between; and z of the face's border nearest to them."""
+    def beside_face(self, xy: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n"]:
+        """By how much the skin at places outside the face is farther than the skull has it: at the
+        face's border it is the face's own.
+        """
         oval, u = self.landmarks[FACE_OVAL], self.unit
         away = np.linalg.norm(xy[:, None] - oval[:, :2], axis=-1)
-        near = np.exp(-(((away - away.min(1, keepdims=True)) / (0.35 * u)) ** 2))
-        border = (near * oval[:, 2]).sum(1) / near.sum(1)
-        close = np.exp(-((at(self.to_face, xy) / (0.12 * u)) ** 2))
-        return self.skull + (border - self.skull) * close, border
-
-    def depth(self, xy: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n"]:
-        """z of the front shell outside the face."""
-        u, to_face, to_edge = self.unit, at(self.to_face, xy), at(self.to_edge, xy)
-        rim, border = self.rim(xy)
-        t = _LEAVES + (1 - _LEAVES) * to_face / np.maximum(to_face + to_edge, 1e-3)
-        ellipse = np.sqrt(np.maximum(1 - t * t, 0)) / np.sqrt(1 - _LEAVES * _LEAVES)
-        head = rim + (border - rim) * ellipse
-        r = 1 - np.clip(to_edge / (_NECK * u), 0, 1)
-        beside = np.abs(xy[:, 0] - self.landmarks[_CHIN, 0]) / (1.2 * _NECK * u)
-        r = np.maximum(r, np.clip(beside, 0, 1))
-        neck = self.skull - _NECK * u * np.sqrt(1 - r * r)
-        k = np.clip((xy[:, 1] - self.jaw_line(xy[:, 0])) / (_CHIN_SLOPE * u), 0, 1)
-        k = k * k * (3 - 2 * k)
-        return head * (1 - k) + neck * k
+        nearest = away.min(1, keepdims=True)
+        near = np.exp(-(((away - nearest) / (0.06 * u + 0.5 * nearest)) ** 2))
+        off = oval[:, 2] - at(self.skull.near, oval[:, :2])
+        return (near @ off) / near.sum(1) * np.exp(-((nearest[:, 0] / (_BESIDE_FACE * u)) ** 2))
 
 
 def build_shell(
@@ -182,11 +176,10 @@ def build_shell(
     oval = outline.landmarks[FACE_OVAL, :2]
     outer, front = _front(outline, sheet, moving, oval, h)
     rear, back = _rear(outline, moving, h)
-    r = 1 - np.clip(at(outline.to_edge, rear) / outline.radius, 0, 1)
-    below = np.clip((rear[:, 1] - outline.chin) / (0.8 * u) + 0.6, 0, 1)  # napes are flat
-    rim, _ = outline.rim(rear)
-    rear_z = rim + (outline.skull + _BACK * u * (1 - 0.5 * below) - rim) * np.sqrt(1 - r * r)
-    shells = np.column_stack([outer, outline.depth(outer)]), np.column_stack([rear, rear_z])
+    shells = [
+        np.column_stack([xy, at(plane, xy) + outline.beside_face(xy)])
+        for xy, plane in ((outer, outline.skull.near), (rear, outline.skull.far))
+    ]
     points = np.concatenate([outline.landmarks, *shells]).astype(np.float32)
     away = np.linalg.norm(outer[:, None] - oval, axis=-1)
     soft = np.exp(-((away / (_BORDER_FOLLOWS * u)) ** 2)) + 1e-9
@@ -240,7 +233,7 @@ def _rear(
     simplices = Delaunay(rear.astype(np.float64)).simplices
     keep = (simplices >= len(whole)).any(1) | (area(rear[simplices]) > 0.1 * spacing**2)
     inside = at(outline.solid, rear[simplices].mean(1)) > 0
-    keep &= inside & (near[simplices].min(1) < 0.5 * outline.radius)
+    keep &= inside & (near[simplices].min(1) < _AROUND * outline.radius)
     return rear, simplices[keep].astype(np.int64)
 
 

@@ -19,9 +19,12 @@ _GROW = 0.06  # by which the hole in the plate is larger than the person
 _DEEP, _DEEP_IN_WALL = 1.2, 0.4  # beyond this the plate is smooth: nobody knows what is there
 _SOFT = 0.25
 _SURE = 0.97
+_RIM_WIDTH = 0.06  # of the person's edge, in which mattes are wrong
+_CONTRAST, _OFF_LINE = 50.0, 18.0  # levels: before a wall of another colour; a mixture's error
 _AWAY = 15  # pixels about the skin that have its colour
 _SKIN = 3.0  # times the skin's own deviation in colour
 _BROWS = [105, 334]
+_HAIRLINE = 0.1  # of the height of an ear, by which hair ends softly
 _RIM = 0.16  # of the head's radius: the band whose colours the back of the head has
 
 
@@ -112,6 +115,29 @@ def make_plate(
     return plate.astype(np.float32), alpha.astype(np.float32)
 
 
+def unmixed(
+    canvas: UInt8[np.ndarray, "h w 3"],
+    plate: Float[np.ndarray, "h w 3"],
+    alpha: Float[np.ndarray, "h w"],
+    unit: float,
+) -> Float[np.ndarray, "h w"]:
+    """The matte, no larger than the picture says along the person's edge: where what lies within
+    and what lies behind differ, a pixel between them on the line of both is a mixture of both.
+    """
+    deep = max(3, round(_RIM_WIDTH * unit))
+    inner = cv2.erode((alpha > _SURE).astype(np.uint8), np.ones((2 * deep + 1,) * 2, np.uint8))
+    if not inner.any():
+        return alpha
+    own = push_pull(canvas.astype(np.float32), inner.astype(np.float32))
+    step, here = own - plate, canvas - plate
+    contrast = np.square(step).sum(-1)
+    share = (here * step).sum(-1) / np.maximum(contrast, 1)
+    off = np.linalg.norm(here - share[..., None] * step, axis=-1)
+    plain = (contrast > _CONTRAST**2) & (off < _OFF_LINE) & (inner == 0)
+    least = np.where(plain, np.clip(share, 0, 1), 1).astype(np.float32)
+    return np.minimum(alpha, cv2.GaussianBlur(least, (0, 0), 0.6))
+
+
 def clean_front(
     canvas: UInt8[np.ndarray, "h w 3"],
     plate: Float[np.ndarray, "h w 3"],
@@ -134,16 +160,19 @@ def make_layers(
     follows: Float[np.ndarray, "h w"],
     face: UInt8[np.ndarray, "h w"],
     to_edge: Float[np.ndarray, "h w"],
+    ears: tuple[int, int],
 ) -> Layers:
     """`plate` and `alpha` see make_plate. `follows` is how much of the head's motion each pixel
     takes over, `face` 1 inside the face's outline, `to_edge` pixels to the person's outline from
-    within.
+    within; between the rows `ears` the outline shows nothing of what is behind.
     """
     front, sure = clean_front(canvas, plate, alpha)
     radius = max(float(to_edge.max()), 1.0)
     band = np.clip(1 - to_edge / (_RIM * radius), 0, 1) * (to_edge > 0)
-    hair = push_pull(canvas.astype(np.float32), (band > 0.3).astype(np.float32) * sure)
-    k = np.clip(band * 2, 0, 1)[..., None]
+    known = (band > 0.3).astype(np.float32) * sure
+    behind = _without_ears(canvas.astype(np.float32), known, ears)
+    hair, beyond = _at_hairline(push_pull(behind, known), ears)
+    k = (np.clip(band * 2, 0, 1) * beyond[:, None])[..., None]
     back = front * k + hair * (1 - k)
     stays = (follows < 0.06) & (face == 0)
     fade = np.where(face > 0, 1, np.clip((follows - 0.015) / 0.03, 0, 1))
@@ -153,6 +182,35 @@ def make_layers(
         _bytes(np.dstack([front, alpha * stays * 255])),
         _bytes(plate),
     )
+
+
+def _without_ears(
+    image: Float[np.ndarray, "h w 3"], known: Float[np.ndarray, "h w"], ears: tuple[int, int]
+) -> Float[np.ndarray, "h w 3"]:
+    """The picture with the colours from above the ears, left and right, where it shows ears."""
+    top, bottom = ears
+    above = np.s_[max(0, top - (bottom - top) // 2) : top]
+    out, middle = image.copy(), image.shape[1] // 2
+    for side in (np.s_[:middle], np.s_[middle:]):
+        sure = known[above, side] > 0
+        if sure.any():
+            out[top:bottom, side] = image[above, side][sure].mean(0)
+    return out
+
+
+def _at_hairline(
+    back: Float[np.ndarray, "h w 3"], ears: tuple[int, int]
+) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h"]]:
+    """The back of a head with a soft border between hair and nape; and how far its rows are beyond
+    those of the ears, 0..1.
+    """
+    top, bottom = ears
+    soft = max(1.0, _HAIRLINE * (bottom - top))
+    y = np.arange(len(back), dtype=np.float32)
+    share = np.exp(-(((y - bottom) / (3 * soft)) ** 2))[:, None, None]
+    drawn = cv2.GaussianBlur(back, (0, 0), sigmaX=1.0, sigmaY=soft)
+    beyond = np.clip(np.maximum(top - y, y - bottom) / (3 * soft), 0, 1)
+    return back + share * (drawn - back), beyond
 
 
 def _bytes(x: np.ndarray) -> UInt8[np.ndarray, "..."]:

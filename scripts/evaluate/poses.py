@@ -8,8 +8,8 @@ nodded and tilted, bent and in layers, and the person is cut out of the frame ag
 the outline's middle at the height of the forehead has gone beyond what a solid head's would, in
 widths of the head: the top of the skull stays over the eyes' middle as they turn about the same
 neck. `hair`: how high the top of the head is over the eyes, over what it is at rest and what
-nodding makes of it on a solid skull (a ball around a place one interocular distance behind the
-eyes): 1 is neither squashed nor drawn out. `background`: whether every pixel that no part of the
+nodding makes of it on a solid head (the average one of the ICT FaceKit, turned): 1 is neither
+squashed nor drawn out. `background`: whether every pixel that no part of the
 person covers before or after is unchanged to the bit.
 """
 
@@ -24,7 +24,8 @@ from jaxtyping import Float, UInt8
 
 from motion2video.faces.tracker import FaceTracker
 from motion2video.geometry.angles import head_rotation
-from motion2video.geometry.basis import FACE_OVAL, interocular, rotation_matrix
+from motion2video.geometry.basis import FACE_OVAL, FaceBasis, interocular, rotation_matrix
+from motion2video.geometry.head_model import HeadModel
 from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION, Motion
 from motion2video.network.compute import ComputeConfig
 from motion2video.portrait.matte import person_alpha
@@ -42,8 +43,18 @@ POSES = {
 }
 NECK = np.array([0, -0.82, -0.73], np.float32)
 """Where a head turns on its neck, in the head frame: see HeadShell."""
-SKULL = (0.45, 1.0)
-"""From between the eyes to the skull's middle: up and back."""
+
+
+def nodded(pitch: float) -> float:
+    """How high the top of a solid head is over the eyes when it has nodded by an angle (radians),
+    of what it was.
+    """
+    canonical = FaceBasis.load().canonical
+    points = HeadModel.load().fitted(canonical).parts["skin"].points
+    eyes = canonical[[33, 133, 263, 362]].mean(0)
+    turn = rotation_matrix(head_rotation(np.array([[0, pitch, 0]], np.float32))[0])
+    top, turned = (p[:, 1].max() for p in (points - eyes, (points - eyes) @ turn.T))
+    return float(turned / top)
 
 
 def posed(poses: dict[str, tuple[int, int, int]]) -> Motion:
@@ -108,8 +119,7 @@ def figures(
         reach = 2 * round(0.9 * unit) + 1  # strands, and what is filled around the person
         near = cv2.dilate(covered.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
         same = bool((frame[~near] == portrait.image[~near]).all())
-        pitch = np.radians(POSES[name][1])
-        solid = rest[2] + SKULL[0] * (np.cos(pitch) - 1) + SKULL[1] * np.sin(pitch)
+        solid = rest[2] * nodded(np.radians(POSES[name][1]))
         found[name] = ((lean - rest[0]) / rest[1], top / solid, same)
     return found, list(frames)
 

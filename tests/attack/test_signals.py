@@ -130,6 +130,25 @@ def test_a_server_with_two_busy_workers_and_a_follower_stops_promptly(
 
 
 @pytest.mark.slow
+def test_a_server_that_hangs_while_it_stops_ends_and_says_where(tmp_path: Path) -> None:
+    hung = (
+        "import time; from app.api import run; from app.jobs.queue import JobQueue\n"
+        "def hang_forever(*_): time.sleep(300)\n"
+        "run.STOP_WITHIN_S, JobQueue.close = 3, hang_forever\n"
+    )
+    words = ["--port", 0, "--no-studio", "--device", "cpu", "--data-dir", tmp_path / "d"]
+    with command("app", *words, deaf=False, code=hung + MAIN) as (process, said, told):
+        until(lambda: said, process, 120)
+        wait_ready(said[0].strip().removeprefix("Visavis is at "), 120)
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+        until_told = time.monotonic() + 10
+        while "hang_forever" not in "".join(told) and time.monotonic() < until_told:
+            time.sleep(0.05)
+        assert process.returncode == 1 and "hang_forever" in "".join(told), told
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "deaf", "code"), [(signal.SIGTERM, False, 143), (signal.SIGINT, True, 130)]
 )

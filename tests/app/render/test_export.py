@@ -11,8 +11,8 @@ from app import Avatar
 from app.cli.commands import main
 from motion2video.exchange import EXPORTS
 from motion2video.formats.head_mesh import HeadMesh
-from motion2video.formats.head_model import HeadModel
 from motion2video.geometry.basis import FaceBasis
+from motion2video.geometry.head_model import HeadModel
 from motion2video.geometry.retarget import PortraitFace
 from motion2video.media.video import probe
 from motion2video.motion import ROTATION, Motion

@@ -1,5 +1,7 @@
 """A portrait in layers: what turns, what stays, and what a photo without a matte gets."""
 
+import gc
+import weakref
 from pathlib import Path
 
 import cv2
@@ -282,3 +284,14 @@ def test_a_small_face_has_no_holes_where_its_brows_rise(renderer: Renderer, size
     for frame in frames:
         away = np.abs(frame[around].astype(int) - wall).max(-1)
         assert np.quantile(away, 0.002) > 35
+
+
+def test_the_layers_are_made_once_a_portrait_and_go_with_it(renderer: Renderer):
+    portrait = Portrait.load(PHOTO, size=256)
+    first, again = warp_of(renderer, portrait), warp_of(renderer, portrait)
+    assert first is again
+    assert warp_of(renderer.at("best"), portrait) is not first  # other sampling
+    kept = weakref.ref(first)
+    del first, again, portrait
+    gc.collect()
+    assert kept() is None

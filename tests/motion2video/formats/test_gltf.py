@@ -12,9 +12,9 @@ from scipy.spatial import KDTree
 
 from motion2video.exchange import read_motion, write_motion
 from motion2video.formats.head_mesh import HeadMesh
-from motion2video.formats.head_model import HeadModel
 from motion2video.geometry.angles import EYES
 from motion2video.geometry.basis import EYE_CORNERS, INTEROCULAR_M, FaceBasis
+from motion2video.geometry.head_model import HeadModel
 from motion2video.motion import EXPRESSION_NAMES, ROTATION, Motion, channel_index
 from tests.motion2video.formats.test_exchange import moving
 from weights.errors import InputError, MotionError

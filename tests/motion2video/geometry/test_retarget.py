@@ -19,7 +19,7 @@ from motion2video.geometry.basis import (
     unmoved_pose,
 )
 from motion2video.geometry.likeness import expression_between, one_person
-from motion2video.geometry.retarget import PortraitFace
+from motion2video.geometry.retarget import LIP_ROWS, PortraitFace
 from motion2video.motion import (
     DETAIL,
     MOTION_DIM,
@@ -297,3 +297,23 @@ def test_a_rest_of_before_has_a_far_camera_and_an_impossible_one_is_refused(basi
         Rest.of_arrays(basis.canonical, np.append(pose, np.float32(3)))
     with pytest.raises(MotionError, match="8 numbers"):
         Rest.of_arrays(basis.canonical, pose[:6])
+
+
+def lips_of(marks: np.ndarray) -> np.ndarray:
+    """[2, 4, 9] how high the rows of both lips are over their inner edge (the lower below it)."""
+    rows = np.stack([[marks[row, 1] for row in lip] for lip in LIP_ROWS])
+    return np.abs(rows - rows[:, -1:])
+
+
+@pytest.mark.parametrize("amount", [0.2, 0.5, 1.0])
+def test_pressed_lips_stay_lips(basis: FaceBasis, amount: float):
+    """Of every column a part is seen; lips at rest are the photo's."""
+    points = photographed(basis, 0)
+    face = PortraitFace(points, fit_pose(points[None] * FLIP * 107, basis.canonical), basis)
+    motion = Motion.neutral(2)
+    for name in ("mouthPressLeft", "mouthPressRight", "mouthRollLower", "mouthRollUpper"):
+        motion.values[1, channel_index(name)] = amount
+    rest, pressed = (lips_of(marks) for marks in face.keypoints(motion)[0])
+    assert (pressed[:, 0] / rest[:, 0]).min() > 0.3
+    shown = face.pose.project(points[None])[0]
+    assert np.abs(lips_of(shown) - rest).max() < 0.3, "and what is not pressed is not moved"

@@ -154,7 +154,7 @@ class _Block(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "b t w"],
-        time: Float[Tensor, "b t 6 w"],
+        time: Float[Tensor, "#b #t 6 w"],
         mask: Bool[Tensor, "t m"],
         turns: tuple[Float[Tensor, "t d"], Float[Tensor, "t d"]],
         past: tuple[Tensor, Tensor] | None = None,

@@ -14,6 +14,7 @@ from audio2motion.network.condition import (
     agent_window,
 )
 from audio2motion.network.gate import SPEECH_CHANNELS
+from audio2motion.network.marginals import SCORES
 from audio2motion.network.model import ModelConfig, MotionNetwork, training_mask
 from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM
 from tests.unchecked import unchecked
@@ -53,15 +54,18 @@ def test_cache_gives_what_the_whole_sequence_gives(network: MotionNetwork) -> No
     finished, origin, u_t = (torch.randn(1, FRAMES, MOTION_DIM) for _ in range(3))
     times = torch.linspace(0, 0.9, FRAMES // CHUNK).repeat_interleave(CHUNK)[None]
     made = [network.moved(o, u, swing) for o, u in zip(*map(pieces, (origin, u_t)), strict=True)]
-    whole = network.clean_estimate(finished, torch.cat(made, 1), u_t, times, embedded)
+    past, after = network.finished(finished, embedded)
+    whole = network.clean_estimate(past, torch.cat(made, 1), u_t, times, embedded)
     cache = network.empty_cache()
     for start in range(0, FRAMES, CHUNK):
         here, t = slice(start, start + CHUNK), float(times[0, start])
         past = network.past(cache)
         v = network.velocity(u_t[:, here], t, origin[:, here], swing, embedded[:, here], past)
         assert torch.allclose(u_t[:, here] + (1 - t) * v, whole[:, here], atol=1e-4), start
-        kept = network.remember(finished[:, here], embedded[:, here], past)
+        kept, last = network.remember(finished[:, here], embedded[:, here], past)
         cache = cache.followed_by(kept, CHUNK)
+        if start + CHUNK < FRAMES:
+            assert torch.allclose(last, after[:, start // CHUNK + 1], atol=1e-4), start
     assert cache.filled == SMALL.history
 
 
@@ -89,6 +93,18 @@ def test_frames_of_a_chunk_do_not_see_later_ones(network: MotionNetwork) -> None
     after = network.velocity(u, 0.0, origin, swing, embedded, past)
     assert torch.equal(before[:, :3], after[:, :3])
     assert not torch.equal(before[:, 3], after[:, 3])
+
+
+def test_innovations_are_scores_of_what_is_new(network: MotionNetwork) -> None:
+    """Mostly small and now and then large: a score of 2 is far more than twice one of 1."""
+    tails = SCORES.sinh().repeat(MOTION_DIM, 1)
+    network.tails.copy_(tails)
+    u, origin = torch.randn(1, CHUNK, MOTION_DIM).clamp(-2, 2), torch.zeros(1, CHUNK, MOTION_DIM)
+    one = torch.ones(1, 1, MOTION_DIM)
+    new = network.moved(origin, u, one)  # drive is 1
+    assert torch.allclose(new, u.sinh(), atol=0.03)
+    assert torch.allclose(network.scores(new), u, atol=0.01)
+    network.tails.copy_(SCORES.repeat(MOTION_DIM, 1))
 
 
 def test_lips_go_on_with_what_the_reader_guesses(network: MotionNetwork) -> None:

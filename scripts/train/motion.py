@@ -72,7 +72,6 @@ STEADY_ERROR, SUDDEN_ERROR, SLOW_ERROR = 0.2, 0.5, 10
 """How far off what was done before may be: in deviations, in those of innovations, and for how many
 frames a slow error lasts.
 """
-OTHER_SIZE = 0.6  # of the logarithm of how large what was done before looks
 APERTURE, SHUT, STIR = 1.5, 1.0, 0.2
 GAUSSIAN = 0.64
 TAILS_RATE, ENOUGH = 0.02, 300  # a step; frames of a batch in which a channel is known
@@ -266,17 +265,15 @@ class Objective:
 
     def _remembered(self, x_1: Tensor) -> Tensor:
         """What was done before, a little off, by steady and by sudden errors: as it is when it was
-        sampled; and of another size, channel by channel, so that how much somebody moves follows
-        from the style and not from how little was moved so far.
+        sampled.
         """
         size, count = x_1.shape[:2]
-        gain = (OTHER_SIZE * torch.randn(size, 1, MOTION_DIM, device=x_1.device)).exp()
         amount = torch.rand(size, 1, 1, device=x_1.device)
         steady = torch.randn(size, 1, MOTION_DIM, device=x_1.device)
         slow = torch.randn(size, count // SLOW_ERROR + 1, MOTION_DIM, device=x_1.device)
         slow = slow.repeat_interleave(SLOW_ERROR, 1)[:, :count]
         sudden = torch.randn_like(x_1) * self.span.to(x_1.device)
-        return x_1 * gain + amount * (STEADY_ERROR * (steady + slow) + SUDDEN_ERROR * sudden)
+        return x_1 + amount * (STEADY_ERROR * (steady + slow) + SUDDEN_ERROR * sudden)
 
     def _lips(self, made: Tensor, batch: Batch, importance: Tensor) -> dict[str, Tensor]:
         """The terms of the loss about lips, each a mean over what is known."""

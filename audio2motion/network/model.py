@@ -209,7 +209,6 @@ class MotionNetwork(nn.Module):
     heard: Tensor
     rest: Tensor
     drive: Tensor
-    tails: Tensor
     mix: Tensor
     spread: Tensor
     yoke: Tensor
@@ -225,7 +224,6 @@ class MotionNetwork(nn.Module):
         self.register_buffer("heard", torch.zeros(MOTION_DIM, CHUNK))
         self.register_buffer("rest", torch.zeros(MOTION_DIM, CHUNK))
         self.register_buffer("drive", torch.eye(CHUNK).repeat(MOTION_DIM, 1, 1))
-        self.register_buffer("tails", SCORES.repeat(MOTION_DIM, 1))
         self.register_buffer("mix", torch.eye(MOTION_DIM))
         self.register_buffer("spread", torch.ones(MOTION_DIM))
         self.register_buffer("yoke", yoke(), persistent=False)
@@ -322,14 +320,8 @@ class MotionNetwork(nn.Module):
         u: Float[Tensor, "*#b 5 90"],
         reach: Float[Tensor, "*#b 1 90"],
     ) -> Float[Tensor, "*b 5 90"]:
-        """The tokens that innovations make of a continuation. Innovations are normal scores of what
-        is new, which is mostly small and now and then large.
-        """
-        return origin + coloured(to_values(u, self.tails) * reach, self.drive)
-
-    def scores(self, new: Float[Tensor, "*b 90"]) -> Float[Tensor, "*b 90"]:
-        """Innovations from what is new, in units of `reach`: the inverse of what `moved` does."""
-        return to_scores(new, self.tails)
+        """The tokens that innovations make of a continuation."""
+        return origin + coloured(u * reach, self.drive)
 
     def swing(self, style: Float[Tensor, "b s"]) -> Float[Tensor, "b 90"]:
         """How much larger a style's innovations are than the median person's."""

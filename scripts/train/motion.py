@@ -36,9 +36,9 @@ from audio2motion.hearing.speech import (
 from audio2motion.network.borrowed_speech import borrow, fingerprint
 from audio2motion.network.condition import CHUNK, LOOK_AHEAD, Condition, agent_window
 from audio2motion.network.gate import SPEECH_CHANNELS, listening
-from audio2motion.network.marginals import SCORED, SCORES, quantiles
+from audio2motion.network.marginals import SCORED, quantiles
 from audio2motion.network.model import ModelConfig, MotionNetwork
-from audio2motion.network.source import YOKED, whitened
+from audio2motion.network.source import whitened
 from motion2video.geometry.basis import FaceBasis
 from motion2video.motion import (
     DETAIL,
@@ -74,7 +74,6 @@ frames a slow error lasts.
 """
 APERTURE, SHUT, STIR = 1.5, 1.0, 0.2
 GAUSSIAN = 0.64
-TAILS_RATE, ENOUGH = 0.02, 300  # a step; frames of a batch in which a channel is known
 LIDS = [channel_index(f"eyeBlink{side}") for side in ("Left", "Right")]
 SMILES = [channel_index(f"mouthSmile{side}") for side in ("Left", "Right")]
 
@@ -243,9 +242,7 @@ class Objective:
         known = batch.weight * _learned(batch.weight) * self.channels
         stir = _stir(new, reach, _chunks(known))
         reach = reach.detach()
-        sizes = (new / reach).flatten(1, 2)
-        _learn_tails(network.tails, sizes, known)
-        u_1 = network.scores(sizes)
+        u_1 = (new / reach).clamp(-FAR, FAR).flatten(1, 2)
         u_0 = network.mixed(torch.randn(size, count, MOTION_DIM, device=device))
         t = torch.sigmoid(torch.randn(size, count // CHUNK, device=device) * 1.2 - 0.3)
         t = torch.where(torch.rand_like(t) < 0.15, torch.zeros_like(t), t)
@@ -303,18 +300,6 @@ def _stir(new: Tensor, reach: Tensor, weight: Tensor) -> Tensor:
     """
     size = new.clamp(-FAR, FAR).abs() / (GAUSSIAN * reach) + reach.log()
     return (size * weight).sum() / weight.sum().clamp(min=1)
-
-
-@torch.no_grad()
-def _learn_tails(tails: Tensor, sizes: Tensor, known: Tensor) -> None:
-    """Bring the quantiles of innovations a little nearer to those of a batch."""
-    shares = 0.5 * (1 + torch.erf(SCORES.to(tails) / 2**0.5))
-    seen = torch.where(known > 0, sizes, torch.nan).flatten(0, 1)
-    enough = (~seen.isnan()).sum(0) >= ENOUGH
-    found = torch.nanquantile(seen[:, enough], shares, 0).T
-    tails[enough] = torch.lerp(tails[enough], found, TAILS_RATE)
-    for pair in YOKED:
-        tails[list(pair)] = tails[list(pair)].mean(0)
 
 
 def _learned(weight: Tensor) -> Tensor:

@@ -109,8 +109,8 @@ class GeneratorState:
 
     `rest_*` is sound that does not fill a chunk yet and `motion_*` the interlocutor's motion not
     used yet; `waiting` holds the agent's features from frame `frame` on, and the interlocutor's
-    of the chunk that is still to be made; `recent` is the last chunk of tokens and `after` the
-    features of its last frame.
+    of the chunk that is still to be made; `recent` is the last chunk of tokens, `heard` its lips by
+    the voice alone, and `after` the features of its last frame.
     """
 
     ticket: Ticket
@@ -129,6 +129,7 @@ class GeneratorState:
     interlocutor: VoiceState
     waiting: "Chunk | None"
     recent: Float[Tensor, "1 5 90"]
+    heard: Float[Tensor, "1 5 90"]
     after: Float[Tensor, "1 w"]
     cache: Cache
     gate: float
@@ -217,6 +218,7 @@ class MotionGenerator:
             interlocutor=self.encoder.init_state(),
             waiting=None,
             recent=torch.zeros(1, CHUNK, MOTION_DIM, device=self.device),
+            heard=torch.zeros(1, CHUNK, MOTION_DIM, device=self.device),
             after=torch.zeros(1, self.network.config.width, device=self.device),
             cache=self.network.empty_cache(),
             gate=0.0,
@@ -432,7 +434,8 @@ class MotionGenerator:
         guided = [i for i in self._guided if condition.present[..., i].any()]
         others = (network.embed(condition.without(INPUTS[i])) for i in guided)
         every = torch.cat([embedded, *others])
-        past, origin = network.past(cache), network.origin(state.recent, embedded)
+        past, heard = network.past(cache), network.heard_alone(embedded)
+        origin = network.origin(state.recent, state.heard, heard)
         reach = network.reach(after, embedded, network.swing(style))
 
         def velocity(u: Tensor, t: Tensor) -> Tensor:
@@ -447,7 +450,7 @@ class MotionGenerator:
         u_1 = SOLVERS[self.config.solver](velocity, u_0, time_grid(self.config.steps))
         x_1 = network.bounded(network.moved(origin, u_1, reach))
         cache, after = self._remember(cache, x_1, embedded, past)
-        return replace(state, recent=x_1, after=after, cache=cache), x_1
+        return replace(state, recent=x_1, heard=heard, after=after, cache=cache), x_1
 
     def _remember(
         self, cache: Cache, tokens: Tensor, embedded: Tensor, past: Past

@@ -212,6 +212,7 @@ class MotionNetwork(nn.Module):
     mix: Tensor
     spread: Tensor
     yoke: Tensor
+    remembered: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -242,6 +243,7 @@ class MotionNetwork(nn.Module):
         self.heard_lips = nn.Linear(len(SPEECH_CHANNELS) + 1, width)
         guessed = torch.eye(MOTION_DIM)[list(SPEECH_CHANNELS)]
         self.register_buffer("guessed", guessed, persistent=False)
+        self.register_buffer("remembered", 1 - guessed.sum(0), persistent=False)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.innovation.weight)
         nn.init.zeros_(self.stir_after.weight)
@@ -292,14 +294,21 @@ class MotionNetwork(nn.Module):
         lips[..., _SHAPES] = to_scores(values, self.knots[_SHAPE_KNOTS])
         return lips, closed.clamp(0, 1)
 
-    def origin(
-        self, before: Float[Tensor, "*b 5 90"], embedded: Float[Tensor, "*b 5 e"]
-    ) -> Float[Tensor, "*b 5 90"]:
-        """What the tokens of a chunk go on to after the chunk `before` it, by a linear rule that
-        has what the reader guesses of lips.
-        """
+    def heard_alone(self, embedded: Float[Tensor, "*b 5 e"]) -> Float[Tensor, "*b 5 90"]:
+        """The tokens of a chunk by what the reader guesses of lips, linearly; the rest rests."""
         guess = embedded[..., self.config.width :] @ self.guessed
-        return continuation(before, self.recall) + guess * self.heard.T + self.rest.T
+        return guess * self.heard.T + self.rest.T
+
+    def origin(
+        self,
+        before: Float[Tensor, "*b 5 90"],
+        before_heard: Float[Tensor, "*b 5 90"],
+        heard: Float[Tensor, "*b 5 90"],
+    ) -> Float[Tensor, "*b 5 90"]:
+        """What the tokens of a chunk go on to: to what is `heard`, from as far off as the chunk
+        `before` was of what was heard then. So lips follow the voice and not themselves.
+        """
+        return heard + continuation(before - before_heard, self.recall)
 
     def reach(
         self,
@@ -457,8 +466,12 @@ class MotionNetwork(nn.Module):
         return self._clean(x, u_t, t[..., None], embedded)
 
     def _entered(self, x: Tensor, u: Tensor | None, embedded: Tensor) -> Tensor:
-        beside = self.enter(x) + embedded[..., : self.config.width]
-        return beside if u is None else beside + self.innovation(u)
+        """What the layers see of frames; of finished ones (no `u`) nothing of the lips, which
+        would be followed rather than the voice.
+        """
+        if u is None:
+            return self.enter(x * self.remembered) + embedded[..., : self.config.width]
+        return self.enter(x) + embedded[..., : self.config.width] + self.innovation(u)
 
     def _modulated(
         self, t: float, modulation: tuple[Tensor, ...] | None

@@ -235,7 +235,8 @@ class Objective:
         controls = batch.condition.controls[:, 0]
         swing = network.swing(controls[:, -STYLE_DIM - 1 : -1] * controls[:, -1:])[:, None]
         embedded = network.embed(drop_inputs(batch), batch.condition)
-        origin = network.origin(_before(_chunks(x_1)), _chunks(embedded.detach()))
+        heard = network.heard_alone(_chunks(embedded.detach()))
+        origin = network.origin(_before(_chunks(x_1)), _before(heard), heard)
         new = whitened(_chunks(x_1) - origin, network.drive)
         past, after = network.finished(self._remembered(x_1), embedded)
         reach = network.reach(after, _chunks(embedded), swing)

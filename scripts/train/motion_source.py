@@ -35,27 +35,30 @@ def fit(
     guesses: list[Float[np.ndarray, "T 90"]],
     styles: list[Float[np.ndarray, "s"]],
 ) -> Source:
-    """How a chunk goes on from the one before it, and what is guessed of it, channel by channel,
-    and what that leaves open.
+    """What is guessed of a chunk, how it goes on from as far off as the one before it was of what
+    was guessed then, channel by channel, and what that leaves open.
     """
     pairs = [_pairs(*parts) for parts in zip(curves, known, guesses, styles, strict=True)]
-    past, now, guess, sure, swing = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    past, now, guess_before, guess, sure, swing = (
+        np.concatenate(part) for part in zip(*pairs, strict=True)
+    )
     recall = np.zeros((MOTION_DIM, CHUNK, CHUNK))
     heard, rest = np.zeros((2, MOTION_DIM, CHUNK))
     drive = np.repeat(FLOOR * np.eye(CHUNK)[None], MOTION_DIM, 0)
     missed = np.zeros_like(now)
     for channel in range(MOTION_DIM):
         use = sure[:, channel]
-        a, b, g = (x[use][:, :, channel] for x in (past, now, guess))
+        a, b, g, g_before = (x[use][:, :, channel] for x in (past, now, guess, guess_before))
         if not len(b) or b.std() == 0:
             continue
-        for frame in range(CHUNK):
-            inputs = np.concatenate([a, g[:, [frame]], np.ones((len(a), 1))], 1)
-            stiff = inputs.T @ inputs + STIFFNESS * np.eye(CHUNK + 2)
-            found = np.linalg.solve(stiff, inputs.T @ b[:, frame])
-            recall[channel, frame] = DAMPED * found[:CHUNK]
-            heard[channel, frame], rest[channel, frame] = found[CHUNK:]
-        missed[use, :, channel] = b - a @ recall[channel].T - g * heard[channel] - rest[channel]
+        both = np.stack([g.ravel(), np.ones(g.size)], 1)
+        stiff = both.T @ both + STIFFNESS * np.eye(2)
+        heard[channel], rest[channel] = np.linalg.solve(stiff, both.T @ b.ravel())
+        off_before = a - g_before * heard[channel] - rest[channel]
+        off_now = b - g * heard[channel] - rest[channel]
+        stiff = off_before.T @ off_before + STIFFNESS * np.eye(CHUNK)
+        recall[channel] = DAMPED * np.linalg.solve(stiff, off_before.T @ off_now).T
+        missed[use, :, channel] = off_now - off_before @ recall[channel].T
         off = missed[use, :, channel] / swing[use][:, channel, None]
         drive[channel] = np.linalg.cholesky(off.T @ off / len(off) + FLOOR**2 * np.eye(CHUNK))
     for eyes in YOKED:
@@ -79,8 +82,8 @@ def _pairs(
     guess: Float[np.ndarray, "T 90"],
     style: Float[np.ndarray, "s"],
 ) -> tuple[np.ndarray, ...]:
-    """Chunks [n, 5, 90], those after them, what is guessed of these, whether both are known
-    [n, 90], and how far the style swings [n, 90].
+    """Chunks [n, 5, 90], those after them, what is guessed of both, whether both are known [n, 90],
+    and how far the style swings [n, 90].
     """
     parts = []
     for phase in range(0, CHUNK, 2):
@@ -91,5 +94,6 @@ def _pairs(
         )
         whole = known.all(1)
         swing = np.repeat(swings(style)[None], count - 1, 0)
-        parts.append((rows[:-1], rows[1:], guessed[1:], whole[:-1] & whole[1:], swing))
+        known_both = whole[:-1] & whole[1:]
+        parts.append((rows[:-1], rows[1:], guessed[:-1], guessed[1:], known_both, swing))
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))

@@ -14,7 +14,6 @@ from audio2motion.network.condition import (
     agent_window,
 )
 from audio2motion.network.gate import SPEECH_CHANNELS
-from audio2motion.network.marginals import SCORES
 from audio2motion.network.model import ModelConfig, MotionNetwork, training_mask
 from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM
 from tests.unchecked import unchecked
@@ -95,30 +94,29 @@ def test_frames_of_a_chunk_do_not_see_later_ones(network: MotionNetwork) -> None
     assert not torch.equal(before[:, 3], after[:, 3])
 
 
-def test_innovations_are_scores_of_what_is_new(network: MotionNetwork) -> None:
-    """Mostly small and now and then large: a score of 2 is far more than twice one of 1."""
-    tails = SCORES.sinh().repeat(MOTION_DIM, 1)
-    network.tails.copy_(tails)
-    u, origin = torch.randn(1, CHUNK, MOTION_DIM).clamp(-2, 2), torch.zeros(1, CHUNK, MOTION_DIM)
-    one = torch.ones(1, 1, MOTION_DIM)
-    new = network.moved(origin, u, one)  # drive is 1
-    assert torch.allclose(new, u.sinh(), atol=0.03)
-    assert torch.allclose(network.scores(new), u, atol=0.01)
-    network.tails.copy_(SCORES.repeat(MOTION_DIM, 1))
-
-
-def test_lips_go_on_with_what_the_reader_guesses(network: MotionNetwork) -> None:
-    embedded = torch.randn(1, CHUNK, SMALL.width + len(SPEECH_CHANNELS))
-    before = torch.randn(1, CHUNK, MOTION_DIM)
+def test_lips_go_on_with_what_is_heard_now_and_not_with_what_was(network: MotionNetwork) -> None:
+    """As far off as they were of what was heard then: not at all, if they were not."""
+    embedded = torch.randn(2, CHUNK, SMALL.width + len(SPEECH_CHANNELS))
     network.heard.copy_(torch.rand(MOTION_DIM, CHUNK))
-    guess = embedded[..., SMALL.width :]
-    with_it = network.origin(before, embedded)
-    guess.zero_()
-    found = with_it - network.origin(before, embedded)
-    network.heard.zero_()
+    network.recall.copy_(torch.eye(CHUNK).expand(MOTION_DIM, -1, -1))
+    then, now = network.heard_alone(embedded).split(1)
     rest = [i for i in range(MOTION_DIM) if i not in SPEECH_CHANNELS]
-    assert not found[..., rest].any()
-    assert (found[..., list(SPEECH_CHANNELS)].abs() > 0).float().mean() > 0.9
+    assert not now[..., rest].any() and now[..., list(SPEECH_CHANNELS)].abs().min() > 0
+    assert torch.equal(network.origin(then, then, now), now)
+    assert torch.allclose(network.origin(then + 1, then, now), now + 1, atol=1e-5)
+    network.heard.zero_()
+    network.recall.zero_()
+
+
+def test_the_lips_of_finished_frames_are_not_seen(network: MotionNetwork) -> None:
+    embedded, past = network.embed(conditions(CHUNK)), network.past(network.empty_cache())
+    tokens = torch.randn(1, CHUNK, MOTION_DIM)
+    _, before = network.remember(tokens, embedded, past)
+    tokens[..., list(SPEECH_CHANNELS)] += 1
+    _, after = network.remember(tokens, embedded, past)
+    assert torch.equal(before, after)
+    tokens[..., -40] += 1
+    assert not torch.equal(before, network.remember(tokens, embedded, past)[1])
 
 
 @pytest.mark.parametrize("name", INPUTS)

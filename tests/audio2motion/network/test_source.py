@@ -7,11 +7,9 @@ import torch
 from audio2motion.gestures.style import STYLE_DIM, STYLE_PARTS, gains
 from audio2motion.network.condition import CHUNK
 from audio2motion.network.gate import SPEECH_CHANNELS
-from audio2motion.network.marginals import SCORES
 from audio2motion.network.model import ModelConfig, MotionNetwork
 from audio2motion.network.source import YOKED, coloured, continuation, white, whitened
 from motion2video.motion import MOTION_DIM, ROTATION
-from scripts.train.motion import _learn_tails
 from scripts.train.motion_source import Source, fit
 
 SMALL = ModelConfig(width=16, layers=1, heads=1, hidden=16, speech_features=4)
@@ -148,17 +146,3 @@ def test_a_livelier_style_has_larger_innovations() -> None:
     assert (far >= near).all()
     ratio = (far / near)[0, 0, ROTATION]
     assert torch.allclose(ratio, torch.full((3,), float(np.exp(0.7))))
-
-
-def test_training_learns_how_heavy_the_tails_of_innovations_are() -> None:
-    """Of a channel that is known often enough; the others stay as they were."""
-    torch.manual_seed(0)
-    tails = SCORES.repeat(MOTION_DIM, 1)
-    known = torch.ones(8, 100, MOTION_DIM)
-    known[..., 7] = 0
-    for _ in range(300):
-        sizes = torch.randn(8, 100, MOTION_DIM).sinh()
-        _learn_tails(tails, sizes, known)
-    assert torch.allclose(tails[3], SCORES.sinh(), rtol=0.1, atol=0.1)
-    assert torch.equal(tails[7], SCORES)
-    assert (tails.diff() > 0).all()

@@ -19,8 +19,7 @@ from motion2video.motion import (
 )
 from weights.errors import MotionError
 
-_PARTS = {
-    "shift": ("translation",),
+_FACE = {
     "brows up": ("browInnerUp", "browOuterUp"),
     "brows down": ("browDown",),
     "mouth": ("jawOpen",),
@@ -32,11 +31,9 @@ _PARTS = {
     "gaze": ("eyeLook",),
     "blinks": ("eyeBlink",),
 }
-STYLE_PARTS = ("pitch", "yaw", "roll", *_PARTS, "smile")
+STYLE_PARTS = ("pitch", "yaw", "roll", "shift", *_FACE, "smile")
 STYLE_DIM = len(STYLE_PARTS)
-# Medians of real takes of talkers: standard deviations in radians, interocular distances and
-# coefficients.
-_TYPICAL = np.array(
+TYPICAL = np.array(
     [
         0.054,
         0.110,
@@ -54,26 +51,32 @@ _TYPICAL = np.array(
         0.116,
     ]
 )
+"""How far the parts swing, medians of real takes of talkers: standard deviations in radians,
+interocular distances and coefficients.
+"""
 _SPREAD = 0.7
 """Standard deviation, among people, of the logarithm of how far they move."""
 _TYPICAL_SMILE, _SMILE_SPREAD = 0.07, 0.1
 _LIMIT = 2.5
 _SHORTEST = 25
 
-_CHANNELS = [
-    [i for i, name in enumerate(EXPRESSION_NAMES) if name.startswith(starts)]
-    or list(range(TRANSLATION.start, TRANSLATION.stop))
-    for starts in _PARTS.values()
-]
+PART_CHANNELS = (
+    *([i] for i in range(ROTATION.start, ROTATION.stop)),
+    list(range(TRANSLATION.start, TRANSLATION.stop)),
+    *(
+        [i for i, name in enumerate(EXPRESSION_NAMES) if name.startswith(starts)]
+        for starts in _FACE.values()
+    ),
+)
+"""The channels of each part, but for the smile's level."""
 _SMILE = [channel_index(f"mouthSmile{side}") for side in ("Left", "Right")]
 
 # What is not a part of its own moves with a part that it goes with.
 _WITH = {"smiling": ("cheekSquint", "mouthDimple"), "mouth": ("jaw",), "squint": ("eyeWide",)}
 _FOLLOWS = np.zeros((STYLE_DIM - 1, MOTION_DIM), np.float32)
-_FOLLOWS[range(3), range(ROTATION.start, ROTATION.stop)] = 1
-for _row, (_part, _owned) in enumerate(zip(_PARTS, _CHANNELS, strict=True), 3):
+for _row, (_part, _own) in enumerate(zip(STYLE_PARTS, PART_CHANNELS, strict=False)):
     _others = [i for i, n in enumerate(EXPRESSION_NAMES) if n.startswith(_WITH.get(_part, "-"))]
-    _FOLLOWS[_row, [*_owned, *_others]] = 1
+    _FOLLOWS[_row, [*_own, *_others]] = 1
 
 Style = tuple[float, ...]
 
@@ -106,15 +109,14 @@ def measure_style(values: Float[np.ndarray, "T 90"]) -> Float[np.ndarray, "15"]:
         raise MotionError(
             f"got {len(values)} frames with a face; a style needs at least {_SHORTEST} of them"
         )
-    parts = np.log((deviations(values) + 0.02 * _TYPICAL) / _TYPICAL) / _SPREAD
+    parts = np.log((deviations(values) + 0.02 * TYPICAL) / TYPICAL) / _SPREAD
     smile = (values[:, _SMILE].mean() - _TYPICAL_SMILE) / _SMILE_SPREAD
     return np.clip(np.append(parts, smile), -_LIMIT, _LIMIT).astype(np.float32)
 
 
 def deviations(values: Float[np.ndarray, "T 90"]) -> Float[np.ndarray, "14"]:
     """How far the parts of a style swing, all but the smile's level."""
-    groups = [values[:, channels].std(0).mean() for channels in _CHANNELS]
-    return np.array([*values[:, ROTATION].std(0), *groups])
+    return np.array([values[:, channels].std(0).mean() for channels in PART_CHANNELS])
 
 
 def gains(style: Float[np.ndarray, "*b 15"]) -> Float[np.ndarray, "*b 90"]:

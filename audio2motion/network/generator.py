@@ -19,7 +19,7 @@ from audio2motion.behaviour.breath import BreathState, breathe
 from audio2motion.behaviour.eyes import BLINK_CHANNELS
 from audio2motion.behaviour.reactions import ReactionState, react
 from audio2motion.gestures.controls import Controls
-from audio2motion.gestures.style import STYLE_DIM
+from audio2motion.gestures.style import STYLE_DIM, STYLES, gains
 from audio2motion.hearing.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Waveform
 from audio2motion.hearing.speech import (
     SpeechEncoder,
@@ -75,9 +75,9 @@ class GeneratorConfig:
     interlocutor_motion_scale: float = 1.0
     controls_scale: float = 1.0
     temperature: float = 1.0
-    lip_temperature: float = 0.2
+    lip_temperature: float = 0.15
     lip_scale: float = 1.4
-    shape_temperature: float = 0.5
+    shape_temperature: float = 0.15
     lid_temperature: float = 1.3
     reactions: bool = True
     breath: float = 1.0
@@ -386,11 +386,12 @@ class MotionGenerator:
         """What the network has made of chunk `now`: lips rest when the agent is silent and meet as
         far as a p, b or m has them `closed`, and the controls have their way.
         """
-        values = self.network.denormalise(x_1[0] * self.network.spread).cpu().numpy()
+        values = self.network.shown(x_1[0]).cpu().numpy()
         activity = torch.cat([now.agent.activity, ahead.agent.activity]).cpu().numpy()
         gates, gate = mouth_gate(activity, state.gate)
         values[:, OUTLINE] *= self.config.lip_scale
-        values[:, SPEECH_CHANNELS] *= (gates * (1 - closed.cpu().numpy()))[:, None]
+        wide = gains(np.array(state.controls.style or STYLES["neutral"]))[list(SPEECH_CHANNELS)]
+        values[:, SPEECH_CHANNELS] *= (gates * (1 - closed.cpu().numpy()))[:, None] * wide
         reactions = state.reactions
         if self.config.reactions:
             for i, witnessed in enumerate(answers_to(now, ahead, state.controls, state.frame)):

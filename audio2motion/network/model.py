@@ -210,7 +210,9 @@ class MotionNetwork(nn.Module):
     rest: Tensor
     drive: Tensor
     mix: Tensor
-    spread: Tensor
+    stride: Tensor
+    lips_made: Tensor
+    lips_real: Tensor
     yoke: Tensor
     remembered: Tensor
 
@@ -226,7 +228,9 @@ class MotionNetwork(nn.Module):
         self.register_buffer("rest", torch.zeros(MOTION_DIM, CHUNK))
         self.register_buffer("drive", torch.eye(CHUNK).repeat(MOTION_DIM, 1, 1))
         self.register_buffer("mix", torch.eye(MOTION_DIM))
-        self.register_buffer("spread", torch.ones(MOTION_DIM))
+        self.register_buffer("stride", torch.ones(MOTION_DIM))
+        self.register_buffer("lips_made", SCORES.repeat(len(LIP_SHAPES), 1))
+        self.register_buffer("lips_real", SCORES.repeat(len(LIP_SHAPES), 1))
         self.register_buffer("yoke", yoke(), persistent=False)
         heard = agent_dim(config.speech_features) + 1
         self.register_buffer("reader", torch.zeros(heard, len(SPEECH_CHANNELS) + 1))
@@ -263,6 +267,16 @@ class MotionNetwork(nn.Module):
         """Back to motion values."""
         values = tokens * self.std + self.mean
         values[..., SCORED] = to_values(tokens[..., SCORED], self.knots)
+        return values
+
+    def shown(self, tokens: Float[Tensor, "*b t 90"]) -> Float[Tensor, "*b t 90"]:
+        """Motion values as they leave. A voice tells less of the lips' shapes than people do with
+        them: each goes as far as the median person's as often, so that `lips_made`, quantiles of
+        tokens, become the values `lips_real`.
+        """
+        values = self.denormalise(tokens)
+        scores = to_scores(tokens[..., _LIPS], self.lips_made)
+        values[..., _LIPS] = to_values(scores, self.lips_real)
         return values
 
     def standardise(self, values: Float[Tensor, "*b t 90"]) -> Float[Tensor, "*b t 90"]:
@@ -315,26 +329,30 @@ class MotionNetwork(nn.Module):
         after: Float[Tensor, "*b w"],
         embedded: Float[Tensor, "*b 5 e"],
         style: Float[Tensor, "*#b 90"],
-    ) -> Float[Tensor, "*b 1 90"]:
+    ) -> Float[Tensor, "*b 5 90"]:
         """How large innovations are that come `after` what was done (the last finished frame's
-        features), by what is heard and seen now and the style: people rest and burst.
+        features), by what is heard and seen up to each frame and the style: people rest and burst.
         """
-        now = embedded[..., : self.config.width].mean(-2)
-        stir = MOST_STIR * torch.tanh((self.stir_after(after) + self.stir_at(now)) / MOST_STIR)
-        return (stir.exp() @ self.yoke * style)[..., None, :]
+        count = torch.arange(1, CHUNK + 1, device=embedded.device)[:, None]
+        now = embedded[..., : self.config.width].cumsum(-2) / count
+        stir = self.stir_after(after)[..., None, :] + self.stir_at(now)
+        stir = MOST_STIR * torch.tanh(stir / MOST_STIR)
+        return stir.exp() @ self.yoke * style[..., None, :]
 
     def moved(
         self,
         origin: Float[Tensor, "*#b 5 90"],
         u: Float[Tensor, "*#b 5 90"],
-        reach: Float[Tensor, "*#b 1 90"],
+        reach: Float[Tensor, "*#b 5 90"],
     ) -> Float[Tensor, "*b 5 90"]:
         """The tokens that innovations make of a continuation."""
         return origin + coloured(u * reach, self.drive)
 
     def swing(self, style: Float[Tensor, "b s"]) -> Float[Tensor, "b 90"]:
-        """How much larger a style's innovations are than the median person's."""
-        return torch.from_numpy(swings(style.cpu().numpy())).to(style)
+        """How much larger a style's innovations are than the median person's, whose swing is that
+        of real ones by `stride`.
+        """
+        return torch.from_numpy(swings(style.cpu().numpy())).to(style) * self.stride
 
     def bounded(self, tokens: Float[Tensor, "*b 90"]) -> Float[Tensor, "*b 90"]:
         """Tokens no farther out than people's are: the next chunk goes on from them."""
@@ -396,7 +414,7 @@ class MotionNetwork(nn.Module):
         u_t: Float[Tensor, "b 5 90"],
         t: float,
         origin: Float[Tensor, "1 5 90"],
-        reach: Float[Tensor, "1 1 90"],
+        reach: Float[Tensor, "1 5 90"],
         embedded: Float[Tensor, "b 5 e"],
         past: Past,
         modulation: tuple[Float[Tensor, "6 w"], ...] | None = None,

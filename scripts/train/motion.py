@@ -36,7 +36,7 @@ from audio2motion.hearing.speech import (
 from audio2motion.network.borrowed_speech import borrow, fingerprint
 from audio2motion.network.condition import CHUNK, LOOK_AHEAD, Condition, agent_window
 from audio2motion.network.gate import SPEECH_CHANNELS, listening
-from audio2motion.network.marginals import SCORED, quantiles
+from audio2motion.network.marginals import LIP_SHAPES, SCORED, quantiles
 from audio2motion.network.model import ModelConfig, MotionNetwork
 from audio2motion.network.source import whitened
 from motion2video.geometry.basis import FaceBasis
@@ -58,7 +58,19 @@ DROP = {"agent": 0.1, "interlocutor": 0.15, "interlocutor_motion": 0.3, "control
 HEARD_DROPOUT = 0.25
 MOOD_DIM = CONTROL_DIM - STYLE_DIM - 1
 STILL = 0.4
-OWN = ("mean", "std", "knots", "recall", "heard", "rest", "drive", "mix", "spread")
+OWN = (
+    "mean",
+    "std",
+    "knots",
+    "recall",
+    "heard",
+    "rest",
+    "drive",
+    "mix",
+    "stride",
+    "lips_made",
+    "lips_real",
+)
 """A channel whose deviation was smaller than this share of what it is now has not moved before."""
 LIP_CORRECTION = 0.3
 """Chosen on the lips of validation people: the people that are trained on are few, and what the
@@ -327,6 +339,7 @@ def set_statistics(network: MotionNetwork, items: list[Item]) -> None:
     takes = [i.values for i in people(items)]
     if takes:
         network.knots.copy_(quantiles(torch.cat(takes)[:, SCORED]))
+        network.lips_real.copy_(network.knots[[SCORED.index(i) for i in LIP_SHAPES]])
 
 
 def people(items: list[Item]) -> list[Item]:

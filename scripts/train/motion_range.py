@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""Fit how far made motion goes to how far people's does (buffers `stride`, `lips_made` and
+`lips_real` of role `motion_generator`).
+
+    python -m scripts.train.motion_range --takes TALKERS [--weights FILE] [--config JSON]
+                                         [--out FILE]
+
+A network that is asked for the median talker makes a mean of many, which swings less than any; and
+of lips a voice tells a half at the most. So the voices of the real training takes are generated
+from. `stride` is what innovations are multiplied by, part by part of a style, until the median of
+takes swings as far as the median person; and each shape of the lips has its quantiles in what was
+made become those of the median person. What comes when stays as the network has it.
+"""
+
+import argparse
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from audio2motion.gestures.style import PART_CHANNELS, STYLE_PARTS, TYPICAL, deviations
+from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform
+from audio2motion.network.gate import SPEECH_CHANNELS
+from audio2motion.network.generator import CHUNK_SAMPLES, GeneratorConfig, MotionGenerator
+from audio2motion.network.marginals import LIP_SHAPES, SCORE_GAIN, SCORED, quantiles
+from motion2video.motion import EXPRESSION_NAMES, FPS, MOTION_DIM
+from scripts.data.dataset import clips
+from weights import find
+from weights.tensors import read_safetensors, save_safetensors
+
+SECONDS = 30.0
+SHORTEST = 5.0
+ROUNDS = 3
+"""Larger innovations are damped by the rule that motion goes on by: one correction is too few."""
+LONGEST = 1.6
+"""The most that innovations are multiplied by, or divided."""
+LEAST_STEP = 1e-3
+"""Between two quantiles of tokens: they are divided by."""
+
+Takes = list[tuple[Waveform, Float[np.ndarray, "T 90"]]]
+
+
+def takes_of(folder: Path) -> Takes:
+    """Sound and motion of every real training take."""
+    with (folder / "index.csv").open(newline="", encoding="utf8") as file:
+        real = {row["clip"] for row in csv.DictReader(file) if row["group"] == "real"}
+    found = []
+    for clip in clips(folder, "train"):
+        if clip.name not in real or clip.audio is None or clip.frames < SHORTEST * FPS:
+            continue
+        samples, motion = Waveform.load(clip.audio).samples, clip.motion()
+        count = min(len(motion), len(samples) // SAMPLES_PER_FRAME, int(SECONDS * FPS))
+        found.append((Waveform(samples[: count * SAMPLES_PER_FRAME]), motion.values[:count]))
+    return found
+
+
+def tokens_of(generator: MotionGenerator, sound: Waveform, seed: int) -> Float[np.ndarray, "T 90"]:
+    """The network's tokens for a voice, before anything is done to them."""
+    state, found = generator.init_state(seed), []
+    for at in range(0, len(sound.samples) - CHUNK_SAMPLES + 1, CHUNK_SAMPLES):
+        piece = Dyad(Waveform(sound.samples[at : at + CHUNK_SAMPLES]))
+        state, motion = generator.step(state, piece)
+        if len(motion):
+            found.append(state.recent[0].cpu().numpy())
+    return np.concatenate(found)
+
+
+def longer(
+    stride: Float[np.ndarray, "90"], made: list[Float[np.ndarray, "T 90"]]
+) -> Float[np.ndarray, "90"]:
+    """The stride after one more correction, by `made` motion values; what speaks has none."""
+    short = np.log(TYPICAL / np.median([deviations(values) for values in made], 0))
+    out = stride.copy()
+    for channels, much in zip(PART_CHANNELS, short, strict=True):
+        for i in set(channels) - set(SPEECH_CHANNELS):
+            out[i] *= np.exp(much * (SCORE_GAIN if i in SCORED else 1))
+    return out.clip(1 / LONGEST, LONGEST)
+
+
+def median_quantiles(takes: list[Float[np.ndarray, "T 90"]]) -> Float[np.ndarray, "l k"]:
+    """Of every shape of the lips, the medians over takes of their quantiles; the same for both
+    sides.
+    """
+    every = [quantiles(torch.from_numpy(take[:, list(LIP_SHAPES)])).numpy() for take in takes]
+    found = np.median(every, 0)
+    stems = [EXPRESSION_NAMES[i].removesuffix("Left").removesuffix("Right") for i in LIP_SHAPES]
+    for stem in set(stems):
+        sides = [row for row, name in enumerate(stems) if name == stem]
+        found[sides] = found[sides].mean(0)
+    return found
+
+
+def apart(rows: Float[np.ndarray, "l k"]) -> Float[np.ndarray, "l k"]:
+    """Quantiles of which none is as large as the next."""
+    steps = LEAST_STEP * np.arange(rows.shape[1])
+    return np.maximum.accumulate(rows - steps, 1) + steps
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--takes", type=Path, required=True, help="see scripts.data.talkers")
+    parser.add_argument("--weights", type=Path, help="a generator's file; else the embedded one")
+    parser.add_argument("--config", type=json.loads, default={}, help="of GeneratorConfig, as JSON")
+    parser.add_argument("--out", type=Path, help="else the same file")
+    options = parser.parse_args()
+    path = options.weights or find("motion_generator")
+    generator = MotionGenerator.load(GeneratorConfig(**options.config), weights=path)
+    network, takes = generator.network, takes_of(options.takes)
+    stride, tokens = np.ones(MOTION_DIM, np.float32), []
+    for turn in range(ROUNDS + 1):
+        network.stride.copy_(torch.from_numpy(stride))
+        tokens = [tokens_of(generator, sound, seed) for seed, (sound, _) in enumerate(takes)]
+        made = [network.denormalise(torch.from_numpy(x)).numpy() for x in tokens]
+        swing = np.median([deviations(values) for values in made], 0) / TYPICAL
+        print(" ".join(f"{n} {x:.2f}" for n, x in zip(STYLE_PARTS, swing, strict=False)))
+        if turn < ROUNDS:
+            stride = longer(stride, made)
+    fitted = {
+        "stride": stride,
+        "lips_made": apart(median_quantiles(tokens)),
+        "lips_real": median_quantiles([values for _, values in takes]),
+    }
+    for channels, name in zip(PART_CHANNELS, STYLE_PARTS, strict=False):
+        print(f"{name:12} {stride[channels].mean():.2f}")
+    print(f"{len(takes)} takes")
+    tensors, header = read_safetensors(path)
+    tensors |= {name: x.astype(np.float32) for name, x in fitted.items()}
+    save_safetensors(options.out or path, tensors, header)
+
+
+if __name__ == "__main__":
+    main()

@@ -30,8 +30,8 @@ from motion2video.geometry.basis import (
 )
 from motion2video.geometry.retarget import PortraitFace
 from motion2video.motion import DETAIL, FPS, Motion, channel_index
-from scripts.evaluate import turning
 from scripts.data.dataset import clips
+from scripts.evaluate import turning
 
 EYES_PX = 107.0
 # fmt: off
@@ -62,11 +62,11 @@ EXPRESSIONS = {
 """Channels, any of which a tracker sees beyond a score where somebody does that."""
 
 
-def reaches(pack: Path, basis: FaceBasis) -> dict[str, list[Float[np.ndarray, "3"]]]:
+def reaches(pack: Path, basis: FaceBasis) -> dict[str, list[np.ndarray]]:
     """Of every expression, and frame that shows it: the reach of expression and detail, that of
     expression alone, and how far off the lips are with both, in interocular distances.
     """
-    found: dict[str, list[Float[np.ndarray, "3"]]] = {name: [] for name in EXPRESSIONS}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in EXPRESSIONS}
     for frames in turning.clips(pack).values():
         marks = np.stack([frame.landmarks for frame in frames])
         scores = np.stack([frame.scores for frame in frames])

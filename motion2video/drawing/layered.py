@@ -3,8 +3,9 @@ eyeballs, face.
 
 The same keypoints go in and a frame comes out as with FaceWarp; but what is around the face turns
 as a head does, and the background does not move at all outside the matte.
-Per frame: the shell's points, then triangle numbers in painter's order, then one sampling of an
-atlas in which the back of the head lies beside the front, then one blend over what stays.
+Per frame: the shell's points, then triangle numbers in painter's order, then a sampling of an atlas
+in which the back of the head lies beside the front, a second one where the back is seen through the
+front's soft edge, then one blend over what stays.
 """
 
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ _FLAGS: dict[Sampling, int] = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CU
 _SHIFT = 4  # fractional bits of cv2's polygon coordinates
 _HOLE = 1 << 30
 DARK = (38, 16, 16)
-_ROW = 256
+_ROW = 256  # places in a row of a map that is no picture
 LAP, MUCH = 4, 0.2  # pixels that the back of a head goes under the front; of what is about a pixel
 _NO_MAP: Any = None  # the places are whole in the first map
 NARROW = 1.0  # pixels
@@ -117,7 +118,7 @@ class LayeredWarp:
         source[rear:, 0] += alpha.shape[1]  # the back's half of the atlas
         self.source = source[every]
         self.turn = np.sign(signed_area(self.shell.points[every][..., :2]))
-        self.turn[-len(self.shell.back) :] *= -1  # seen from behind
+        self.turn[len(every) - len(self.shell.back) :] *= -1  # seen from behind
         skin = slice(len(eyes), len(eyes) + len(triangles))
         self.turn[skin] = np.where(self.turn[skin] < 0, -1, 0)  # 0: hidden in the photo itself
         edgeways = self._edgeways(triangles, basis.partners)
@@ -290,7 +291,7 @@ class LayeredWarp:
         map_of = maps[under[y, x]]
         at = map_of[:, 0] * x[:, None] + map_of[:, 1] * y[:, None] + map_of[:, 2]
         rows = -(-len(at) // _ROW)
-        grid = np.resize(at.astype(np.float32), (rows, _ROW, 2))  # cv2 takes no longer rows
+        grid = np.resize(at.astype(np.float32), (rows, _ROW, 2))
         below = cv2.remap(self.atlas, grid, _NO_MAP, _FLAGS[self.sampling])
         below = below.reshape(-1, 4)[: len(at)].astype(np.float32)
         above = rgba[y, x].astype(np.float32)

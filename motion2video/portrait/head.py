@@ -25,6 +25,7 @@ LOWER_OVAL = [
 # fmt: on
 _CHIN, _NOSE, _BROWS = 152, 2, [105, 334]
 _EYE_CORNERS = [33, 133, 263, 362]
+_FEWEST = 4  # points of a surface
 _SPACING = 0.17  # of the outer mesh
 _BESIDE_FACE = 0.3  # over which the skin goes from the face's border over to the skull
 _AROUND = 0.75  # of the head's radius, from its outline inwards: what may come to be seen behind
@@ -111,7 +112,7 @@ class Silhouette:
         solid = ((alpha > 0.93) | (face > 0)).astype(np.uint8)
         solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
         solid = np.maximum(solid, face)
-        to_edge = cv2.distanceTransform(solid, cv2.DIST_L2, 5)
+        to_edge = np.minimum(cv2.distanceTransform(solid, cv2.DIST_L2, 5), max(solid.shape))
         to_face = cv2.distanceTransform(1 - face, cv2.DIST_L2, 5)
         skull = Skull.under(landmarks, basis, solid, to_edge, unit)
         return Silhouette(landmarks, unit, face, solid, to_edge, to_face, skull)
@@ -229,6 +230,8 @@ def _rear(
     """Points of the back of the head, as seen from the front, and their triangles."""
     whole = _contour(outline.solid & moving, spacing * 0.8)
     rear = _points_within(outline.solid & moving, 1.5 * spacing, [whole, whole])
+    if len(rear) < _FEWEST:
+        return rear, np.empty((0, 3), np.int64)
     near = at(outline.to_edge, rear)
     simplices = Delaunay(rear.astype(np.float64)).simplices
     keep = (simplices >= len(whole)).any(1) | (area(rear[simplices]) > 0.1 * spacing**2)
@@ -256,6 +259,8 @@ def _points_within(
     )
     grid = grid[at(mask, grid) > 0]
     fixed = np.concatenate(edges)
+    if not len(fixed):
+        return grid.astype(np.float32)
     gap = np.sqrt(((grid[:, None] - fixed[None]) ** 2).sum(-1).min(1))
     return np.concatenate([*edges[1:], grid[gap > 0.55 * spacing]]).astype(np.float32)
 

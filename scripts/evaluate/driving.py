@@ -59,7 +59,7 @@ EXPRESSIONS = {
     "press": (("mouthPressLeft", "mouthPressRight", "mouthRollLower", "mouthRollUpper"), 0.35),
     "open": (("jawOpen",), 0.3),
 }
-"""Channels, any of which a tracker sees beyond a score where somebody does that."""
+"""Channels, and how far beyond the person's rest any of them is where somebody does that."""
 
 
 def reaches(pack: Path, basis: FaceBasis) -> dict[str, list[np.ndarray]]:
@@ -82,7 +82,7 @@ def reaches(pack: Path, basis: FaceBasis) -> dict[str, list[np.ndarray]]:
         goes = true - true[calm]
         for name, (channels, least) in EXPRESSIONS.items():
             most = motion.values[:, [channel_index(c) for c in channels]].max(1)
-            for k in np.flatnonzero(most > least):
+            for k in np.setdiff1d(np.flatnonzero(most > least), [calm]):
                 way = float((goes[k] ** 2).sum())
                 along = [float((goes[k] * (p[k] - p[calm])).sum()) / way for p in (made, rough)]
                 off = np.linalg.norm(made[k] - true[k], axis=-1).mean()

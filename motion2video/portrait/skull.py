@@ -28,6 +28,7 @@ _ROUND = 0.12  # over which the surface bends back to the outline
 _NEAR = 0.35  # beyond the skull, up to which its nearest part tells how deep hair lies
 _THICK = 3.0  # pixels of the outline itself
 _BLUR = 0.06
+_NOWHERE = -1e9  # z where nothing was drawn
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,11 +144,11 @@ def _depth(
     """
     depth = points[triangles, 2].mean(1)
     order = np.argsort(-depth if from_before else depth)
-    plane, nothing = np.zeros(size, np.float32), np.ones(size, np.uint8)
+    plane = np.full(size, _NOWHERE, np.float32)
     shapes = np.round(points[triangles, :2] * 16).astype(np.int32)
     for number in order:
         cv2.fillConvexPoly(plane, shapes[number], float(depth[number]), shift=4)
-        cv2.fillConvexPoly(nothing, shapes[number], 0, shift=4)
+    nothing = (plane == _NOWHERE).astype(np.uint8)
     away, labels = cv2.distanceTransformWithLabels(
         nothing, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )

@@ -22,7 +22,6 @@ from motion2video.drawing.layered import (
     EDGE,
     FACING,
     JUMP,
-    LAP,
     MUCH,
     NARROW,
     SHARP,
@@ -94,9 +93,10 @@ class LayeredCanvas(GpuStage):
         drawn = self._ids(corners, lips)
         maps = _affine_planes(corners[..., :2], self._source)
         grid, coarse = self._grid(maps, drawn.ids)
-        rgba = self._shown(grid)
+        rgba = self._shown(grid).round()
         if (drawn.behind >= 0).any():
-            rgba = _over(rgba, self._shown(self._grid(maps, drawn.lapped)[0]), drawn)
+            below = self._shown(self._grid(maps, drawn.lapped)[0])
+            rgba = _over(rgba, below, drawn, head.lap)
         weight = _feather(drawn.ids >= 0, rgba[:, 3:])
         weight = torch.where(drawn.opened[:, None], 1.0, weight)
         colour = _soothed(rgba[:, :3].round(), grid, coarse)
@@ -144,7 +144,7 @@ class LayeredCanvas(GpuStage):
             numbers = raster.draw_triangles(triangles, self._side)[:, :height, :width]
             found.append(_chosen(chosen, numbers))
             if part == 0:
-                lapped = _chosen(chosen, _lapped(numbers))
+                lapped = _chosen(chosen, _lapped(numbers, self._head.lap))
         hole = raster.fill_polygons(lips, self._side)[:, :height, :width] > 0.5
         behind, front, face = found
         early = torch.where(front >= 0, front, behind)
@@ -184,7 +184,7 @@ class LayeredCanvas(GpuStage):
 @dataclass(frozen=True, eq=False)
 class _Ids:
     """Per pixel the triangle that it shows, -1 for none (`ids`), that of the back of the head
-    (`behind`), the same drawn LAP pixels over its edge (`lapped`), and whether it is in an open
+    (`behind`), the same drawn a little over its edge (`lapped`), and whether it is in an open
     mouth.
     """
 
@@ -200,20 +200,22 @@ def _chosen(chosen: Int[Tensor, "n m"], numbers: Int[Tensor, "n h w"]) -> Int[Te
     return torch.where(numbers < 0, -1, which.view_as(numbers))
 
 
-def _lapped(numbers: Int[Tensor, "n h w"]) -> Int[Tensor, "n h w"]:
-    """What was drawn, LAP pixels over its edge; of several the one that was drawn last."""
-    near = F.max_pool2d(numbers[:, None].float(), 2 * LAP + 1, 1, LAP)[:, 0]
+def _lapped(numbers: Int[Tensor, "n h w"], lap: int) -> Int[Tensor, "n h w"]:
+    """What was drawn, `lap` pixels over its edge; of several the one that was drawn last."""
+    near = F.max_pool2d(numbers[:, None].float(), 2 * lap + 1, 1, lap)[:, 0]
     return torch.where(numbers >= 0, numbers, near.to(numbers.dtype))
 
 
 def _over(
-    front: Float[Tensor, "n 4 h w"], back: Float[Tensor, "n 4 h w"], drawn: _Ids
+    front: Float[Tensor, "n 4 h w"], back: Float[Tensor, "n 4 h w"], drawn: _Ids, lap: int
 ) -> Float[Tensor, "n 4 h w"]:
     """See LayeredWarp._lay_over_back."""
-    under = drawn.lapped
-    seen = ((front[:, 3] < 255) & (under >= 0) & (drawn.ids != under))[:, None]
-    covers = (drawn.behind >= 0)[:, None].float()
-    lies = ((_mean(covers, 4 * LAP + 1) - MUCH) / MUCH).clamp(0, 1).maximum(covers)
+    under, covers = drawn.lapped, (drawn.behind >= 0)[:, None].float()
+    solid = covers.maximum((front[:, 3:] == 255).float())
+    size = (2 * lap + 1, 1, lap)
+    closed = 1 - F.max_pool2d(1 - F.max_pool2d(solid, *size), *size)
+    seen = (front[:, 3:] < 255) & (closed > 0) & ((under >= 0) & (drawn.ids != under))[:, None]
+    lies = ((_mean(covers, 4 * lap + 1) - MUCH) / MUCH).clamp(0, 1).maximum(covers)
     share = front[:, 3:] / 255
     beneath = (1 - share) * lies * back[:, 3:] / 255
     whole = (share + beneath).clamp(min=1e-6)

@@ -13,11 +13,13 @@ from jaxtyping import Bool, Float, Int, UInt8
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import KDTree
 
-from motion2video.geometry.basis import FaceBasis, fit_pose
+from motion2video.geometry.basis import RIGID_POINTS, FaceBasis, fit_pose
 from motion2video.geometry.head_model import HeadModel
 
 _MIDDLE = np.array([0, 0.45, -1.0], np.float32)  # of the skull, from between the eyes
 _FINE = 40.0  # pixels an interocular distance in which depth is drawn
+AXIS_BEHIND = 1.05  # of the neck and of what hangs beside it, behind the face's rigid points
+_SEEN_BEHIND = 0.35  # that axis, up to which a photo shows a head: beyond, it would be drawn out
 _SECTORS = 72
 _TURNS = (np.arange(_SECTORS) + 0.5) * 2 * np.pi / _SECTORS
 _SMOOTH = 3.0  # sectors
@@ -25,7 +27,7 @@ _UP, _DOWN = 1.9, 2.4  # radians from upright, between which hair ends to be the
 _FACE = 0.6  # from the face's points, where the skull has become as large as the hair
 _LEAST, _MOST, _DEEPEST = 0.85, 1.7, 1.25  # times the skull: across, and along the line of sight
 _ROUND = 0.12  # over which the surface bends back to the outline
-_NEAR = 0.35  # beyond the skull, up to which its nearest part tells how deep hair lies
+_NEAR = 0.25  # beyond the skull, up to which its nearest part tells how deep hair lies
 _THICK = 3.0  # pixels of the outline itself
 _BLUR = 0.06
 _NOWHERE = -1e9  # z where nothing was drawn
@@ -67,16 +69,19 @@ class Skull:
         wide = widths[0] / np.maximum(widths[1], 1)
         apart = KDTree(face[:468]).query(skin.points)[0]
         places = _inflated(places, centre, tilt, wide, np.clip(apart / _FACE, 0, 1))
+        axis = float(landmarks[RIGID_POINTS, 2].mean()) + AXIS_BEHIND * unit
         near, far = (
-            _depth(places, skin.triangles, size, small * unit, from_before=side) / small
+            _depth(places, skin.triangles, size, small, unit, axis, from_before=side)
             for side in (True, False)
         )
         across = (solid.shape[1], solid.shape[0])
         near, far = (cv2.resize(z, across, interpolation=cv2.INTER_LINEAR) for z in (near, far))
         edge = np.clip((to_edge - _THICK) / (_ROUND * unit), 0, 1)
         bend = np.sqrt(1 - (1 - edge) ** 2)
-        rim, half = (near + far) / 2, (far - near) / 2 * bend
-        return Skull((rim - half).astype(np.float32), (rim + half).astype(np.float32))
+        rim = np.minimum((near + far) / 2, axis + _SEEN_BEHIND * unit)
+        near = rim + (np.minimum(near, axis + _SEEN_BEHIND * unit) - rim) * bend
+        far = rim + (far - rim) * bend
+        return Skull(near.astype(np.float32), far.astype(np.float32))
 
 
 def _covered(
@@ -136,11 +141,13 @@ def _depth(
     points: Float[np.ndarray, "n 3"],
     triangles: Int[np.ndarray, "m 3"],
     size: tuple[int, ...],
+    scale: float,
     unit: float,
+    axis: float,
     from_before: bool,
 ) -> Float[np.ndarray, "h w"]:
-    """z of a surface as seen from before or from behind; beyond it that of its outline, the farther
-    the more that of the whole outline.
+    """z of a surface as seen from before or from behind, the surface being drawn `scale` times as
+    large; beyond it that of its outline, the farther the more that of the head's `axis`.
     """
     depth = points[triangles, 2].mean(1)
     order = np.argsort(-depth if from_before else depth)
@@ -154,7 +161,6 @@ def _depth(
     )
     known = np.zeros(int(labels.max()) + 1, np.float32)
     known[labels[nothing == 0]] = plane[nothing == 0]
-    outline = (nothing == 0) & (cv2.erode(1 - nothing, np.ones((3, 3), np.uint8)) == 0)
-    local = np.exp(-((away / (_NEAR * unit)) ** 2))
-    filled = known[labels] * local + plane[outline].mean() * (1 - local)
-    return np.asarray(cv2.GaussianBlur(filled, (0, 0), _BLUR * unit), np.float32)
+    local = np.exp(-((away / (_NEAR * scale * unit)) ** 2))
+    filled = known[labels] / scale * local + axis * (1 - local)
+    return np.asarray(cv2.GaussianBlur(filled, (0, 0), _BLUR * scale * unit), np.float32)

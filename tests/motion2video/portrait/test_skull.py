@@ -59,7 +59,7 @@ def test_a_head_is_as_deep_as_heads_are_and_closes_at_its_outline(outline: Silho
 
 def test_the_skin_goes_on_from_the_faces_border_without_a_step(outline: Silhouette):
     oval = outline.landmarks[FACE_OVAL]
-    depth = at(outline.skull.near, oval[:, :2]) + outline.beside_face(oval[:, :2])
+    depth, _ = outline.depths(oval[:, :2])
     assert np.abs(depth - oval[:, 2]).max() < 0.1 * outline.unit
 
 

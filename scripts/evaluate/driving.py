@@ -31,7 +31,7 @@ from motion2video.geometry.basis import (
 from motion2video.geometry.retarget import PortraitFace
 from motion2video.motion import DETAIL, FPS, Motion, channel_index
 from scripts.data.dataset import clips
-from scripts.evaluate import turning
+from scripts.evaluate.turning import clips as sharp_clips
 
 EYES_PX = 107.0
 # fmt: off
@@ -67,7 +67,7 @@ def reaches(pack: Path, basis: FaceBasis) -> dict[str, list[np.ndarray]]:
     expression alone, and how far off the lips are with both, in interocular distances.
     """
     found: dict[str, list[np.ndarray]] = {name: [] for name in EXPRESSIONS}
-    for frames in turning.clips(pack).values():
+    for frames in sharp_clips(pack).values():
         marks = np.stack([frame.landmarks for frame in frames])
         scores = np.stack([frame.scores for frame in frames])
         motion = motion_from_landmarks(marks, scores, np.ones(len(marks), bool), FPS, basis)

@@ -15,7 +15,7 @@ from scipy.spatial import Delaunay
 
 from motion2video.geometry.basis import FACE_OVAL, RIGID_POINTS, FaceBasis
 from motion2video.portrait.matte import component
-from motion2video.portrait.skull import AXIS_BEHIND, Skull
+from motion2video.portrait.skull import Skull
 
 # fmt: off
 LOWER_OVAL = [
@@ -163,7 +163,7 @@ class Silhouette:
         skull's, and below the jaw that of a neck; beside it shoulders lie in its middle.
         """
         u, shift = self.unit, self.beside_face(xy)
-        middle = float(self.landmarks[RIGID_POINTS, 2].mean()) + AXIS_BEHIND * u
+        middle = self.skull.axis
         edge = 1 - np.clip(at(self.to_edge, xy) / (_NECK * u), 0, 1)
         beside = np.abs(xy[:, 0] - self.landmarks[_CHIN, 0]) / (1.2 * _NECK * u)
         round_ = _NECK * u * np.sqrt(1 - np.maximum(edge, np.clip(beside, 0, 1)) ** 2)

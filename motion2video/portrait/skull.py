@@ -18,7 +18,7 @@ from motion2video.geometry.head_model import HeadModel
 
 _MIDDLE = np.array([0, 0.45, -1.0], np.float32)  # of the skull, from between the eyes
 _FINE = 40.0  # pixels an interocular distance in which depth is drawn
-AXIS_BEHIND = 1.05  # of the neck and of what hangs beside it, behind the face's rigid points
+_AXIS_BEHIND = 1.05  # of the neck and of what hangs beside it, behind the face's rigid points
 _SEEN_BEHIND = 0.35  # that axis, up to which a photo shows a head: beyond, it would be drawn out
 _SECTORS = 72
 _TURNS = (np.arange(_SECTORS) + 0.5) * 2 * np.pi / _SECTORS
@@ -36,11 +36,12 @@ _NOWHERE = -1e9  # z where nothing was drawn
 @dataclass(frozen=True, eq=False)
 class Skull:
     """z of the surface that looks at the camera (`near`) and of the one that looks away (`far`);
-    both meet at the person's outline.
+    both meet at the person's outline. `axis` is the z of the neck and of what hangs beside it.
     """
 
     near: Float[np.ndarray, "h w"]
     far: Float[np.ndarray, "h w"]
+    axis: float
 
     @staticmethod
     def under(
@@ -69,7 +70,7 @@ class Skull:
         wide = widths[0] / np.maximum(widths[1], 1)
         apart = KDTree(face[:468]).query(skin.points)[0]
         places = _inflated(places, centre, tilt, wide, np.clip(apart / _FACE, 0, 1))
-        axis = float(landmarks[RIGID_POINTS, 2].mean()) + AXIS_BEHIND * unit
+        axis = float(landmarks[RIGID_POINTS, 2].mean()) + _AXIS_BEHIND * unit
         near, far = (
             _depth(places, skin.triangles, size, small, unit, axis, from_before=side)
             for side in (True, False)
@@ -81,7 +82,7 @@ class Skull:
         rim = np.minimum((near + far) / 2, axis + _SEEN_BEHIND * unit)
         near = rim + (np.minimum(near, axis + _SEEN_BEHIND * unit) - rim) * bend
         far = rim + (far - rim) * bend
-        return Skull(near.astype(np.float32), far.astype(np.float32))
+        return Skull(near.astype(np.float32), far.astype(np.float32), axis)
 
 
 def _covered(

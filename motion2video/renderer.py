@@ -169,7 +169,7 @@ class Renderer:
             compute.workers,
         )
         self._others: dict[Quality, Renderer] = {config.quality: self}
-        self._heads: WeakKeyDictionary[Portrait, dict[tuple[Sampling, int], LayeredWarp]]
+        self._heads: WeakKeyDictionary[Portrait, tuple[tuple[Sampling, int], LayeredWarp]]
         self._heads = WeakKeyDictionary()
         self._lock = threading.Lock()
         self._workers = compute.workers
@@ -256,15 +256,18 @@ class Renderer:
         return LayeredCanvas(head, inside, brush, gpu)
 
     def _head(self, portrait: Portrait, matte: Float[np.ndarray, "h w"]) -> LayeredWarp:
-        """The portrait's layers and head, made once while the portrait is held."""
+        """The portrait's layers and head, kept while the portrait is held and drawn at the same
+        quality.
+        """
         work = self.config.work
         kind = (work.sampling, work.fineness)
-        with self._lock:
-            made = self._heads.setdefault(portrait, {})
-        if kind not in made:
+        made = self._heads.get(portrait)
+        if made is None or made[0] != kind:
             marks = portrait.face.landmarks
-            made[kind] = LayeredWarp(portrait.image, marks, self.basis, matte, *kind)
-        return made[kind]
+            made = kind, LayeredWarp(portrait.image, marks, self.basis, matte, *kind)
+            with self._lock:
+                self._heads[portrait] = made
+        return made[1]
 
     def _brush(self, portrait: Portrait, seed: int) -> Brush:
         marks, reference, noise = portrait.face.landmarks, {}, {}

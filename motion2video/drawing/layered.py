@@ -3,8 +3,9 @@ eyeballs, face.
 
 The same keypoints go in and a frame comes out as with FaceWarp; but what is around the face turns
 as a head does, and the background does not move at all outside the matte.
-Per frame: the shell's points, then triangle numbers in painter's order, then one sampling of an
-atlas in which the back of the head lies beside the front, then one blend over what stays.
+Per frame: the shell's points, then triangle numbers in painter's order, then a sampling of an atlas
+in which the back of the head lies beside the front, a second one where the back is seen through the
+front's soft edge, then one blend over what stays.
 """
 
 from dataclasses import dataclass
@@ -35,8 +36,9 @@ _FLAGS: dict[Sampling, int] = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CU
 _SHIFT = 4  # fractional bits of cv2's polygon coordinates
 _HOLE = 1 << 30
 DARK = (38, 16, 16)
-_ROW = 256
-LAP, MUCH = 4, 0.2  # pixels that the back of a head goes under the front; of what is about a pixel
+_ROW = 256  # places in a row of a map that is no picture
+LAP = 0.08  # interocular distances of a gap that the back of a head goes on into
+MUCH = 0.1  # of what is about such a gap is the back, from which it does
 _NO_MAP: Any = None  # the places are whole in the first map
 NARROW = 1.0  # pixels
 _SEEN = 2.0  # square pixels of a triangle, from which its colours can be taken
@@ -89,6 +91,7 @@ class LayeredWarp:
         flat = landmarks * np.array([1, 1, 0], np.float32)
         self.unit = float(interocular(flat))
         self.pad = round(PAD * self.unit)
+        self.lap = max(1, round(LAP * self.unit))
         self.shift = np.array([self.pad, self.pad, 0], np.float32)
         canvas = canvas_of(image, alpha, bare_face(image, landmarks), self.pad)
         alpha = padded(alpha, self.pad)
@@ -117,7 +120,7 @@ class LayeredWarp:
         source[rear:, 0] += alpha.shape[1]  # the back's half of the atlas
         self.source = source[every]
         self.turn = np.sign(signed_area(self.shell.points[every][..., :2]))
-        self.turn[-len(self.shell.back) :] *= -1  # seen from behind
+        self.turn[len(every) - len(self.shell.back) :] *= -1  # seen from behind
         skin = slice(len(eyes), len(eyes) + len(triangles))
         self.turn[skin] = np.where(self.turn[skin] < 0, -1, 0)  # 0: hidden in the photo itself
         edgeways = self._edgeways(triangles, basis.partners)
@@ -274,23 +277,26 @@ class LayeredWarp:
     def _lay_over_back(
         self, rgba: UInt8[np.ndarray, "h w 4"], drawn: _Drawn, maps: Float[np.ndarray, "n 3 2"]
     ) -> None:
-        """Where the front is not opaque and the back of the head lies under it, that is seen; a
-        little beyond its edge, too, where much of it is seen, so that no gap is left.
+        """Where the front is not opaque and the back of the head lies under it, that is seen; and
+        it goes on into narrow gaps between the two, as behind a jaw.
         """
         if not (drawn.under >= 0).any():
             return
-        seen = np.where(drawn.under >= 0, np.uint8(255), np.uint8(0))
-        near = cv2.dilate((drawn.under + 1).astype(np.uint16), np.ones((2 * LAP + 1,) * 2))
-        under = np.where(drawn.under >= 0, drawn.under, near.astype(np.int32) - 1)
-        y, x = np.nonzero((rgba[..., 3] < 255) & (under >= 0) & (drawn.ids != under))
+        seen, square = drawn.under >= 0, np.ones((2 * self.lap + 1,) * 2, np.uint8)
+        near = cv2.dilate((drawn.under + 1).astype(np.uint16), square).astype(np.int32) - 1
+        under = np.where(seen, drawn.under, near)
+        solid = (seen | (rgba[..., 3] == 255)).astype(np.uint8)
+        closed = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, square) > 0
+        open_to_it = (rgba[..., 3] < 255) & closed & (under >= 0) & (drawn.ids != under)
+        y, x = np.nonzero(open_to_it)
         if not len(y):
             return
-        much = cv2.blur(seen, (4 * LAP + 1,) * 2)[y, x].astype(np.float32) / 255
-        lies = np.where(seen[y, x] > 0, 1, np.clip((much - MUCH) / MUCH, 0, 1))[:, None]
+        much = cv2.blur(seen.astype(np.float32), (4 * self.lap + 1,) * 2)[y, x]
+        lies = np.where(seen[y, x], 1, np.clip((much - MUCH) / MUCH, 0, 1))[:, None]
         map_of = maps[under[y, x]]
         at = map_of[:, 0] * x[:, None] + map_of[:, 1] * y[:, None] + map_of[:, 2]
         rows = -(-len(at) // _ROW)
-        grid = np.resize(at.astype(np.float32), (rows, _ROW, 2))  # cv2 takes no longer rows
+        grid = np.resize(at.astype(np.float32), (rows, _ROW, 2))
         below = cv2.remap(self.atlas, grid, _NO_MAP, _FLAGS[self.sampling])
         below = below.reshape(-1, 4)[: len(at)].astype(np.float32)
         above = rgba[y, x].astype(np.float32)

@@ -4,6 +4,8 @@ The portrait's layers lie on the device. Of a frame its few hundred points go up
 moved to having been worked out on the CPU. It runs on any device and pays on a GPU.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from einops import rearrange
@@ -20,7 +22,6 @@ from motion2video.drawing.layered import (
     EDGE,
     FACING,
     JUMP,
-    LAP,
     MUCH,
     NARROW,
     SHARP,
@@ -89,17 +90,19 @@ class LayeredCanvas(GpuStage):
         corners = moved[:, self._index]
         balls = slice(head.lids, self._eyes)
         corners[:, balls] = below[:, self._index[balls]]
-        ids, behind, opened = self._ids(corners, lips)
+        drawn = self._ids(corners, lips)
         maps = _affine_planes(corners[..., :2], self._source)
-        grid, coarse = self._grid(maps, ids)
-        under = _lapped(behind)
-        rgba = _over(self._shown(grid), self._shown(self._grid(maps, under)[0]), ids, behind, under)
-        weight = _feather(ids >= 0, rgba[:, 3:])
-        weight = torch.where(opened[:, None], 1.0, weight)
+        grid, coarse = self._grid(maps, drawn.ids)
+        rgba = self._shown(grid).round()
+        if (drawn.behind >= 0).any():
+            below = self._shown(self._grid(maps, drawn.lapped)[0])
+            rgba = _over(rgba, below, drawn, head.lap)
+        weight = _feather(drawn.ids >= 0, rgba[:, 3:])
+        weight = torch.where(drawn.opened[:, None], 1.0, weight)
         colour = _soothed(rgba[:, :3].round(), grid, coarse)
         colour = (colour * self._shaded(marks, grid)).clamp(0, 255)
         dark = torch.tensor(DARK, device=self.device, dtype=torch.float32).view(1, 3, 1, 1)
-        colour = torch.where(opened[:, None], dark, colour)
+        colour = torch.where(drawn.opened[:, None], dark, colour)
         under = self._leaning(lean)
         frames = (colour * weight + under * (1 - weight)).round()
         pad = head.pad
@@ -118,12 +121,8 @@ class LayeredCanvas(GpuStage):
         on_photo[:, :, *self._head.shading.window] = sample(at_once, places)
         return sample(on_photo, grid)
 
-    def _ids(
-        self, corners: Float[Tensor, "n m 3 3"], lips: Float[Tensor, "n k 2"]
-    ) -> tuple[Int[Tensor, "n h w"], Int[Tensor, "n h w"], Bool[Tensor, "n h w"]]:
-        """Per pixel the triangle that it shows, -1 for none, that of the back of the head, and
-        whether it is in an open mouth.
-        """
+    def _ids(self, corners: Float[Tensor, "n m 3 3"], lips: Float[Tensor, "n k 2"]) -> "_Ids":
+        """See LayeredWarp._raster."""
         shown = _area(corners) * self._turn
         _, before, skin = self._turns
         facing = (shown > FACING) | (shown > 0) & skin | (self._turn == 0) | before
@@ -134,19 +133,24 @@ class LayeredCanvas(GpuStage):
         away = torch.full_like(corners[:, :, :, :2], -4.0 * self._side)
         flat = torch.where(facing[..., None, None], corners[..., :2], away)
         order = depth.sort(dim=1, descending=True, stable=True).indices
-        found = []
-        for turn in self._turns:
+        nothing = torch.full((len(order), height, width), -1, device=corners.device)
+        found, lapped = [], nothing
+        for part, turn in enumerate(self._turns):
+            if not turn.any():
+                found.append(nothing)
+                continue
             chosen = order[turn[order]].view(len(order), -1)
             triangles = torch.gather(flat, 1, chosen[..., None, None].expand(-1, -1, 3, 2))
             numbers = raster.draw_triangles(triangles, self._side)[:, :height, :width]
-            which = torch.gather(chosen, 1, numbers.flatten(1).clamp(min=0).long())
-            found.append(torch.where(numbers < 0, -1, which.view_as(numbers)))
+            found.append(_chosen(chosen, numbers))
+            if part == 0:
+                lapped = _chosen(chosen, _lapped(numbers, self._head.lap))
         hole = raster.fill_polygons(lips, self._side)[:, :height, :width] > 0.5
         behind, front, face = found
         early = torch.where(front >= 0, front, behind)
         ids = torch.where(face >= 0, face, torch.where(hole, -1, early))
         opened = hole & (face < 0)
-        return torch.where(opened, 0, ids), behind, opened
+        return _Ids(torch.where(opened, 0, ids), behind, lapped, opened)
 
     def _shown(self, grid: Float[Tensor, "n h w 2"]) -> Float[Tensor, "n 4 h w"]:
         """The atlas at the places of a map."""
@@ -177,23 +181,41 @@ class LayeredCanvas(GpuStage):
         return (torso[:, :3].round() * weight + self._plate * (1 - weight)).round()
 
 
-def _lapped(behind: Int[Tensor, "n h w"]) -> Int[Tensor, "n h w"]:
-    """The back of the head drawn LAP pixels over its edge."""
-    near = F.max_pool2d(behind[:, None].float(), 2 * LAP + 1, 1, LAP)[:, 0].long()
-    return torch.where(behind >= 0, behind.long(), near)
+@dataclass(frozen=True, eq=False)
+class _Ids:
+    """Per pixel the triangle that it shows, -1 for none (`ids`), that of the back of the head
+    (`behind`), the same drawn a little over its edge (`lapped`), and whether it is in an open
+    mouth.
+    """
+
+    ids: Int[Tensor, "n h w"]
+    behind: Int[Tensor, "n h w"]
+    lapped: Int[Tensor, "n h w"]
+    opened: Bool[Tensor, "n h w"]
+
+
+def _chosen(chosen: Int[Tensor, "n m"], numbers: Int[Tensor, "n h w"]) -> Int[Tensor, "n h w"]:
+    """Places in drawing order to the triangles there."""
+    which = torch.gather(chosen, 1, numbers.flatten(1).clamp(min=0).long())
+    return torch.where(numbers < 0, -1, which.view_as(numbers))
+
+
+def _lapped(numbers: Int[Tensor, "n h w"], lap: int) -> Int[Tensor, "n h w"]:
+    """What was drawn, `lap` pixels over its edge; of several the one that was drawn last."""
+    near = F.max_pool2d(numbers[:, None].float(), 2 * lap + 1, 1, lap)[:, 0]
+    return torch.where(numbers >= 0, numbers, near.to(numbers.dtype))
 
 
 def _over(
-    front: Float[Tensor, "n 4 h w"],
-    back: Float[Tensor, "n 4 h w"],
-    ids: Int[Tensor, "n h w"],
-    behind: Int[Tensor, "n h w"],
-    under: Int[Tensor, "n h w"],
+    front: Float[Tensor, "n 4 h w"], back: Float[Tensor, "n 4 h w"], drawn: _Ids, lap: int
 ) -> Float[Tensor, "n 4 h w"]:
     """See LayeredWarp._lay_over_back."""
-    seen = ((front[:, 3] < 255) & (under >= 0) & (ids != under))[:, None]
-    covers = (behind >= 0)[:, None].float()
-    lies = ((_mean(covers, 4 * LAP + 1) - MUCH) / MUCH).clamp(0, 1).maximum(covers)
+    under, covers = drawn.lapped, (drawn.behind >= 0)[:, None].float()
+    solid = covers.maximum((front[:, 3:] == 255).float())
+    size = (2 * lap + 1, 1, lap)
+    closed = 1 - F.max_pool2d(1 - F.max_pool2d(solid, *size), *size)
+    seen = (front[:, 3:] < 255) & (closed > 0) & ((under >= 0) & (drawn.ids != under))[:, None]
+    lies = ((_mean(covers, 4 * lap + 1) - MUCH) / MUCH).clamp(0, 1).maximum(covers)
     share = front[:, 3:] / 255
     beneath = (1 - share) * lies * back[:, 3:] / 255
     whole = (share + beneath).clamp(min=1e-6)

@@ -25,8 +25,11 @@ LOWER_OVAL = [
 # fmt: on
 _CHIN, _NOSE, _BROWS = 152, 2, [105, 334]
 _EYE_CORNERS = [33, 133, 263, 362]
+_FEWEST = 4  # points of a surface
 _SPACING = 0.17  # of the outer mesh
 _BESIDE_FACE = 0.3  # over which the skin goes from the face's border over to the skull
+_NECK = 0.80  # radius of the neck
+_CHIN_SLOPE = 0.45  # below the jaw, over which the surface goes back to the neck
 _AROUND = 0.75  # of the head's radius, from its outline inwards: what may come to be seen behind
 _COLLAR = 1.25  # below the chin, where the skin no longer follows the head
 _LOBE = 0.35  # of the way from nose to chin
@@ -111,7 +114,7 @@ class Silhouette:
         solid = ((alpha > 0.93) | (face > 0)).astype(np.uint8)
         solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
         solid = np.maximum(solid, face)
-        to_edge = cv2.distanceTransform(solid, cv2.DIST_L2, 5)
+        to_edge = np.minimum(cv2.distanceTransform(solid, cv2.DIST_L2, 5), max(solid.shape))
         to_face = cv2.distanceTransform(1 - face, cv2.DIST_L2, 5)
         skull = Skull.under(landmarks, basis, solid, to_edge, unit)
         return Silhouette(landmarks, unit, face, solid, to_edge, to_face, skull)
@@ -151,8 +154,22 @@ class Silhouette:
         t = np.clip((end - xy[:, 1]) / (end - jaw), 0, 1)
         wide = np.abs(xy[:, 0] - self.landmarks[_CHIN, 0]) / self.unit  # shoulders stay
         low = np.clip((xy[:, 1] - self.chin) / (0.5 * self.unit), 0, 1)
-        t = t * (1 - low * np.clip((wide - 1.3) / 1.1, 0, 1))
-        return t * t * (3 - 2 * t)
+        return _smooth(t * (1 - low * np.clip((wide - 1.3) / 1.1, 0, 1)))
+
+    def depths(
+        self, xy: Float[np.ndarray, "n 2"]
+    ) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
+        """z outside the face of what looks at the camera, and of what looks away from it: the
+        skull's, and below the jaw that of a neck; beside it shoulders lie in its middle.
+        """
+        u, shift = self.unit, self.beside_face(xy)
+        middle = self.skull.axis
+        edge = 1 - np.clip(at(self.to_edge, xy) / (_NECK * u), 0, 1)
+        beside = np.abs(xy[:, 0] - self.landmarks[_CHIN, 0]) / (1.2 * _NECK * u)
+        round_ = _NECK * u * np.sqrt(1 - np.maximum(edge, np.clip(beside, 0, 1)) ** 2)
+        k = _smooth((xy[:, 1] - self.jaw_line(xy[:, 0])) / (_CHIN_SLOPE * u))
+        near, far = (at(skull, xy) + shift for skull in (self.skull.near, self.skull.far))
+        return near + (middle - round_ - near) * k, far + (middle + round_ - far) * k
 
     def beside_face(self, xy: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n"]:
         """By how much the skin at places outside the face is farther than the skull has it: at the
@@ -177,8 +194,8 @@ def build_shell(
     outer, front = _front(outline, sheet, moving, oval, h)
     rear, back = _rear(outline, moving, h)
     shells = [
-        np.column_stack([xy, at(plane, xy) + outline.beside_face(xy)])
-        for xy, plane in ((outer, outline.skull.near), (rear, outline.skull.far))
+        np.column_stack([outer, outline.depths(outer)[0]]),
+        np.column_stack([rear, outline.depths(rear)[1]]),
     ]
     points = np.concatenate([outline.landmarks, *shells]).astype(np.float32)
     away = np.linalg.norm(outer[:, None] - oval, axis=-1)
@@ -229,12 +246,20 @@ def _rear(
     """Points of the back of the head, as seen from the front, and their triangles."""
     whole = _contour(outline.solid & moving, spacing * 0.8)
     rear = _points_within(outline.solid & moving, 1.5 * spacing, [whole, whole])
+    if len(rear) < _FEWEST:
+        return rear, np.empty((0, 3), np.int64)
     near = at(outline.to_edge, rear)
     simplices = Delaunay(rear.astype(np.float64)).simplices
     keep = (simplices >= len(whole)).any(1) | (area(rear[simplices]) > 0.1 * spacing**2)
     inside = at(outline.solid, rear[simplices].mean(1)) > 0
     keep &= inside & (near[simplices].min(1) < _AROUND * outline.radius)
     return rear, simplices[keep].astype(np.int64)
+
+
+def _smooth(t: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    """0 below 0 and 1 above 1, without a kink."""
+    t = np.clip(t, 0, 1)
+    return t * t * (3 - 2 * t)
 
 
 def _grown(mask: Bool[np.ndarray, "h w"], width: int) -> UInt8[np.ndarray, "h w"]:
@@ -256,6 +281,8 @@ def _points_within(
     )
     grid = grid[at(mask, grid) > 0]
     fixed = np.concatenate(edges)
+    if not len(fixed):
+        return grid.astype(np.float32)
     gap = np.sqrt(((grid[:, None] - fixed[None]) ** 2).sum(-1).min(1))
     return np.concatenate([*edges[1:], grid[gap > 0.55 * spacing]]).astype(np.float32)
 

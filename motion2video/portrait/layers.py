@@ -100,7 +100,7 @@ def make_plate(
     # no slivers of what is neither: they hold the person's colours
     known = cv2.morphologyEx(1 - person, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
     person = 1 - known
-    inside = cv2.distanceTransform(person, cv2.DIST_L2, 5)
+    inside = np.minimum(cv2.distanceTransform(person, cv2.DIST_L2, 5), max(person.shape))
     smooth = push_pull(image, known.astype(np.float32))
     deep = (_DEEP if found is None else _DEEP_IN_WALL) * unit
     trust = np.exp(-((inside / deep) ** 2))[..., None]
@@ -121,7 +121,7 @@ def unmixed(
     alpha: Float[np.ndarray, "h w"],
     unit: float,
 ) -> Float[np.ndarray, "h w"]:
-    """The matte, no larger than the picture says along the person's edge: where what lies within
+    """The matte, no larger than the picture says beside where it is sure: where what lies within
     and what lies behind differ, a pixel between them on the line of both is a mixture of both.
     """
     deep = max(3, round(_RIM_WIDTH * unit))
@@ -170,7 +170,8 @@ def make_layers(
     radius = max(float(to_edge.max()), 1.0)
     band = np.clip(1 - to_edge / (_RIM * radius), 0, 1) * (to_edge > 0)
     known = (band > 0.3).astype(np.float32) * sure
-    behind = _without_ears(canvas.astype(np.float32), known, ears)
+    middle = int(np.nonzero(face)[1].mean())
+    behind = _without_ears(canvas.astype(np.float32), known, ears, middle)
     hair, beyond = _at_hairline(push_pull(behind, known), ears)
     k = (np.clip(band * 2, 0, 1) * beyond[:, None])[..., None]
     back = front * k + hair * (1 - k)
@@ -185,12 +186,17 @@ def make_layers(
 
 
 def _without_ears(
-    image: Float[np.ndarray, "h w 3"], known: Float[np.ndarray, "h w"], ears: tuple[int, int]
+    image: Float[np.ndarray, "h w 3"],
+    known: Float[np.ndarray, "h w"],
+    ears: tuple[int, int],
+    middle: int,
 ) -> Float[np.ndarray, "h w 3"]:
-    """The picture with the colours from above the ears, left and right, where it shows ears."""
+    """The picture with the colours from above the ears, left and right of the head's `middle`,
+    where it shows ears.
+    """
     top, bottom = ears
     above = np.s_[max(0, top - (bottom - top) // 2) : top]
-    out, middle = image.copy(), image.shape[1] // 2
+    out = image.copy()
     for side in (np.s_[:middle], np.s_[middle:]):
         sure = known[above, side] > 0
         if sure.any():

@@ -35,12 +35,13 @@ from scripts.benchmarks.render import speaking
 from weights import locate
 
 T = TypeVar("T")
-ROLES = ("face_landmarker", "matte", "face_basis", "mouth", "folds", "painter")
+ROLES = ("face_landmarker", "matte", "face_basis", "head", "mouth", "folds", "painter")
 PREPARATION = {
     "face: found and settled": ("tracker.py", "detect", "settle"),
     "matte": ("matte.py", "person_alpha"),
     "head in layers": ("layered.py", "__init__"),
     "  plate behind the person": ("layers.py", "make_plate"),
+    "  skull": ("skull.py", "under"),
     "  shell": ("head.py", "build_shell"),
     "  clean colours": ("layers.py", "make_layers"),
     "  shading": ("shading.py", "of"),
@@ -52,6 +53,7 @@ FRAME = {
     "head": ("layered.py", "warp"),
     "  mesh: moved and drawn": ("layered.py", "_raster"),
     "  where pixels come from": ("layered.py", "_grid"),
+    "  back of the head": ("layered.py", "_lay_over_back"),
     "  shading": ("shading.py", "shade"),
     "  torso and plate": ("layered.py", "_lean"),
     "inside of the mouth": ("inside.py", "describe", "finished"),

@@ -1,5 +1,6 @@
 """Leaving out a part of how a portrait is drawn, to see what it brings."""
 
+import copy
 import dataclasses
 from typing import Literal, get_args
 
@@ -32,8 +33,9 @@ def without(state: RenderState, parts: list[Part]) -> RenderState:
         )
         mouth = dataclasses.replace(inside.mouth, strips=tuple(bare))
         inside = dataclasses.replace(inside, mouth=mouth, seen=None, lips=None)
-    stage.warp.shading = shading
-    left = CropStage(stage.warp, inside, prepared.brush)
+    warp = copy.copy(stage.warp)  # the portrait's own is everybody's
+    warp.shading = shading
+    left = CropStage(warp, inside, prepared.brush)
     return dataclasses.replace(
         state, prepared=dataclasses.replace(prepared, inside=inside, stage=left)
     )

@@ -16,6 +16,7 @@ person covers before or after is unchanged to the bit.
 import argparse
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -45,6 +46,7 @@ NECK = np.array([0, -0.82, -0.73], np.float32)
 """Where a head turns on its neck, in the head frame: see HeadShell."""
 
 
+@cache
 def nodded(pitch: float) -> float:
     """How high the top of a solid head is over the eyes when it has nodded by an angle (radians),
     of what it was.

@@ -122,7 +122,7 @@ def test_cancel_stops_within_a_second_and_leaves_nothing(visitor: Window, studio
     prepare(visitor, DEFAULT_PORTRAIT, "This is a rather long text that takes its time. " * 8, 512)
     page.click("#make")
     page.wait_for_selector(".v-look")
-    (mine,) = [page for page in studio.workshop._pages.values() if page.busy]
+    (mine,) = [page for page in list(studio.workshop._pages.values()) if page.busy]
     run = mine.errands[-1]
     page.click("#cancel")
     pressed = time.perf_counter()
@@ -164,7 +164,7 @@ def test_what_is_one_visitors_is_not_anothers(browser, studio: Studio, visitor: 
         other.page.wait_for_selector("#curves p")
         assert "Make a video first" in other.page.locator("#curves").inner_text()
     # The latest with a project: visitors of earlier tests may not have been let go yet.
-    mine = [s for s in studio.workshop._pages.values() if s.project][-1]
+    mine = [s for s in list(studio.workshop._pages.values()) if s.project][-1]
     assert mine.project is not None
     folder = mine.project.cache.folder
     assert folder.exists()

@@ -38,7 +38,7 @@ def test_an_edited_range_alone_is_drawn_again(browser, studio: Studio, avatar: A
         page.wait_for_selector("#video video")
         page.click("#edit")
         page.wait_for_selector("svg.curves polyline")
-        (project,) = [s.project for s in studio.workshop._pages.values() if s.project]
+        (project,) = [s.project for s in list(studio.workshop._pages.values()) if s.project]
         before = [frame.copy() for _, frame in project.frames(avatar)]
         total = len(before)
         for name, value in (("start", "0.2"), ("end", "0.4")):

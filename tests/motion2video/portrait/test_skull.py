@@ -1,21 +1,28 @@
 """The fitted head under a photo: how deep it is, where it closes, and what lies behind."""
 
+import dataclasses
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from motion2video.drawing.crops import CropStage
 from motion2video.drawing.layered import LayeredWarp
+from motion2video.drawing.layered_canvas import LayeredCanvas
+from motion2video.drawing.stage import draw
 from motion2video.faces.tracker import FaceTracker
 from motion2video.geometry.angles import head_rotation
 from motion2video.geometry.basis import FACE_OVAL, FaceBasis, interocular, rotation_matrix
 from motion2video.geometry.retarget import PortraitFace
 from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION, Motion
+from motion2video.network.compute import ComputeConfig
 from motion2video.portrait.head import Silhouette, at
 from motion2video.portrait.layers import unmixed
 from motion2video.portrait.portrait import Portrait
 from motion2video.portrait.skull import Skull
+from motion2video.renderer import RenderConfig, Renderer
 
 PHOTO = Path(__file__).parents[3] / "app" / "assets" / "portraits" / "man_1.jpg"
 EAR = 234  # the face's border before the ear at the picture's left
@@ -52,7 +59,7 @@ def test_a_head_is_as_deep_as_heads_are_and_closes_at_its_outline(outline: Silho
 
 def test_the_skin_goes_on_from_the_faces_border_without_a_step(outline: Silhouette):
     oval = outline.landmarks[FACE_OVAL]
-    depth = at(outline.skull.near, oval[:, :2]) + outline.beside_face(oval[:, :2])
+    depth, _ = outline.depths(oval[:, :2])
     assert np.abs(depth - oval[:, 2]).max() < 0.1 * outline.unit
 
 
@@ -105,3 +112,30 @@ def test_a_matte_that_is_too_large_is_cut_to_what_is_seen():
     assert cut[40, 22] > 0.95 and cut[30:50, 30:50].min() == 1
     alike = unmixed(wall.astype(np.uint8), wall, alpha, 60.0)
     assert np.array_equal(alike, alpha)  # where both are alike, nobody can tell
+
+
+@pytest.mark.parametrize("within", [0.0, 0.3])
+def test_a_face_that_fills_the_picture_is_drawn(portrait: Portrait, within: float):
+    """Of a person who covers all of it there is no back to be seen, on a GPU either."""
+    marks = portrait.face.landmarks
+    low, high = marks[:, :2].min(0), marks[:, :2].max(0)
+    low = low + within * (high - low)
+    x0, y0, x1, y1 = (2 * (int(v) // 2) for v in (*low, *high))
+    image = np.ascontiguousarray(portrait.image[y0:y1, x0:x1])
+    moved = dataclasses.replace(
+        portrait.face,
+        landmarks=marks - np.array([x0, y0, 0], np.float32),
+        image_size=(x1 - x0, y1 - y0),
+    )
+    cut = Portrait(image, moved)
+    cut.__dict__["matte"] = np.ones(image.shape[:2], np.float32)
+    renderer = Renderer.load(RenderConfig(steps=0), ComputeConfig(device="cpu"))
+    prepared = renderer.init_state(cut).prepared
+    stage = prepared.stage
+    assert isinstance(stage, CropStage) and isinstance(stage.warp, LayeredWarp)
+    assert not len(stage.warp.shell.back)
+    there = LayeredCanvas(stage.warp, prepared.inside, prepared.brush, torch.device("cpu"))
+    still, eyes = prepared.face.keypoints(Motion.neutral(1))
+    frames = [draw(one, still, eyes)[0].astype(int) for one in (stage, there)]
+    assert np.abs(frames[0] - image).mean() < 6
+    assert np.abs(frames[0] - frames[1]).mean() < 1

@@ -14,7 +14,7 @@ from audio2motion.behaviour.events import BLINK_CHANNELS, LOOK_CHANNELS
 from audio2motion.gestures.emotion import EMOTIONS, VALENCE_AROUSAL, affect_offset, class_offset
 from audio2motion.gestures.gestures import PITCH, WIDEST, Aim, Gesture, GestureSchedule
 from audio2motion.gestures.ranges import AROUSAL, EXPRESSIVITY, INTENSITY, VALENCE
-from audio2motion.gestures.style import STYLE_DIM, STYLES, Style
+from audio2motion.gestures.style import CONVERSING, STYLE_DIM, STYLES, Style
 from audio2motion.saveable import saveable
 from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM, ROTATION, TRANSLATION
 from weights.errors import InputError
@@ -75,8 +75,8 @@ class Controls:
     plain model; `regions` may say otherwise for a part of the face. Gestures grow with its square
     root, so that one that was placed is seen at any expressivity but 0. `gaze` is where to look,
     (degrees to the picture's right, degrees up) from the camera; None leaves it to the model.
-    `style` is how the agent moves on average (see style.py). `gestures` are placed in time.
-    Raises InputError for values outside.
+    `style` is how the agent moves on average (see style.py); None is that of `style_in`. `gestures`
+    are placed in time. Raises InputError for values outside.
     """
 
     emotion: str = "neutral"
@@ -115,18 +115,23 @@ class Controls:
             arousal if self.arousal is None else self.arousal,
         )
 
-    @property
-    def vector(self) -> Float[Tensor, "c"]:
+    def style_in(self, conversation: bool) -> Style:
+        """The style that was asked for; else the median talker's, or in a conversation that of who
+        listens, too.
+        """
+        return self.style or (CONVERSING if conversation else STYLES["neutral"])
+
+    def vector(self, conversation: bool = False) -> Float[Tensor, "c"]:
         """[29]: emotion (8, scaled by intensity), gaze (2, in units of 20 degrees), whether
         there is a gaze target, valence and arousal (scaled by intensity, within -1..1), style
-        (15; the median talker's when None), and whether there is one.
+        (15, see `style_in`), and whether there is one.
         """
         out = torch.zeros(CONTROL_DIM)
         out[EMOTIONS.index(self.emotion)] = self.intensity
         if self.gaze is not None:
             out[8], out[9], out[10] = self.gaze[0] / 20, self.gaze[1] / 20, 1.0
         out[11:13] = (self.intensity * torch.tensor(self.affect)).clamp(-1, 1)
-        out[13:-1], out[-1] = torch.tensor(self.style or STYLES["neutral"]), 1.0
+        out[13:-1], out[-1] = torch.tensor(self.style_in(conversation)), 1.0
         return out
 
     @cached_property

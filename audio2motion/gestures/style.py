@@ -93,6 +93,13 @@ STYLES: dict[str, Style] = {
     "warm": _style(**dict.fromkeys(_HEAD, 0.3), brows_up=0.3, smiling=0.8, smile=1.5),
     "reserved": _style(**dict.fromkeys(_HEAD, -0.6), brows_up=-0.8, mouth=-0.8, smile=-0.6),
 }
+_CALMER = {"pitch": -0.4, "yaw": -1.0, "roll": -0.6, "shift": -1.7}
+CONVERSING: Style = _style(
+    **_CALMER, brows_up=-0.3, brows_down=-1.7, smiling=-0.5, squint=-1.0, blinks=0.8, smile=-0.25
+)
+"""Who talks with somebody and listens: medians of the conversations of training. Lips are the
+median talker's, as a conversation's are at rest for half of it.
+"""
 
 
 def style_of(motion: Motion) -> Style:

@@ -34,6 +34,11 @@ class Chunk:
     motion: Float[Tensor, "5 90"]
     motion_present: Float[Tensor, "5"]
 
+    @property
+    def in_conversation(self) -> bool:
+        """Whether somebody else is there, from its first frame on."""
+        return bool(self.interlocutor_present[0] > 0)
+
 
 class Witnessed(TypedDict):
     """What an answer goes by: see behaviour/reactions.react."""

@@ -19,7 +19,7 @@ from audio2motion.behaviour.breath import BreathState, breathe
 from audio2motion.behaviour.eyes import BLINK_CHANNELS
 from audio2motion.behaviour.reactions import ReactionState, react
 from audio2motion.gestures.controls import Controls
-from audio2motion.gestures.style import STYLE_DIM, STYLES, gains
+from audio2motion.gestures.style import STYLE_DIM, gains
 from audio2motion.hearing.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Waveform
 from audio2motion.hearing.speech import (
     SpeechEncoder,
@@ -390,7 +390,8 @@ class MotionGenerator:
         activity = torch.cat([now.agent.activity, ahead.agent.activity]).cpu().numpy()
         gates, gate = mouth_gate(activity, state.gate)
         values[:, OUTLINE] *= self.config.lip_scale
-        wide = gains(np.array(state.controls.style or STYLES["neutral"]))[list(SPEECH_CHANNELS)]
+        style = state.controls.style_in(now.in_conversation)
+        wide = gains(np.array(style))[list(SPEECH_CHANNELS)]
         values[:, SPEECH_CHANNELS] *= (gates * (1 - closed.cpu().numpy()))[:, None] * wide
         reactions = state.reactions
         if self.config.reactions:
@@ -418,7 +419,7 @@ class MotionGenerator:
         motion = torch.cat([self.network.standardise(now.motion) * seen, seen], 1)
         one = torch.ones(CHUNK, device=self.device)
         present = torch.stack([one, now.interlocutor_present, now.motion_present, one], 1)
-        vector = controls.vector.to(self.device).expand(CHUNK, -1)
+        vector = controls.vector(now.in_conversation).to(self.device).expand(CHUNK, -1)
         return Condition(agent[None], sound[None], motion[None], vector[None], present[None])
 
     def _sample(

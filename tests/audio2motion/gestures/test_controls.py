@@ -20,8 +20,8 @@ from audio2motion.gestures.controls import (
     regions_of,
 )
 from audio2motion.gestures.emotion import EMOTIONS, VALENCE_AROUSAL, affect_offset, class_offset
-from audio2motion.gestures.gestures import PITCH, Gesture
-from audio2motion.gestures.style import STYLES
+from audio2motion.gestures.gestures import PITCH, YAW, Gesture
+from audio2motion.gestures.style import CONVERSING, STYLES, gains
 from audio2motion.hearing.audio import Dyad, Waveform
 from audio2motion.network.chunks import smile_detail
 from audio2motion.network.condition import CONTROL_DIM
@@ -89,23 +89,28 @@ def test_places_of_the_vector() -> None:
     controls = Controls(
         "anger", intensity=0.5, gaze=(10.0, -4.0), style=style, valence=-0.8, arousal=0.6
     )
-    vector = controls.vector.tolist()
+    vector = controls.vector().tolist()
     assert len(vector) == CONTROL_DIM == 29
     assert vector[:8] == [0, 0, 0, 0.5, 0, 0, 0, 0]
     assert vector[8:13] == pytest.approx([0.5, -0.2, 1, -0.4, 0.3])
     assert vector[13:] == pytest.approx([*style, 1])
     # Nobody's style in particular is that of the median talker.
-    assert Controls().vector[[0, -1]].tolist() == [1, 1] and not Controls().vector[1:-1].any()
+    assert Controls().vector()[[0, -1]].tolist() == [1, 1] and not Controls().vector()[1:-1].any()
+    # In a conversation it is calmer, unless a style was asked for.
+    assert Controls().vector(True)[13:-1].tolist() == pytest.approx(CONVERSING)
+    assert torch.equal(controls.vector(True), controls.vector())
+    assert gains(np.array(CONVERSING))[YAW] < 0.6
 
 
 @pytest.mark.parametrize("emotion", EMOTIONS)
 def test_a_class_has_its_own_valence_and_arousal(emotion: str) -> None:
     wanted = torch.tensor(VALENCE_AROUSAL[emotion])
-    assert torch.allclose(Controls(emotion).vector[11:13], wanted)
+    assert torch.allclose(Controls(emotion).vector()[11:13], wanted)
     assert torch.allclose(
-        Controls(emotion, arousal=-1.0).vector[11:13], wanted * 0 + torch.tensor([wanted[0], -1.0])
+        Controls(emotion, arousal=-1.0).vector()[11:13],
+        wanted * 0 + torch.tensor([wanted[0], -1.0]),
     )
-    assert Controls(emotion, intensity=2.0).vector[11:13].abs().max() <= 1
+    assert Controls(emotion, intensity=2.0).vector()[11:13].abs().max() <= 1
 
 
 # -- what an emotion does ----------------------------------------------------------------------

@@ -49,7 +49,7 @@ def conditions(frames: int = FRAMES, seed: int = 0) -> Condition:
 def test_cache_gives_what_the_whole_sequence_gives(network: MotionNetwork) -> None:
     """Every chunk in the making after the finished ones, each at its own flow time."""
     torch.manual_seed(1)
-    embedded, swing = network.embed(conditions()), torch.full((1, 1, MOTION_DIM), 1.5)
+    embedded, swing = network.embed(conditions()), torch.full((1, CHUNK, MOTION_DIM), 1.5)
     finished, origin, u_t = (torch.randn(1, FRAMES, MOTION_DIM) for _ in range(3))
     times = torch.linspace(0, 0.9, FRAMES // CHUNK).repeat_interleave(CHUNK)[None]
     made = [network.moved(o, u, swing) for o, u in zip(*map(pieces, (origin, u_t)), strict=True)]
@@ -85,13 +85,25 @@ def test_mask_is_causal_and_bounded() -> None:
 def test_frames_of_a_chunk_do_not_see_later_ones(network: MotionNetwork) -> None:
     torch.manual_seed(2)
     u, embedded = torch.randn(1, CHUNK, MOTION_DIM), network.embed(conditions(CHUNK))
-    origin, swing = torch.zeros_like(u), torch.ones(1, 1, MOTION_DIM)
+    origin, swing = torch.zeros_like(u), torch.ones(1, CHUNK, MOTION_DIM)
     past = network.past(network.empty_cache())
     before = network.velocity(u, 0.0, origin, swing, embedded, past)
     u[:, 3:] += 1
     after = network.velocity(u, 0.0, origin, swing, embedded, past)
     assert torch.equal(before[:, :3], after[:, :3])
     assert not torch.equal(before[:, 3], after[:, 3])
+
+
+def test_sizes_of_innovations_do_not_know_what_comes(network: MotionNetwork) -> None:
+    torch.nn.init.normal_(network.stir_at.weight)
+    after, embedded = torch.randn(1, SMALL.width), network.embed(conditions(CHUNK))
+    style = torch.ones(1, MOTION_DIM)
+    before = network.reach(after, embedded, style)
+    embedded[:, 3:] += 1
+    changed = network.reach(after, embedded, style)
+    assert torch.equal(before[:, :3], changed[:, :3])
+    assert not torch.equal(before[:, 3], changed[:, 3])
+    network.stir_at.weight.data.zero_()
 
 
 def test_lips_go_on_with_what_is_heard_now_and_not_with_what_was(network: MotionNetwork) -> None:

@@ -129,7 +129,7 @@ def test_both_eyes_move_as_one() -> None:
     embedded = torch.randn(1, CHUNK, 16 + len(SPEECH_CHANNELS))
     for left, right in YOKED:
         u_t[..., right] = u_t[..., left]
-    origin, swing = torch.zeros_like(u_t), torch.ones(1, 1, MOTION_DIM)
+    origin, swing = torch.zeros_like(u_t), torch.ones(1, CHUNK, MOTION_DIM)
     past = network.past(network.empty_cache())
     v = network.velocity(u_t, 0.5, origin, swing, embedded, past)
     assert v[..., 1:52].std() > 0
@@ -142,7 +142,8 @@ def test_a_livelier_style_has_larger_innovations() -> None:
     network = MotionNetwork(SMALL)
     origin, u = torch.ones(1, CHUNK, MOTION_DIM), torch.ones(1, CHUNK, MOTION_DIM)
     styles = (torch.ones(1, STYLE_DIM), torch.zeros(1, STYLE_DIM))
-    far, near = (network.moved(origin, u, network.swing(style)) - origin for style in styles)
+    swings = (network.swing(style)[:, None].expand(-1, CHUNK, -1) for style in styles)
+    far, near = (network.moved(origin, u, swing) - origin for swing in swings)
     assert (far >= near).all()
     ratio = (far / near)[0, 0, ROTATION]
     assert torch.allclose(ratio, torch.full((3,), float(np.exp(0.7))))

@@ -450,7 +450,7 @@ class MotionGenerator:
 
         u_0 = self._noise(state.seed, state.frame, CHUNK) * self._temperature
         u_1 = SOLVERS[self.config.solver](velocity, u_0, time_grid(self.config.steps))
-        x_1 = network.bounded(network.moved(origin, u_1, reach))
+        x_1 = network.kept(origin, network.moved(origin, u_1, reach))
         cache, after = self._remember(cache, x_1, embedded, past)
         return replace(state, recent=x_1, heard=heard, after=after, cache=cache), x_1
 
@@ -461,7 +461,7 @@ class MotionGenerator:
         return cache.followed_by(made, CHUNK), after
 
     def _noise(self, seed: int, frame: int, count: int) -> Float[Tensor, "1 t 90"]:
-        return self.network.mixed(white(seed, frame, count).to(self.device))
+        return self.network.strode(self.network.mixed(white(seed, frame, count).to(self.device)))
 
 
 def _append(state: GeneratorState, dyad: Dyad, motion: Motion | None) -> GeneratorState:

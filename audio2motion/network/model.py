@@ -42,8 +42,10 @@ CLOSURE_LOW, CLOSURE_HIGH = 0.25, 0.45
 _LIPS = list(LIP_SHAPES)
 _SHAPES = [SPEECH_CHANNELS.index(i) for i in LIP_SHAPES]
 _SHAPE_KNOTS = [SCORED.index(i) for i in LIP_SHAPES]
-FARTHEST = 3.5
-"""No token of a finished chunk is farther out, in deviations or normal scores."""
+FAR_OUT, FARTHEST = 1.0, 2.8
+"""Where tokens begin to be kept from going farther, and where they end, in deviations or normal
+scores.
+"""
 MOST_STIR = 2.0
 """Most that the logarithm of innovations' size may be off that of the median."""
 LATEST_TIME = 0.95
@@ -348,19 +350,32 @@ class MotionNetwork(nn.Module):
         """The tokens that innovations make of a continuation."""
         return origin + coloured(u * reach, self.drive)
 
-    def swing(self, style: Float[Tensor, "b s"]) -> Float[Tensor, "b 90"]:
-        """How much larger a style's innovations are than the median person's, whose swing is that
-        of real ones by `stride`.
+    def kept(
+        self, origin: Float[Tensor, "*b 5 90"], moved: Float[Tensor, "*b 5 90"]
+    ) -> Float[Tensor, "*b 5 90"]:
+        """Tokens that go no farther out than people do: the farther out already, the less of what
+        leads farther is left, and at FARTHEST nothing. So whatever the network says, the linear
+        rule brings everything back: the next chunk goes on from here.
         """
-        return torch.from_numpy(swings(style.cpu().numpy())).to(style) * self.stride
-
-    def bounded(self, tokens: Float[Tensor, "*b 90"]) -> Float[Tensor, "*b 90"]:
-        """Tokens no farther out than people's are: the next chunk goes on from them."""
+        step = moved - origin
+        room = ((FARTHEST - origin.abs()) / (FARTHEST - FAR_OUT)).clamp(0, 1)
+        outward = step * origin.sign() > 0
+        tokens = origin + torch.where(outward, room * step, step)
         return tokens.clamp(-FARTHEST, FARTHEST)
+
+    def swing(self, style: Float[Tensor, "b s"]) -> Float[Tensor, "b 90"]:
+        """How much larger a style's innovations are than the median person's."""
+        return torch.from_numpy(swings(style.cpu().numpy())).to(style)
 
     def mixed(self, noise: Float[Tensor, "*b 90"]) -> Float[Tensor, "*b 90"]:
         """Independent noise to noise as alike as channels are that move together."""
         return noise @ self.mix.T
+
+    def strode(self, noise: Float[Tensor, "*b 90"]) -> Float[Tensor, "*b 90"]:
+        """Noise by which the median talker swings as far as people do. It is the noise that is
+        larger and not the innovations: by larger ones a head that is held aside would go farther.
+        """
+        return noise * self.stride
 
     def empty_cache(self) -> Cache:
         """No history yet."""

@@ -43,8 +43,10 @@ from motion2video.geometry.basis import FaceBasis
 from motion2video.motion import (
     DETAIL,
     EXPRESSION,
+    FPS,
     MOTION_DIM,
     ROTATION,
+    TRANSLATION,
     channel_index,
 )
 from scripts.data.motion_items import SHARES, Item, kept_items, mirror_matrix, tiny_items
@@ -76,6 +78,9 @@ LIP_CORRECTION = 0.3
 """Chosen on the lips of validation people: the people that are trained on are few, and what the
 network makes of their voices holds for others in part.
 """
+POSE = (*range(*ROTATION.indices(MOTION_DIM)), *range(*TRANSLATION.indices(MOTION_DIM)))
+ASIDE, RETURN_S = 0.6, 4.0
+"""Of heads that are drawn, this share begins aside and comes back in these seconds (to a third)."""
 LISTENING_WEIGHT, HEARD_BEFORE = 3.0, 100
 """Who answers whom is learned of listeners alone, who are rare."""
 FAR = 6.0
@@ -240,7 +245,7 @@ class Objective:
         """Loss and its parts. Each chunk has its own flow time; who has no face is asked at t = 0,
         where all there is comes from the voice.
         """
-        network, x_1 = self.network, batch.values
+        network, x_1 = self.network, batch.values + returning(batch.values)
         size, count = x_1.shape[:2]
         device = x_1.device
         self.channels, self.opening = self.channels.to(device), self.opening.to(device)
@@ -295,6 +300,18 @@ class Objective:
             "aperture": ((gap - wanted).square() * known).sum() / known.sum().clamp(min=1),
             "shut": (gap.clamp(min=0).square() * batch.shut).sum() / batch.shut.sum().clamp(min=1),
         }
+
+
+def returning(values: Tensor) -> Tensor:
+    """How far heads are aside that come back: without them, whoever rests would rest where they
+    are, and long silence is a walk that never returns.
+    """
+    size, count = values.shape[:2]
+    gone = torch.exp(-torch.arange(count, device=values.device) / (RETURN_S * FPS))
+    aside = torch.zeros(size, 1, MOTION_DIM, device=values.device)
+    aside[:, :, POSE] = torch.randn(size, 1, len(POSE), device=values.device)
+    some = torch.rand(size, 1, 1, device=values.device) < ASIDE
+    return aside * some * gone[:, None]
 
 
 def _chunks(x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@
 
 A network that is asked for the median talker makes a mean of many, which swings less than any; and
 of lips a voice tells a half at the most. So the voices of the real training takes are generated
-from. `stride` is what innovations are multiplied by, part by part of a style, until the median of
+from. `stride` is what the noise is multiplied by, part by part of a style, until the median of
 takes swings as far as the median person; and each shape of the lips has its quantiles in what was
 made become those of the median person. What comes when stays as the network has it.
 """
@@ -34,9 +34,9 @@ from weights.tensors import read_safetensors, save_safetensors
 SECONDS = 30.0
 SHORTEST = 5.0
 ROUNDS = 3
-"""Larger innovations are damped by the rule that motion goes on by: one correction is too few."""
+"""How far motion goes does not grow as its noise does: one correction is too few."""
 LONGEST = 1.6
-"""The most that innovations are multiplied by, or divided."""
+"""The most that noise is multiplied by, or divided."""
 LEAST_STEP = 1e-3
 """Between two quantiles of tokens: they are divided by."""
 

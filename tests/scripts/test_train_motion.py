@@ -22,12 +22,12 @@ from audio2motion.network.condition import (
 from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.generator import GeneratorConfig, MotionGenerator
 from audio2motion.network.model import ModelConfig, MotionNetwork
-from motion2video.motion import MOTION_DIM
+from motion2video.motion import DETAIL, EXPRESSION, MOTION_DIM, ROTATION
 from scripts.data.motion_items import Item
 from scripts.train.carry_hearing import carry, fit
 from scripts.train.lip_features import choose
 from scripts.train.lip_reader import Ridge, Taught, learn_lips, surroundings
-from scripts.train.motion import cut, fit_reader
+from scripts.train.motion import FRAMES, cut, fit_reader, returning
 from weights.errors import InputError
 from weights.tensors import read_safetensors
 
@@ -221,3 +221,14 @@ def test_hearing_is_carried_over_to_other_features() -> None:
 
     before, after = heard_by(embedding, old[0]), heard_by(carried, new[0])
     assert float((before - after).abs().max()) < 0.05 * float(before.std())
+
+
+def test_heads_that_begin_aside_come_back() -> None:
+    torch.manual_seed(0)
+    aside = returning(torch.zeros(200, FRAMES, MOTION_DIM))
+    assert not aside[..., EXPRESSION].any() and not aside[..., DETAIL].any()
+    far = aside[:, 0, ROTATION].abs().mean(-1) > 0
+    assert 0.4 < far.float().mean() < 0.8, "some begin where they are"
+    left = aside[far][:, -1, ROTATION] / aside[far][:, 0, ROTATION]
+    assert torch.allclose(left, torch.full_like(left, left[0, 0].item()))
+    assert 0.3 < left[0, 0] < 0.45

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from audio2motion.behaviour.events import EventState, Scene, blink_curve, step_events
+from audio2motion.gestures.style import STYLE_DIM
 from audio2motion.network.condition import (
     CHUNK,
     CONTROL_DIM,
@@ -14,7 +15,7 @@ from audio2motion.network.condition import (
     agent_window,
 )
 from audio2motion.network.gate import SPEECH_CHANNELS
-from audio2motion.network.model import ModelConfig, MotionNetwork, training_mask
+from audio2motion.network.model import FARTHEST, ModelConfig, MotionNetwork, training_mask
 from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM
 from tests.unchecked import unchecked
 
@@ -104,6 +105,28 @@ def test_sizes_of_innovations_do_not_know_what_comes(network: MotionNetwork) -> 
     assert torch.equal(before[:, :3], changed[:, :3])
     assert not torch.equal(before[:, 3], changed[:, 3])
     network.stir_at.weight.data.zero_()
+
+
+def test_nothing_goes_farther_out_than_people_and_everything_may_come_back() -> None:
+    network = MotionNetwork(SMALL)
+    origin = torch.tensor([0.0, 2.0, FARTHEST, -2.0, 9.0]).repeat_interleave(MOTION_DIM)
+    origin = origin.view(1, CHUNK, MOTION_DIM)
+    near, middle, end, left, beyond = network.kept(origin, origin + 0.5)[0, :, 0].tolist()
+    assert near == 0.5 and 2 < middle < 2.5 and end == FARTHEST == beyond
+    assert left == -1.5, "the way back is free"
+    tokens = torch.zeros(1, CHUNK, MOTION_DIM)
+    for _ in range(99):  # whatever a network says
+        tokens = network.kept(0.95 * tokens, 0.95 * tokens - 5)
+    assert tokens.min() >= -FARTHEST
+
+
+def test_the_noise_strides_and_not_what_it_leads_to(network: MotionNetwork) -> None:
+    noise = torch.randn(1, CHUNK, MOTION_DIM)
+    network.stride[53] = 1.4
+    assert torch.allclose(network.strode(noise)[..., 53], 1.4 * noise[..., 53])
+    assert torch.equal(network.strode(noise)[..., :53], noise[..., :53])
+    assert torch.equal(network.swing(torch.zeros(1, STYLE_DIM)), torch.ones(1, MOTION_DIM))
+    network.stride.fill_(1)
 
 
 def test_lips_go_on_with_what_is_heard_now_and_not_with_what_was(network: MotionNetwork) -> None:

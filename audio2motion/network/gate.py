@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from audio2motion.network.condition import CHUNK
-from motion2video.motion import DETAIL, EXPRESSION_NAMES
+from motion2video.motion import DETAIL, EXPRESSION_NAMES, FPS
 
 GATE_LOW, GATE_HIGH = 0.05, 0.5
 """Probabilities of speech at which the mouth is held shut and let go."""
@@ -12,6 +12,7 @@ GATE_ATTACK = 2
 """Frames that the mouth may open before the first sound of speech."""
 GATE_RELEASE = 0.1
 """How far the gate closes per frame: 400 ms in all."""
+SILENT_S = 4.0
 ROLE_PACE = 0.1
 """Of the way from talker to listener, per frame."""
 # The mouth as an instrument of speech; a smile or a frown is none.
@@ -39,6 +40,18 @@ def mouth_gate(
         gate = float(max(rise, gate - GATE_RELEASE))
         gates[i] = gate
     return gates, gate
+
+
+def silence(activity: Float[np.ndarray, "5"], level: float) -> tuple[Float[np.ndarray, "5"], float]:
+    """How long nothing was said, 0..1, after each frame: 1 after SILENT_S, 0 in a tenth of that
+    once something is. Returns the value to go on with as well.
+    """
+    levels = np.empty(len(activity), np.float32)
+    for i, active in enumerate(activity):
+        level += (-10 if active > GATE_HIGH else 1) / (SILENT_S * FPS)
+        level = min(1.0, max(0.0, level))
+        levels[i] = level
+    return levels, float(level)
 
 
 def listening(

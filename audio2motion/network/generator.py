@@ -36,7 +36,7 @@ from audio2motion.network.condition import (
     Condition,
     agent_window,
 )
-from audio2motion.network.gate import GATE_HIGH, SPEECH_CHANNELS, mouth_gate
+from audio2motion.network.gate import GATE_HIGH, SPEECH_CHANNELS, mouth_gate, silence
 from audio2motion.network.marginals import LIP_SHAPES
 from audio2motion.network.model import Cache, ModelConfig, MotionNetwork, Past
 from audio2motion.network.source import white
@@ -71,7 +71,7 @@ class GeneratorConfig:
     solver: str = "adams"
     agent_scale: float = 1.0
     lip_agent_scale: float = 1.0
-    interlocutor_scale: float = 1.4
+    interlocutor_scale: float = 2.0
     interlocutor_motion_scale: float = 1.0
     controls_scale: float = 1.0
     temperature: float = 1.0
@@ -133,6 +133,7 @@ class GeneratorState:
     after: Float[Tensor, "1 w"]
     cache: Cache
     gate: float
+    silent: float
     aim: Aimed
     reactions: ReactionState
     breath: BreathState
@@ -222,6 +223,7 @@ class MotionGenerator:
             after=torch.zeros(1, self.network.config.width, device=self.device),
             cache=self.network.empty_cache(),
             gate=0.0,
+            silent=1.0,
             aim=Aimed(),
             reactions=ReactionState(),
             breath=BreathState(),
@@ -268,7 +270,7 @@ class MotionGenerator:
             used += CHUNK_SAMPLES
             if (now := state.waiting) is not None:
                 condition = self._condition(state.controls, now, heard)
-                state, x_1 = self._sample(state, condition)
+                state, x_1 = self._sample(state, condition, now.agent.activity)
                 _, closed = self.network.read_lips(condition)
                 state, motion = self._move(state, now, heard, x_1, closed[0])
                 parts.append(motion)
@@ -423,7 +425,7 @@ class MotionGenerator:
         return Condition(agent[None], sound[None], motion[None], vector[None], present[None])
 
     def _sample(
-        self, state: GeneratorState, condition: Condition
+        self, state: GeneratorState, condition: Condition, activity: Float[Tensor, "5"]
     ) -> tuple[GeneratorState, Float[Tensor, "1 5 90"]]:
         """Solve the ODE from a chunk's noise to what is new in it beside the chunk before."""
         network = self.network
@@ -450,9 +452,12 @@ class MotionGenerator:
 
         u_0 = self._noise(state.seed, state.frame, CHUNK) * self._temperature
         u_1 = SOLVERS[self.config.solver](velocity, u_0, time_grid(self.config.steps))
-        x_1 = network.kept(origin, network.moved(origin, u_1, reach))
+        silent, level = silence(activity.cpu().numpy(), state.silent)
+        moved = network.moved(origin, u_1, reach)
+        x_1 = network.kept(origin, moved, self._tensor(silent)[None])
         cache, after = self._remember(cache, x_1, embedded, past)
-        return replace(state, recent=x_1, heard=heard, after=after, cache=cache), x_1
+        state = replace(state, recent=x_1, heard=heard, after=after, cache=cache, silent=level)
+        return state, x_1
 
     def _remember(
         self, cache: Cache, tokens: Tensor, embedded: Tensor, past: Past

@@ -34,7 +34,7 @@ from audio2motion.network.marginals import (
 )
 from audio2motion.network.source import coloured, continuation, yoke
 from audio2motion.saveable import saveable
-from motion2video.motion import MOTION_DIM
+from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION
 from weights.errors import WeightsError
 
 CLOSURE_LOW, CLOSURE_HIGH = 0.25, 0.45
@@ -42,10 +42,10 @@ CLOSURE_LOW, CLOSURE_HIGH = 0.25, 0.45
 _LIPS = list(LIP_SHAPES)
 _SHAPES = [SPEECH_CHANNELS.index(i) for i in LIP_SHAPES]
 _SHAPE_KNOTS = [SCORED.index(i) for i in LIP_SHAPES]
-FAR_OUT, FARTHEST = 1.0, 2.8
-"""Where tokens begin to be kept from going farther, and where they end, in deviations or normal
-scores.
-"""
+FARTHEST, REST = 2.8, 0.8
+"""Where tokens end, in deviations or normal scores, and a resting head's."""
+FAR_OUT = 0.35
+"""From this share of that on they are kept from going farther."""
 MOST_STIR = 2.0
 """Most that the logarithm of innovations' size may be off that of the median."""
 LATEST_TIME = 0.95
@@ -217,6 +217,7 @@ class MotionNetwork(nn.Module):
     lips_real: Tensor
     yoke: Tensor
     remembered: Tensor
+    pose: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -250,6 +251,9 @@ class MotionNetwork(nn.Module):
         guessed = torch.eye(MOTION_DIM)[list(SPEECH_CHANNELS)]
         self.register_buffer("guessed", guessed, persistent=False)
         self.register_buffer("remembered", 1 - guessed.sum(0), persistent=False)
+        pose = torch.zeros(MOTION_DIM)
+        pose[ROTATION] = pose[TRANSLATION] = 1
+        self.register_buffer("pose", pose, persistent=False)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.innovation.weight)
         nn.init.zeros_(self.stir_after.weight)
@@ -351,17 +355,23 @@ class MotionNetwork(nn.Module):
         return origin + coloured(u * reach, self.drive)
 
     def kept(
-        self, origin: Float[Tensor, "*b 5 90"], moved: Float[Tensor, "*b 5 90"]
+        self,
+        origin: Float[Tensor, "*b 5 90"],
+        moved: Float[Tensor, "*b 5 90"],
+        silent: Float[Tensor, "*#b 5"],
     ) -> Float[Tensor, "*b 5 90"]:
         """Tokens that go no farther out than people do: the farther out already, the less of what
-        leads farther is left, and at FARTHEST nothing. So whatever the network says, the linear
-        rule brings everything back: the next chunk goes on from here.
+        leads farther is left, and at the end nothing. So whatever the network says, the linear
+        rule brings everything back: the next chunk goes on from here. Heads of who is `silent` for
+        long, 0..1, rest near the middle: without this law they rest as far aside as they can.
         """
+        near = silent[..., None] * self.pose
+        end = FARTHEST + near * (REST - FARTHEST)
         step = moved - origin
-        room = ((FARTHEST - origin.abs()) / (FARTHEST - FAR_OUT)).clamp(0, 1)
+        room = ((end - origin.abs()) / (end * (1 - FAR_OUT))).clamp(0, 1)
         outward = step * origin.sign() > 0
         tokens = origin + torch.where(outward, room * step, step)
-        return tokens.clamp(-FARTHEST, FARTHEST)
+        return tokens.clamp(-end, end)
 
     def swing(self, style: Float[Tensor, "b s"]) -> Float[Tensor, "b 90"]:
         """How much larger a style's innovations are than the median person's."""

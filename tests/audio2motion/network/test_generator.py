@@ -11,9 +11,9 @@ import torch
 
 from audio2motion.behaviour.events import BLINK_CHANNELS, SMILE_CHANNELS
 from audio2motion.gestures.controls import Controls
-from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform
+from audio2motion.hearing.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Waveform
 from audio2motion.network.chunks import Aimed, finish, smile_detail
-from audio2motion.network.gate import SPEECH_CHANNELS, listening, mouth_gate
+from audio2motion.network.gate import SPEECH_CHANNELS, listening, mouth_gate, silence
 from audio2motion.network.generator import GeneratorConfig, GeneratorState, MotionGenerator
 from audio2motion.network.state_codec import encode
 from audio2motion.voice.synthesis import synthesize, synthesize_phonemes
@@ -93,6 +93,21 @@ def test_any_cut_gives_the_same_bits(generator: MotionGenerator, dyad: Dyad) -> 
 def test_as_many_frames_come_out_as_go_in(generator: MotionGenerator, samples: int) -> None:
     dyad = Dyad(Waveform(np.full(samples, 0.01, np.float32)))
     assert len(generator.generate(dyad)) == dyad.frames
+
+
+def test_silence_is_known_after_seconds_and_over_at_once() -> None:
+    levels, level = silence(np.zeros(50, np.float32), 0.0)
+    assert level == pytest.approx(0.5) and np.all(np.diff(levels) > 0)
+    assert silence(np.zeros(100, np.float32), 0.0)[1] == 1
+    assert silence(np.ones(10, np.float32), 1.0)[1] == pytest.approx(0)
+
+
+def test_whoever_is_silent_for_long_does_not_end_up_aside(generator: MotionGenerator) -> None:
+    quiet = Waveform(np.zeros(20 * SAMPLE_RATE, np.float32))
+    for dyad in (Dyad(quiet), Dyad(quiet, quiet)):
+        head = np.degrees(generator.generate(dyad, seed=4).values[-250:, ROTATION])
+        assert np.abs(head).max() < 8
+        assert head.std(0).max() > 0.1, "nor frozen"
 
 
 def test_later_sound_never_changes_a_frame(generator: MotionGenerator, dyad: Dyad) -> None:

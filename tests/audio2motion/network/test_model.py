@@ -15,7 +15,7 @@ from audio2motion.network.condition import (
     agent_window,
 )
 from audio2motion.network.gate import SPEECH_CHANNELS
-from audio2motion.network.model import FARTHEST, ModelConfig, MotionNetwork, training_mask
+from audio2motion.network.model import FARTHEST, REST, ModelConfig, MotionNetwork, training_mask
 from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM
 from tests.unchecked import unchecked
 
@@ -111,14 +111,18 @@ def test_nothing_goes_farther_out_than_people_and_everything_may_come_back() -> 
     network = MotionNetwork(SMALL)
     origin = torch.tensor([0.0, 2.0, FARTHEST, -2.0, 9.0]).repeat_interleave(MOTION_DIM)
     origin = origin.view(1, CHUNK, MOTION_DIM)
-    near, middle, end, left, beyond = network.kept(origin, origin + 0.5)[0, :, 0].tolist()
+    talks, rests = torch.zeros(1, CHUNK), torch.ones(1, CHUNK)
+    near, middle, end, left, beyond = network.kept(origin, origin + 0.5, talks)[0, :, 53].tolist()
     assert near == 0.5 and 2 < middle < 2.5
     assert end == beyond == pytest.approx(FARTHEST)
     assert left == pytest.approx(-1.5), "the way back is free"
     tokens = torch.zeros(1, CHUNK, MOTION_DIM)
     for _ in range(99):  # whatever a network says
-        tokens = network.kept(0.95 * tokens, 0.95 * tokens - 5)
+        tokens = network.kept(0.95 * tokens, 0.95 * tokens - 5, talks)
     assert tokens.min() >= -FARTHEST
+    tokens = network.kept(origin, origin, rests)
+    assert tokens[..., 53].abs().max() == pytest.approx(REST), "a head that rests is not far aside"
+    assert tokens[..., 3].abs().max() == pytest.approx(FARTHEST), "a face may be"
 
 
 def test_the_noise_strides_and_not_what_it_leads_to(network: MotionNetwork) -> None:

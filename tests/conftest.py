@@ -15,6 +15,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import gc
 import importlib.util
 import shutil
+from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
@@ -25,6 +26,10 @@ if not os.environ.get("VISAVIS_UNCHECKED_SHAPES"):
     install_import_hook(PACKAGES, "beartype.beartype")
 
 
+HERE = Path(__file__).parent
+FIRST = (HERE, HERE / "scripts")
+"""Folders of files of which a few tests take long together: numbers that one run of minutes makes,
+every page's code, trainings."""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -65,7 +70,12 @@ def _missing_for(item: pytest.Item) -> str | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what this machine cannot run, with the reason in the report."""
+    """Skip what this machine cannot run, with the reason in the report; begin with what is long.
+
+    A worker of pytest-xdist that is done takes the last half of what another has before it. At the
+    end that is to be much that is short: else both make what a file's tests share, or one waits.
+    """
+    items.sort(key=lambda item: item.path.parent not in FIRST)
     for item in items:
         if reason := _missing_for(item):
             item.add_marker(pytest.mark.skip(reason=reason))

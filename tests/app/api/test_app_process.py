@@ -69,19 +69,16 @@ def wait_rendering(client: httpx.Client, identity: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_killed_during_a_job_then_stopped_then_done(portrait: Path, tmp_path: Path) -> None:
+def test_killed_during_a_job_then_stopped_then_done(
+    portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = tmp_path / "data"
     with visavis_app(data) as (process, client):
         job = begin(client, portrait, tmp_path, 280.0)  # it does not end by itself
         wait_rendering(client, job)
         waiting = begin(client, portrait, tmp_path, 0.4)
-        other = subprocess.run(
-            [sys.executable, "-c", START, "app", "--port", "0", "--data-dir", str(data)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-        )
-        assert other.returncode == 2 and "another server uses" in other.stderr
+        assert main(["app", "--port", "0", "--data-dir", str(data)]) == 2
+        assert "another server uses" in capsys.readouterr().err
         process.kill()
         process.wait(10)
     with visavis_app(data) as (process, client):

@@ -31,7 +31,7 @@ def test_twenty_clients(portrait: Path, tmp_path: Path) -> None:
     with Image.open(portrait) as image:
         photo = io.BytesIO()
         image.resize((256, 256)).save(photo, "JPEG")
-    motion = Motion.neutral(5).save(tmp_path / "still.npz").read_bytes()
+    motion = Motion.neutral(2).save(tmp_path / "still.npz").read_bytes()
     limits = Limits(max_waiting=2 * CLIENTS)
     with running(small_avatar(), tmp_path / "data", limits) as served:
 

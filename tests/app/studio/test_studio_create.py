@@ -34,6 +34,18 @@ PLAYED = """async () => {
 }"""
 
 
+SHOWN = """name => [...document.querySelectorAll('[role=tab][aria-selected=true]')]
+  .some(tab => tab.textContent.includes(name))"""
+DRAWN = """() => new Promise(done => {
+  let before = '';
+  const look = () => {
+    const size = document.documentElement.scrollWidth + 'x' + document.documentElement.scrollHeight;
+    if (size === before) done(); else { before = size; setTimeout(look, 60); }
+  };
+  requestAnimationFrame(() => requestAnimationFrame(look));
+})"""
+
+
 @pytest.fixture(scope="module")
 def studio(avatar: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """One server for all tests here."""
@@ -185,7 +197,8 @@ def test_every_tab_fits_the_window(browser, studio: Studio, width: int, dark: bo
         page.wait_for_selector("#faces img")
         for tab in ("Create", "Motion editor", "Compare", "Batch", "Live"):
             visitor.show_tab(tab)
-            page.wait_for_timeout(300)
+            page.wait_for_function(SHOWN, arg=tab)
+            page.evaluate(DRAWN)
             visitor.shoot(f"{tab.split()[0].lower()}-{width}-{shade}")
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1"), tab
         if width == 390:

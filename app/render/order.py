@@ -11,8 +11,8 @@ Arranged = Literal["turns", "together"]
 """What an order comes to for two voices."""
 
 PAUSE = 0.3
-"""Seconds from the other's last word to the agent's first: a little more than the usual .2 s between
-turns (Stivers et al. 2009, PNAS 106, 10587), for what is said was not rehearsed.
+"""Seconds from the other's last word to the agent's first. The usual gap between turns is .2 s
+(Stivers et al. 2009, PNAS 106, 10587); this is among people who hear the end coming.
 """
 LEAD_IN = TAIL = 0.3
 """Seconds of silence before and after what is spoken from words, whose sound begins and ends with
@@ -56,9 +56,9 @@ def length(
     other: float | None,
     seen: float | None = None,
 ) -> tuple[float, Arranged | None]:
-    """Seconds that the voices last, at most, and in which order: from the lengths of the agent's and
-    the other's voice and of the other's face, None for what is not there; 0 without any. It is less
-    where somebody's recording goes on after their last word.
+    """Seconds that the voices last, at most, and in which order: from the lengths of the agent's
+    voice, the other's voice and the other's face, None for what is not there; 0 without any. In
+    turns it is less where the other's recording goes on after their last word.
     """
     arranged = None
     if agent is not None:

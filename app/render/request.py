@@ -51,8 +51,7 @@ class MotionRequest:
     interlocutor is heard (`interlocutor_audio`), seen (`interlocutor_video`, whose sound is heard
     unless there is an audio), both or neither. Where both are heard, `order` says who speaks when;
     in turns the agent begins `pause` seconds after the interlocutor's last word. Words that are
-    spoken here have 0.3 s of silence before them, unless they follow the interlocutor or go together
-    with them, and after them.
+    spoken here have 0.3 s of silence around them; before them only where nobody else is heard.
 
     Gestures are placed in seconds of the video; a transcript has the times of its recording.
 

@@ -61,7 +61,7 @@ def _results() -> Iterator[tuple[str, Any]]:
     from motion2video.motion import Motion
 
     def said(text: str) -> dict[str, Any]:
-        """A text from its first sound to its last, as it was spoken before it had silence around."""
+        """A spoken text as a recording: without the silence that a text has around it."""
         return dict(zip(("agent_audio", "transcript"), synthesize_transcript(text), strict=True))
 
     with tempfile.TemporaryDirectory() as folder:

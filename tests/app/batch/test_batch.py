@@ -347,14 +347,14 @@ def test_a_dry_run_writes_nothing_and_says_what_it_will_take(
     assert command(batch, "--dry-run", "--price", 3600, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["items"], found["wanted"], found["unknown_lengths"]) == (3, 3, 0)
-    assert found["video_seconds"] == pytest.approx(2 * FRAMES / 25 + 2.0)
-    assert found["frames"] == 2 * FRAMES + 50 and found["frames_per_second"] > 0
+    assert found["video_seconds"] == pytest.approx(2 * FRAMES / 25 + 2.6)
+    assert found["frames"] == 2 * FRAMES + 65 and found["frames_per_second"] > 0
     assert found["price"] == pytest.approx(found["work_seconds"], rel=0.1, abs=0.1)
     assert not Path(batch.out).exists()
     make_batch(rows[:2]).run()
     ledger = (Path(batch.out) / LEDGER).read_bytes()
     assert command(make_batch(rows), "--dry-run") == 0
-    assert capsys.readouterr().out.startswith("1 of 3 videos are to be made: 2.0 s of video")
+    assert capsys.readouterr().out.startswith("1 of 3 videos are to be made: 2.6 s of video")
     assert (Path(batch.out) / LEDGER).read_bytes() == ledger
 
 

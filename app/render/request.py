@@ -358,9 +358,9 @@ class RenderRequest(MotionRequest):
             label="Renderer",
         ),
     ] = "embedded"
-    face: Annotated[str, Knob("Which face of the photo: largest, leftmost, or its number.")] = (
-        "largest"
-    )
+    face: Annotated[
+        str, Knob("Which face of the photo: largest, leftmost, or its number: 1 is at the left.")
+    ] = "largest"
     crop: Annotated[Crop, Knob("Show the whole photo (full) or only the head.", label="Show")] = (
         "full"
     )
@@ -370,8 +370,11 @@ class RenderRequest(MotionRequest):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (self.face in ("largest", "leftmost") or self.face.isdecimal()):
-            raise InputError(f"got the face {self.face!r}; wanted largest, leftmost or a number")
+        numbered = self.face.isdecimal() and int(self.face) > 0
+        if not (self.face in ("largest", "leftmost") or numbered):
+            raise InputError(
+                f"got the face {self.face!r}; wanted largest, leftmost or a number from 1"
+            )
         if self.motion is None:
             self.require_voice()
         else:

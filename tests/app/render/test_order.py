@@ -85,7 +85,7 @@ def test_a_text_answers_when_the_other_has_finished(question: Waveform) -> None:
 
 def test_words_codes_and_gestures_come_when_they_are_said(question: Waveform) -> None:
     request = MotionRequest(text=f"[sadness] {SAID}", interlocutor_audio=question, pause=1.0)
-    voices = hear(request, no_video, str)
+    voices = hear(request, no_video, print)
     assert voices.reply is not None and voices.agent is not None
     assert voices.agent_start == pytest.approx(question.speech_end + 1.0, abs=1e-4)
     assert voices.reply.codes[0].time == pytest.approx(voices.agent_start, abs=0.05)
@@ -93,7 +93,7 @@ def test_words_codes_and_gestures_come_when_they_are_said(question: Waveform) ->
     assert abs(first.start - first_sound(voices.agent)) < 0.1
     # A gesture that is placed is placed in the video: a nod while the agent listens, too.
     placed = MotionRequest(text=SAID, interlocutor_audio=question, gestures=["nod@0.5"])
-    controls = direct(placed, hear(placed, no_video, str), no_video, str)
+    controls = direct(placed, hear(placed, no_video, print), no_video, print)
     assert [g.start for g in controls.gestures if g.source is None] == [0.5]
     (shake,) = [g for g in controls.gestures if g.kind == "shake"]
     assert shake.start > question.speech_end
@@ -110,7 +110,7 @@ def test_a_recording_and_its_transcript_move_together(question: Waveform) -> Non
         voices = hear(request, no_video, told.append)
         assert voices.order == "turns" and "speaks first" in told[0]
         assert voices.agent_start == pytest.approx(question.speech_end + PAUSE, abs=1e-4)
-        shake = direct(request, voices, no_video, str).gestures[0]
+        shake = direct(request, voices, no_video, print).gestures[0]
         assert shake.kind == "shake" and 0 <= shake.start - voices.agent_start + 0.3 < 0.5
 
 
@@ -218,13 +218,13 @@ def filmed(question: Waveform, tmp_path_factory: pytest.TempPathFactory) -> dict
 
 def test_who_is_seen_and_heard_is_answered(filmed: dict[bool, Path]) -> None:
     request = MotionRequest(text=SAID, interlocutor_video=filmed[True])
-    voices = hear(request, lambda _: Motion.neutral(70), str)
+    voices = hear(request, lambda _: Motion.neutral(70), print)
     assert voices.order == "turns" and 1.5 < voices.agent_start < 2.2
     seen = voices.seen(voices.frames)
     assert seen is not None and seen.mask[:70].all() and not seen.mask[70:].any()
     assert load_sound(request).agent_start == voices.agent_start, "the editor hears the same"
     silent = MotionRequest(text=SAID, interlocutor_video=filmed[False])
-    assert hear(silent, lambda _: Motion.neutral(70), str).agent_start == LEAD_IN
+    assert hear(silent, lambda _: Motion.neutral(70), print).agent_start == LEAD_IN
 
 
 @pytest.mark.parametrize("order", ["auto", "turns", "together"])
@@ -244,7 +244,7 @@ def test_the_plan_knows_the_order(
     ):
         fields: dict[str, Any] = {"order": order, **voices}
         plan = make_plan(RenderRequest(portrait=portrait, **fields), Pace())
-        made = hear(MotionRequest(**fields), lambda _: Motion.neutral(70), str)
+        made = hear(MotionRequest(**fields), lambda _: Motion.neutral(70), print)
         assert plan.order == made.order
         assert ("they speak first" in str(plan)) == (made.order == "turns")
         more = plan.seconds - made.seconds

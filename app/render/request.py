@@ -136,9 +136,9 @@ class MotionRequest:
     order: Annotated[
         Order,
         Knob(
-            "Who speaks when: turns (they speak first, then the agent), together (both voices "
-            "start at 0 s, as two tracks of one conversation do), or auto (together for two "
-            "recordings of one length, else turns).",
+            "turns: they speak first, then the agent; together: both voices start at 0 s, as two "
+            "tracks of one conversation do; auto: together for two recordings of one length, "
+            "else turns.",
             label="Who speaks when",
         ),
     ] = "auto"

@@ -8,6 +8,7 @@ from functools import cache
 from typing import TypedDict
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -33,6 +34,11 @@ class Chunk:
     interlocutor_present: Float[Tensor, "5"]
     motion: Float[Tensor, "5 90"]
     motion_present: Float[Tensor, "5"]
+
+    @property
+    def voices(self) -> Float[Tensor, "5"]:
+        """The probability that either of the two speaks."""
+        return torch.maximum(self.agent.activity, self.interlocutor.activity)
 
     @property
     def in_conversation(self) -> bool:

@@ -270,7 +270,7 @@ class MotionGenerator:
             used += CHUNK_SAMPLES
             if (now := state.waiting) is not None:
                 condition = self._condition(state.controls, now, heard)
-                state, x_1 = self._sample(state, condition, now.agent.activity)
+                state, x_1 = self._sample(state, condition, now.voices)
                 _, closed = self.network.read_lips(condition)
                 state, motion = self._move(state, now, heard, x_1, closed[0])
                 parts.append(motion)
@@ -425,7 +425,7 @@ class MotionGenerator:
         return Condition(agent[None], sound[None], motion[None], vector[None], present[None])
 
     def _sample(
-        self, state: GeneratorState, condition: Condition, activity: Float[Tensor, "5"]
+        self, state: GeneratorState, condition: Condition, voices: Float[Tensor, "5"]
     ) -> tuple[GeneratorState, Float[Tensor, "1 5 90"]]:
         """Solve the ODE from a chunk's noise to what is new in it beside the chunk before."""
         network = self.network
@@ -452,7 +452,7 @@ class MotionGenerator:
 
         u_0 = self._noise(state.seed, state.frame, CHUNK) * self._temperature
         u_1 = SOLVERS[self.config.solver](velocity, u_0, time_grid(self.config.steps))
-        silent, level = silence(activity.cpu().numpy(), state.silent)
+        silent, level = silence(voices.cpu().numpy(), state.silent)
         moved = network.moved(origin, u_1, reach)
         x_1 = network.kept(origin, moved, self._tensor(silent)[None])
         cache, after = self._remember(cache, x_1, embedded, past)

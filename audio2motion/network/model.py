@@ -362,8 +362,9 @@ class MotionNetwork(nn.Module):
     ) -> Float[Tensor, "*b 5 90"]:
         """Tokens that go no farther out than people do: the farther out already, the less of what
         leads farther is left, and at the end nothing. So whatever the network says, the linear
-        rule brings everything back: the next chunk goes on from here. Heads of who is `silent` for
-        long, 0..1, rest near the middle: without this law they rest as far aside as they can.
+        rule brings everything back: the next chunk goes on from here. While both are
+        `silent` for long, 0..1, heads rest near the middle: without this law they rest as far aside
+        as they can.
         """
         near = silent[..., None] * self.pose
         end = FARTHEST + near * (REST - FARTHEST)

@@ -440,11 +440,13 @@ class MotionGenerator:
         every = torch.cat([embedded, *others])
         past, heard = network.past(cache), network.heard_alone(embedded)
         origin = network.origin(state.recent, state.heard, heard)
-        reach = network.reach(after, embedded, network.swing(style))
+        swing = network.swing(style)
+        led = network.led(origin, network.lead(after, embedded, swing))
+        reach = network.reach(after, embedded, swing)
 
         def velocity(u: Tensor, t: Tensor) -> Tensor:
             at, rows = float(t), u.expand(len(every), -1, -1)
-            found = network.velocity(rows, at, origin, reach, every, past, self._modulation(at))
+            found = network.velocity(rows, at, led, reach, every, past, self._modulation(at))
             total = found[:1]
             for row, i in enumerate(guided, 1):
                 total = total + (self._scales[i] - 1) * (found[:1] - found[row : row + 1])
@@ -453,7 +455,7 @@ class MotionGenerator:
         u_0 = self._noise(state.seed, state.frame, CHUNK) * self._temperature
         u_1 = SOLVERS[self.config.solver](velocity, u_0, time_grid(self.config.steps))
         silent, level = silence(voices.cpu().numpy(), state.silent)
-        moved = network.moved(origin, u_1, reach)
+        moved = network.moved(led, u_1, reach)
         x_1 = network.kept(origin, moved, self._tensor(silent)[None])
         cache, after = self._remember(cache, x_1, embedded, past)
         state = replace(state, recent=x_1, heard=heard, after=after, cache=cache, silent=level)

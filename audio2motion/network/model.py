@@ -46,6 +46,8 @@ FARTHEST, REST = 2.8, 0.8
 """Where tokens end, in deviations or normal scores, and a resting head's."""
 FAR_OUT = 0.35
 """From this share of that on they are kept from going farther."""
+MOST_LEAD = 2.0
+"""Most that innovations are expected to be, in the median person's deviations."""
 MOST_STIR = 2.0
 """Most that the logarithm of innovations' size may be off that of the median."""
 LATEST_TIME = 0.95
@@ -245,6 +247,8 @@ class MotionNetwork(nn.Module):
         self.leave = nn.Linear(width, MOTION_DIM)
         self.direct = nn.Linear(width, MOTION_DIM)
         self.innovation = nn.Linear(MOTION_DIM, width, bias=False)
+        self.lead_after = nn.Linear(width, MOTION_DIM)
+        self.lead_at = nn.Linear(width, MOTION_DIM, bias=False)
         self.stir_after = nn.Linear(width, MOTION_DIM)
         self.stir_at = nn.Linear(width, MOTION_DIM, bias=False)
         self.heard_lips = nn.Linear(len(SPEECH_CHANNELS) + 1, width)
@@ -256,6 +260,9 @@ class MotionNetwork(nn.Module):
         self.register_buffer("pose", pose, persistent=False)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.innovation.weight)
+        nn.init.zeros_(self.lead_after.weight)
+        nn.init.zeros_(self.lead_after.bias)
+        nn.init.zeros_(self.lead_at.weight)
         nn.init.zeros_(self.stir_after.weight)
         nn.init.zeros_(self.stir_after.bias)
         nn.init.zeros_(self.stir_at.weight)
@@ -330,6 +337,21 @@ class MotionNetwork(nn.Module):
         """
         return heard + continuation(before - before_heard, self.recall)
 
+    def lead(
+        self,
+        after: Float[Tensor, "*b w"],
+        embedded: Float[Tensor, "*b 5 e"],
+        style: Float[Tensor, "*#b 90"],
+    ) -> Float[Tensor, "*b 5 90"]:
+        """Where innovations are to be expected, as `reach` is how far around that: whoever holds
+        the head aside goes on to, against the linear rule. Lips are led by what is heard.
+        """
+        count = torch.arange(1, CHUNK + 1, device=embedded.device)[:, None]
+        now = embedded[..., : self.config.width].cumsum(-2) / count
+        lead = self.lead_after(after)[..., None, :] + self.lead_at(now)
+        lead = MOST_LEAD * torch.tanh(lead / MOST_LEAD)
+        return lead @ self.yoke * self.remembered * style[..., None, :]
+
     def reach(
         self,
         after: Float[Tensor, "*b w"],
@@ -351,8 +373,14 @@ class MotionNetwork(nn.Module):
         u: Float[Tensor, "*#b 5 90"],
         reach: Float[Tensor, "*#b 5 90"],
     ) -> Float[Tensor, "*b 5 90"]:
-        """The tokens that innovations make of a continuation."""
+        """The tokens that innovations make of where a chunk is led."""
         return origin + coloured(u * reach, self.drive)
+
+    def led(
+        self, origin: Float[Tensor, "*b 5 90"], lead: Float[Tensor, "*b 5 90"]
+    ) -> Float[Tensor, "*b 5 90"]:
+        """Where a chunk goes on to and is led."""
+        return origin + coloured(lead, self.drive)
 
     def kept(
         self,

@@ -110,7 +110,7 @@ class GeneratorState:
     `rest_*` is sound that does not fill a chunk yet and `motion_*` the interlocutor's motion not
     used yet; `waiting` holds the agent's features from frame `frame` on, and the interlocutor's
     of the chunk that is still to be made; `recent` is the last chunk of tokens, `heard` its lips by
-    the voice alone, and `after` the features of its last frame.
+    the voice alone, of whose guesses `said` is the sum over `said_frames` of speech, and `after` the features of its last frame.
     """
 
     ticket: Ticket
@@ -130,6 +130,8 @@ class GeneratorState:
     waiting: "Chunk | None"
     recent: Float[Tensor, "1 5 90"]
     heard: Float[Tensor, "1 5 90"]
+    said: Float[Tensor, "s"]
+    said_frames: float
     after: Float[Tensor, "1 w"]
     cache: Cache
     gate: float
@@ -220,6 +222,8 @@ class MotionGenerator:
             waiting=None,
             recent=torch.zeros(1, CHUNK, MOTION_DIM, device=self.device),
             heard=torch.zeros(1, CHUNK, MOTION_DIM, device=self.device),
+            said=torch.zeros(len(SPEECH_CHANNELS), device=self.device),
+            said_frames=0.0,
             after=torch.zeros(1, self.network.config.width, device=self.device),
             cache=self.network.empty_cache(),
             gate=0.0,
@@ -270,7 +274,7 @@ class MotionGenerator:
             used += CHUNK_SAMPLES
             if (now := state.waiting) is not None:
                 condition = self._condition(state.controls, now, heard)
-                state, x_1 = self._sample(state, condition, now.voices)
+                state, x_1 = self._sample(state, condition, now)
                 _, closed = self.network.read_lips(condition)
                 state, motion = self._move(state, now, heard, x_1, closed[0])
                 parts.append(motion)
@@ -425,7 +429,7 @@ class MotionGenerator:
         return Condition(agent[None], sound[None], motion[None], vector[None], present[None])
 
     def _sample(
-        self, state: GeneratorState, condition: Condition, voices: Float[Tensor, "5"]
+        self, state: GeneratorState, condition: Condition, now: Chunk
     ) -> tuple[GeneratorState, Float[Tensor, "1 5 90"]]:
         """Solve the ODE from a chunk's noise to what is new in it beside the chunk before."""
         network = self.network
@@ -438,7 +442,8 @@ class MotionGenerator:
         guided = [i for i in self._guided if condition.present[..., i].any()]
         others = (network.embed(condition.without(INPUTS[i])) for i in guided)
         every = torch.cat([embedded, *others])
-        past, heard = network.past(cache), network.heard_alone(embedded)
+        off = network.off(state.said, state.said_frames)
+        past, heard = network.past(cache), network.heard_alone(embedded, off)
         origin = network.origin(state.recent, state.heard, heard)
         swing = network.swing(style)
         led = network.led(origin, network.lead(after, embedded, swing))
@@ -454,11 +459,21 @@ class MotionGenerator:
 
         u_0 = self._noise(state.seed, state.frame, CHUNK) * self._temperature
         u_1 = SOLVERS[self.config.solver](velocity, u_0, time_grid(self.config.steps))
-        silent, level = silence(voices.cpu().numpy(), state.silent)
+        silent, level = silence(now.voices.cpu().numpy(), state.silent)
         moved = network.moved(led, u_1, reach)
         x_1 = network.kept(origin, moved, self._tensor(silent)[None])
         cache, after = self._remember(cache, x_1, embedded, past)
-        state = replace(state, recent=x_1, heard=heard, after=after, cache=cache, silent=level)
+        speaks = (now.agent.activity > GATE_HIGH).float()
+        state = replace(
+            state,
+            recent=x_1,
+            heard=heard,
+            said=state.said + speaks @ network.guesses(embedded)[0],
+            said_frames=state.said_frames + float(speaks.sum()),
+            after=after,
+            cache=cache,
+            silent=level,
+        )
         return state, x_1
 
     def _remember(

@@ -46,6 +46,8 @@ FARTHEST, REST = 2.8, 0.8
 """Where tokens end, in deviations or normal scores, and a resting head's."""
 FAR_OUT = 0.35
 """From this share of that on they are kept from going farther."""
+KNOWN_FRAMES = 40
+"""Of speech, after which a half of how far a voice is off is believed."""
 MOST_LEAD = 2.0
 """Most that innovations are expected to be, in the median person's deviations."""
 MOST_STIR = 2.0
@@ -215,6 +217,7 @@ class MotionNetwork(nn.Module):
     drive: Tensor
     mix: Tensor
     stride: Tensor
+    usual: Tensor
     lips_made: Tensor
     lips_real: Tensor
     yoke: Tensor
@@ -234,6 +237,7 @@ class MotionNetwork(nn.Module):
         self.register_buffer("drive", torch.eye(CHUNK).repeat(MOTION_DIM, 1, 1))
         self.register_buffer("mix", torch.eye(MOTION_DIM))
         self.register_buffer("stride", torch.ones(MOTION_DIM))
+        self.register_buffer("usual", torch.zeros(len(SPEECH_CHANNELS)))
         self.register_buffer("lips_made", SCORES.repeat(len(LIP_SHAPES), 1))
         self.register_buffer("lips_real", SCORES.repeat(len(LIP_SHAPES), 1))
         self.register_buffer("yoke", yoke(), persistent=False)
@@ -321,10 +325,26 @@ class MotionNetwork(nn.Module):
         lips[..., _SHAPES] = to_scores(values, self.knots[_SHAPE_KNOTS])
         return lips, closed.clamp(0, 1)
 
-    def heard_alone(self, embedded: Float[Tensor, "*b 5 e"]) -> Float[Tensor, "*b 5 90"]:
-        """The tokens of a chunk by what the reader guesses of lips, linearly; the rest rests."""
-        guess = embedded[..., self.config.width :] @ self.guessed
-        return guess * self.heard.T + self.rest.T
+    def guesses(self, embedded: Float[Tensor, "*b t e"]) -> Float[Tensor, "*b t s"]:
+        """What the reader guesses of the lips, as `embed` has it."""
+        return embedded[..., self.config.width :]
+
+    def off(self, said: Float[Tensor, "s"], frames: float) -> Float[Tensor, "s"]:
+        """How far a voice's guesses are off the usual ones, by the sum of `frames` of them in which
+        it spoke: a voice unlike those of people moves lips that are shut all the while. Of
+        few frames little is believed.
+        """
+        return (said - frames * self.usual) / (frames + KNOWN_FRAMES)
+
+    def heard_alone(
+        self, embedded: Float[Tensor, "*b 5 e"], off: Float[Tensor, "s"] | None = None
+    ) -> Float[Tensor, "*b 5 90"]:
+        """The tokens of a chunk by what the reader guesses of lips, less what the voice is `off`,
+        linearly; the rest rests.
+        """
+        guess = self.guesses(embedded)
+        guess = guess if off is None else guess - off
+        return guess @ self.guessed * self.heard.T + self.rest.T
 
     def origin(
         self,

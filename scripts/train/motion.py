@@ -70,6 +70,7 @@ OWN = (
     "drive",
     "mix",
     "stride",
+    "usual",
     "lips_made",
     "lips_real",
 )

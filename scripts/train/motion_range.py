@@ -57,15 +57,19 @@ def takes_of(folder: Path) -> Takes:
     return found
 
 
-def tokens_of(generator: MotionGenerator, sound: Waveform, seed: int) -> Float[np.ndarray, "T 90"]:
-    """The network's tokens for a voice, before anything is done to them."""
+def tokens_of(
+    generator: MotionGenerator, sound: Waveform, seed: int
+) -> tuple[Float[np.ndarray, "T 90"], Float[np.ndarray, "s"]]:
+    """The network's tokens for a voice, before anything is done to them; and the mean of what the
+    reader guesses of its lips while it speaks.
+    """
     state, found = generator.init_state(seed), []
     for at in range(0, len(sound.samples) - CHUNK_SAMPLES + 1, CHUNK_SAMPLES):
         piece = Dyad(Waveform(sound.samples[at : at + CHUNK_SAMPLES]))
         state, motion = generator.step(state, piece)
         if len(motion):
             found.append(state.recent[0].cpu().numpy())
-    return np.concatenate(found)
+    return np.concatenate(found), (state.said / max(state.said_frames, 1)).cpu().numpy()
 
 
 def longer(
@@ -113,7 +117,9 @@ def main() -> None:
     stride, tokens = np.ones(MOTION_DIM, np.float32), []
     for turn in range(ROUNDS + 1):
         network.stride.copy_(torch.from_numpy(stride))
-        tokens = [tokens_of(generator, sound, seed) for seed, (sound, _) in enumerate(takes)]
+        made = [tokens_of(generator, sound, seed) for seed, (sound, _) in enumerate(takes)]
+        tokens = [x for x, _ in made]
+        network.usual.copy_(torch.from_numpy(np.median([x for _, x in made], 0)))
         made = [network.denormalise(torch.from_numpy(x)).numpy() for x in tokens]
         swing = np.median([deviations(values) for values in made], 0) / TYPICAL
         print(" ".join(f"{n} {x:.2f}" for n, x in zip(STYLE_PARTS, swing, strict=False)))
@@ -121,6 +127,7 @@ def main() -> None:
             stride = longer(stride, made)
     fitted = {
         "stride": stride,
+        "usual": network.usual.numpy(),
         "lips_made": apart(median_quantiles(tokens)),
         "lips_real": median_quantiles([values for _, values in takes]),
     }

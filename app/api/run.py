@@ -4,7 +4,6 @@ import contextlib
 import faulthandler
 import socket
 import sys
-from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -51,11 +50,31 @@ def uvicorn_settings(app: "FastAPI", config: ServerConfig) -> "uvicorn.Config":
     )
 
 
-def serve(app: "FastAPI", config: ServerConfig, say: Callable[[str], None]) -> None:
+def listen(config: ServerConfig) -> socket.socket:
+    """The place where visitors will arrive, taken before anything slow is done; the caller closes
+    it. Raises InputError when another program has it, or it is none of this machine.
+    """
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    try:
+        return socket.create_server((config.host, config.port), family=family, backlog=256)
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {config.host}, port {config.port}: {error.strerror} (--port takes "
+            "another; 0 a free one)"
+        ) from error
+
+
+def address_of(listener: socket.socket) -> str:
+    """The address of a server that listens there."""
+    host, port = listener.getsockname()[:2]
+    return (
+        f"http://[{host}]:{port}" if listener.family == socket.AF_INET6 else f"http://{host}:{port}"
+    )
+
+
+def serve(app: "FastAPI", config: ServerConfig, listener: socket.socket) -> None:
     """Answer requests until Ctrl-C or SIGTERM; then running jobs are put back into the queue, and
     the process has STOP_WITHIN_S to end.
-
-    `say` is told the address. Raises InputError when it is taken.
     """
     import uvicorn
 
@@ -68,19 +87,9 @@ def serve(app: "FastAPI", config: ServerConfig, say: Callable[[str], None]) -> N
 
     limit_heaps()
     settings = uvicorn_settings(app, config)
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    trimmer = Trimmer()
     try:
-        listener = socket.create_server((config.host, config.port), family=family, backlog=256)
-    except OSError as error:
-        raise InputError(
-            f"cannot listen on {config.host}, port {config.port}: {error.strerror}"
-        ) from error
-    with listener:
-        host = f"[{config.host}]" if family == socket.AF_INET6 else config.host
-        say(f"http://{host}:{listener.getsockname()[1]}")
-        trimmer = Trimmer()
-        try:
-            with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it once all is down
-                Server(settings).run(sockets=[listener])
-        finally:
-            trimmer.close()
+        with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it once all is down
+            Server(settings).run(sockets=[listener])
+    finally:
+        trimmer.close()

@@ -20,6 +20,7 @@ from app.batch.ledger import Ledger
 from app.batch.manifest import Item
 from app.batch.work import AvatarSettings, with_threads
 from app.render.filming import film
+from app.render.order import length
 from app.render.pipeline import Avatar
 from motion2video.motion import Motion
 from weights.errors import VisavisError
@@ -171,12 +172,15 @@ def _length(item: Item, known: dict[str, float | None]) -> float | None:
     if "motion" in item.files:
         return _probed(item.fields["motion"], known)
     voices = ("agent_audio", "interlocutor_audio", "interlocutor_video")
-    parts = [_probed(item.fields[name], known) for name in voices if name in item.files]
-    text = item.fields.get("text")
+    parts = {name: _probed(item.fields[name], known) for name in voices if name in item.files}
+    text, request = item.fields.get("text"), item.request()
     if text is not None:
-        parts.append(len(text) / CHARACTERS_PER_SECOND)
-    heard = [part for part in parts if part is not None]
-    return max(heard) if heard and len(heard) == len(parts) else None
+        parts["agent_audio"] = len(text) / CHARACTERS_PER_SECOND
+    if not parts or None in parts.values():
+        return None
+    agent, other, seen = map(parts.get, voices)
+    other = seen if other is None else other  # taken to have sound
+    return length(request.order, request.pause, text is not None, agent, other, seen)[0]
 
 
 def _probed(address: str, known: dict[str, float | None]) -> float | None:

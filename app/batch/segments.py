@@ -92,7 +92,12 @@ def _make_motion(worker: Worker, task: Task) -> tuple[Made | None, Cuts]:
         for block in () if sound is None else sound.blocks():
             file.write(block.astype("<f4").tobytes())
     _put(worker, task, path, "sound.f32")
-    about = {"notices": notices, "has_sound": sound is not None}
+    told = {
+        "notices": notices,
+        "order": played.voices.order,
+        "agent_start": played.voices.agent_start,
+    }
+    about = {"told": told, "has_sound": sound is not None}
     _put_json(worker, task, about, "about.json")
     return None, cuts
 
@@ -130,15 +135,13 @@ def _join(worker: Worker, task: Task) -> Made:
             empty = path.stat().st_size == 0  # which cannot be mapped
             sound = np.zeros(0, np.float32) if empty else np.memmap(path, "<f4", "r")
         frames = join_videos(parts, out, request.fps, sound, SAMPLE_RATE)
-        result = _whole(request, results, about["notices"], frames)
+        result = {**_whole(request, results, frames), **about["told"]}
         made = worker.deliver(task.item, task.key, out, result)
     storage.remove_tree(_folder(worker, task))
     return made
 
 
-def _whole(
-    request: RenderRequest, parts: list[dict[str, Any]], notices: list[str], frames: int
-) -> dict[str, Any]:
+def _whole(request: RenderRequest, parts: list[dict[str, Any]], frames: int) -> dict[str, Any]:
     """What the results of the parts say about the whole."""
     first, drawing = parts[0], sum(part["frames"] / part["render_fps"] for part in parts)
     alike = [part["identity"] for part in parts if part["identity"] is not None]
@@ -150,7 +153,6 @@ def _whole(
         "render_fps": frames / drawing,
         "peak_memory_mb": max(part["peak_memory_mb"] for part in parts),
         "identity": sum(alike) / len(alike) if alike else None,
-        "notices": notices,
         "settings": {**first["settings"], **request.describe()},
         "parts": len(parts),
     }

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from typer import Option
 
 from app.api.pulse import Pulse
-from app.api.run import serve
+from app.api.run import address_of, listen, serve
 from app.api.settings import KEYS_VARIABLE, ServerConfig, default_data_dir, read_keys
 from app.cli.option_group import takes
 from app.intake.limits import Limits, SetLimits
@@ -96,13 +96,20 @@ def app(
     reporter = Reporter()
 
     def load() -> Avatar:
-        return Avatar.load(**loading, notify=reporter.notify).ready()
+        reporter.notify("loading the networks; what is asked for meanwhile waits")
+        avatar = Avatar.load(**loading, notify=reporter.notify).ready()
+        reporter.notify("the networks are loaded")
+        return avatar
 
-    served = create_app(load, config)
-    if not no_studio and (missing := mount_studio(served)):
-        reporter.notify(missing)
-    with Pulse(limits.max_stall_seconds):
-        serve(served, config, lambda address: print(f"Visavis is at {address}", flush=True))
+    with listen(config) as listener:
+        address = address_of(listener)
+        reporter.notify(f"starting the {'API' if no_studio else 'studio and the API'} at {address}")
+        served = create_app(load, config)
+        if not no_studio and (missing := mount_studio(served)):
+            reporter.notify(missing)
+        with Pulse(limits.max_stall_seconds):
+            print(f"Visavis is at {address}", flush=True)
+            serve(served, config, listener)
 
 
 def _require_server() -> None:

@@ -5,6 +5,7 @@ Heavy parts are imported inside the commands, so that `visavis --help` answers a
 
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from typing import Annotated
 
 import typer
@@ -15,7 +16,6 @@ from app.cli.shell import DEBUG, own_process, run
 commands = typer.Typer(
     help="From a photo and two voices to a video of a person who talks and visibly listens.",
     no_args_is_help=True,
-    add_completion=False,
 )
 
 
@@ -27,9 +27,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run(commands, arguments)
 
 
+def _tell_version(asked: bool) -> bool:
+    if asked:
+        print(f"visavis {metadata.version('visavis')}", flush=True)
+        raise typer.Exit
+    return asked
+
+
 @commands.callback()
 def visavis(
     debug: Annotated[bool, typer.Option("--debug", help=f"As {DEBUG}=1: show tracebacks.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Say which version this is.", callback=_tell_version, is_eager=True
+        ),
+    ] = False,
 ) -> None:
     """Options for every command; `--debug` is looked at before anything else (see
     app.cli.shell).

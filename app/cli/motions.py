@@ -10,11 +10,10 @@ from app.cli.shell import print_result
 from app.render.loading import LoadSettings
 from app.render.output import check_output
 from app.render.request import RenderRequest
-from audio2motion.gestures.gestures import Gesture
 from motion2video.motion import Motion
 
 if TYPE_CHECKING:
-    from app.render.result import Reply
+    from app.render.performance import Performance
 
 
 @takes("given", RenderRequest, ("fps", "face"))
@@ -76,23 +75,15 @@ def import_motion(
 
 
 def save_motion(
-    motion: Motion,
-    out: Path,
-    as_json: bool,
-    gestures: tuple[Gesture, ...] = (),
-    reply: "Reply | None" = None,
+    motion: Motion, out: Path, as_json: bool, acted: "Performance | None" = None
 ) -> None:
-    """Write a motion file and say what is in it."""
+    """Write a motion file and say what is in it, and what of the performance that it is."""
     motion.save(out)
-    _print_motion(motion, out, as_json, gestures, reply)
+    _print_motion(motion, out, as_json, acted)
 
 
 def _print_motion(
-    motion: Motion,
-    out: Path,
-    as_json: bool,
-    gestures: tuple[Gesture, ...] = (),
-    reply: "Reply | None" = None,
+    motion: Motion, out: Path, as_json: bool, acted: "Performance | None" = None
 ) -> None:
     seen = int(motion.mask.sum())
     result: dict[str, Any] = {
@@ -101,9 +92,13 @@ def _print_motion(
         "fps": motion.fps,
         "seconds": motion.seconds,
         "valid_frames": seen,
-        "gestures": [asdict(gesture) for gesture in gestures],
+        "gestures": [],
     }
-    if reply is not None:
-        result["reply"] = asdict(reply)
+    if acted is not None:
+        result["gestures"] = [asdict(gesture) for gesture in acted.gestures]
+        result["order"] = acted.voices.order
+        result["agent_start"] = acted.voices.agent_start
+        if acted.reply is not None:
+            result["reply"] = asdict(acted.reply)
     text = f"{out}: {motion.seconds:.2f} s of motion ({len(motion)} frames at {motion.fps:g} fps)"
     print_result(result, text, as_json)

@@ -73,13 +73,27 @@ def _parameter(setting: Setting, optional: bool) -> inspect.Parameter:
         kind, default = float, setting.default / knob.scale
     if default is None and not needed:
         kind = kind | None
-    option = Option(name, help=told, show_default=knob.unset or True)
+    option = Option(
+        name, help=told, show_default=knob.unset or True, autocompletion=_completion(setting)
+    )
     return inspect.Parameter(
         setting.name,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
         default=inspect.Parameter.empty if needed else default,
         annotation=Annotated[kind, option],
     )
+
+
+def _completion(setting: Setting) -> Callable[[str], list[str]] | None:
+    """What a shell offers for a word that is one of several; None where any may be given."""
+    choices = setting.knob.choices  # of a Literal, typer knows by itself
+    if not choices:
+        return None
+
+    def complete(incomplete: str) -> list[str]:
+        return [choice for choice in choices if choice.startswith(incomplete)]
+
+    return complete
 
 
 def _plain(setting: Setting) -> Any:

@@ -39,6 +39,7 @@ def demo(
         portrait=portrait or DEFAULT_PORTRAIT,
         agent_audio=agent,
         interlocutor_audio=interlocutor,
+        order="together",
         mix="both",
         **given,
     )
@@ -84,4 +85,4 @@ def motion(
     with reporter.progress() as progress:
         acted = act(avatar, request, reporter.notify, progress)
         made = acted.whole(progress)
-    save_motion(made, out, as_json, acted.gestures, acted.reply)
+    save_motion(made, out, as_json, acted)

@@ -5,6 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.render.order import Arranged, length
 from app.render.reading import HERE, Reader
 from app.render.request import RendererName, RenderRequest, Source
 from app.render.result import peak_memory_mb
@@ -29,6 +30,11 @@ _REFERENCE_PASS_S = 0.02
 learned from the first video on.
 """
 _HALF = 2  # bytes of a number there
+_ORDERS: dict[Arranged | None, str] = {
+    None: "",
+    "turns": "; they speak first, then the answer",
+    "together": "; both voices from the start",
+}
 _LEARNING = 0.5
 """How much the latest run counts against those before."""
 
@@ -37,7 +43,7 @@ _LEARNING = 0.5
 class Plan:
     """`seconds` and `frames` of video at most `size` pixels long; `work_s` how long it will
     probably take, `memory_mb` the memory the whole process will then have held, `gpu_mb` that of
-    the GPU where a public checkpoint draws.
+    the GPU where a public checkpoint draws; `order` of two voices (None: there are not two).
     """
 
     seconds: float
@@ -46,12 +52,14 @@ class Plan:
     work_s: float
     memory_mb: float
     gpu_mb: float = 0.0
+    order: Arranged | None = None
 
     def __str__(self) -> str:
         gpu = f", {self.gpu_mb / 1000:.1f} GB of the GPU's" if self.gpu_mb else ""
         return (
             f"{self.seconds:.1f} s of video, {self.frames} frames of up to {self.size} px: about "
             f"{_duration(self.work_s)} of work, {self.memory_mb / 1000:.1f} GB of memory{gpu}"
+            f"{_ORDERS[self.order]}"
         )
 
 
@@ -84,7 +92,7 @@ def make_plan(request: RenderRequest, pace: Pace, reader: Reader = HERE) -> Plan
 
     Raises a VisavisError for files that cannot be used.
     """
-    seconds = video_seconds(request, reader)
+    seconds, order = _length_and_order(request, reader)
     frames = max(1, round(seconds * request.fps))
     work = pace.seconds(frames, request.size, request.renderer)
     if request.interlocutor_video is not None:
@@ -93,24 +101,32 @@ def make_plan(request: RenderRequest, pace: Pace, reader: Reader = HERE) -> Plan
     gpu = 0.0
     if request.renderer != "embedded":
         gpu = need(FAMILIES[request.renderer], ReferenceConfig(), _HALF).total / 1e6
-    return Plan(seconds, frames, request.size, work, memory, gpu)
+    return Plan(seconds, frames, request.size, work, memory, gpu, order)
 
 
 def video_seconds(request: RenderRequest, reader: Reader = HERE) -> float:
-    """Length of the video in seconds: that of the motion, else of the longest voice."""
+    """Length of the video in seconds: that of the motion, else what the voices last, at most."""
+    return _length_and_order(request, reader)[0]
+
+
+def _length_and_order(request: RenderRequest, reader: Reader) -> tuple[float, Arranged | None]:
     if request.motion is not None:
         motion = request.motion
-        return (motion if isinstance(motion, Motion) else reader.motion(Path(motion))).seconds
-    lengths = [
-        _length(source, reader)
+        whole = motion if isinstance(motion, Motion) else reader.motion(Path(motion))
+        return whole.seconds, None
+    agent, other, seen = (
+        None if source is None else _length(source, reader)
         for source in (request.agent_audio, request.interlocutor_audio, request.interlocutor_video)
-        if source is not None
-    ]
+    )
+    if request.interlocutor_video is not None and other is None:
+        heard = reader.info(Path(request.interlocutor_video)).audio_codec is not None
+        other = seen if heard else None
     if request.text is not None:
         from audio2motion.voice.synthesis import synthesize
 
-        lengths.append(synthesize(request.text, request.voice).seconds)
-    return max(lengths)
+        agent = synthesize(request.text, request.voice).seconds
+    from_words = request.text is not None
+    return length(request.order, request.pause, from_words, agent, other, seen)
 
 
 def _length(source: Source | Waveform, reader: Reader) -> float:

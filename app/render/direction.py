@@ -57,13 +57,13 @@ def _said_gestures(
 def _transcript(
     request: MotionRequest, voices: Voices, notify: Notify, reader: Reader
 ) -> Transcript | None:
-    """What the agent says, with times; None when it is not known."""
+    """What the agent says, with times in the video; None when it is not known."""
     given = request.transcript
     if given is None:
         return voices.transcript
     transcript = given if isinstance(given, Transcript) else reader.transcript(Path(given))
     if transcript.timed or voices.agent is None:
-        return transcript
+        return transcript.delayed(voices.agent_start)
     name = "the transcript" if isinstance(given, Transcript) else str(given)
     notify(
         f"{name} has no times: its words are spread over the time in which the agent speaks, and "

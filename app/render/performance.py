@@ -108,6 +108,8 @@ def perform(
         shown = act(players, request, notify, progress)
         if shown.voices.agent is None and not both:
             notify("the agent says nothing, so the video is silent (mix both to hear the other)")
+        elif shown.voices.order == "turns" and not both:
+            notify("nothing is heard while the other person speaks (mix both to hear them)")
         shown = replace(shown, sound=shown.voices.mixed(both) or Waveform.silence(0.0))
     frames = max(1, round(shown.frames / shown.fps * rate))
     return replace(shown, motions=resampled(shown.motions, rate), frames=frames, fps=rate)

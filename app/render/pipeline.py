@@ -290,6 +290,8 @@ class Avatar(Players):
             weights=used_weights(request.renderer),
             versions=versions(),
             reply=shown.reply,
+            order=shown.voices.order,
+            agent_start=shown.voices.agent_start,
             sync_offset_ms=offset,
             identity=alike,
         )

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from app.render.knobs import Knob, check, settings
+from app.render.order import PAUSE, Order
 from audio2motion.gestures.emotion import EMOTIONS
 from audio2motion.gestures.gestures import KINDS, Gesture
 from audio2motion.gestures.ranges import AROUSAL, EXPRESSIVITY, INTENSITY, VALENCE
@@ -48,7 +49,11 @@ class MotionRequest:
     language model answers to `ask`: see audio2motion.voice.endpoint for the fields `llm_*` and
     `speech_*`, where None is what the environment says; `persona` is told to the model too. The
     interlocutor is heard (`interlocutor_audio`), seen (`interlocutor_video`, whose sound is heard
-    unless there is an audio), both or neither.
+    unless there is an audio), both or neither. Where both are heard, `order` says who speaks when;
+    in turns the agent begins `pause` seconds after the interlocutor's last word. Words that are
+    spoken here have 0.3 s of silence around them; before them only where nobody else is heard.
+
+    Gestures are placed in seconds of the video; a transcript has the times of its recording.
 
     `emotion` with its `intensity`, or `valence` and `arousal`; `style`, or a `style_clip` whose
     style is followed. The codes in a text or reply ("[nod] Yes.") move the face too, unless
@@ -128,6 +133,25 @@ class MotionRequest:
             label="Their face (its sound counts where there is no voice above)",
         ),
     ] = None
+    order: Annotated[
+        Order,
+        Knob(
+            "turns: they speak first, then the agent; together: both voices start at 0 s, as two "
+            "tracks of one conversation do; auto: together for two recordings of one length, "
+            "else turns.",
+            label="Who speaks when",
+        ),
+    ] = "auto"
+    pause: Annotated[
+        float,
+        Knob(
+            "In turns, from their last word to the agent's first:",
+            0.0,
+            10.0,
+            "seconds",
+            label="Pause before the answer (s)",
+        ),
+    ] = PAUSE
     emotion: Annotated[str, Knob("What the face feels:", choices=EMOTIONS)] = "neutral"
     intensity: Annotated[float, Knob("Strength of the emotion:", *INTENSITY)] = 1.0
     valence: Annotated[
@@ -334,9 +358,9 @@ class RenderRequest(MotionRequest):
             label="Renderer",
         ),
     ] = "embedded"
-    face: Annotated[str, Knob("Which face of the photo: largest, leftmost, or its number.")] = (
-        "largest"
-    )
+    face: Annotated[
+        str, Knob("Which face of the photo: largest, leftmost, or its number: 1 is at the left.")
+    ] = "largest"
     crop: Annotated[Crop, Knob("Show the whole photo (full) or only the head.", label="Show")] = (
         "full"
     )
@@ -346,8 +370,11 @@ class RenderRequest(MotionRequest):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (self.face in ("largest", "leftmost") or self.face.isdecimal()):
-            raise InputError(f"got the face {self.face!r}; wanted largest, leftmost or a number")
+        numbered = self.face.isdecimal() and int(self.face) > 0
+        if not (self.face in ("largest", "leftmost") or numbered):
+            raise InputError(
+                f"got the face {self.face!r}; wanted largest, leftmost or a number from 1"
+            )
         if self.motion is None:
             self.require_voice()
         else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+from app.render.order import Arranged
 from audio2motion.gestures.gestures import Gesture
 from audio2motion.voice.agent_voice import SpokenReply
 from audio2motion.voice.reply_codes import ReplyCode
@@ -52,9 +53,11 @@ class RenderResult:
     `peak_memory_mb` the most memory that the process has held so far (resident, 10^6 bytes),
     `face_box` where the face is, (x0, y0, x1, y1) in pixels of the video's first frame,
     `gestures` all that were placed or found in the agent's words, each of the latter with its
-    `source` there, `weights` role to SHA-256. Known of some videos only: `sync_offset_ms`, by how
-    much the lips are behind the agent's voice (see app/render/sync.py), and `identity`, how much
-    the face is that of the photo, up to 1 (see app/render/measuring.py).
+    `source` there, `weights` role to SHA-256, `order` that of the two voices (None: there are not
+    two), `agent_start` the second of the video at which the agent's voice begins. Known of some
+    videos only: `sync_offset_ms`, by how much the lips are behind the agent's voice (see
+    app/render/sync.py), and `identity`, how much the face is that of the photo, up to 1 (see
+    app/render/measuring.py).
     """
 
     out: str
@@ -73,6 +76,8 @@ class RenderResult:
     weights: dict[str, str]
     versions: dict[str, str]
     reply: Reply | None = None
+    order: Arranged | None = None
+    agent_start: float = 0.0
     sync_offset_ms: float | None = None
     identity: float | None = None
 

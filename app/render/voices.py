@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from app.render.order import Arranged, agent_start, arrange, tail
 from app.render.reading import HERE, Reader
 from app.render.request import SERVERS_OWN, MotionRequest, Notify, Progress, Source
 from audio2motion.gestures.transcript import Transcript
@@ -16,10 +17,6 @@ from audio2motion.voice.agent_voice import AgentVoice, Pieces, SpokenReply, Text
 from audio2motion.voice.endpoint import Endpoint
 from motion2video.motion import Motion
 
-REPLY_GAP = 0.2
-"""Seconds between the interlocutor's last word and a reply: the usual gap between turns (Stivers et
-al. 2009, PNAS 106, 10587).
-"""
 See = Callable[[Path], Motion]
 """Turns a video into the motion of the face in it, at 25 fps."""
 
@@ -27,13 +24,17 @@ See = Callable[[Path], Motion]
 @dataclass(frozen=True, eq=False)
 class Voices:
     """Who is heard and seen: `agent` None when nobody speaks for the agent; `reply` is what the
-    agent says, where it was spoken here from words.
+    agent says, where it was spoken here from words. All are on the clock of the video: the agent's
+    voice begins at `agent_start` seconds with what was read or spoken. `order` is that of the two
+    voices, None where there are not two of them.
     """
 
     agent: Sound | None
     interlocutor: Sound | None
     interlocutor_motion: Motion | None = None
     reply: SpokenReply | None = None
+    order: Arranged | None = None
+    agent_start: float = 0.0
 
     @property
     def transcript(self) -> Transcript | None:
@@ -69,12 +70,15 @@ class Voices:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What there is to tell about parts that are shorter than the longest."""
+        """What there is to tell about parts that are shorter than the longest; in turns the other
+        is over before the agent.
+        """
         return tuple(
             f"{name} is {(self.samples - length) / SAMPLE_RATE:.2f} s shorter than the rest: "
             + ("nobody is seen then" if name.endswith("video") else "silence was added at its end")
             for name, length in self._lengths.items()
             if self.samples - length >= SAMPLES_PER_FRAME
+            and not (self.order == "turns" and "interlocutor" in name)
         )
 
     def dyads(self, frames: int) -> Iterator[Dyad]:
@@ -123,6 +127,23 @@ class Mix(Sound):
         return (both[0] + both[1]) * np.float32(self._scale)
 
 
+class Delayed(Sound):
+    """A voice after `start` seconds of silence, read piece by piece as the voice itself is."""
+
+    def __init__(self, voice: Sound, start: float) -> None:
+        self.sample_rate, self._voice = voice.sample_rate, voice
+        self._before = round(start * voice.sample_rate)
+
+    def __len__(self) -> int:
+        return self._before + len(self._voice)
+
+    def read(self, start: int, count: int) -> Float[np.ndarray, "n"]:
+        """float32 samples `start` to `start + count`; fewer, or none, at the end."""
+        silent = min(count, max(0, self._before - start))
+        there = self._voice.read(max(0, start - self._before), count - silent)
+        return np.concatenate([np.zeros(silent, np.float32), there]) if silent else there
+
+
 def _read(voice: Sound | None, start: int, count: int) -> Waveform:
     """`count` samples of a voice, silence where it has none."""
     there = np.zeros(0, np.float32) if voice is None else voice.read(start, count)
@@ -130,8 +151,14 @@ def _read(voice: Sound | None, start: int, count: int) -> Waveform:
 
 
 def load_sound(request: MotionRequest, reader: Reader = HERE) -> Voices:
-    """The voices of a request as sound that is only heard: nobody needs to speak in it."""
-    return Voices(_agent(request, reader)[0], _load(request.interlocutor_audio, reader))
+    """The voices of a request as sound that is only heard, each when `hear` has it: nobody needs to
+    speak in it.
+    """
+    agent, reply = _agent(request, reader)
+    other = _load(request.interlocutor_audio, reader)
+    if other is None and request.interlocutor_video is not None:
+        other = _sound_of(Path(request.interlocutor_video), reader, lambda _: None)
+    return _on_one_clock(request, Voices(agent, other, reply=reply))
 
 
 def hear(
@@ -143,8 +170,8 @@ def hear(
     progress: Progress | None = None,
 ) -> Voices:
     """Read, speak and look at what a request names, so that it can move a face. `endpoint` is asked
-    where the request itself names no language model. What `progress` raises ends the work, also
-    between two sentences of a voice.
+    where the request itself names no language model. An order of the voices that the request leaves
+    open is told. What `progress` raises ends the work, also between two sentences of a voice.
 
     Raises InputError when it names nothing, MediaError for recordings that cannot be read, for
     an agent's voice in which nobody speaks, and for such an interlocutor's when there is nothing
@@ -169,10 +196,48 @@ def hear(
             interlocutor.require_speech(name)
         notify(f"nobody speaks in {name}: there is nothing to listen to")
     if request.ask is not None:
-        reply = _ask(request, interlocutor, notify, endpoint, progress)
+        reply = _ask(request, notify, endpoint, progress)
         reply.sound.require_speech("the speech of the language model's reply")
         agent = reply.sound
-    return Voices(agent, interlocutor, motion, reply)
+    voices = _on_one_clock(request, Voices(agent, interlocutor, motion, reply))
+    if request.order == "auto" and voices.order is not None:
+        notify(_told(voices))
+    return voices
+
+
+def _on_one_clock(request: MotionRequest, voices: Voices) -> Voices:
+    """The same with the agent's voice where the order of the request has it. Who says nothing is
+    not waited for.
+    """
+    agent, other, reply = voices.agent, voices.interlocutor, voices.reply
+    if agent is None:
+        return voices
+    order, ended, from_words = None, 0.0, reply is not None
+    if other is not None:
+        order = arrange(request.order, from_words, agent.seconds, other.seconds)
+        ended = other.speech_end if order == "turns" else 0.0
+    if order == "turns" and not ended:
+        order = None
+    start = agent_start(order, from_words, ended, request.pause)
+    if reply is not None:
+        reply = reply.delayed(start, tail(from_words))
+        agent = reply.sound
+    elif start:
+        agent = Delayed(agent, start)
+    return replace(voices, agent=agent, reply=reply, order=order, agent_start=start)
+
+
+def _told(voices: Voices) -> str:
+    """A sentence on the order that was chosen, and how to have the other."""
+    if voices.order == "turns":
+        return (
+            f"the other person speaks first and the agent from {voices.agent_start:.2f} s on; give "
+            "the order together for two tracks of one conversation"
+        )
+    return (
+        "both recordings are of one length and start at 0 s, as two tracks of one conversation; "
+        "give the order turns for a question and its answer"
+    )
 
 
 def preparing(progress: Progress | None) -> None:
@@ -212,12 +277,11 @@ def _agent(
 
 def _ask(
     request: MotionRequest,
-    interlocutor: Sound | None,
     notify: Notify,
     endpoint: Endpoint | None,
     progress: Progress | None,
 ) -> SpokenReply:
-    """A language model's reply; it begins when the interlocutor has finished."""
+    """A language model's reply."""
     from audio2motion.voice.language import LanguageVoice
 
     if endpoint is None or any(getattr(request, name) is not None for name in SERVERS_OWN):
@@ -238,9 +302,7 @@ def _ask(
         codes=request.reply_codes,
         notify=notify,
     )
-    said = _wanted(listen(StoppableVoice(voice, progress)), request)
-    ended = 0.0 if interlocutor is None else interlocutor.speech_end
-    return said.delayed(ended + REPLY_GAP) if ended else said
+    return _wanted(listen(StoppableVoice(voice, progress)), request)
 
 
 def _wanted(said: SpokenReply, request: MotionRequest) -> SpokenReply:

@@ -132,10 +132,10 @@ class SpokenReply:
         """What was said, without codes."""
         return self.transcript.text
 
-    def delayed(self, seconds: float) -> "SpokenReply":
-        """The same after `seconds` of silence."""
-        silence = Waveform.silence(seconds)
-        sound = Waveform(np.concatenate([silence.samples, self.sound.samples]))
+    def delayed(self, seconds: float, tail: float = 0.0) -> "SpokenReply":
+        """The same after `seconds` of silence, with `tail` seconds of it at the end."""
+        silence, end = Waveform.silence(seconds), Waveform.silence(tail)
+        sound = Waveform(np.concatenate([silence.samples, self.sound.samples, end.samples]))
         codes = tuple(replace(c, time=c.time + silence.seconds) for c in self.codes)
         return SpokenReply(sound, self.transcript.delayed(silence.seconds), codes)
 

@@ -98,7 +98,7 @@ class FaceTrack:
 def pick_face(faces: list[Face], rule: str = "largest") -> tuple[Face, str | None]:
     """The face that a rule names, and a notice when there was a choice.
 
-    Rules: "largest", "leftmost", or a number from "0", counted from the left. Raises FaceError
+    Rules: "largest", "leftmost", or a number from "1", counted from the left. Raises FaceError
     for no faces or a number that is not there, InputError for another rule.
     """
     if not faces:
@@ -109,18 +109,18 @@ def pick_face(faces: list[Face], rule: str = "largest") -> tuple[Face, str | Non
     elif rule == "leftmost":
         index = 0
     elif rule.isdecimal():
-        index = int(rule)
-        if index >= len(ordered):
+        index = int(rule) - 1
+        if not 0 <= index < len(ordered):
             raise FaceError(
-                f"there is no face {index}: {_count(len(ordered))} found; "
+                f"there is no face {rule}: {_count(len(ordered))} found; "
                 f"choose {_choices(len(ordered))}"
             )
     else:
-        raise InputError(f"got face={rule!r}; wanted largest, leftmost or a number from 0")
+        raise InputError(f"got face={rule!r}; wanted largest, leftmost or a number from 1")
     if len(ordered) == 1:
         return ordered[0], None
     face = ordered[index]
-    which = f"face {index}" if rule.isdecimal() else f"the {rule}"
+    which = f"face {index + 1}" if rule.isdecimal() else f"the {rule}"
     place = ("at the left", "in the middle", "at the right")[_third(face)]
     return face, (
         f"{len(ordered)} faces found, using {which} {place}; "
@@ -435,4 +435,4 @@ def _count(faces: int) -> str:
 
 
 def _choices(faces: int) -> str:
-    return "0" if faces == 1 else f"0..{faces - 1}"
+    return "1" if faces == 1 else f"1..{faces}"

@@ -202,6 +202,9 @@ def _voices(parts: dict[str, Any], workshop: Workshop) -> None:
             buttons=[],
             height=280,
         )
+        with gr.Row():
+            parts["order"] = gr.Radio(**component("order"), elem_id="order")
+            parts["pause"] = gr.Number(**component("pause"), step=0.1, elem_id="pause")
     shown = [parts["agent_audio"], parts["text"], parts["voice"], *asking]
     show = partial(_show_voice, len(shown) - 1)
     parts["says"].change(show, parts["says"], shown, api_visibility="private", queue=False)
@@ -366,7 +369,10 @@ def _connect_photo(
             parts[name].change
             for name in ("photo", "says", "text", "voice", "agent_audio", "size", "renderer")
         ]
-        + [parts[name].change for name in ("interlocutor_audio", "interlocutor_video", "motion")],
+        + [
+            parts[name].change
+            for name in ("interlocutor_audio", "interlocutor_video", "order", "pause", "motion")
+        ],
         endpoint(_plan, workshop),
         inputs,
         plan,

@@ -34,15 +34,15 @@ class Faces:
     def choices(self) -> list[tuple[str, str]]:
         """(shown, value) for a picker; values are what `face` of a request takes."""
         count = len(self.faces)
-        return [(f"face {i + 1} of {count}, from the left", str(i)) for i in range(count)]
+        return [(f"face {i + 1} of {count}, from the left", str(i + 1)) for i in range(count)]
 
     @property
     def largest(self) -> int:
-        """Number of the largest one."""
+        """Index of the largest one."""
         return max(range(len(self.faces)), key=lambda i: self.faces[i].area)
 
     def at(self, x: float, y: float) -> int:
-        """Number of the face nearest to a place in the drawn picture."""
+        """Index of the face nearest to a place in the drawn picture."""
         scale = self._scale
         return min(
             range(len(self.faces)),
@@ -110,7 +110,7 @@ def show_faces(workshop: Workshop, visitor: Visitor, photo: str | None) -> tuple
     except VisavisError as error:
         return hidden, nothing, markup.alert(str(error))
     chosen = found.largest
-    picker = gr.update(choices=found.choices, value=str(chosen), visible=len(found.faces) > 1)
+    picker = gr.update(choices=found.choices, value=str(chosen + 1), visible=len(found.faces) > 1)
     drawn = _kept(found, chosen, page_of(workshop, visitor))
     trouble = found.trouble(chosen)
     said = markup.alert(trouble) if trouble else ""
@@ -128,7 +128,7 @@ def mark_face(
     numbered = [value for _, value in found.choices]
     if face not in numbered:
         fail(f"got the face {face!r}; wanted {' or '.join(numbered)}")
-    chosen = int(face)
+    chosen = int(face) - 1
     trouble = found.trouble(chosen)
     drawn = _kept(found, chosen, page_of(workshop, visitor))
     return str(drawn), markup.alert(trouble) if trouble else ""
@@ -137,7 +137,7 @@ def mark_face(
 def choose_face(workshop: Workshop, photo: str | None, x: float, y: float) -> str:
     """The face nearest to a place in the drawn picture, as a value of the picker."""
     try:
-        return str(_faces_in(workshop, photo).at(x, y))
+        return str(_faces_in(workshop, photo).at(x, y) + 1)
     except VisavisError as error:
         fail(error)
 

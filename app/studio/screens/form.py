@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 from app.intake.allowance import require_allowed, require_text
 from app.intake.limits import Limits
 from app.render.knobs import by_name
+from app.render.order import Order
 from app.render.request import FILE_KINDS, Crop, Mix, RendererName, RenderRequest
 from app.studio.workshop import Workshop
 from audio2motion.gestures.controls import REGIONS
@@ -42,6 +43,8 @@ class Form:
     agent_audio: str | None = None
     interlocutor_audio: str | None = None
     interlocutor_video: str | None = None
+    order: Order = RenderRequest.order
+    pause: float = RenderRequest.pause
     emotion: str = RenderRequest.emotion
     intensity: float = RenderRequest.intensity
     expressivity: float = RenderRequest.expressivity
@@ -96,6 +99,8 @@ class Form:
             voice=self.voice if speaks else RenderRequest.voice,
             agent_audio=self.agent_audio if self.says == "a recording" else None,
             interlocutor_audio=other if not given or self.mix == "both" else None,
+            order=self.order,
+            pause=float(self.pause),
             motion=given,
             size=int(self.size),
             renderer=self.renderer,

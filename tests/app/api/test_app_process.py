@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -111,6 +112,19 @@ def test_misuse_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         (["--max-live", "0"], "at least 1"),
         (["--data-dir", str(empty)], "cannot use the folder"),
     ):
-        assert main(["app", "--data-dir", str(tmp_path / "d"), "--no-studio", *words]) == 2
+        free = ["--port", "0", "--no-studio"]
+        assert main(["app", "--data-dir", str(tmp_path / "d"), *free, *words]) == 2
         assert said in capsys.readouterr().err
     assert not (tmp_path / "d").exists()
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_set_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["app", "--data-dir", str(tmp_path / "d"), "--port", port]) == 2
+    said = capsys.readouterr()
+    assert f"cannot listen on 127.0.0.1, port {port}: Address already in use" in said.err
+    assert "--port takes another" in said.err and said.err.count("\n") == 1 and not said.out
+    assert not (tmp_path / "d").exists(), "nor is a folder made"

@@ -154,6 +154,12 @@ def test_the_ledger_is_in_wal_mode_and_holds_what_was_asked(make_batch: MakeBatc
     assert item["thumbnail"].startswith(b"\xff\xd8")
 
 
+def results_of(batch: Batch) -> list[dict[str, Any]]:
+    """What the ledger has of each video."""
+    with sqlite3.connect(batch.ledger_path) as db:
+        return [json.loads(result) for (result,) in db.execute("SELECT result FROM items")]
+
+
 # -- a long video in parts -----------------------------------------------------------------------
 
 
@@ -202,8 +208,10 @@ def test_parts_are_the_whole(
 
     said = synthesize("Hi.").samples
     pause = np.zeros(8000, np.float32)
-    Waveform(np.concatenate([said, pause, said, pause, said])).save(tmp_path / "voice.wav")
+    Waveform(np.concatenate([said, pause, said])).save(tmp_path / "voice.wav")
+    Waveform(np.concatenate([said, pause])).save(tmp_path / "other.wav")
     row = {"portrait": "portrait.png", "agent_audio": "voice.wav", "seed": 5, "fps": fps}
+    row["interlocutor_audio"] = "other.wav"
     row["quality"] = quality
     whole = make_batch([{**row, "output": "v.mp4"}])
     parts = replace(whole, out=f"{whole.out}-parts", config=BatchConfig(split=1.0))
@@ -211,6 +219,10 @@ def test_parts_are_the_whole(
     report = json.loads((Path(parts.out) / "report.json").read_text())
     one, two = (Path(batch.out) / "v.mp4" for batch in (whole, parts))
     assert not list(Path(parts.out).glob(".*"))
+    told = [results_of(batch)[0] for batch in (whole, parts)]
+    assert told[1]["parts"] > 1 and told[0]["order"] == "turns" and told[0]["agent_start"] > 0.2
+    for name in ("order", "agent_start", "notices"):
+        assert told[0][name] == told[1][name], name
 
     video: dict[str, Any] = {
         "portrait": tmp_path / "portrait.png",
@@ -218,12 +230,14 @@ def test_parts_are_the_whole(
         "seed": 5,
         "fps": fps,
         "quality": quality,
+        "agent_audio": tmp_path / "voice.wav",
+        "interlocutor_audio": tmp_path / "other.wav",
     }
-    request = RenderRequest(**video, agent_audio=tmp_path / "voice.wav")
+    request = RenderRequest(**video)
     motion = perform(tiny_avatar, request, lambda notice: None).whole()
     cuts = cut_at_silence(len(motion), motion.fps, 1.0, [])
     assert len(cuts) >= 2
-    serial = np.stack(list(tiny_avatar.frames(**video, agent_audio=tmp_path / "voice.wav")))
+    serial = np.stack(list(tiny_avatar.frames(**video)))
     asked = [part_request(request, motion, cut, 0)[0] for cut in cuts]
     drawn = [frame for part in asked for frame in tiny_avatar.frames(part)]
     assert np.array_equal(serial, np.stack(drawn))
@@ -347,14 +361,14 @@ def test_a_dry_run_writes_nothing_and_says_what_it_will_take(
     assert command(batch, "--dry-run", "--price", 3600, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["items"], found["wanted"], found["unknown_lengths"]) == (3, 3, 0)
-    assert found["video_seconds"] == pytest.approx(2 * FRAMES / 25 + 2.0)
-    assert found["frames"] == 2 * FRAMES + 50 and found["frames_per_second"] > 0
+    assert found["video_seconds"] == pytest.approx(2 * FRAMES / 25 + 2.6)
+    assert found["frames"] == 2 * FRAMES + 65 and found["frames_per_second"] > 0
     assert found["price"] == pytest.approx(found["work_seconds"], rel=0.1, abs=0.1)
     assert not Path(batch.out).exists()
     make_batch(rows[:2]).run()
     ledger = (Path(batch.out) / LEDGER).read_bytes()
     assert command(make_batch(rows), "--dry-run") == 0
-    assert capsys.readouterr().out.startswith("1 of 3 videos are to be made: 2.0 s of video")
+    assert capsys.readouterr().out.startswith("1 of 3 videos are to be made: 2.6 s of video")
     assert (Path(batch.out) / LEDGER).read_bytes() == ledger
 
 

@@ -1,10 +1,12 @@
 """The edge: exit codes and sentences."""
 
 import json
+from importlib import metadata
 
 import pytest
 import typer
 
+from app.cli.commands import main
 from app.cli.shell import run
 from weights.errors import FaceError
 
@@ -55,3 +57,33 @@ def test_a_fault_of_ours_is_not_hidden() -> None:
 
 def test_an_exit_code_is_passed_on() -> None:
     assert run(commands(typer.Exit(1)), []) == 1
+
+
+def test_the_version_is_told_without_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr() == (f"visavis {metadata.version('visavis')}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("visavis mo", ["motion"]),
+        ("visavis render --or", ["--order"]),
+        ("visavis render --order t", ["turns", "together"]),
+        ("visavis motion --emotion s", ["surprise", "sadness"]),
+        ("visavis render --seed ", []),
+    ],
+)
+def test_a_shell_completes_commands_options_and_words(
+    typed: str,
+    offered: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("_VISAVIS_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(typed.count(" ")))
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 0
+    assert set(capsys.readouterr().out.split()) == set(offered)

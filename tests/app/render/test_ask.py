@@ -14,9 +14,10 @@ import pytest
 
 from app.cli.commands import main
 from app.render.direction import direct
+from app.render.order import PAUSE
 from app.render.pipeline import Avatar
 from app.render.request import MotionRequest, RenderRequest
-from app.render.voices import REPLY_GAP, hear
+from app.render.voices import hear
 from audio2motion.gestures.controls import Controls
 from audio2motion.gestures.transcript import LEAD_S
 from audio2motion.hearing.audio import Waveform
@@ -73,7 +74,7 @@ def test_the_readme_command(
     ]  # fmt: skip
     first, nod = reply["codes"]
     question = Waveform.load(voice)
-    assert first["time"] == pytest.approx(question.speech_end + REPLY_GAP, abs=0.1)
+    assert first["time"] == pytest.approx(question.speech_end + PAUSE, abs=0.1)
     assert [g["source"]["word"] for g in result["gestures"]] == ["lovely"]
     assert reply["text"][slice(*nod["span"])] == "lovely" and nod["time"] > first["time"] + 0.1
     assert out.is_file() and result["seconds"] > question.seconds + 1

@@ -255,9 +255,9 @@ def test_of_several_faces_one_is_taken_and_it_is_said(
             out=tmp_path / f"{face}.mp4",
         )
 
-    largest, leftmost, first = animate("largest"), animate("leftmost"), animate("0")
+    largest, leftmost, first = animate("largest"), animate("leftmost"), animate("1")
     assert "2 faces found, using the largest" in largest.notices[0]
-    assert "using the leftmost" in leftmost.notices[0] and "using face 0" in first.notices[0]
+    assert "using the leftmost" in leftmost.notices[0] and "using face 1" in first.notices[0]
     assert leftmost.face_box == first.face_box
     assert leftmost.face_box[2] < 256 < largest.face_box[0]
 

@@ -35,6 +35,7 @@ def test_a_wrong_rate_is_refused(fps: float) -> None:
         ({"size": 100_000}, "got the size 100000"),
         ({"face": "best"}, "wanted largest, leftmost or a number"),
         ({"face": "-1"}, "wanted largest, leftmost or a number"),
+        ({"face": "0"}, r"got the face '0'; wanted .* a number from 1"),
         ({"seed": -1}, "got the seed -1; wanted 0 to 2147483647"),
         ({"emotion": "hungry"}, "hungry"),
         ({"expressivity": -1.0}, "expressivity"),

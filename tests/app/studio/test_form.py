@@ -46,6 +46,8 @@ def test_every_setting_is_in_the_form_or_left_out_on_purpose() -> None:
         "agent_audio": "a.wav",
         "interlocutor_audio": "b.wav",
         "interlocutor_video": "c.mp4",
+        "order": "turns",
+        "pause": 1.0,
         "emotion": "anger",
         "intensity": 0.5,
         "expressivity": 0.5,

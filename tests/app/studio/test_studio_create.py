@@ -125,7 +125,7 @@ def test_with_several_faces_one_is_picked(visitor: Window, tmp_path: Path):
     page.locator("button.label-wrap", has_text="Settings as JSON").click()
     page.wait_for_function("document.querySelector('#settings')?.innerText.includes('face')")
     text = page.locator("#settings").inner_text().replace("\n", "").replace(" ", "")
-    assert '"face":"1"' in text
+    assert '"face":"2"' in text
     assert "/tmp" not in text
 
 

@@ -126,15 +126,18 @@ def test_two_faces_come_largest_first_and_are_picked_by_rule(
     largest, notice = pick_face(faces, "largest")
     assert largest is faces[0]
     assert notice == (
-        "2 faces found, using the largest at the right; choose with --face 0..1 "
+        "2 faces found, using the largest at the right; choose with --face 1..2 "
         "(from left to right)"
     )
     assert pick_face(faces, "leftmost")[0] is faces[1]
-    assert pick_face(faces, "0")[0] is faces[1]
-    assert pick_face(faces, "1")[0] is faces[0]
-    assert "using face 1 at the right" in str(pick_face(faces, "1")[1])
-    with pytest.raises(FaceError, match=r"no face 2: 2 faces were found; choose 0\.\.1"):
-        pick_face(faces, "2")
+    assert pick_face(faces, "1")[0] is faces[1]
+    assert pick_face(faces, "2")[0] is faces[0]
+    assert "using face 2 at the right" in str(pick_face(faces, "2")[1])
+    for number in ("0", "3"):
+        with pytest.raises(
+            FaceError, match=rf"no face {number}: 2 faces were found; choose 1\.\.2"
+        ):
+            pick_face(faces, number)
     with pytest.raises(InputError, match="got face='biggest'"):
         pick_face(faces, "biggest")
     assert pick_face(faces[:1], "largest") == (faces[0], None)

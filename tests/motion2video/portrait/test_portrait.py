@@ -200,7 +200,7 @@ class TestPortrait:
     def test_a_choice_of_faces_is_said(self, tracker: FaceTracker, woman: np.ndarray) -> None:
         man = np.asarray(Image.open(PORTRAITS / "man_1.jpg"))
         pair = np.concatenate([woman, man], axis=1)
-        portrait = Portrait.load(pair, tracker, face="1")
+        portrait = Portrait.load(pair, tracker, face="2")
         assert portrait.face.centre[0] > 512
         assert len(portrait.notices) == 1 and portrait.notices[0].startswith("2 faces found")
 

@@ -107,9 +107,11 @@ def video_seconds(request: RenderRequest, reader: Reader = HERE) -> float:
         if source is not None
     ]
     if request.text is not None:
+        from audio2motion.voice.speakers import find_speaker
         from audio2motion.voice.synthesis import synthesize
 
-        lengths.append(synthesize(request.text, request.voice).seconds)
+        # espeak-ng takes no time, and about as long to say it as a natural voice.
+        lengths.append(synthesize(request.text, find_speaker(request.voice).espeak).seconds)
     return max(lengths)
 
 

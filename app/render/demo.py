@@ -1,6 +1,7 @@
 """The embedded demo: a default photo and a short conversation in two synthetic voices."""
 
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,16 +36,24 @@ def conversation(script: Path = _SCRIPT) -> tuple[Waveform, Waveform]:
     return agent, interlocutor
 
 
-def play(script: Path = _SCRIPT) -> tuple[Waveform, Waveform, Transcript]:
-    """As `conversation`, with what the agent says and when."""
-    from audio2motion.voice.synthesis import synthesize_transcript
+def play(
+    script: Path = _SCRIPT, notify: Callable[[str], None] | None = None
+) -> tuple[Waveform, Waveform, Transcript]:
+    """As `conversation`, with what the agent says and when; `notify` is told when
+    espeak-ng has to stand in.
+    """
+    from audio2motion.voice.speakers import find_speaker
 
     data = tomllib.loads(script.read_text(encoding="utf-8"))
-    voices: dict[str, list[np.ndarray]] = {"agent": [], "interlocutor": []}
+    speakers = {who: find_speaker(data[who]["voice"]) for who in ("agent", "interlocutor")}
+    for notice in {speaker.notice for speaker in speakers.values()} - {None}:
+        if notify is not None:
+            notify(notice)
+    voices: dict[str, list[np.ndarray]] = {who: [] for who in speakers}
     said = Transcript("")
     for turn in (Turn(**table) for table in data["turns"]):
         pause = np.zeros(round(turn.pause * SAMPLE_RATE), np.float32)
-        spoken, words = synthesize_transcript(turn.text, **data[turn.who])
+        spoken, words = speakers[turn.who].say(turn.text)
         for who, parts in voices.items():
             parts.append(pause)
             if who == turn.who == "agent":

@@ -219,7 +219,7 @@ def _sentences(signs: list[_Spelt]) -> Iterator[list[_Spelt]]:
 def _read(network: _Network, sentence: list[_Spelt]) -> tuple[np.ndarray, list[float]]:
     """The sound of a sentence, and the seconds at which its signs start and the last one ends."""
     ids = [i for _, spelt in sentence for i in spelt]
-    sound, lengths = map(np.ravel, network.session.run(None, network.feed(ids)))
+    sound, lengths = (np.asarray(a).ravel() for a in network.session.run(None, network.feed(ids)))
     ticks = np.concatenate([[0], np.cumsum(lengths)]).round().astype(int) * network.step
     ends = network.lead + np.cumsum([0, *(len(spelt) for _, spelt in sentence)])
     cut = max(0, ticks[network.lead] - round(_LEAD_S * network.rate))

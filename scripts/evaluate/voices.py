@@ -1,4 +1,4 @@
-"""The natural voices: words that a speech recogniser hears, times, and how long they take.
+"""The natural voices, and espeak-ng beside them: words that a speech recogniser hears, times, and how long they take.
 
     python -m scripts.evaluate.voices [--whisper FOLDER]
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from audio2motion.hearing.audio import SAMPLE_RATE, Waveform
 from audio2motion.voice.natural import NATURAL, synthesize_naturally
-from audio2motion.voice.synthesis import Phoneme
+from audio2motion.voice.synthesis import Phoneme, synthesize_phonemes
 
 SENTENCES = (
     "Hello! Good to see you. How was your trip to the mountains?",
@@ -28,6 +28,7 @@ SENTENCES = (
     "Sure, a power player could have bathed a cat near the square.",
     "Really? That sounds beautiful. Tell me more about the weather on Thursday.",
 )
+ESPEAK = "en-us"
 _SHIFTS = range(-100, 101, 10)
 _HISSES, _VOWELS = ("s", "ʃ"), "æɑɔiuɛɪoaʌ"
 
@@ -44,6 +45,14 @@ def brightness(sound: Waveform, phonemes: Sequence[Phoneme], shift: float) -> li
     return found
 
 
+def _said(name: str, text: str) -> tuple[Waveform, Sequence[Phoneme]]:
+    """What a voice makes of a text."""
+    if name == ESPEAK:
+        return synthesize_phonemes(text, name)
+    speech = synthesize_naturally(text, NATURAL[name])
+    return speech.sound, speech.phonemes
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -54,26 +63,24 @@ def main() -> None:
         from faster_whisper import WhisperModel  # pyrefly: ignore[missing-import]
 
         model = WhisperModel(str(options.whisper), device="cpu", cpu_threads=1, compute_type="int8")
-    for voice in NATURAL.values():
-        synthesize_naturally("Hello.", voice)  # loads it
+    for name in (*NATURAL, ESPEAK):
+        _said(name, "Hello.")  # loads it
         began, used = time.perf_counter(), time.process_time()
-        said = [synthesize_naturally(text, voice) for text in SENTENCES]
+        said = [_said(name, text) for text in SENTENCES]
         took, cpu = time.perf_counter() - began, time.process_time() - used
-        seconds = sum(speech.sound.seconds for speech in said)
+        seconds = sum(sound.seconds for sound, _ in said)
         apart = {}
         for shift in _SHIFTS:
-            parts = [brightness(s.sound, s.phonemes, shift / 1000) for s in said]
+            parts = [brightness(*speech, shift / 1000) for speech in said]
             hissing, voiced = (np.concatenate([part[kind] for part in parts]) for kind in (0, 1))
             apart[shift] = float(hissing.mean() - voiced.mean())
         late = -max(_SHIFTS, key=lambda shift: apart[shift])
-        line = (
-            f"{voice.name:8} takes {took / seconds:.2f} s a second ({cpu / seconds:.2f} s of CPU)"
-        )
+        line = f"{name:8} takes {took / seconds:.2f} s a second ({cpu / seconds:.2f} s of CPU)"
         line += f", late {late} ms"
         if model is not None:
             right = total = 0
-            for text, speech in zip(SENTENCES, said, strict=True):
-                segments, _ = model.transcribe(speech.sound.samples, language="en", temperature=0)
+            for text, (sound, _) in zip(SENTENCES, said, strict=True):
+                segments, _ = model.transcribe(sound.samples, language="en", temperature=0)
                 heard = " ".join(segment.text for segment in segments)
                 one, two = (re.findall(r"[a-z']+", t.lower()) for t in (text, heard))
                 match = difflib.SequenceMatcher(None, one, two, autojunk=False)

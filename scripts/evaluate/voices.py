@@ -1,4 +1,4 @@
-"""The natural voices, and espeak-ng beside them: words that a speech recogniser hears, times, and how long they take.
+"""The natural voices and espeak-ng: words that a recogniser hears, times, how long they take.
 
     python -m scripts.evaluate.voices [--whisper FOLDER]
 

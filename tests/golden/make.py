@@ -66,7 +66,9 @@ def _results() -> Iterator[tuple[str, Any]]:
         yours = synthesize("So where have you been all day?", pitch=75)
         avatar = Avatar.load(device="cpu")
         motions = {
-            "motion of a text": avatar.motion(text="Yes, of course. No, that's not right.", seed=3),
+            "motion of a text": avatar.motion(
+                text="Yes, of course. No, that's not right.", voice="en-us", seed=3
+            ),
             "motion of two voices": avatar.motion(
                 agent_audio=mine,
                 interlocutor_audio=yours,
@@ -80,7 +82,7 @@ def _results() -> Iterator[tuple[str, Any]]:
         }
         for name, motion in motions.items():
             yield name, of_array(motion.values)
-        frames = avatar.frames(portrait=PORTRAIT, text="Hello there.", size=256)
+        frames = avatar.frames(portrait=PORTRAIT, text="Hello there.", voice="en-us", size=256)
         yield "frames of a text", of_array(np.stack(list(frames)))
         motion = motions["motion of two voices"][:12]
         frames = avatar.frames(portrait=PORTRAIT, motion=motion, size=384, fps=30, crop="head")
@@ -96,7 +98,9 @@ def _results() -> Iterator[tuple[str, Any]]:
                 assert main(["import", os.fspath(out), "--out", os.fspath(back)]) == 0
             yield f"import of {ending}", of_array(Motion.load(back).values)
         video = place / "v.mp4"
-        result = avatar.animate(portrait=PORTRAIT, text="Well, hello.", size=128, out=video)
+        result = avatar.animate(
+            portrait=PORTRAIT, text="Well, hello.", voice="en-us", size=128, out=video
+        )
         tracked = place / "t.npz"
         with redirect_stdout(io.StringIO()):
             assert main(["track", os.fspath(video), "--out", os.fspath(tracked)]) == 0

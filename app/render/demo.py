@@ -31,21 +31,27 @@ def default_output() -> Path:
 
 
 def conversation(script: Path = _SCRIPT) -> tuple[Waveform, Waveform]:
-    """The voices of the agent and the interlocutor, in turns on one clock, equally long."""
-    agent, interlocutor, _ = play(script)
+    """The voices of the agent and the interlocutor, in turns on one clock, equally long; spoken by
+    espeak-ng, who is quick and the same on every machine, for whoever measures something else.
+    """
+    agent, interlocutor, _ = play(script, natural=False)
     return agent, interlocutor
 
 
 def play(
-    script: Path = _SCRIPT, notify: Callable[[str], None] | None = None
+    script: Path = _SCRIPT,
+    notify: Callable[[str], None] | None = None,
+    natural: bool = True,
 ) -> tuple[Waveform, Waveform, Transcript]:
-    """As `conversation`, with what the agent says and when; `notify` is told when
-    espeak-ng has to stand in.
+    """As `conversation`, with what the agent says and when, in natural voices. `notify` is told
+    when espeak-ng has to stand in for them.
     """
-    from audio2motion.voice.speakers import find_speaker
+    from audio2motion.voice.speakers import Speaker, find_speaker
 
     data = tomllib.loads(script.read_text(encoding="utf-8"))
     speakers = {who: find_speaker(data[who]["voice"]) for who in ("agent", "interlocutor")}
+    if not natural:
+        speakers = {who: Speaker(speaker.espeak) for who, speaker in speakers.items()}
     notices = {speaker.notice for speaker in speakers.values() if speaker.notice is not None}
     if notify is not None:
         for notice in notices:

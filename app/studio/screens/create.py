@@ -236,11 +236,10 @@ def _sample(workshop: Workshop, visitor: Visitor, voice: str) -> Any:
 
     try:
         sound = sample_of(voice)
+        path = sound.save(page_of(workshop, visitor).new_folder() / "voice.wav")
     except VisavisError as error:
         fail(error)
-    return gr.update(
-        value=(sound.sample_rate, (sound.samples * 32767).astype("int16")), visible=True
-    )
+    return gr.update(value=str(path), visible=True)
 
 
 def _asking(parts: dict[str, Any], workshop: Workshop) -> "gr.Row":

@@ -54,8 +54,8 @@ class NaturalVoice:
 NATURAL = {
     voice.name: voice
     for voice in (
-        NaturalVoice("heart", "Heart, American", True, "kokoro", "en-us", "en-us+f3"),
-        NaturalVoice("emma", "Emma, British", True, "kokoro", "en-gb", "en-gb+f3"),
+        NaturalVoice("heart", "Heart, American", True, "kokoro", "en-us", "en-us+f4"),
+        NaturalVoice("emma", "Emma, British", True, "kokoro", "en-gb", "en-gb+f4"),
         NaturalVoice("michael", "Michael, American", False, "kokoro", "en-us", "en-us"),
         NaturalVoice("fenrir", "Fenrir, American", False, "kokoro", "en-us", "en-us+m3"),
         NaturalVoice("joe", "Joe, American, quick", False, "piper", "en-us", "en-us+m7"),

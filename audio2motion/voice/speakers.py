@@ -18,7 +18,7 @@ QUICK_VOICE = "joe"
 """The same where somebody waits for every word: a live conversation."""
 SAMPLE_TEXT = "Hello! This is how I sound. What shall we talk about?"
 
-_WOMAN = "+f3"  # the variant of espeak-ng's voices that sounds most like one
+_WOMAN = "+f4"  # of the women the one without breath, whose noise differs from call to call
 _FAVOURITES = {
     **{"en-us": "English (America)", "en-gb": "English (Britain)", "de": "German"},
     **{"es": "Spanish", "fr": "French", "it": "Italian", "pt-br": "Portuguese (Brazil)"},

@@ -136,6 +136,6 @@ def test_espeak_stands_in_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     reply = listen(TextVoice("Hello. You there.", FINE.name, told.append))
     assert len(told) == 1 and "not installed (extra `voices`" in told[0]
-    expected = listen(TextVoice("Hello. You there.", "en-us+f3", told.append))
+    expected = listen(TextVoice("Hello. You there.", "en-us+f4", told.append))
     assert np.array_equal(reply.sound.samples, expected.sound.samples) and len(told) == 1
     assert find_speaker("de+f3").language == "de" and find_speaker("emma").language == "en-gb"

@@ -25,7 +25,7 @@ def test_every_voice_is_listed_once_and_invented_languages_last() -> None:
 
 def test_a_name_is_somebody() -> None:
     assert find_speaker("de+f3").natural is None and find_speaker("de+f3").language == "de"
-    assert find_speaker("Emma").espeak == "en-gb+f3" and find_speaker("Emma").notice
+    assert find_speaker("Emma").espeak == "en-gb+f4" and find_speaker("Emma").notice
     assert {NATURAL[DEFAULT_VOICE].engine, NATURAL[QUICK_VOICE].engine} == {"kokoro", "piper"}
     assert NATURAL[DEFAULT_VOICE].woman
     sexes = [voice.woman for voice in NATURAL.values() if voice.engine == "kokoro"]

@@ -38,6 +38,7 @@ from app.studio.screens.form import (
     parse_gestures,
     renderer_choice,
     request_of,
+    sample_of,
     style_choices,
 )
 from app.studio.screens.form import voice_choices as list_voice_choices
@@ -175,8 +176,21 @@ def _voices(parts: dict[str, Any], workshop: Workshop) -> None:
             max_length=workshop.limits.max_text,
             elem_id="text",
         )
-        parts["voice"] = gr.Dropdown(
-            list_voice_choices(), **component("voice", info=False), elem_id="voice"
+        with gr.Row(elem_classes="v-tight") as voice:
+            parts["voice"] = gr.Dropdown(
+                list_voice_choices(), **component("voice", info=False), elem_id="voice"
+            )
+            hear = gr.Button("Hear it", elem_id="hear", min_width=90, scale=0)
+        sample = gr.Audio(
+            visible=False, label="How it sounds", autoplay=True, elem_id="sample", buttons=[]
+        )
+        hear.click(
+            endpoint(_sample, workshop, ("voice",)),
+            parts["voice"],
+            sample,
+            api_name="voice_sample",
+            api_description="A sentence in one of the voices.",
+            concurrency_limit=1,
         )
         asking = [] if workshop.endpoint is None else [_asking(parts, workshop)]
         parts["agent_audio"] = gr.Audio(
@@ -205,17 +219,30 @@ def _voices(parts: dict[str, Any], workshop: Workshop) -> None:
         with gr.Row():
             parts["order"] = gr.Radio(**component("order"), elem_id="order")
             parts["pause"] = gr.Number(**component("pause"), step=0.1, elem_id="pause")
-    shown = [parts["agent_audio"], parts["text"], parts["voice"], *asking]
-    show = partial(_show_voice, len(shown) - 1)
+    shown = [parts["agent_audio"], parts["text"], voice, sample, *asking]
+    show = partial(_show_voice, len(asking))
     parts["says"].change(show, parts["says"], shown, api_visibility="private", queue=False)
 
 
-def _show_voice(written: int, says: Says) -> list[Any]:
-    """The recording, and the `written` parts of a text."""
+def _show_voice(asking: int, says: Says) -> list[Any]:
+    """The recording, or the parts of a text, of which `asking` ask for one; no sample yet."""
     import gradio as gr
 
-    visible = [says == "a recording", *[says == "a text"] * written]
+    written = says == "a text"
+    visible = [says == "a recording", written, written, False, *[written] * asking]
     return [gr.update(visible=v) for v in visible]
+
+
+def _sample(workshop: Workshop, visitor: Visitor, voice: str) -> Any:
+    """What a voice sounds like, as the player shows it."""
+    import gradio as gr
+
+    try:
+        sound = sample_of(voice)
+        path = sound.save(page_of(workshop, visitor).new_folder() / "voice.wav")
+    except VisavisError as error:
+        fail(error)
+    return gr.update(value=str(path), visible=True)
 
 
 def _asking(parts: dict[str, Any], workshop: Workshop) -> "gr.Row":

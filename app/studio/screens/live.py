@@ -11,6 +11,7 @@ from app.render.demo import ASSETS
 from app.studio.screens import markup
 from app.studio.screens.create import EXAMPLES
 from audio2motion.gestures.emotion import EMOTIONS
+from audio2motion.voice.speakers import QUICK_VOICE, list_speakers
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -34,6 +35,7 @@ def add_page(app: "FastAPI", socket: str, answers: bool) -> str:
         ("portraits", json.dumps(portraits)),
         ("emotions", json.dumps(EMOTIONS)),
         ("answers", json.dumps(answers)),
+        ("voices", json.dumps(_voices())),
     ):
         text = text.replace(f"{{{name}}}", value)
 
@@ -48,6 +50,12 @@ def add_page(app: "FastAPI", socket: str, answers: bool) -> str:
         return FileResponse(photos[name], media_type="image/jpeg")
 
     return PAGE
+
+
+def _voices() -> list[tuple[str, str, str | None]]:
+    """(name, what is shown, sex) of the favourites, of which the quick one comes first."""
+    listed = [(voice.name, voice.label, voice.sex) for voice in list_speakers() if voice.favourite]
+    return sorted(listed, key=lambda told: told[0] != QUICK_VOICE)
 
 
 def build(page: str | None) -> None:

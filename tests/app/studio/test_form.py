@@ -2,9 +2,12 @@
 
 from dataclasses import fields
 
+import pytest
+
 from app.intake.limits import Limits
 from app.render.request import SERVERS_OWN, RenderRequest
-from app.studio.screens.form import Form, renderer_choice
+from app.studio.screens.form import Form, renderer_choice, sample_of, voice_choices
+from weights.errors import InputError
 
 
 def test_a_renderer_can_be_chosen_only_where_there_are_several() -> None:
@@ -17,6 +20,14 @@ def test_a_renderer_can_be_chosen_only_where_there_are_several() -> None:
 def test_what_is_chosen_draws() -> None:
     assert Form(photo="me.jpg").request().renderer == "embedded"
     assert Form(photo="me.jpg", renderer="aniportrait").request().renderer == "aniportrait"
+
+
+def test_voices_are_natural_ones_first_and_can_be_heard() -> None:
+    shown, names = zip(*voice_choices(), strict=True)
+    assert Form.voice == names[0] == "heart" and "woman" in shown[0]
+    assert sample_of("de").seconds > 1.0
+    with pytest.raises(InputError, match="no voice 'martian'"):
+        sample_of("martian")
 
 
 ELSEWHERE = {

@@ -249,5 +249,7 @@ def test_endpoints_have_names_and_work_with_gradio_client(studio: Studio, voice:
         api_name="/create",
     )
     assert '"seed": 7' in json.dumps(made)
+    sample = client.predict(voice="de", api_name="/voice_sample")
+    assert Waveform.load(sample["value"] if isinstance(sample, dict) else sample).has_speech
     with pytest.raises(Exception, match="no photo yet"):
         client.predict(api_name="/create")

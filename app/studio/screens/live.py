@@ -5,18 +5,22 @@ lets the visitor interrupt. The page loads nothing but the example portraits, fr
 """
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 from app.render.demo import ASSETS
 from app.studio.screens import markup
 from app.studio.screens.create import EXAMPLES
 from audio2motion.gestures.emotion import EMOTIONS
+from audio2motion.voice.natural import NATURAL
 from audio2motion.voice.speakers import QUICK_VOICE, list_speakers
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 PAGE = "/live"
+ROOMY = 4
+"""Cores with which a slow voice speaks while a portrait is drawn: each wants one of its own."""
 
 
 def add_page(app: "FastAPI", socket: str, answers: bool) -> str:
@@ -35,7 +39,7 @@ def add_page(app: "FastAPI", socket: str, answers: bool) -> str:
         ("portraits", json.dumps(portraits)),
         ("emotions", json.dumps(EMOTIONS)),
         ("answers", json.dumps(answers)),
-        ("voices", json.dumps(_voices())),
+        ("voices", json.dumps(voices_of(len(os.sched_getaffinity(0))))),
     ):
         text = text.replace(f"{{{name}}}", value)
 
@@ -52,9 +56,13 @@ def add_page(app: "FastAPI", socket: str, answers: bool) -> str:
     return PAGE
 
 
-def _voices() -> list[tuple[str, str, str | None]]:
-    """(name, what is shown, sex) of the favourites, of which the quick one comes first."""
-    listed = [(voice.name, voice.label, voice.sex) for voice in list_speakers() if voice.favourite]
+def voices_of(cores: int) -> list[tuple[str, str, str | None, bool]]:
+    """(name, what is shown, sex, whether it keeps up with a portrait that is drawn on `cores`) of
+    the favourites, the quick one first. A page takes the first that suits its portrait.
+    """
+    slow = {v.name for v in NATURAL.values() if v.name != QUICK_VOICE and cores < ROOMY}
+    voices = [voice for voice in list_speakers() if voice.favourite]
+    listed = [(v.name, v.label, v.sex, v.name not in slow) for v in voices]
     return sorted(listed, key=lambda told: told[0] != QUICK_VOICE)
 
 

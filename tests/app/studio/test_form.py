@@ -7,6 +7,8 @@ import pytest
 from app.intake.limits import Limits
 from app.render.request import SERVERS_OWN, RenderRequest
 from app.studio.screens.form import Form, renderer_choice, sample_of, voice_choices
+from app.studio.screens.live import voices_of
+from audio2motion.voice.speakers import QUICK_VOICE
 from weights.errors import InputError
 
 
@@ -28,6 +30,13 @@ def test_voices_are_natural_ones_first_and_can_be_heard() -> None:
     assert sample_of("de").seconds > 1.0
     with pytest.raises(InputError, match="no voice 'martian'"):
         sample_of("martian")
+
+
+def test_a_live_portrait_has_a_voice_that_keeps_up() -> None:
+    for cores, wanted in ((2, "en-us+f4"), (8, "heart")):
+        voices = voices_of(cores)
+        assert voices[0][0] == QUICK_VOICE
+        assert next(name for name, _, sex, quick in voices if sex == "woman" and quick) == wanted
 
 
 ELSEWHERE = {

@@ -132,7 +132,12 @@ _SHARED = {
 }
 _AMERICAN = {"ɜːɹ": "ɜɹ", "ɜː": "ɜɹ", "ɪə": "iə", "e": "A", "o": "ɔ", "ɾ": "T", "ː": ""}
 _BRITISH = {"eə": "ɛː", "eː": "ɛː", "iə": "ɪə", "əʊ": "Q", "oː": "Q", "a": "æ"}
-_LETTERS = {"en-us": _SHARED | _AMERICAN, "en-gb": _SHARED | _BRITISH}
+_AMERICAN_LETTERS = re.compile("|".join(sorted(_SHARED | _AMERICAN, key=len, reverse=True)))
+_BRITISH_LETTERS = re.compile("|".join(sorted(_SHARED | _BRITISH, key=len, reverse=True)))
+_LETTERS = {
+    "en-us": (_AMERICAN_LETTERS, _SHARED | _AMERICAN),
+    "en-gb": (_BRITISH_LETTERS, _SHARED | _BRITISH),
+}
 
 
 def installed(voice: NaturalVoice) -> bool:
@@ -250,8 +255,7 @@ def _kokoro(name: str, accent: str) -> _Network:
     """Kokoro-82M (hexgrad, Apache-2.0) with a voice: a style for every number of symbols."""
     styles, config = load_safetensors("kokoro_voices")
     vocabulary: dict[str, int] = config["vocabulary"]
-    style, letters = styles[name].astype(np.float32), _LETTERS[accent]
-    longest_first = re.compile("|".join(sorted(letters, key=len, reverse=True)))
+    style, (longest_first, letters) = styles[name].astype(np.float32), _LETTERS[accent]
 
     def spell(sign: _Sign) -> list[int]:
         said = longest_first.sub(lambda found: letters[found.group()], sign.ipa)

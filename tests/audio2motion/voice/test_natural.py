@@ -118,7 +118,7 @@ def test_all_letters_are_known() -> None:
     styles, config = load_safetensors("kokoro_voices")
     assert set(styles) == {v.name for v in NATURAL.values() if v.engine == "kokoro"}
     assert {style.shape for style in styles.values()} == {(510, 256)}
-    for accent, letters in natural._LETTERS.items():
+    for accent, (_, letters) in natural._LETTERS.items():
         assert set("".join(letters.values())) <= set(config["vocabulary"]), accent
 
 

@@ -187,8 +187,7 @@ def test_what_is_one_visitors_is_not_anothers(browser, studio: Studio, visitor: 
     assert not folder.exists(), "the files of a visitor who left stay"
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])  # colours have no size
 def test_every_tab_fits_the_window(browser, studio: Studio, width: int, dark: bool):
     shade = "dark" if dark else "light"
     with window(browser, studio, width, dark) as visitor:

@@ -14,6 +14,8 @@ from audio2motion.voice.synthesis import language_of, list_voices, synthesize_tr
 
 DEFAULT_VOICE = "heart"
 """Speaks English where nobody is named."""
+MANS_VOICE = "michael"
+"""The same where a man is to be heard."""
 QUICK_VOICE = "joe"
 """The same where somebody waits for every word: a live conversation."""
 SAMPLE_TEXT = "Hello! This is how I sound. What shall we talk about?"

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from app.intake.allowance import require_length
@@ -40,6 +41,7 @@ from app.studio.screens.form import (
     request_of,
     sample_of,
     style_choices,
+    suited,
 )
 from app.studio.screens.form import voice_choices as list_voice_choices
 from app.studio.screens.visitors import Visitor
@@ -352,11 +354,12 @@ def _connect_photo(
 ) -> None:
     import gradio as gr
 
-    def choose(event: gr.SelectData) -> str:
+    def choose(event: gr.SelectData, voice: str) -> tuple[str, str]:
         numbered = {str(number): str(path) for number, path in enumerate(EXAMPLES)}
         if str(event.index) not in numbered:
             fail("there is no such example")
-        return numbered[str(event.index)]
+        path = numbered[str(event.index)]
+        return path, suited(Path(path).stem, voice)
 
     def click(event: gr.SelectData, path: str | None) -> str:
         try:
@@ -365,7 +368,9 @@ def _connect_photo(
             fail(f"got {event.index!r}; wanted a place in the picture")
         return choose_face(workshop, path, x, y)
 
-    parts["examples"].select(choose, None, parts["photo"], api_visibility="private")
+    parts["examples"].select(
+        choose, parts["voice"], [parts["photo"], parts["voice"]], api_visibility="private"
+    )
     shown = [parts["faces"], parts["face"], parts["trouble"]]
     parts["photo"].change(
         endpoint(show_faces, workshop, ("photo",)),

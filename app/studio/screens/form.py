@@ -18,7 +18,13 @@ from audio2motion.gestures.controls import REGIONS
 from audio2motion.gestures.gestures import Gesture
 from audio2motion.gestures.timeline import parse_gesture
 from audio2motion.hearing.audio import Waveform
-from audio2motion.voice.speakers import SAMPLE_TEXT, find_speaker, list_speakers
+from audio2motion.voice.speakers import (
+    DEFAULT_VOICE,
+    MANS_VOICE,
+    SAMPLE_TEXT,
+    find_speaker,
+    list_speakers,
+)
 from motion2video.network.choices import Quality
 from weights.errors import InputError
 
@@ -200,6 +206,14 @@ def style_choices() -> list[tuple[str, str]]:
 def voice_choices() -> list[tuple[str, str]]:
     """(shown, name) of the voices, favourites first."""
     return [(f"{voice.label} ({voice.name})", voice.name) for voice in list_speakers()]
+
+
+def suited(example: str, voice: str) -> str:
+    """The voice for an example portrait of this name: that of a man or a woman, as it shows, unless
+    the visitor has chosen another than these.
+    """
+    wanted = MANS_VOICE if example.startswith("man") else DEFAULT_VOICE
+    return wanted if voice in (MANS_VOICE, DEFAULT_VOICE) else voice
 
 
 @lru_cache(_SAMPLES)

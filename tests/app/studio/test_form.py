@@ -6,7 +6,7 @@ import pytest
 
 from app.intake.limits import Limits
 from app.render.request import SERVERS_OWN, RenderRequest
-from app.studio.screens.form import Form, renderer_choice, sample_of, voice_choices
+from app.studio.screens.form import Form, renderer_choice, sample_of, suited, voice_choices
 from app.studio.screens.live import voices_of
 from audio2motion.voice.speakers import QUICK_VOICE
 from weights.errors import InputError
@@ -30,6 +30,12 @@ def test_voices_are_natural_ones_first_and_can_be_heard() -> None:
     assert sample_of("de").seconds > 1.0
     with pytest.raises(InputError, match="no voice 'martian'"):
         sample_of("martian")
+
+
+def test_an_example_has_a_voice_that_suits_it_unless_one_was_chosen() -> None:
+    assert suited("man_3", "heart") == "michael"
+    assert suited("woman_2", "michael") == suited("default", "michael") == "heart"
+    assert suited("man_3", "emma") == "emma", "a visitor's own choice"
 
 
 def test_a_live_portrait_has_a_voice_that_keeps_up() -> None:

@@ -77,8 +77,10 @@ def test_a_photo_and_a_recording_become_a_video_that_plays(visitor: Window, voic
     page.wait_for_function(f"document.querySelector('#plan').innerText.includes('{length}')")
     visitor.shoot("create-ready-1280-light")
     page.click("#make")
-    page.wait_for_selector(".v-look")
-    assert "frame" in page.locator("#status").inner_text()
+    page.wait_for_function(  # both in one look: the next may be of the finished video
+        "document.querySelector('.v-look') && "
+        "document.querySelector('#status').innerText.includes('frame')"
+    )
     visitor.shoot("create-rendering-1280-light")
     page.wait_for_selector("#video video")
     played = page.evaluate(PLAYED)

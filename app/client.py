@@ -68,9 +68,9 @@ class Conversation:
         """The visitor's voice goes on: mono samples in -1..1 at 16 kHz, as they are recorded."""
         self._socket.send(bytes([SOUND]) + to_bytes(samples))
 
-    def say(self, text: str, voice: str = "en-us") -> None:
-        """Words for the agent."""
-        self.tell("say", text=text, voice=voice)
+    def say(self, text: str, voice: str | None = None) -> None:
+        """Words for the agent; without a voice, in the server's usual one."""
+        self.tell("say", text=text, **({} if voice is None else {"voice": voice}))
 
     def stop(self) -> None:
         """The agent leaves unsaid what waits."""

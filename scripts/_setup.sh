@@ -205,6 +205,10 @@ sys.exit(build != "cpu" or pinned not in (sys.argv[1:] or [pinned]))
 PYTHON
 }
 
+install_voices() { # natural voices, where they can be had: without them espeak-ng speaks
+    (EXTRAS="${EXTRAS:+$EXTRAS,}voices" && install_packages) || touch "$VENV/.visavis-no-voices"
+}
+
 install_packages() { # FLAVOUR decides which build of torch: cpu, cuda, or the user's own choice
     if [[ ! -x $VENV/bin/uv ]]; then
         pip_install
@@ -300,6 +304,11 @@ setup_environment() {
         import_pip_settings || return
         verified || say "  VISAVIS_UNVERIFIED=1: no file is compared with its known hash"
         phase "packages ($FLAVOUR torch)" install_packages || { explain_mismatch && return 1; }
+        rm -f -- "$VENV/.visavis-no-voices"
+        phase "natural voices" install_voices
+        if [[ -f $VENV/.visavis-no-voices ]]; then
+            say "  They cannot be had here, so espeak-ng speaks (VISAVIS_EXTRAS=voices tries again)."
+        fi
         if [[ -f $VENV/.visavis-default-torch ]]; then
             say "  PyTorch's CPU index was out of reach: the default build of torch is installed."
         fi

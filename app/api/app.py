@@ -27,6 +27,7 @@ from app.jobs.queue import JobQueue
 from app.jobs.store import FileStore
 from app.live.rooms import LiveRooms
 from app.render.pipeline import Avatar
+from audio2motion.voice.speakers import Listed, list_speakers
 
 _ABOUT = """From one portrait photo and two voices: a video of the person in the photo, who talks
 when their own voice talks and visibly listens when the other person does.
@@ -131,6 +132,10 @@ def _add_operations(app: FastAPI, loader: Loader, queue: JobQueue, metrics: Metr
         if trouble := await run_in_threadpool(queue.trouble):
             raise Problem(503, trouble, retry_after=5)
         return {"status": "ready"}
+
+    @app.get("/v1/voices", tags=["jobs"], summary="The voices that say a text, favourites first")
+    async def voices() -> list[Listed]:
+        return list(await run_in_threadpool(list_speakers))
 
     @app.get("/metrics", include_in_schema=False)
     async def show_metrics() -> Response:

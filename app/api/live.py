@@ -40,6 +40,9 @@ from app.render.request import RenderRequest
 from audio2motion.gestures.controls import Controls
 from audio2motion.gestures.text_limits import MAX_NAME
 from audio2motion.hearing.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Waveform
+from audio2motion.voice.agent_voice import TextVoice
+from audio2motion.voice.speakers import QUICK_VOICE, find_speaker
+from audio2motion.voice.synthesis import check_text
 from motion2video.media.live_encoder import LiveEncoder
 from motion2video.media.pictures import open_picture
 from motion2video.motion import FPS
@@ -93,11 +96,11 @@ class Resume(_Message):
 
 
 class Say(_Message):
-    """Words for the agent to say, in a voice of espeak-ng."""
+    """Words for the agent to say, in one of `GET /v1/voices`."""
 
     type: Literal["say"]
     text: str = Field(min_length=1, max_length=4000)
-    voice: str = Field("en-us", max_length=64)
+    voice: str = Field(QUICK_VOICE, max_length=64)
 
 
 class Ask(_Message):
@@ -105,6 +108,7 @@ class Ask(_Message):
 
     type: Literal["ask"]
     text: str = Field(min_length=1, max_length=4000)
+    voice: str = Field(QUICK_VOICE, max_length=64)
 
 
 class Stop(_Message):
@@ -353,12 +357,15 @@ class _Connection:
 
     async def _obey(self, message: Say | Ask | Stop | End, room: Room) -> None:
         if isinstance(message, Say):
-            from audio2motion.voice.synthesis import synthesize
-
-            sound = await run_in_threadpool(synthesize, message.text, message.voice)
-            room.session.say(sound)
+            speaker = find_speaker(message.voice)
+            if speaker.natural is None:
+                sound, _ = await run_in_threadpool(speaker.say, message.text)
+                room.session.say(sound)
+            else:  # it begins with the first sentence, while the next is not there yet
+                check_text(message.text)
+                room.session.say_from(TextVoice(message.text, message.voice))
         elif isinstance(message, Ask):
-            room.session.say_from(self._rooms.reply(message.text, room))
+            room.session.say_from(self._rooms.reply(message.text, room, message.voice))
         elif isinstance(message, Stop):
             room.session.stop()
         else:

@@ -1,4 +1,4 @@
-"""`visavis doctor | weights ...`: whether all that is needed is there, and fetching it."""
+"""`visavis doctor | voices | weights ...`: whether all that is needed is there, and fetching it."""
 
 from functools import partial
 from typing import Annotated
@@ -25,6 +25,18 @@ def doctor(
     print_result(report.to_json(), str(report), as_json)
     if not report.healthy:
         raise typer.Exit(1)
+
+
+def voices(as_json: o.AsJson = False) -> None:
+    """List the voices that say a text: natural ones first, a woman and a man for common languages,
+    then all of espeak-ng.
+    """
+    from audio2motion.voice.speakers import list_speakers
+
+    found = list_speakers()
+    widest = max(len(voice.name) for voice in found)
+    lines = [f"{voice.name:<{widest}}  {voice.label}" for voice in found]
+    print_result([vars(voice) for voice in found], "\n".join(lines), as_json)
 
 
 @weights_commands.command("list")

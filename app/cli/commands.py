@@ -1,4 +1,4 @@
-"""The command line: `visavis demo | render | batch | track | motion | app | export | doctor ...`.
+"""The command line: `visavis demo | render | batch | track | motion | app | export | voices ...`.
 
 Heavy parts are imported inside the commands, so that `visavis --help` answers at once.
 """
@@ -56,6 +56,7 @@ for _name, _command in {
     "motion": rendering.motion,
     "export": motions.export,
     "import": motions.import_motion,
+    "voices": checking.voices,
     "doctor": checking.doctor,
     "batch": batch.batch,
     "app": app_command.app,

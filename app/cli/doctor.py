@@ -74,7 +74,14 @@ class Report:
 def diagnose(quick: bool = False) -> Report:
     """Look at everything; `quick` skips rendering a few frames."""
     findings = [_python(), *_packages(), _opencv(), *_devices()]
-    findings += [_encoders(), _speech(), _voice_activity(), _decoders(), *_weights()]
+    findings += [
+        _encoders(),
+        _speech(),
+        _natural_voices(),
+        _voice_activity(),
+        _decoders(),
+        *_weights(),
+    ]
     findings += [_extra(name, what) for name, what in _EXTRAS.items()]
     if not quick and Report(tuple(findings)).healthy:
         findings.append(_self_check())
@@ -161,6 +168,16 @@ def _speech() -> Finding:
         return Finding(
             "espeak-ng", False, str(error), "pip install --force-reinstall espeakng-loader"
         )
+
+
+def _natural_voices() -> Finding:
+    from audio2motion.voice.natural import NATURAL, installed
+
+    missing = [voice.name for voice in NATURAL.values() if not installed(voice)]
+    if not missing:
+        return Finding("natural voices", True, ", ".join(NATURAL))
+    detail = f"not installed: {', '.join(missing)}; espeak-ng speaks instead"
+    return Finding("natural voices", False, detail, "pip install 'visavis[voices]'", needed=False)
 
 
 def _voice_activity() -> Finding:

@@ -32,7 +32,8 @@ def demo(
     """Make demo.mp4: the embedded photo in a short conversation."""
     from app.render.demo import DEFAULT_PORTRAIT, default_output, play
 
-    agent, interlocutor, transcript = play()
+    reporter = Reporter()
+    agent, interlocutor, transcript = play(notify=reporter.notify)
     if given["transcript"] is None:
         given["transcript"] = transcript
     request = RenderRequest(

@@ -122,9 +122,11 @@ def _length_and_order(request: RenderRequest, reader: Reader) -> tuple[float, Ar
         heard = reader.info(Path(request.interlocutor_video)).audio_codec is not None
         other = seen if heard else None
     if request.text is not None:
+        from audio2motion.voice.speakers import find_speaker
         from audio2motion.voice.synthesis import synthesize
 
-        agent = synthesize(request.text, request.voice).seconds
+        # espeak-ng takes no time, and about as long to say it as a natural voice.
+        agent = synthesize(request.text, find_speaker(request.voice).espeak).seconds
     from_words = request.text is not None
     return length(request.order, request.pause, from_words, agent, other, seen)
 

@@ -163,16 +163,17 @@ class LiveRooms:
         except FileNotFoundError as error:
             raise NotFoundError("there is no such conversation") from error
 
-    def reply(self, words: str, room: Room) -> AgentVoice:
-        """The language model's answer, which knows what was said in the room before. Raises
-        InputError where visitors may not ask one.
+    def reply(self, words: str, room: Room, voice: str) -> AgentVoice:
+        """The language model's answer, which knows what was said in the room before; `voice` says
+        it where the endpoint has no speech model. Raises InputError where visitors may not ask one.
         """
         from audio2motion.voice.language import LanguageVoice
 
         endpoint = self._service.endpoint
         if endpoint is None:
             raise InputError("this server has no language model to answer; use `say`")
-        return _Answer(LanguageVoice(endpoint, words, history=tuple(room.turns)), words, room)
+        model = LanguageVoice(endpoint, words, history=tuple(room.turns), voice=voice)
+        return _Answer(model, words, room)
 
     def look_up(self, identity: str) -> Room | None:
         """A conversation in memory, by its id alone: who calls has checked who asks."""

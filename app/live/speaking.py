@@ -32,6 +32,7 @@ class SpeechQueue:
         self._changed = threading.Condition()
         self._turn = 0  # grows when what is being said is dropped
         self._speakers = 0
+        self._order: deque[object] = deque()  # of who is speaking, and who does so afterwards
 
     def say(self, sound: Sound) -> None:
         """Say a sound (16 kHz) after all that waits. Raises LimitError when that is too much."""
@@ -41,8 +42,8 @@ class SpeechQueue:
             self._add(np.asarray(sound.read(0, len(sound)), np.float32))
 
     def say_from(self, speaker: AgentVoice) -> None:
-        """Say what a speaker gives, in a thread, as it comes. Raises LimitError while too many
-        speak.
+        """Say what a speaker gives, in a thread, as it comes, after the speakers before it. Raises
+        LimitError while too many speak.
         """
         with self._changed:
             if self._speakers >= _MOST_SPEAKERS:
@@ -52,8 +53,10 @@ class SpeechQueue:
                 )
             turn = self._turn
             self._speakers += 1
+            ticket = object()
+            self._order.append(ticket)
         threading.Thread(
-            target=self._pump, args=(speaker, turn), name="visavis-voice", daemon=True
+            target=self._pump, args=(speaker, turn, ticket), name="visavis-voice", daemon=True
         ).start()
 
     def take(self, count: int) -> Float[np.ndarray, "count"]:
@@ -75,6 +78,7 @@ class SpeechQueue:
         with self._changed:
             self._turn += 1
             self._parts.clear()
+            self._order.clear()
             self._changed.notify_all()
 
     close = drop
@@ -98,9 +102,14 @@ class SpeechQueue:
         if len(samples):
             self._parts.append(samples)
 
-    def _pump(self, speaker: AgentVoice, turn: int) -> None:
+    def _pump(self, speaker: AgentVoice, turn: int, ticket: object) -> None:
         pieces = None
         try:
+            with self._changed:
+                while self._turn == turn and self._order[0] is not ticket:
+                    self._changed.wait()
+                if self._turn != turn:
+                    return
             pieces = speaker.speak()
             for piece in pieces:
                 with self._changed:
@@ -116,6 +125,9 @@ class SpeechQueue:
                 pieces.close()
             with self._changed:
                 self._speakers -= 1
+                if self._turn == turn:
+                    self._order.remove(ticket)
+                self._changed.notify_all()
 
     @property
     def _seconds(self) -> float:

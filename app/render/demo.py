@@ -1,6 +1,7 @@
 """The embedded demo: a default photo and a short conversation in two synthetic voices."""
 
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,21 +31,36 @@ def default_output() -> Path:
 
 
 def conversation(script: Path = _SCRIPT) -> tuple[Waveform, Waveform]:
-    """The voices of the agent and the interlocutor, in turns on one clock, equally long."""
-    agent, interlocutor, _ = play(script)
+    """The voices of the agent and the interlocutor, in turns on one clock, equally long; spoken by
+    espeak-ng, who is quick and the same on every machine, for whoever measures something else.
+    """
+    agent, interlocutor, _ = play(script, natural=False)
     return agent, interlocutor
 
 
-def play(script: Path = _SCRIPT) -> tuple[Waveform, Waveform, Transcript]:
-    """As `conversation`, with what the agent says and when."""
-    from audio2motion.voice.synthesis import synthesize_transcript
+def play(
+    script: Path = _SCRIPT,
+    notify: Callable[[str], None] | None = None,
+    natural: bool = True,
+) -> tuple[Waveform, Waveform, Transcript]:
+    """As `conversation`, with what the agent says and when, in natural voices. `notify` is told
+    when espeak-ng has to stand in for them.
+    """
+    from audio2motion.voice.speakers import Speaker, find_speaker
 
     data = tomllib.loads(script.read_text(encoding="utf-8"))
-    voices: dict[str, list[np.ndarray]] = {"agent": [], "interlocutor": []}
+    speakers = {who: find_speaker(data[who]["voice"]) for who in ("agent", "interlocutor")}
+    if not natural:
+        speakers = {who: Speaker(speaker.espeak) for who, speaker in speakers.items()}
+    notices = {speaker.notice for speaker in speakers.values() if speaker.notice is not None}
+    if notify is not None:
+        for notice in notices:
+            notify(notice)
+    voices: dict[str, list[np.ndarray]] = {who: [] for who in speakers}
     said = Transcript("")
     for turn in (Turn(**table) for table in data["turns"]):
         pause = np.zeros(round(turn.pause * SAMPLE_RATE), np.float32)
-        spoken, words = synthesize_transcript(turn.text, **data[turn.who])
+        spoken, words = speakers[turn.who].say(turn.text)
         for who, parts in voices.items():
             parts.append(pause)
             if who == turn.who == "agent":

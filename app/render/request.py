@@ -18,6 +18,8 @@ from audio2motion.gestures.style import STYLES
 from audio2motion.gestures.text_limits import MAX_ADDRESS, MAX_CHARACTERS
 from audio2motion.gestures.transcript import Transcript
 from audio2motion.hearing.audio import Waveform
+from audio2motion.voice.natural import NATURAL
+from audio2motion.voice.speakers import DEFAULT_VOICE
 from motion2video.exchange import EXPORTS
 from motion2video.media.video import MAX_FPS, MIN_FPS
 from motion2video.motion import FPS, Motion
@@ -45,7 +47,7 @@ MIN_SIZE, MAX_SIZE = 64, 4096
 class MotionRequest:
     """Whose voices move the face, and how. Raises InputError for values that cannot be used.
 
-    The agent's voice is a recording, a `text` that espeak-ng speaks with `voice`, or what a
+    The agent's voice is a recording, a `text` that is spoken with `voice`, or what a
     language model answers to `ask`: see audio2motion.voice.endpoint for the fields `llm_*` and
     `speech_*`, where None is what the environment says; `persona` is told to the model too. The
     interlocutor is heard (`interlocutor_audio`), seen (`interlocutor_video`, whose sound is heard
@@ -75,8 +77,13 @@ class MotionRequest:
         Knob("Words for the agent to say, instead of a recording.", longest=MAX_CHARACTERS),
     ] = None
     voice: Annotated[
-        str, Knob("espeak-ng voice that says a text or reply, e.g. en-us, de, en-gb+f3.")
-    ] = "en-us"
+        str,
+        Knob(
+            "Voice that says a text or reply: "
+            + ", ".join(f"{v.name} ({'woman' if v.woman else 'man'})" for v in NATURAL.values())
+            + ", or one of espeak-ng, e.g. de, en-gb+f3; `visavis voices` lists all."
+        ),
+    ] = DEFAULT_VOICE
     ask: Annotated[
         str | None,
         Knob("Ask a language model this; the agent speaks its reply.", longest=MAX_CHARACTERS),
@@ -109,7 +116,7 @@ class MotionRequest:
         str | None,
         Knob(
             "The endpoint's speech model.",
-            unset="VISAVIS_SPEECH_MODEL, else espeak-ng speaks",
+            unset="VISAVIS_SPEECH_MODEL, else the voice above speaks",
             servers_own=True,
         ),
     ] = None

@@ -178,7 +178,7 @@ def hear(
     else.
     """
     request.require_voice()
-    agent, reply = _agent(request, reader, progress)
+    agent, reply = _agent(request, reader, progress, notify)
     if agent is not None:
         hint = " (for an agent that only listens, give the interlocutor's audio alone)"
         agent.require_speech(_name(request.agent_audio, "the agent's audio") + hint)
@@ -265,12 +265,15 @@ class StoppableVoice(AgentVoice):
 
 
 def _agent(
-    request: MotionRequest, reader: Reader, progress: Progress | None = None
+    request: MotionRequest,
+    reader: Reader,
+    progress: Progress | None = None,
+    notify: Notify | None = None,
 ) -> tuple[Sound | None, SpokenReply | None]:
     """The agent's voice, read or spoken, and its words where they are known."""
     if request.text is None:
         return _load(request.agent_audio, reader), None
-    voice = StoppableVoice(TextVoice(request.text, request.voice), progress)
+    voice = StoppableVoice(TextVoice(request.text, request.voice, notify), progress)
     said = _wanted(listen(voice), request)
     return said.sound, said
 
@@ -298,7 +301,7 @@ def _ask(
         endpoint,
         request.ask or "",
         persona=request.persona,
-        espeak_voice=request.voice,
+        voice=request.voice,
         codes=request.reply_codes,
         notify=notify,
     )

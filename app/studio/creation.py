@@ -28,6 +28,8 @@ from motion2video.motion import Motion
 from weights.errors import EndpointError, InputError
 
 _PATIENCE_S = 60.0
+_WRITTEN_ONLY = "en-us"
+"""A quick voice says what nobody hears."""
 _log = logging.getLogger("visavis.studio")
 
 
@@ -102,7 +104,9 @@ def write_reply(workshop: Workshop, page: Page, prompt: str) -> str:
     try:
         with page.asking() as run:
             return listen(
-                StoppableVoice(LanguageVoice(silent, prompt, codes=False), run.progress)
+                StoppableVoice(
+                    LanguageVoice(silent, prompt, voice=_WRITTEN_ONLY, codes=False), run.progress
+                )
             ).text
     except Cancelled:
         raise InputError("the language model was not waited for") from None

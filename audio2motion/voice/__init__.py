@@ -1,6 +1,6 @@
-"""What the agent says and who says it: a recording, espeak-ng, or a language model's reply, as one
-stream of sound with its words. Nothing else here speaks to a network, and only to the endpoint that
-a user named."""
+"""What the agent says and who says it: a recording, a synthesiser, or a language model's reply, as
+one stream of sound with its words. Nothing but the last speaks to a network, and only to the
+endpoint that a user named."""
 
 import lazy_loader
 

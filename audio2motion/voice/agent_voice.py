@@ -1,4 +1,4 @@
-"""What the agent says, whoever says it: a file, espeak-ng or a language model, as one stream.
+"""What the agent says, whoever says it: a file, a synthesiser or a language model, as one stream.
 
 Every source is an AgentVoice: `speak()` gives pieces of sound as they come, with the words that
 they say, where those are known, and the codes in them (see reply_codes.py). `listen` joins them.
@@ -6,7 +6,7 @@ they say, where those are known, and the codes in them (see reply_codes.py). `li
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -14,9 +14,10 @@ import numpy as np
 
 from audio2motion.gestures.transcript import Transcript, Word
 from audio2motion.hearing.audio import SAMPLE_RATE, Sound, Waveform
-from audio2motion.voice.reply_codes import Characters, ReplyCode, at_word, place
+from audio2motion.voice.reply_codes import Characters, ReplyCode, Sentence, at_word, place
 from audio2motion.voice.sentences import SentenceStream
-from audio2motion.voice.synthesis import language_of, synthesize_transcript
+from audio2motion.voice.speakers import DEFAULT_VOICE, Speaker, find_speaker
+from audio2motion.voice.synthesis import check_text
 from weights.errors import InputError, MediaError
 
 
@@ -82,41 +83,79 @@ class FileVoice(AgentVoice):
 
 
 class TextVoice(AgentVoice):
-    """A text that espeak-ng speaks with `voice`, a sentence at a time; exact times of its words.
+    """A text that a voice of `list_speakers` says, a sentence at a time; exact times of its words.
 
-    Codes in it (`"[smile] Hello."`) are not spoken; everything else in brackets is.
+    Codes in it (`"[smile] Hello."`) are not spoken; everything else in brackets is. `notify` is
+    told when another voice has to stand in.
     """
 
-    def __init__(self, text: str, voice: str = "en-us") -> None:
-        self._text, self._voice, self.language = text, voice, language_of(voice)
+    def __init__(
+        self,
+        text: str,
+        voice: str = DEFAULT_VOICE,
+        notify: Callable[[str], None] | None = None,
+    ) -> None:
+        self._text, self._speaker, self._notify = text, find_speaker(voice), notify
+        self.language = self._speaker.language
 
     def speak(self) -> Pieces:
-        """Speak the text; raises what `synthesize` raises at the first piece."""
+        """Speak the text; raises what `Speaker.say` raises, at a piece."""
         return self._pieces()
 
     def _pieces(self) -> Generator[SpokenPiece, None, None]:
         stream = SentenceStream(keep_unknown=True)
         sentences = [*stream.push(self._text), *stream.flush()]
-        # In one go: the melody of a text is not that of its sentences one by one.
-        sound, said = synthesize_transcript(stream.text, self._voice)
-        ends = [word.last for word in said.words]
-        begins = [min(word.start, sound.seconds) for word in said.words] + [sound.seconds]
-        # A sentence starts with the word at or after its first character.
-        starts = [begins[bisect_right(ends, sentence.span[0])] for sentence in sentences]
-        starts = [0.0, *starts[1:], sound.seconds]
-        firsts = [word.first for word in said.words]
-        for sentence, start, end in zip(sentences, starts, starts[1:], strict=False):
-            past = sentence.first + len(sentence.text)
-            words = said.words[bisect_left(firsts, sentence.first) : bisect_left(firsts, past)]
-            first, last = round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)
-            yield SpokenPiece(
-                Waveform(sound.samples[first:last]),
-                first / SAMPLE_RATE,
-                sentence.text,
-                sentence.span,
-                words,
-                place(sentence, start, words),
+        if self._notify is not None and self._speaker.notice is not None:
+            self._notify(self._speaker.notice)
+        if self._speaker.natural is None:
+            yield from _at_once(sentences, stream.text, self._speaker)
+        else:
+            check_text(stream.text)
+            yield from _one_by_one(sentences, self._speaker)
+
+
+def _at_once(sentences: Sequence[Sentence], text: str, speaker: Speaker) -> Iterator[SpokenPiece]:
+    """espeak-ng is quick, and the melody of a text is not that of its sentences one by one."""
+    sound, said = speaker.say(text)
+    ends = [word.last for word in said.words]
+    begins = [min(word.start, sound.seconds) for word in said.words] + [sound.seconds]
+    # A sentence starts with the word at or after its first character.
+    starts = [begins[bisect_right(ends, sentence.span[0])] for sentence in sentences]
+    starts = [0.0, *starts[1:], sound.seconds]
+    firsts = [word.first for word in said.words]
+    for sentence, start, end in zip(sentences, starts, starts[1:], strict=False):
+        past = sentence.first + len(sentence.text)
+        words = said.words[bisect_left(firsts, sentence.first) : bisect_left(firsts, past)]
+        first, last = round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)
+        yield SpokenPiece(
+            Waveform(sound.samples[first:last]),
+            first / SAMPLE_RATE,
+            sentence.text,
+            sentence.span,
+            words,
+            place(sentence, start, words),
+        )
+
+
+def _one_by_one(sentences: Sequence[Sentence], speaker: Speaker) -> Iterator[SpokenPiece]:
+    """A network takes its time: each sentence is heard while the next is not there yet."""
+    start = 0.0
+    for sentence in sentences:
+        sound, words = Waveform.silence(0.0), ()
+        if sentence.has_words:
+            sound, said = speaker.say(sentence.text)
+            words = tuple(
+                Word(
+                    w.first + sentence.first,
+                    w.last + sentence.first,
+                    w.start + start,
+                    w.end + start,
+                )
+                for w in said.words
             )
+        codes = place(sentence, start, words)
+        yield SpokenPiece(sound, start, sentence.text, sentence.span, words, codes)
+        start += sound.seconds
 
 
 @dataclass(frozen=True, eq=False)

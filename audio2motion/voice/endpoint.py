@@ -6,7 +6,7 @@ Any server with OpenAI's `/chat/completions` and, for its own voice, `/audio/spe
     VISAVIS_LLM_BASE_URL or OPENAI_BASE_URL    https://host/v1
     VISAVIS_LLM_API_KEY or OPENAI_API_KEY      the key; nothing for a server that wants none
     VISAVIS_LLM_MODEL                          chat model
-    VISAVIS_SPEECH_MODEL                       speech model; without one espeak-ng speaks
+    VISAVIS_SPEECH_MODEL                       speech model; without one a voice of our own speaks
     VISAVIS_SPEECH_VOICE                       its voice
 """
 

@@ -1,9 +1,9 @@
 """A language model as the agent's voice: its reply is spoken while it is still being written.
 
 The chat streams as server-sent events; every sentence goes to the endpoint's speech model as soon
-as it is complete, or to espeak-ng where there is none. A thread of its own does this and puts the
-pieces in a queue, so that closing the iterator, from any thread and at any moment, breaks off
-the requests at once: a live conversation can be interrupted.
+as it is complete, or to a voice of our own where there is none. A thread of its own does this and
+puts the pieces in a queue, so that closing the iterator, from any thread and at any moment, breaks
+off the requests at once: a live conversation can be interrupted.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from audio2motion.voice.endpoint import Endpoint
 from audio2motion.voice.http_exchange import Exchange, error_message
 from audio2motion.voice.reply_codes import Sentence, place, system_prompt
 from audio2motion.voice.sentences import SentenceStream
-from audio2motion.voice.synthesis import language_of, synthesize_transcript
+from audio2motion.voice.speakers import DEFAULT_VOICE, find_speaker
 from weights.errors import EndpointError, MediaError
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ class Turn:
 class LanguageVoice(AgentVoice):
     """What a language model answers to `prompt`, after the turns of `history`.
 
-    `persona` is added to the system prompt. `espeak_voice` speaks where the endpoint has no speech
-    model. `codes` False neither asks for codes nor gives any. `notify` gets a sentence for the
-    user now and then, in the thread that takes the pieces.
+    `persona` is added to the system prompt. `voice`, one of `list_speakers`, speaks where the
+    endpoint has no speech model. `codes` False neither asks for codes nor gives any. `notify` gets
+    a sentence for the user now and then, in the thread that takes the pieces.
     """
 
     def __init__(
@@ -60,18 +60,18 @@ class LanguageVoice(AgentVoice):
         prompt: str,
         persona: str | None = None,
         history: tuple[Turn, ...] = (),
-        espeak_voice: str = "en-us",
+        voice: str = DEFAULT_VOICE,
         codes: bool = True,
         notify: Callable[[str], None] | None = None,
     ) -> None:
-        self.endpoint, self.espeak_voice, self.codes = endpoint, espeak_voice, codes
+        self.endpoint, self.speaker, self.codes = endpoint, find_speaker(voice), codes
         self.messages = (
             {"role": "system", "content": system_prompt(persona, codes)},
             *({"role": turn.role, "content": turn.content} for turn in history),
             {"role": "user", "content": prompt},
         )
-        # What an endpoint speaks is any language; espeak-ng speaks that of its voice.
-        self.language = language_of(espeak_voice) if endpoint.speech_model is None else None
+        # What an endpoint speaks is any language; a voice of ours has one.
+        self.language = self.speaker.language if endpoint.speech_model is None else None
         self._notify = notify
 
     def speak(self) -> Pieces:
@@ -169,6 +169,7 @@ class _Reply:
         self._samples = self._spoken = 0  # of all; of sentences that the endpoint spoke
         self._characters = 0  # of those
         self._endpoint_speaks = voice.endpoint.speech_model is not None
+        self._told = False  # that another voice stands in
 
     async def speak(self) -> None:
         """Ask and speak, at the same time; a failure of the chat comes after what was written."""
@@ -223,15 +224,17 @@ class _Reply:
                     raise
                 self._endpoint_speaks = False
                 model = self._voice.endpoint.speech_model
+                speaker = self._voice.speaker
+                who = speaker.natural.name if speaker.natural else f"espeak-ng's {speaker.espeak}"
                 self._put(
-                    f"{exchange.name} has no speech model {model!r} ({error.status}): espeak-ng "
-                    f"speaks, with the voice {self._voice.espeak_voice}"
+                    f"{exchange.name} has no speech model {model!r} ({error.status}): {who} speaks"
                 )
         sound, words = Waveform.silence(0.0), ()
         if sentence.has_words:
-            sound, said = await asyncio.to_thread(
-                synthesize_transcript, sentence.text, self._voice.espeak_voice
-            )
+            if (notice := self._voice.speaker.notice) is not None and not self._told:
+                self._told = True
+                self._put(notice)
+            sound, said = await asyncio.to_thread(self._voice.speaker.say, sentence.text)
             words = said.words
         self._emit(sound.samples, sentence, words, exact=True)
 

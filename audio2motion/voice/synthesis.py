@@ -44,7 +44,7 @@ class Phoneme(NamedTuple):
     end: float
 
 
-class _Spoken(NamedTuple):
+class Utterance(NamedTuple):
     """What espeak-ng made of a text: 16-bit samples at its own rate, and where things are."""
 
     samples: np.ndarray
@@ -120,7 +120,7 @@ def synthesize_phonemes(
     text: str, voice: str = "en-us", words_per_minute: int = 160, pitch: int = 50
 ) -> tuple[Waveform, list[Phoneme]]:
     """As `synthesize`, with the phonemes in order; where there is none, there is a pause."""
-    spoken = _synthesize(text, voice, words_per_minute, pitch)
+    spoken = utter(text, voice, words_per_minute, pitch)
     return _resampled(spoken), _phonemes(spoken)
 
 
@@ -128,7 +128,7 @@ def synthesize_transcript(
     text: str, voice: str = "en-us", words_per_minute: int = 160, pitch: int = 50
 ) -> tuple[Waveform, Transcript]:
     """As `synthesize`, with the time of every word."""
-    spoken = _synthesize(text, voice, words_per_minute, pitch)
+    spoken = utter(text, voice, words_per_minute, pitch)
     sound, phonemes = _resampled(spoken), _phonemes(spoken)
     starts = [phoneme.start for phoneme in phonemes[1:]] + [sound.seconds]
     pauses = [(p.end, start) for p, start in zip(phonemes, starts, strict=True) if start > p.end]
@@ -143,7 +143,10 @@ def language_of(voice: str) -> str | None:
     return language if len(language.partition("-")[0]) == 2 else None
 
 
-def _synthesize(text: str, voice: str, words_per_minute: int, pitch: int) -> _Spoken:
+def utter(
+    text: str, voice: str = "en-us", words_per_minute: int = 160, pitch: int = 50
+) -> Utterance:
+    """As `synthesize`, but what espeak-ng itself gives; at least one phoneme is in it."""
     _check(text, words_per_minute, pitch)
     with _LOCK, _loaded() as (library, rate):
         _choose_voice(library, voice)
@@ -155,7 +158,7 @@ def _synthesize(text: str, voice: str, words_per_minute: int, pitch: int) -> _Sp
     return spoken
 
 
-def _phonemes(spoken: _Spoken) -> list[Phoneme]:
+def _phonemes(spoken: Utterance) -> list[Phoneme]:
     events, rate = spoken.phonemes, spoken.rate
     ends = [start for _, start in events[1:]] + [len(spoken.samples)]
     return [
@@ -165,7 +168,7 @@ def _phonemes(spoken: _Spoken) -> list[Phoneme]:
     ]
 
 
-def _resampled(spoken: _Spoken) -> Waveform:
+def _resampled(spoken: Utterance) -> Waveform:
     import soxr
 
     samples = spoken.samples.astype(np.float32) / 32768.0
@@ -185,7 +188,8 @@ def list_variants() -> tuple[str, ...]:
     return tuple(sorted(p.name for p in (_data_path() / "voices" / "!v").iterdir()))
 
 
-def _check(text: str, words_per_minute: int, pitch: int) -> None:
+def check_text(text: str) -> None:
+    """Raise InputError for a text that nobody could speak: it is empty, too long or no text."""
     if not text.strip():
         raise InputError("the text to speak is empty; give some words")
     if len(text) > MAX_CHARACTERS:
@@ -194,6 +198,10 @@ def _check(text: str, words_per_minute: int, pitch: int) -> None:
         )
     if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
         raise InputError("the text is not plain text: it holds characters that are not letters")
+
+
+def _check(text: str, words_per_minute: int, pitch: int) -> None:
+    check_text(text)
     if not SLOWEST <= words_per_minute <= FASTEST:
         raise InputError(f"got {words_per_minute} words a minute; wanted {SLOWEST} to {FASTEST}")
     if not 0 <= pitch <= 99:
@@ -289,7 +297,7 @@ def _choose_voice(library: ctypes.CDLL, wanted: str) -> None:
         raise InputError(f"espeak-ng cannot load its voice {identifier!r}; choose another")
 
 
-def _speak(library: ctypes.CDLL, text: str, rate: int) -> _Spoken:
+def _speak(library: ctypes.CDLL, text: str, rate: int) -> Utterance:
     pieces: list[np.ndarray] = []
     phonemes: list[tuple[str, int]] = []
     words: list[tuple[int, int]] = []
@@ -333,4 +341,4 @@ def _speak(library: ctypes.CDLL, text: str, rate: int) -> _Spoken:
         )
     if status != 0:
         raise InputError(f"espeak-ng could not speak the text {text[:40]!r} (error {status})")
-    return _Spoken(np.concatenate([np.empty(0, np.int16), *pieces]), rate, phonemes, words)
+    return Utterance(np.concatenate([np.empty(0, np.int16), *pieces]), rate, phonemes, words)

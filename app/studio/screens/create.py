@@ -4,8 +4,8 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from app.intake.allowance import require_length
 from app.intake.limits import Limits
@@ -13,7 +13,7 @@ from app.intake.sandbox import shared_sandbox
 from app.intake.values import SandboxReader
 from app.jobs.plan import make_plan
 from app.render.demo import ASSETS
-from app.studio.creation import Creation, create, write_reply
+from app.studio.creation import Creation, create
 from app.studio.screens import markup
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.faces import choose_face, mark_face, show_faces
@@ -29,7 +29,6 @@ from app.studio.screens.follow import (
 from app.studio.screens.form import (
     FORM_FIELDS,
     Form,
-    Says,
     add_gesture,
     component,
     default_form,
@@ -39,9 +38,10 @@ from app.studio.screens.form import (
     renderer_choice,
     request_of,
     style_choices,
+    suited,
 )
-from app.studio.screens.form import voice_choices as list_voice_choices
 from app.studio.screens.visitors import Visitor
+from app.studio.screens.voices import add_voices
 from app.studio.workshop import Workshop
 from audio2motion.gestures.controls import REGIONS
 from audio2motion.gestures.gestures import DEFAULTS, KINDS
@@ -71,7 +71,7 @@ def build(workshop: Workshop) -> CreateScreen:
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320):
             _photo(parts, workshop)
-            _voices(parts, workshop)
+            add_voices(parts, workshop)
             _movement(parts)
             _picture(parts, workshop.limits)
         with gr.Column(scale=6, min_width=320):
@@ -162,92 +162,6 @@ def _photo(parts: dict[str, Any], workshop: Workshop) -> None:
     parts["trouble"] = gr.HTML(elem_id="trouble")
 
 
-def _voices(parts: dict[str, Any], workshop: Workshop) -> None:
-    import gradio as gr
-
-    with gr.Group():
-        parts["says"] = gr.Radio(
-            list(get_args(Says)), value=Form.says, label="What the person says", elem_id="says"
-        )
-        parts["text"] = gr.Textbox(
-            **component("text"),
-            lines=3,
-            max_length=workshop.limits.max_text,
-            elem_id="text",
-        )
-        parts["voice"] = gr.Dropdown(
-            list_voice_choices(), **component("voice", info=False), elem_id="voice"
-        )
-        asking = [] if workshop.endpoint is None else [_asking(parts, workshop)]
-        parts["agent_audio"] = gr.Audio(
-            label=label_of("agent_audio"),
-            type="filepath",
-            sources=["upload", "microphone"],
-            visible=False,
-            elem_id="agent-audio",
-            buttons=[],
-        )
-    with gr.Accordion("The other person, whom the portrait listens to", open=False):
-        parts["interlocutor_audio"] = gr.Audio(
-            label=label_of("interlocutor_audio"),
-            type="filepath",
-            sources=["upload", "microphone"],
-            elem_id="interlocutor-audio",
-            buttons=[],
-        )
-        parts["interlocutor_video"] = gr.Video(
-            label=label_of("interlocutor_video"),
-            sources=["upload", "webcam"],
-            elem_id="interlocutor-video",
-            buttons=[],
-            height=280,
-        )
-        with gr.Row():
-            parts["order"] = gr.Radio(**component("order"), elem_id="order")
-            parts["pause"] = gr.Number(**component("pause"), step=0.1, elem_id="pause")
-    shown = [parts["agent_audio"], parts["text"], parts["voice"], *asking]
-    show = partial(_show_voice, len(shown) - 1)
-    parts["says"].change(show, parts["says"], shown, api_visibility="private", queue=False)
-
-
-def _show_voice(written: int, says: Says) -> list[Any]:
-    """The recording, and the `written` parts of a text."""
-    import gradio as gr
-
-    visible = [says == "a recording", *[says == "a text"] * written]
-    return [gr.update(visible=v) for v in visible]
-
-
-def _asking(parts: dict[str, Any], workshop: Workshop) -> "gr.Row":
-    """The row in which a language model is asked for the text."""
-    import gradio as gr
-
-    with gr.Row(elem_classes="v-tight") as row:
-        prompt = gr.Textbox(
-            label="or a language model writes it: ask it something",
-            max_length=workshop.limits.max_text,
-            elem_id="prompt",
-        )
-        ask = gr.Button("Ask", elem_id="ask", min_width=70, scale=0)
-    gr.on(
-        [ask.click, prompt.submit],
-        endpoint(_reply, workshop, ("prompt",)),
-        prompt,
-        parts["text"],
-        api_name="reply",
-        api_description="What the server's language model answers, as a text to be said.",
-        concurrency_limit=2,
-    )
-    return row
-
-
-def _reply(workshop: Workshop, visitor: Visitor, prompt: str) -> str:
-    try:
-        return write_reply(workshop, page_of(workshop, visitor), prompt)
-    except VisavisError as error:
-        fail(error)
-
-
 def _movement(parts: dict[str, Any]) -> None:
     import gradio as gr
 
@@ -325,11 +239,12 @@ def _connect_photo(
 ) -> None:
     import gradio as gr
 
-    def choose(event: gr.SelectData) -> str:
+    def choose(event: gr.SelectData, voice: str) -> tuple[str, str]:
         numbered = {str(number): str(path) for number, path in enumerate(EXAMPLES)}
         if str(event.index) not in numbered:
             fail("there is no such example")
-        return numbered[str(event.index)]
+        path = numbered[str(event.index)]
+        return path, suited(Path(path).stem, voice)
 
     def click(event: gr.SelectData, path: str | None) -> str:
         try:
@@ -338,7 +253,9 @@ def _connect_photo(
             fail(f"got {event.index!r}; wanted a place in the picture")
         return choose_face(workshop, path, x, y)
 
-    parts["examples"].select(choose, None, parts["photo"], api_visibility="private")
+    parts["examples"].select(
+        choose, parts["voice"], [parts["photo"], parts["voice"]], api_visibility="private"
+    )
     shown = [parts["faces"], parts["face"], parts["trouble"]]
     parts["photo"].change(
         endpoint(show_faces, workshop, ("photo",)),

@@ -4,7 +4,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -17,6 +17,14 @@ from app.studio.workshop import Workshop
 from audio2motion.gestures.controls import REGIONS
 from audio2motion.gestures.gestures import Gesture
 from audio2motion.gestures.timeline import parse_gesture
+from audio2motion.hearing.audio import Waveform
+from audio2motion.voice.speakers import (
+    DEFAULT_VOICE,
+    MANS_VOICE,
+    SAMPLE_TEXT,
+    find_speaker,
+    list_speakers,
+)
 from motion2video.network.choices import Quality
 from weights.errors import InputError
 
@@ -24,6 +32,8 @@ Says = Literal["a text", "a recording", "nothing"]
 GREETING = "Hello! It is lovely to meet you. What shall we talk about?"
 """So that a photo is all that a visitor needs to bring."""
 _SEEDS = 1_000_000
+_SAMPLES = 16
+"""Sounds of voices that are kept: a second of work and 0.2 MB each."""
 _FILES = ("agent_audio", "interlocutor_audio", "interlocutor_video", "motion")
 FORM_FILES = {"photo": FILE_KINDS["portrait"], **{name: FILE_KINDS[name] for name in _FILES}}
 """Fields that are files, and what the content of each may be."""
@@ -194,11 +204,23 @@ def style_choices() -> list[tuple[str, str]]:
 
 @cache
 def voice_choices() -> list[tuple[str, str]]:
-    """(shown, name) of espeak-ng's voices, English first."""
-    from audio2motion.voice.synthesis import list_voices
+    """(shown, name) of the voices, favourites first."""
+    return [(f"{voice.label} ({voice.name})", voice.name) for voice in list_speakers()]
 
-    found = [(f"{v.description} ({v.name})", v.name) for v in list_voices()]
-    return sorted(found, key=lambda pair: (not pair[1].startswith("en"), pair[0]))
+
+def suited(example: str, voice: str) -> str:
+    """The voice for an example portrait of this name: that of a man or a woman, as it shows, unless
+    the visitor has chosen another than these.
+    """
+    wanted = MANS_VOICE if example.startswith("man") else DEFAULT_VOICE
+    return wanted if voice in (MANS_VOICE, DEFAULT_VOICE) else voice
+
+
+@lru_cache(_SAMPLES)
+def sample_of(voice: str) -> Waveform:
+    """A sentence in a voice. Raises InputError for one that there is not."""
+    by_name(RenderRequest)["voice"].check(voice)
+    return find_speaker(voice).say(SAMPLE_TEXT)[0]
 
 
 def from_values(values: Sequence[Any]) -> Form:

@@ -5,17 +5,22 @@ lets the visitor interrupt. The page loads nothing but the example portraits, fr
 """
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 from app.render.demo import ASSETS
 from app.studio.screens import markup
 from app.studio.screens.create import EXAMPLES
 from audio2motion.gestures.emotion import EMOTIONS
+from audio2motion.voice.natural import NATURAL
+from audio2motion.voice.speakers import QUICK_VOICE, list_speakers
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 PAGE = "/live"
+ROOMY = 4
+"""Cores with which a slow voice speaks while a portrait is drawn: each wants one of its own."""
 
 
 def add_page(app: "FastAPI", socket: str, answers: bool) -> str:
@@ -34,6 +39,7 @@ def add_page(app: "FastAPI", socket: str, answers: bool) -> str:
         ("portraits", json.dumps(portraits)),
         ("emotions", json.dumps(EMOTIONS)),
         ("answers", json.dumps(answers)),
+        ("voices", json.dumps(voices_of(len(os.sched_getaffinity(0))))),
     ):
         text = text.replace(f"{{{name}}}", value)
 
@@ -48,6 +54,16 @@ def add_page(app: "FastAPI", socket: str, answers: bool) -> str:
         return FileResponse(photos[name], media_type="image/jpeg")
 
     return PAGE
+
+
+def voices_of(cores: int) -> list[tuple[str, str, str | None, bool]]:
+    """(name, what is shown, sex, whether it keeps up with a portrait that is drawn on `cores`) of
+    the favourites, the quick one first. A page takes the first that suits its portrait.
+    """
+    slow = {v.name for v in NATURAL.values() if v.name != QUICK_VOICE and cores < ROOMY}
+    voices = [voice for voice in list_speakers() if voice.favourite]
+    listed = [(v.name, v.label, v.sex, v.name not in slow) for v in voices]
+    return sorted(listed, key=lambda told: told[0] != QUICK_VOICE)
 
 
 def build(page: str | None) -> None:

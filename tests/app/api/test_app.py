@@ -175,6 +175,12 @@ def test_cancel_within_a_second(http: httpx.Client, photo: bytes, tmp_path: Path
     refused(http.get(f"/v1/videos/{after['id']}"), 404)
 
 
+def test_voices_are_listed(http: httpx.Client) -> None:
+    listed = http.get("/v1/voices").json()
+    assert [voice["name"] for voice in listed[:2]] == ["heart", "emma"]
+    assert listed[0]["sex"] == "woman" and listed[0]["favourite"] and not listed[-1]["favourite"]
+
+
 def test_idempotency(http: httpx.Client, photo: bytes, tmp_path: Path) -> None:
     files = {"portrait": photo, "motion": still(0.2, tmp_path)}
     key = {"Idempotency-Key": "order-66"}

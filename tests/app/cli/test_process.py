@@ -49,7 +49,9 @@ def test_an_end_in_the_middle(
 ) -> None:
     out = tmp_path / "out.mp4"
     out.write_bytes(b"what was there before")
-    process = start("render", "--portrait", portrait, "--text", LONG_TEXT, "--out", out)
+    process = start(
+        "render", "--portrait", portrait, "--text", LONG_TEXT, "--voice", "en-us", "--out", out
+    )
     started_writing(out, process)
     process.send_signal(number)
     try:

@@ -1,6 +1,7 @@
 """What waits to be said is bounded, however it is sent."""
 
 import threading
+import time
 from collections.abc import Generator
 
 import numpy as np
@@ -51,3 +52,23 @@ def test_more_answers_at_once_than_there_may_be_are_refused():
             thread.join(10)
     speech.say_from(Slow())
     assert len(started) <= 5
+
+
+def test_who_was_asked_first_speaks_first():
+    """Sentence by sentence, and never two at once, however slow the first is."""
+
+    class Two(AgentVoice):
+        def __init__(self, value: float) -> None:
+            self.value = value
+
+        def speak(self) -> Generator[SpokenPiece, None, None]:
+            for _ in range(2):
+                time.sleep(0.02 / self.value)
+                yield SpokenPiece(Waveform(np.full(2, self.value, np.float32)), 0.0)
+
+    speech = SpeechQueue(lambda problem: None)
+    for value in (0.25, 0.5, 1.0):
+        speech.say_from(Two(value))
+    while speech._speakers:
+        time.sleep(0.01)
+    assert speech.waiting.tolist() == [0.25] * 4 + [0.5] * 4 + [1.0] * 4

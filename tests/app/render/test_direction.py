@@ -35,7 +35,7 @@ def kinds(controls: Controls) -> list[str]:
 
 
 def test_gestures_are_found_in_a_text_and_can_be_switched_off() -> None:
-    controls, told = directed(MotionRequest(text=SAID))
+    controls, told = directed(MotionRequest(text=SAID, voice="en-us"))
     assert kinds(controls)[:3] == ["smile", "nod", "shake"] and not told
     for gesture in controls.gestures:
         assert gesture.source is not None

@@ -35,6 +35,8 @@ def question() -> Waveform:
 
 def heard(**fields: Any) -> tuple[Voices, list[str]]:
     told: list[str] = []
+    if "text" in fields:
+        fields["voice"] = "en-us"
     return hear(MotionRequest(**fields), no_video, told.append), told
 
 
@@ -191,6 +193,7 @@ def test_a_motion_that_was_made_in_turns_is_heard_in_turns(
         portrait=portrait,
         motion=Motion.neutral(120),
         text=SAID,
+        voice="en-us",
         interlocutor_audio=question,
         mix="both",
     )

@@ -81,7 +81,7 @@ print(*sorted(name for name in opened if not name.endswith((".py", ".pyc", ".pyi
 @pytest.mark.slow
 @pytest.mark.weights("speech_encoder", "motion_generator", "face_basis")
 def test_motion_opens_no_weights_of_the_renderer(tmp_path: Path) -> None:
-    words = ["motion", "--text", "Hi.", "--out", str(tmp_path / "m.npz")]
+    words = ["motion", "--text", "Hi.", "--voice", "de", "--out", str(tmp_path / "m.npz")]
     done = subprocess.run(
         [sys.executable, "-c", OPENED, *words], cwd=ROOT, capture_output=True, text=True
     )

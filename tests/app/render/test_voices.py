@@ -36,9 +36,16 @@ def joined(voices: Voices) -> Dyad:
 
 def test_a_text_is_spoken() -> None:
     notices: list[str] = []
-    voices = hear(MotionRequest(text="Good morning."), no_video, notices.append)
+    voices = hear(MotionRequest(text="Good morning.", voice="en-us"), no_video, notices.append)
     assert voices.agent is not None and voices.agent.has_speech
     assert voices.interlocutor is None and not notices
+
+
+def test_a_missing_natural_voice_is_told_once_and_espeak_speaks() -> None:
+    notices: list[str] = []
+    voices = hear(MotionRequest(text="Good. Morning."), no_video, notices.append)
+    assert voices.agent is not None and voices.agent.has_speech
+    assert len(notices) == 1 and "espeak-ng speaks instead" in notices[0]
 
 
 def test_nothing_to_hear_is_refused() -> None:

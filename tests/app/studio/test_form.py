@@ -2,9 +2,14 @@
 
 from dataclasses import fields
 
+import pytest
+
 from app.intake.limits import Limits
 from app.render.request import SERVERS_OWN, RenderRequest
-from app.studio.screens.form import Form, renderer_choice
+from app.studio.screens.form import Form, renderer_choice, sample_of, suited, voice_choices
+from app.studio.screens.live import voices_of
+from audio2motion.voice.speakers import QUICK_VOICE
+from weights.errors import InputError
 
 
 def test_a_renderer_can_be_chosen_only_where_there_are_several() -> None:
@@ -17,6 +22,27 @@ def test_a_renderer_can_be_chosen_only_where_there_are_several() -> None:
 def test_what_is_chosen_draws() -> None:
     assert Form(photo="me.jpg").request().renderer == "embedded"
     assert Form(photo="me.jpg", renderer="aniportrait").request().renderer == "aniportrait"
+
+
+def test_voices_are_natural_ones_first_and_can_be_heard() -> None:
+    shown, names = zip(*voice_choices(), strict=True)
+    assert Form.voice == names[0] == "heart" and "woman" in shown[0]
+    assert sample_of("de").seconds > 1.0
+    with pytest.raises(InputError, match="no voice 'martian'"):
+        sample_of("martian")
+
+
+def test_an_example_has_a_voice_that_suits_it_unless_one_was_chosen() -> None:
+    assert suited("man_3", "heart") == "michael"
+    assert suited("woman_2", "michael") == suited("default", "michael") == "heart"
+    assert suited("man_3", "emma") == "emma", "a visitor's own choice"
+
+
+def test_a_live_portrait_has_a_voice_that_keeps_up() -> None:
+    for cores, wanted in ((2, "en-us+f4"), (8, "heart")):
+        voices = voices_of(cores)
+        assert voices[0][0] == QUICK_VOICE
+        assert next(name for name, _, sex, quick in voices if sex == "woman" and quick) == wanted
 
 
 ELSEWHERE = {

@@ -26,7 +26,7 @@ def test_a_file_is_said_piece_by_piece() -> None:
 
 
 def test_a_text_is_said_sentence_by_sentence() -> None:
-    pieces = list(TextVoice(TEXT).speak())
+    pieces = list(TextVoice(TEXT, "en-us").speak())
     assert [p.text.strip() for p in pieces] == [
         "Hello there, my friend.", "It costs 42 dollars.", "Is that too much?"
     ]  # fmt: skip
@@ -36,7 +36,9 @@ def test_a_text_is_said_sentence_by_sentence() -> None:
 
 
 def test_codes_of_a_text_are_where_its_words_are() -> None:
-    reply = listen(TextVoice("[smile] Hello there. Is it [nod] really so [probably]? [wink]"))
+    reply = listen(
+        TextVoice("[smile] Hello there. Is it [nod] really so [probably]? [wink]", "en-us")
+    )
     plain = "Hello there. Is it really so [probably]?"
     _, said = synthesize_transcript(plain)
     assert reply.text == plain
@@ -50,7 +52,9 @@ def test_codes_of_a_text_are_where_its_words_are() -> None:
     assert later.sound.seconds == pytest.approx(reply.sound.seconds + 2.0)
 
 
-@pytest.mark.parametrize("voice", [FileVoice(Waveform.silence(3.0)), TextVoice("Hi. You.")])
+@pytest.mark.parametrize(
+    "voice", [FileVoice(Waveform.silence(3.0)), TextVoice("Hi. You.", "en-us")]
+)
 def test_every_voice_can_be_closed(voice: AgentVoice) -> None:
     pieces = voice.speak()
     assert isinstance(pieces, Pieces)

@@ -34,7 +34,7 @@ def threads() -> list[threading.Thread]:
 
 
 def said(server: Server, **changes: Any) -> Any:
-    return listen(LanguageVoice(server.endpoint(**changes), "Hi."))
+    return listen(LanguageVoice(server.endpoint(**changes), "Hi.", voice="en-us"))
 
 
 def test_a_reply_is_asked_for_and_spoken(server: Server) -> None:
@@ -101,9 +101,9 @@ def test_without_a_speech_model_espeak_speaks(server: Server) -> None:
 def test_an_endpoint_without_speech_is_told_and_espeak_speaks(server: Server) -> None:
     server.speech, server.pieces = "404", ["Good morning. ", "How are you?"]
     told: list[str] = []
-    reply = listen(LanguageVoice(server.endpoint(), "Hi.", notify=told.append))
+    reply = listen(LanguageVoice(server.endpoint(), "Hi.", voice="de", notify=told.append))
     assert reply.sound.has_speech and server.count("speech") == 1
-    assert len(told) == 1 and "no speech model 'tts' (404): espeak-ng speaks" in told[0]
+    assert len(told) == 1 and "no speech model 'tts' (404): espeak-ng's de speaks" in told[0]
 
 
 def test_bare_samples_and_whole_answers(server: Server) -> None:

@@ -110,7 +110,8 @@ class GeneratorState:
     `rest_*` is sound that does not fill a chunk yet and `motion_*` the interlocutor's motion not
     used yet; `waiting` holds the agent's features from frame `frame` on, and the interlocutor's
     of the chunk that is still to be made; `recent` is the last chunk of tokens, `heard` its lips by
-    the voice alone, of whose guesses `said` is the sum over `said_frames` of speech, and `after` the features of its last frame.
+    the voice alone, of whose guesses `said` is the sum over `said_frames` of speech, and `after`
+    the features of its last frame.
     """
 
     ticket: Ticket

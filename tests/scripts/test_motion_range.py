@@ -58,7 +58,7 @@ def test_lips_go_as_far_as_people_and_the_rest_is_left_alone() -> None:
 def test_tokens_are_those_of_the_stream() -> None:
     generator = MotionGenerator.load()
     noise = np.random.default_rng(0).normal(size=2 * SAMPLE_RATE).astype(np.float32) * 0.1
-    tokens = tokens_of(generator, Waveform(noise), seed=1)
+    tokens, _ = tokens_of(generator, Waveform(noise), seed=1)
     made = generator.generate(Dyad(Waveform(noise)), seed=1).values
     assert tokens.shape == (45, MOTION_DIM)
     assert np.corrcoef(tokens[:, YAW], made[:45, YAW])[0, 1] > 0.99

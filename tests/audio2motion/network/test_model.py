@@ -15,7 +15,15 @@ from audio2motion.network.condition import (
     agent_window,
 )
 from audio2motion.network.gate import SPEECH_CHANNELS
-from audio2motion.network.model import FARTHEST, REST, ModelConfig, MotionNetwork, training_mask
+from audio2motion.network.model import (
+    FARTHEST,
+    KNOWN_FRAMES,
+    MOST_LEAD,
+    REST,
+    ModelConfig,
+    MotionNetwork,
+    training_mask,
+)
 from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM
 from tests.unchecked import unchecked
 
@@ -105,6 +113,44 @@ def test_sizes_of_innovations_do_not_know_what_comes(network: MotionNetwork) -> 
     assert torch.equal(before[:, :3], changed[:, :3])
     assert not torch.equal(before[:, 3], changed[:, 3])
     network.stir_at.weight.data.zero_()
+
+
+def test_where_innovations_are_led_does_not_know_what_comes_and_is_bounded(
+    network: MotionNetwork,
+) -> None:
+    torch.nn.init.normal_(network.lead_at.weight)
+    after, embedded = torch.randn(1, SMALL.width), network.embed(conditions(CHUNK))
+    style = torch.ones(1, MOTION_DIM)
+    before = network.lead(after, embedded, style)
+    assert 0 < before.abs().max() <= MOST_LEAD
+    assert not before[..., list(SPEECH_CHANNELS)].any(), "lips are led by what is heard"
+    assert torch.equal(network.lead(after, embedded, 2 * style), 2 * before)
+    embedded[:, 3:] += 1
+    changed = network.lead(after, embedded, style)
+    assert torch.equal(before[:, :3], changed[:, :3])
+    assert not torch.equal(before[:, 3], changed[:, 3])
+    network.lead_at.weight.data.zero_()
+
+
+def test_a_voice_is_told_from_the_usual_ones_the_longer_it_speaks_the_more(
+    network: MotionNetwork,
+) -> None:
+    count = len(SPEECH_CHANNELS)
+    network.usual.copy_(torch.linspace(-1, 1, count))
+    strange = network.usual + 0.5
+    assert torch.allclose(network.off(99 * network.usual, 99.0), torch.zeros(count), atol=1e-6)
+    assert not network.off(torch.zeros(count), 0.0).any()
+    few, many = (network.off(n * strange, float(n)) for n in (KNOWN_FRAMES, 99 * KNOWN_FRAMES))
+    assert torch.allclose(few, torch.tensor(0.25)) and torch.allclose(many, torch.tensor(0.495))
+    embedded = torch.randn(1, CHUNK, SMALL.width + count)
+    usual = embedded.clone()
+    usual[..., SMALL.width :] -= many
+    network.heard.fill_(1)
+    assert torch.allclose(
+        network.heard_alone(embedded, many), network.heard_alone(usual), atol=1e-5
+    )
+    network.usual.zero_()
+    network.heard.zero_()
 
 
 def test_nothing_goes_farther_out_than_people_and_everything_may_come_back() -> None:

@@ -140,6 +140,10 @@ class Client:
         """How far a job is."""
         return _checked(self._http.get(f"/v1/videos/{identity}")).json()
 
+    def videos(self, limit: int = 20) -> list[dict[str, Any]]:
+        """Our videos, the newest first."""
+        return _checked(self._http.get("/v1/videos", params={"limit": limit})).json()
+
     def follow(self, identity: str) -> Iterator[dict[str, Any]]:
         """The job each time that it has changed, until it has ended."""
         with self._http.stream("GET", f"/v1/videos/{identity}/events") as answer:

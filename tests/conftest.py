@@ -2,7 +2,9 @@
 
 jaxtyping's import hook makes beartype check every annotated signature of the four packages, so a
 wrong shape fails at the call and not three calls later. Only tests pay for that, a quarter of their
-time; `scripts/test --fast` goes without by VISAVIS_UNCHECKED_SHAPES=1.
+time. Tests of servers, studio, batch and attacks go without (`PLAIN`): the arrays that they send
+through the renderer and the generator are those of the tests that look. `scripts/test --fast` goes
+without altogether, by VISAVIS_UNCHECKED_SHAPES=1.
 """
 
 import os
@@ -15,10 +17,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import gc
 import importlib.util
 import shutil
+from collections.abc import Generator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
+
+from tests.unchecked import unchecked
 
 PACKAGES = ["app", "audio2motion", "motion2video", "weights"]
 
@@ -30,6 +36,11 @@ HERE = Path(__file__).parent
 FIRST = (HERE, HERE / "scripts")
 """Folders of files of which a few tests take long together: numbers that one run of minutes makes,
 every page's code, trainings."""
+PLAIN = (
+    HERE / "attack",
+    *(HERE / "app" / room for room in ("api", "batch", "cli", "jobs", "live", "studio")),
+)
+"""Folders in which shapes are not checked."""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -86,6 +97,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if reason := _missing_for(item):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Check shapes, or do not, from a test's first fixture to its last."""
+    with unchecked() if any(map(item.path.is_relative_to, PLAIN)) else nullcontext():
+        return (yield)
 
 
 @pytest.fixture(autouse=True)

@@ -15,11 +15,13 @@ from starlette.middleware.cors import CORSMiddleware
 
 import app.api.problems as api_problems
 import app.api.videos as api_videos
+from app.api.choices import make_choices_router
 from app.api.context import ServerContext
 from app.api.guard import SESSION_HEADER, Guard
 from app.api.live import make_live_router
 from app.api.metrics import Metrics
 from app.api.problems import Problem
+from app.api.reference import add_reference
 from app.api.settings import ServerConfig
 from app.jobs.database import Database
 from app.jobs.loader import AvatarFactory, Loader
@@ -27,7 +29,6 @@ from app.jobs.queue import JobQueue
 from app.jobs.store import FileStore
 from app.live.rooms import LiveRooms
 from app.render.pipeline import Avatar
-from audio2motion.voice.speakers import Listed, list_speakers
 
 _ABOUT = """From one portrait photo and two voices: a video of the person in the photo, who talks
 when their own voice talks and visibly listens when the other person does.
@@ -84,7 +85,7 @@ def create_app(load_avatar: AvatarFactory, config: ServerConfig) -> FastAPI:
         version="1",
         description=_ABOUT,
         lifespan=lifespan,
-        docs_url=None,  # its pages load scripts from other hosts
+        docs_url=None,  # its pages load scripts from other hosts: see add_reference
         redoc_url=None,
     )
     app.state.context, app.state.rooms = context, rooms
@@ -102,6 +103,8 @@ def create_app(load_avatar: AvatarFactory, config: ServerConfig) -> FastAPI:
     api_problems.install(app)
     app.include_router(api_videos.make_router(context))
     app.include_router(make_live_router(context, rooms, metrics))
+    app.include_router(make_choices_router())
+    add_reference(app)
     _add_operations(app, loader, queue, metrics)
     _describe(app, bool(config.keys))
     return app
@@ -132,10 +135,6 @@ def _add_operations(app: FastAPI, loader: Loader, queue: JobQueue, metrics: Metr
         if trouble := await run_in_threadpool(queue.trouble):
             raise Problem(503, trouble, retry_after=5)
         return {"status": "ready"}
-
-    @app.get("/v1/voices", tags=["jobs"], summary="The voices that say a text, favourites first")
-    async def voices() -> list[Listed]:
-        return list(await run_in_threadpool(list_speakers))
 
     @app.get("/metrics", include_in_schema=False)
     async def show_metrics() -> Response:

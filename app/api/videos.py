@@ -14,6 +14,7 @@ from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from app.api.context import ServerContext
 from app.api.follow import Follow, Snapshot
+from app.api.guard import ANONYMOUS, SESSION_HEADER
 from app.api.problems import Problem, responses
 from app.api.schema import FileInput, JobOut, read_request, request_body
 from app.jobs.queue import Job
@@ -37,6 +38,7 @@ Key = Annotated[
         description="The same key and request again give the same job, not another one.",
     ),
 ]
+Limit = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
 Token = Annotated[str | None, Query(max_length=128, description="From `content_url`.")]
 
 
@@ -81,6 +83,15 @@ def _add_videos(router: APIRouter, jobs: "_Jobs", context: ServerContext) -> Non
         identity = await jobs.submit(request, "video", key)
         response.headers["Location"] = f"/v1/videos/{identity}"
         return jobs.seen(await jobs.get(identity, request))
+
+    @router.get(
+        "/videos",
+        response_model=list[JobOut],
+        summary="Your videos, the newest first",
+        responses=responses(401, 422),
+    )
+    async def videos(request: Request, limit: Limit = 20) -> list[JobOut]:
+        return await jobs.latest(request, limit)
 
     @router.get(
         "/videos/{id}",
@@ -168,6 +179,13 @@ class _Jobs:
 
     async def get(self, identity: str, request: Request) -> Job:
         return await run_in_threadpool(self._context.queue.get, identity, self.owner(request))
+
+    async def latest(self, request: Request, most: int) -> list[JobOut]:
+        owner = self.owner(request)
+        if owner == ANONYMOUS:  # theirs is what they know the id of
+            raise Problem(401, f"say who you are: {SESSION_HEADER}, 8 to 128 characters")
+        found = await run_in_threadpool(self._context.queue.videos, owner, most)
+        return [self.seen(job) for job in found]
 
     def seen(self, job: Job) -> JobOut:
         token = self._token(job.id)

@@ -1,6 +1,9 @@
-"""`visavis doctor | voices | weights ...`: whether all that is needed is there, and fetching it."""
+"""`visavis doctor | voices | samples | weights ...`: whether all that is needed is there, and what
+there is to begin with.
+"""
 
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,6 +40,22 @@ def voices(as_json: o.AsJson = False) -> None:
     widest = max(len(voice.name) for voice in found)
     lines = [f"{voice.name:<{widest}}  {voice.label}" for voice in found]
     print_result([vars(voice) for voice in found], "\n".join(lines), as_json)
+
+
+def samples(
+    folder: Annotated[
+        Path, typer.Argument(help="Where to; the current folder otherwise.")
+    ] = Path(),
+    as_json: o.AsJson = False,
+) -> None:
+    """Write the files that the documentation's examples use: a photo, two voices, a transcript,
+    gestures. What is there already stays.
+    """
+    from app.cli.reporter import Reporter
+    from app.render.samples import write_samples
+
+    made = [str(path) for path in write_samples(folder, Reporter().notify)]
+    print_result(made, "\n".join(made), as_json)
 
 
 @weights_commands.command("list")

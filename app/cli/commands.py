@@ -57,6 +57,7 @@ for _name, _command in {
     "export": motions.export,
     "import": motions.import_motion,
     "voices": checking.voices,
+    "samples": checking.samples,
     "doctor": checking.doctor,
     "batch": batch.batch,
     "app": app_command.app,

@@ -177,9 +177,15 @@ class JobQueue:
             raise NotFoundError("there is no such job")
         return job
 
+    def videos(self, owner: str, most: int) -> list[Job]:
+        """The owner's jobs that make a video, the newest first."""
+        return [self._job(row) for row in self.jobs.latest(owner, "video", most)]
+
     def _look(self, identity: str, owner: str) -> Job:
-        row = self.jobs.row(identity, owner)
-        running = self._running.get(identity)
+        return self._job(self.jobs.row(identity, owner))
+
+    def _job(self, row: sqlite3.Row) -> Job:
+        running = self._running.get(row["id"])
         return Job(
             id=row["id"],
             owner=row["owner"],

@@ -132,6 +132,13 @@ class JobStore:
             raise NotFoundError("there is no such job")
         return row
 
+    def latest(self, owner: str, kind: Kind, most: int) -> list[sqlite3.Row]:
+        """The owner's jobs of a kind, the newest first."""
+        return self._database.rows(
+            "select * from jobs where owner = ? and kind = ? order by created desc, id limit ?",
+            *(owner, kind, most),
+        )
+
     def owner_of(self, identity: str) -> str:
         """Whose a job is, for whoever has shown that they may know. Raises NotFoundError."""
         row = self._database.row("select owner from jobs where id = ?", identity)

@@ -12,6 +12,8 @@ from audio2motion.hearing.audio import SAMPLE_RATE, Waveform
 
 ASSETS = Path(__file__).parents[1] / "assets"
 DEFAULT_PORTRAIT = ASSETS / "portraits" / "default.jpg"
+EXAMPLES = tuple(sorted(DEFAULT_PORTRAIT.parent.glob("*.jpg")))
+"""Photos that come with the software, whose names tell a woman from a man."""
 _SCRIPT = ASSETS / "demo.toml"
 
 

@@ -193,14 +193,14 @@ def test_an_example_is_chosen_by_its_number_and_what_else_a_click_tells_is_not_r
         event = {"index": 0, "value": {"image": _file(str(path)), "caption": str(path)}}
 
         def act(event: dict = event) -> str:
-            return page.told(choose, [], event_data=event, trigger_id=gallery)
+            return page.told(choose, ["heart"], event_data=event, trigger_id=gallery)
 
         with watching() as events:
             told = act()
         assert not opened(events, path)
         assert "default.jpg" in told
     for index in (-1, 99, "x", None, [0, 0], {"path": "/etc/passwd"}):
-        told = page.told(choose, [], event_data={"index": index}, trigger_id=gallery)
+        told = page.told(choose, ["heart"], event_data={"index": index}, trigger_id=gallery)
         assert "there is no such example" in told
 
 

@@ -75,8 +75,6 @@ def test_tiny_denoiser_learns_and_loads(tmp_path: Path) -> None:
     sheet = cv2.imread(str(tmp_path / "samples" / "000080.png"))
     assert sheet is not None and sheet.shape == (5 * 96, 160, 3), "drawing, truth, 1, 2, 4 steps"
     assert sheet.std() > 10
-    again = train("train_renderer", tmp_path)  # its name of old
-    assert "step 80" in again and losses(tmp_path) == log, "a finished run has nothing to do"
 
 
 class Distance:
@@ -143,30 +141,28 @@ def test_the_second_stage_learns_a_picture_and_keeps_its_judge(
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
-    """Killed for good (SIGKILL), at whatever it was doing, twice."""
+    """Killed for good (SIGKILL), at whatever it was doing."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    train("train.renderer", whole, "--steps", "20")
-    seen = -1
-    for _ in range(2):
-        words = command("train.renderer", killed, "--steps", "20", "--save-minutes", "0")
-        with subprocess.Popen(words, cwd=ROOT, env=ON_CPU, stdout=subprocess.DEVNULL) as process:
-            seen = _wait_for_more(killed / "checkpoint.pt", seen, process)
-            process.kill()
-        assert 0 < seen < 20, "killed midway"
-    train("train.renderer", killed, "--steps", "20")
+    train("train.renderer", whole, "--steps", "12")
+    words = command("train.renderer", killed, "--steps", "12", "--save-minutes", "0")
+    with subprocess.Popen(words, cwd=ROOT, env=ON_CPU, stdout=subprocess.DEVNULL) as process:
+        seen = _wait_for(killed / "checkpoint.pt", 3, process)
+        process.kill()
+    assert 0 < seen < 12, "killed midway"
+    assert "step 12" in train("train_renderer", killed, "--steps", "12")  # its name of old
     wanted, _ = read_safetensors(whole / "denoiser.safetensors")
     found, _ = read_safetensors(killed / "denoiser.safetensors")
     assert all(np.array_equal(wanted[name], found[name]) for name in wanted)
     assert losses(killed) == losses(whole)
 
 
-def _wait_for_more(checkpoint: Path, steps: int, process: subprocess.Popen) -> int:
-    """Until a checkpoint of a few steps more is there; how many it has."""
+def _wait_for(checkpoint: Path, steps: int, process: subprocess.Popen) -> int:
+    """Until a checkpoint of so many steps or more is there; how many it has."""
     for _ in range(2000):
         assert process.poll() is None, "it ended before it could be killed"
         if checkpoint.is_file():
             found = torch.load(checkpoint, weights_only=True)["step"]
-            if found >= steps + 4:
+            if found >= steps:
                 return found
         time.sleep(0.05)
     raise AssertionError("no checkpoint came")
@@ -225,6 +221,8 @@ def test_what_trains_on_the_side_resumes_too(tmp_path: Path) -> None:
     parts = toy(tmp_path / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    toy(tmp_path / "parts")
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole"), "a run that is done is done"
 
 
 @pytest.mark.usefixtures("on_cpu")
@@ -244,10 +242,7 @@ def test_tensorboard_has_losses_figures_and_samples(tmp_path: Path, capsys) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["bf16", "no"])
-def test_the_loss_runs_in_the_precision_that_accelerate_is_told(
-    tmp_path: Path, precision: str
-) -> None:
+def test_the_loss_runs_in_the_precision_that_accelerate_is_told(tmp_path: Path) -> None:
     """In a process of its own: accelerate's choice holds for the whole process."""
     program = (
         "import torch; from pathlib import Path; from scripts.train.loop import *\n"
@@ -257,13 +252,12 @@ def test_the_loss_runs_in_the_precision_that_accelerate_is_told(
         "def export(values, *_): print('kept', {v.dtype for v in values.values()})\n"
         f"run(net, loss, export, LoopConfig(1, 0.1), Path({str(tmp_path)!r}))"
     )
-    environment = {**ON_CPU, "ACCELERATE_MIXED_PRECISION": precision}
+    environment = {**ON_CPU, "ACCELERATE_MIXED_PRECISION": "bf16"}
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    wanted = "torch.bfloat16" if precision == "bf16" else "torch.float32"
-    assert f"dtype {wanted}" in done.stdout and "kept {torch.float32}" in done.stdout
+    assert "dtype torch.bfloat16" in done.stdout and "kept {torch.float32}" in done.stdout
 
 
 def test_a_window_sees_what_the_whole_crop_sees() -> None:

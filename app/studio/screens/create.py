@@ -12,7 +12,7 @@ from app.intake.limits import Limits
 from app.intake.sandbox import shared_sandbox
 from app.intake.values import SandboxReader
 from app.jobs.plan import make_plan
-from app.render.demo import ASSETS
+from app.render.demo import EXAMPLES
 from app.studio.creation import Creation, create
 from app.studio.screens import markup
 from app.studio.screens.endpoints import endpoint
@@ -50,7 +50,6 @@ from weights.errors import VisavisError
 if TYPE_CHECKING:
     import gradio as gr
 
-EXAMPLES = tuple(sorted((ASSETS / "portraits").glob("*.jpg")))
 _SIZES = (256, 384, 512, 768, 1024)
 
 

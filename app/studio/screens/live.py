@@ -8,9 +8,8 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from app.render.demo import ASSETS
+from app.render.demo import ASSETS, EXAMPLES
 from app.studio.screens import markup
-from app.studio.screens.create import EXAMPLES
 from audio2motion.gestures.emotion import EMOTIONS
 from audio2motion.voice.natural import NATURAL
 from audio2motion.voice.speakers import QUICK_VOICE, list_speakers

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import time
 import zipfile
 from collections.abc import Iterator
@@ -388,8 +389,49 @@ def test_openapi_has_examples_and_loads_nothing_from_elsewhere(http: httpx.Clien
     assert {"gestures", "regions", "style_clip", "transcript"} <= set(
         body["multipart/form-data"]["schema"]["properties"]
     )
-    for path in ("/docs", "/redoc"):
-        refused(http.get(path), 404)
+    page = http.get("/docs").text
+    named = re.findall(r"""(?:src|href|url)\s*[=:]\s*["']([^"']+)""", page)
+    assert len(named) == 4 and all(name.startswith("/") for name in named), named
+    for name in named:
+        assert http.get(name).status_code == 200, name
+    refused(http.get("/docs/files/../app.py"), 404)
+    refused(http.get("/redoc"), 404)
+
+
+def test_what_may_be_chosen_is_listed_and_taken(http: httpx.Client) -> None:
+    voices, emotions, portraits = (
+        http.get(f"/v1/{kind}").json() for kind in ("voices", "emotions", "portraits")
+    )
+    assert {"name", "language", "favourite"} <= set(voices[0])
+    calm, *_, last = emotions
+    assert calm == {"name": "neutral", "valence": 0.0, "arousal": 0.0}
+    assert portraits[0]["name"] == "default" and len(portraits) > 5
+    picture = http.get(portraits[1]["content_url"])
+    assert picture.headers["content-type"] == "image/jpeg"
+    data = {"size": "64", "emotion": last["name"], "voice": voices[0]["name"], "text": "Hi."}
+    made = http.post("/v1/videos", files={"portrait": picture.content}, data=data)
+    assert made.status_code == 202, made.text
+    for name in ("nobody", "default.jpg", "..", "%2e%2e%2fCREDIT.txt", "x" * 99):
+        answer = http.get(f"/v1/portraits/{name}")
+        refused(answer, 422 if len(name) > 64 else 404)
+
+
+def test_everybody_lists_their_own_videos(
+    http: httpx.Client, served: Served, photo: bytes, tmp_path: Path
+) -> None:
+    files = {"portrait": photo, "motion": still(0.1, tmp_path)}
+    made = [http.post("/v1/videos", files=files, data={"size": "64"}).json() for _ in range(2)]
+    for job in made:
+        wait_ended(http, job["id"])
+    listed = http.get("/v1/videos").json()
+    assert [job["id"] for job in listed] == [job["id"] for job in reversed(made)]
+    assert http.get(listed[0]["content_url"]).status_code == 200
+    assert len(http.get("/v1/videos?limit=1").json()) == 1
+    refused(http.get("/v1/videos?limit=0"), 422)
+    with served.http(**{"X-Visavis-Session": "somebody-else"}) as other:
+        assert other.get("/v1/videos").json() == []
+    with served.http() as nobody:
+        refused(nobody.get("/v1/videos"), 401, "X-Visavis-Session")
 
 
 def test_keys_and_cors(small: Avatar, photo: bytes, tmp_path: Path) -> None:

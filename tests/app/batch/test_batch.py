@@ -198,7 +198,7 @@ def test_a_part_is_asked_for_as_the_whole_is() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("fps", "quality"), [(25.0, "standard"), (29.97, "draft"), (25.0, "live")])
+@pytest.mark.parametrize(("fps", "quality"), [(25.0, "live"), (29.97, "draft")])
 def test_parts_are_the_whole(
     make_batch: MakeBatch, tmp_path: Path, tiny_avatar: TinyAvatar, fps: float, quality: str
 ) -> None:

@@ -110,8 +110,8 @@ class GeneratorState:
     `rest_*` is sound that does not fill a chunk yet and `motion_*` the interlocutor's motion not
     used yet; `waiting` holds the agent's features from frame `frame` on, and the interlocutor's
     of the chunk that is still to be made; `recent` is the last chunk of tokens, `heard` its lips by
-    the voice alone, of whose guesses `said` is the sum over `said_frames` of speech, and `after`
-    the features of its last frame.
+    the voice alone, of whose guesses `said` is the sum over `said_frames` of speech and `new` that
+    of what was new in them, and `after` the features of its last frame.
     """
 
     ticket: Ticket
@@ -132,6 +132,7 @@ class GeneratorState:
     recent: Float[Tensor, "1 5 90"]
     heard: Float[Tensor, "1 5 90"]
     said: Float[Tensor, "s"]
+    new: Float[Tensor, "90"]
     said_frames: float
     after: Float[Tensor, "1 w"]
     cache: Cache
@@ -224,6 +225,7 @@ class MotionGenerator:
             recent=torch.zeros(1, CHUNK, MOTION_DIM, device=self.device),
             heard=torch.zeros(1, CHUNK, MOTION_DIM, device=self.device),
             said=torch.zeros(len(SPEECH_CHANNELS), device=self.device),
+            new=torch.zeros(MOTION_DIM, device=self.device),
             said_frames=0.0,
             after=torch.zeros(1, self.network.config.width, device=self.device),
             cache=self.network.empty_cache(),
@@ -435,16 +437,16 @@ class MotionGenerator:
         """Solve the ODE from a chunk's noise to what is new in it beside the chunk before."""
         network = self.network
         style = condition.controls[:, 0, -STYLE_DIM - 1 : -1]
-        embedded = network.embed(condition)
+        off = network.off(state.said, state.said_frames)
+        embedded = network.embed(condition, off=off)
         cache, after = state.cache, state.after
         if not cache.filled:  # before the first chunk there is one of rest
             cache, after = self._remember(cache, state.recent, embedded, network.past(cache))
         # What is not there guides nobody, and costs nothing.
         guided = [i for i in self._guided if condition.present[..., i].any()]
-        others = (network.embed(condition.without(INPUTS[i])) for i in guided)
+        others = (network.embed(condition.without(INPUTS[i]), off=off) for i in guided)
         every = torch.cat([embedded, *others])
-        off = network.off(state.said, state.said_frames)
-        past, heard = network.past(cache), network.heard_alone(embedded, off)
+        past, heard = network.past(cache), network.heard_alone(embedded)
         origin = network.origin(state.recent, state.heard, heard)
         swing = network.swing(style)
         led = network.led(origin, network.lead(after, embedded, swing))
@@ -461,7 +463,9 @@ class MotionGenerator:
         u_0 = self._noise(state.seed, state.frame, CHUNK) * self._temperature
         u_1 = SOLVERS[self.config.solver](velocity, u_0, time_grid(self.config.steps))
         silent, level = silence(now.voices.cpu().numpy(), state.silent)
-        moved = network.moved(led, u_1, reach)
+        new = u_1 * reach
+        astray = network.astray(state.new, state.said_frames)
+        moved = network.led(led, new - astray)
         x_1 = network.kept(origin, moved, self._tensor(silent)[None])
         cache, after = self._remember(cache, x_1, embedded, past)
         speaks = (now.agent.activity > GATE_HIGH).float()
@@ -469,7 +473,8 @@ class MotionGenerator:
             state,
             recent=x_1,
             heard=heard,
-            said=state.said + speaks @ network.guesses(embedded)[0],
+            said=state.said + speaks @ (network.guesses(embedded)[0] + off),
+            new=state.new + speaks @ new[0],
             said_frames=state.said_frames + float(speaks.sum()),
             after=after,
             cache=cache,

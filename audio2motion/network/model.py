@@ -46,7 +46,7 @@ FARTHEST, REST = 2.8, 0.8
 """Where tokens end, in deviations or normal scores, and a resting head's."""
 FAR_OUT = 0.35
 """From this share of that on they are kept from going farther."""
-KNOWN_FRAMES = 40
+KNOWN_FRAMES = 12
 """Of speech, after which a half of how far a voice is off is believed."""
 MOST_LEAD = 2.0
 """Most that innovations are expected to be, in the median person's deviations."""
@@ -301,12 +301,17 @@ class MotionNetwork(nn.Module):
         return (values - self.mean) / self.std
 
     def embed(
-        self, condition: Condition, read_from: Condition | None = None
+        self,
+        condition: Condition,
+        read_from: Condition | None = None,
+        off: Float[Tensor, "s"] | None = None,
     ) -> Float[Tensor, "b t e"]:
         """What the condition adds to the tokens, the same at every flow time, and beside it the
-        first guess of the lips. The reader hears the voice of `read_from`, if that is another.
+        first guess of the lips, less what the voice is `off`. The reader hears the voice of
+        `read_from`, if that is another.
         """
         guess, closed = self.read_lips(read_from or condition)
+        guess = guess if off is None else guess - off
         there = condition.present[..., :1]
         lips = self.heard_lips(torch.cat([guess, closed[..., None]], -1))
         return torch.cat([self.condition(condition) + there * lips, there * guess], -1)
@@ -336,15 +341,9 @@ class MotionNetwork(nn.Module):
         """
         return (said - frames * self.usual) / (frames + KNOWN_FRAMES)
 
-    def heard_alone(
-        self, embedded: Float[Tensor, "*b 5 e"], off: Float[Tensor, "s"] | None = None
-    ) -> Float[Tensor, "*b 5 90"]:
-        """The tokens of a chunk by what the reader guesses of lips, less what the voice is `off`,
-        linearly; the rest rests.
-        """
-        guess = self.guesses(embedded)
-        guess = guess if off is None else guess - off
-        return guess @ self.guessed * self.heard.T + self.rest.T
+    def heard_alone(self, embedded: Float[Tensor, "*b 5 e"]) -> Float[Tensor, "*b 5 90"]:
+        """The tokens of a chunk by what the reader guesses of lips, linearly; the rest rests."""
+        return self.guesses(embedded) @ self.guessed * self.heard.T + self.rest.T
 
     def origin(
         self,
@@ -395,6 +394,12 @@ class MotionNetwork(nn.Module):
     ) -> Float[Tensor, "*b 5 90"]:
         """The tokens that innovations make of where a chunk is led."""
         return origin + coloured(u * reach, self.drive)
+
+    def astray(self, new: Float[Tensor, "90"], frames: float) -> Float[Tensor, "90"]:
+        """How far a voice leads lips on and on, by the sum of what was `new` in `frames` of speech:
+        what is new has no mean, but in a voice unlike those of people, which shuts them for good.
+        """
+        return new / (frames + KNOWN_FRAMES) * (1 - self.remembered)
 
     def led(
         self, origin: Float[Tensor, "*b 5 90"], lead: Float[Tensor, "*b 5 90"]

@@ -90,7 +90,7 @@ STEADY_ERROR, SUDDEN_ERROR, SLOW_ERROR = 0.2, 0.5, 10
 """How far off what was done before may be: in deviations, in those of innovations, and for how many
 frames a slow error lasts.
 """
-APERTURE, SHUT, STIR = 1.5, 1.0, 0.2
+APERTURE, SHUT, UNLED, STIR = 1.5, 1.0, 2.0, 0.2
 GAUSSIAN = 0.64
 LIDS = [channel_index(f"eyeBlink{side}") for side in ("Left", "Right")]
 SMILES = [channel_index(f"mouthSmile{side}") for side in ("Left", "Right")]
@@ -276,9 +276,11 @@ class Objective:
         weight = (_chunks(weight) * (reach / swing[:, None])).flatten(1, 2)
         made = network.moved(led, _chunks(guess), reach).flatten(1, 2)
         parts = self._lips(made, batch, importance)
+        parts["unled"] = self._unled(guess * reach.flatten(1, 2), batch)
         parts["flow"] = ((guess - u_1).square() * weight).sum() / weight.sum().clamp(min=1)
         parts["stir"] = stir
         total = parts["flow"] + STIR * stir + APERTURE * parts["aperture"] + SHUT * parts["shut"]
+        total = total + UNLED * parts["unled"]
         return total, {name: value.item() for name, value in parts.items()}
 
     def _remembered(self, x_1: Tensor) -> Tensor:
@@ -303,6 +305,14 @@ class Objective:
             "aperture": ((gap - wanted).square() * known).sum() / known.sum().clamp(min=1),
             "shut": (gap.clamp(min=0).square() * batch.shut).sum() / batch.shut.sum().clamp(min=1),
         }
+
+    def _unled(self, new: Tensor, batch: Batch) -> Tensor:
+        """How far a voice without a face leads lips where they need not touch: of those it is only
+        known when they do, and a network that hears of nothing else shuts them for good.
+        """
+        known = batch.faceless[:, None].float() * (1 - batch.shut)
+        led = new[..., list(SPEECH_CHANNELS)].square().mean(-1)
+        return (led * known).sum() / known.sum().clamp(min=1)
 
 
 def returning(values: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from audio2motion.network.model import (
     MotionNetwork,
     training_mask,
 )
-from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM
+from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM, channel_index
 from tests.unchecked import unchecked
 
 SMALL = ModelConfig(width=32, layers=2, heads=2, hidden=48, history=10, speech_features=8)
@@ -142,15 +142,20 @@ def test_a_voice_is_told_from_the_usual_ones_the_longer_it_speaks_the_more(
     assert not network.off(torch.zeros(count), 0.0).any()
     few, many = (network.off(n * strange, float(n)) for n in (KNOWN_FRAMES, 99 * KNOWN_FRAMES))
     assert torch.allclose(few, torch.tensor(0.25)) and torch.allclose(many, torch.tensor(0.495))
-    embedded = torch.randn(1, CHUNK, SMALL.width + count)
-    usual = embedded.clone()
-    usual[..., SMALL.width :] -= many
-    network.heard.fill_(1)
-    assert torch.allclose(
-        network.heard_alone(embedded, many), network.heard_alone(usual), atol=1e-5
-    )
+    heard, corrected = (network.embed(conditions(), off=off) for off in (None, many))
+    guesses = network.guesses(heard) - network.guesses(corrected)
+    assert torch.allclose(guesses, many.expand_as(guesses), atol=1e-5)
+    assert not torch.equal(heard[..., : SMALL.width], corrected[..., : SMALL.width])
     network.usual.zero_()
-    network.heard.zero_()
+
+
+def test_what_leads_lips_on_and_on_is_taken_from_what_is_new(network: MotionNetwork) -> None:
+    steady = torch.full((MOTION_DIM,), 0.3)
+    found = network.astray(99 * KNOWN_FRAMES * steady, 99.0 * KNOWN_FRAMES)
+    lips = list(SPEECH_CHANNELS)
+    assert torch.allclose(found[lips], 0.99 * steady[lips])
+    assert not found[[53, channel_index("browInnerUp")]].any(), "heads and brows go where they go"
+    assert not network.astray(torch.zeros(MOTION_DIM), 0.0).any()
 
 
 def test_nothing_goes_farther_out_than_people_and_everything_may_come_back() -> None:

@@ -42,7 +42,7 @@ def mouth_gate(
     return gates, gate
 
 
-def silence(activity: Float[np.ndarray, "5"], level: float) -> tuple[Float[np.ndarray, "5"], float]:
+def silence(activity: Float[np.ndarray, "n"], level: float) -> tuple[Float[np.ndarray, "n"], float]:
     """How long nothing was said, 0..1, after each frame: 1 after SILENT_S, 0 in a tenth of that
     once something is. Returns the value to go on with as well.
     """

@@ -112,7 +112,7 @@ async def _follow(
     packed = batch.pack()
     shown = keep if packed is None else gr.update(value=str(packed), visible=True)
     done = sum(entry.state == "done" for entry in batch.entries)
-    said = markup.note(f"{done} of {len(batch.entries)} videos are made.")
+    said = markup.done(f"{done} of {len(batch.entries)} videos are made.")
     yield [said, _table(batch), shown, on, again, off]
 
 

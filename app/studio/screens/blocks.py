@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gradio.themes import Base
 
 STYLE = ASSETS / "studio" / "studio.css"
+SCRIPT = ASSETS / "studio" / "studio.js"
 ICON = ASSETS / "studio" / "icon.svg"
 TITLE = "Visavis"
 _LEAST_QUEUE = 64
@@ -32,6 +33,7 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
         gr.HTML(
             "<header class='v-head'><h1>Visavis</h1><p>One photo, two voices: a video of a person "
             "who talks, and who listens.</p></header>"
+            "<p id='v-heard' role='status'></p>"
         )
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Create", id="create"):
@@ -76,10 +78,10 @@ def theme() -> "Base":
         "checkbox_label_background_fill_selected": "*primary_100",
         "checkbox_label_background_fill_selected_dark": "*primary_900",
         "checkbox_label_text_color_selected": "*body_text_color",
-        "button_primary_background_fill": "*primary_600",
-        "button_primary_background_fill_hover": "*primary_700",
+        "button_primary_background_fill": "*primary_700",
+        "button_primary_background_fill_hover": "*primary_800",
         "button_primary_background_fill_dark": "*primary_700",
-        "button_primary_background_fill_hover_dark": "*primary_600",
+        "button_primary_background_fill_hover_dark": "*primary_800",
         "link_text_color": "*primary_700",
         "link_text_color_dark": "*primary_400",
     }

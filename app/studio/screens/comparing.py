@@ -45,7 +45,7 @@ def build(workshop: Workshop, first: CreateScreen) -> None:
     with gr.Row():
         for side, expressivity in zip(SIDES, (1.0, 2.0), strict=True):
             with gr.Column(min_width=280), gr.Group():
-                gr.HTML(f"<h3 class='v-side'>{side.capitalize()}</h3>")
+                gr.HTML(f"<h2 class='v-side'>{side.capitalize()}</h2>")
                 asked += _settings(side, expressivity)
     with gr.Row():
         make = gr.Button("Make both", variant="primary", elem_id="compare-make")
@@ -109,10 +109,11 @@ async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIter
         yield [markup.alert(error), keep, on, off]
         fail(error)
     if run.result is None:
-        yield [markup.note("Cancelled."), keep, on, off]
+        yield [markup.done("Cancelled."), keep, on, off]
         return
     video = gr.update(value=str(run.result), visible=True)
-    yield ["".join(markup.note(n) for n in dict.fromkeys(run.running.notices)), video, on, off]
+    said = markup.done("Done.") + "".join(map(markup.note, dict.fromkeys(run.running.notices)))
+    yield [said, video, on, off]
 
 
 def _side(form: Form, values: Sequence[Any]) -> Form:

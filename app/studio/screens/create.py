@@ -376,11 +376,11 @@ async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIter
         fail(error)
     made: Creation | None = run.result
     if made is None:
-        yield [markup.note("Cancelled."), keep, keep, keep, keep, on, off, keep, keep]
+        yield [markup.done("Cancelled."), keep, keep, keep, keep, on, off, keep, keep]
         return
     settings = {"seed": made.result.seed, **_told(made, form)}
     editable = on if made.editable else off
-    done = markup.note("Done.")
+    done = markup.done("Done.")
     video = gr.update(value=str(made.video), visible=True)
     motion = gr.update(value=str(made.motion), visible=True)
     shown = [video, motion, markup.figures(made.result), settings]

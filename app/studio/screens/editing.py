@@ -273,11 +273,11 @@ async def _render(
         yield [markup.alert(error), keep, keep, on, off, keep, keep]
         fail(error)
     if run.result is None:
-        yield [markup.note("Cancelled."), keep, keep, on, off, keep, keep]
+        yield [markup.done("Cancelled."), keep, keep, on, off, keep, keep]
         return
     made = run.result
     kept = made.frames - made.drawn
-    done = markup.note(f"Done: {made.drawn} frames drawn, {kept} kept bit for bit.")
+    done = markup.done(f"Done: {made.drawn} frames drawn, {kept} kept bit for bit.")
     video = gr.update(value=str(made.video), visible=True)
     motion = gr.update(value=str(made.motion), visible=True)
     yield [done, video, motion, on, off, *_drawn(project, shown, start, end)]

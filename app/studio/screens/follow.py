@@ -80,4 +80,5 @@ def made_video(label: str, elem_id: str) -> "gr.Video":
         buttons=["download"],
         height=440,
         visible=False,
+        elem_classes="v-made",
     )

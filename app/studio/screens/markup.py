@@ -34,7 +34,8 @@ def progress(job: Job, made: Preview) -> str:
     if job.state == "queued":
         before = job.position
         words = f"{before} before you in the queue" if before else "next in the queue"
-        return f'<div class="v-run"><p role="status">Waiting: {words}</p></div>'
+        told = f'data-told="Waiting: {words}"'
+        return f'<div class="v-run" {told}><p>Waiting: {words}</p></div>'
     step = job.step
     total = max(step.total, 1)
     counted = step.total > 1
@@ -45,11 +46,23 @@ def progress(job: Job, made: Preview) -> str:
     if counted and step.rate > 0 and step.eta_s is not None:
         words += f" · {step.rate:.1f} frames/s · {max(step.eta_s, 0):.0f} s left"
     value = f' value="{step.done}"' if counted else ""
+    told = _told(step.what, step.done / total if counted else 0.0)
     return (
-        f'<div class="v-run"><p class="v-status">{escape(words)}</p>'
+        f'<div class="v-run" data-told="{escape(told)}"><p class="v-status">{escape(words)}</p>'
         f'<progress max="{total}"{value} aria-label="{escape(words)}"></progress>'
         f"{preview(made)}</div>"
     )
+
+
+def _told(what: str, share: float) -> str:
+    """What is said aloud of a step: now and then, not at each frame."""
+    quarters = ("", ", a quarter is done", ", half is done", ", three quarters are done", ", done")
+    return f"{what or 'starting'}{quarters[int(4 * min(max(share, 0.0), 1.0))]}"
+
+
+def done(sentence: str) -> str:
+    """A quiet sentence that a screen reader says: something has ended."""
+    return f'<p class="v-note" data-told="{escape(sentence)}">{escape(sentence)}</p>'
 
 
 def preview(made: Preview) -> str:

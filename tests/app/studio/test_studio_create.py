@@ -3,6 +3,8 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -13,9 +15,11 @@ from app.render.demo import ASSETS, DEFAULT_PORTRAIT
 from app.render.pipeline import Avatar
 from audio2motion.hearing.audio import Waveform
 from tests.app.studio.studio_server import (
+    AXE,
     QUIET,
     Studio,
     Window,
+    barriers,
     chromium,
     give_photo,
     prepare,
@@ -36,6 +40,8 @@ PLAYED = """async () => {
 
 SHOWN = """name => [...document.querySelectorAll('[role=tab][aria-selected=true]')]
   .some(tab => tab.textContent.includes(name))"""
+OPENED = """() => document.querySelectorAll('button.label-wrap:not(.open)')
+  .forEach(button => button.checkVisibility() && button.click())"""
 DRAWN = """() => new Promise(done => {
   let before = '';
   const look = () => {
@@ -189,9 +195,23 @@ def test_what_is_one_visitors_is_not_anothers(browser, studio: Studio, visitor: 
     assert not folder.exists(), "the files of a visitor who left stay"
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])  # colours have no size
-def test_every_tab_fits_the_window(browser, studio: Studio, width: int, dark: bool):
-    shade = "dark" if dark else "light"
+@dataclass
+class Tour:
+    """What was seen of the tabs, one after the other, in a window: those that it cuts off, what
+    axe-core says of each, pictures without words, how far the live page scrolls in its frame.
+    """
+
+    cut: list[str] = field(default_factory=list)
+    barriers: list[str] = field(default_factory=list)
+    wordless: list[str] = field(default_factory=list)
+    scrolls: int = 0
+
+
+@pytest.fixture(scope="module", params=[(1280, False), (390, True)], ids=["light", "dark"])
+def tour(request: pytest.FixtureRequest, browser, studio: Studio) -> Tour:
+    """Through every tab, wide and light, narrow and dark: colours have no size."""
+    width, dark = request.param
+    shade, seen = "dark" if dark else "light", Tour()
     with window(browser, studio, width, dark) as visitor:
         page = visitor.page
         page.locator("#examples button").nth(3).click()
@@ -201,16 +221,33 @@ def test_every_tab_fits_the_window(browser, studio: Studio, width: int, dark: bo
             page.wait_for_function(SHOWN, arg=tab)
             page.evaluate(DRAWN)
             visitor.shoot(f"{tab.split()[0].lower()}-{width}-{shade}")
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1"), tab
-        if width == 390:
-            live = page.frame(url="**/live*")
-            assert live is not None
-            inner = live.evaluate("document.documentElement.scrollHeight - innerHeight")
-            assert inner <= 0, "a page within the page scrolls, which fingers hate"
-        missing = page.evaluate(
+            if not page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1"):
+                seen.cut.append(tab)
+            if find_spec(AXE):
+                page.evaluate(OPENED)
+                seen.barriers += [f"{tab}: {told}" for told in barriers(page)]
+        live = page.frame(url="**/live*")
+        assert live is not None
+        seen.scrolls = live.evaluate("document.documentElement.scrollHeight - innerHeight")
+        if find_spec(AXE):
+            seen.barriers += [f"the live page: {told}" for told in barriers(live)]
+        seen.wordless = page.evaluate(
             "[...document.querySelectorAll('img:not([alt])')].map(image => image.outerHTML)"
         )
-        assert missing == []
+    return seen
+
+
+def test_every_tab_fits_the_window(tour: Tour, request: pytest.FixtureRequest):
+    assert tour.cut == []
+    assert tour.wordless == []
+    if "dark" in request.node.name:
+        assert tour.scrolls <= 0, "a page within the page scrolls, which fingers hate"
+
+
+def test_no_tab_shuts_out_who_sees_hears_or_types_otherwise(tour: Tour):
+    """What axe-core calls serious or critical, in light and dark, with everything unfolded."""
+    pytest.importorskip(AXE, reason="what to judge by is not installed (extra `browser`)")
+    assert tour.barriers == []
 
 
 def test_the_keyboard_reaches_the_button(visitor: Window):

@@ -8,6 +8,15 @@
   };
   const each = (selector, change) => document.querySelectorAll(selector).forEach(change);
 
+  // Problems that the server tells as JSON are sentences here.
+  const ask = window.fetch;
+  window.fetch = async (...given) => {
+    const answer = await ask(...given);
+    const kind = answer.headers.get('content-type') ?? '';
+    if (answer.ok || !kind.startsWith('application/problem+json')) return answer;
+    return new Response((await answer.json()).detail, {status: answer.status});
+  };
+
   const name = () => {
     each('button.thumbnail-item', (button) => {
       const caption = words(button.querySelector('.caption-label'));
@@ -30,6 +39,15 @@
     const heard = document.getElementById('v-heard'), now = told.at(-1)?.dataset.told ?? '';
     if (heard && heard.textContent !== now) heard.textContent = now;
   };
+
+  // A result is picked by writing its name where the server looks.
+  document.addEventListener('click', ({target}) => {
+    const button = target.closest?.('[data-pick]');
+    const field = button && document.querySelector('#picked textarea, #picked input');
+    if (!field) return;
+    field.value = button.dataset.pick;
+    field.dispatchEvent(new Event('input', {bubbles: true}));
+  });
 
   // A button that is switched off loses the focus to the page; the one beside it is wanted next.
   let last = null;

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 from app.render.demo import ASSETS
 from app.studio.screens import batch, comparing, create, editing, live
+from app.studio.screens.endpoints import endpoint
+from app.studio.screens.past import list_of
 from app.studio.screens.visitors import visitor_of
 from app.studio.workshop import Workshop
 
@@ -51,6 +53,9 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
             workshop.leave(visitor_of(request).key)
 
         blocks.unload(leave)
+        blocks.load(
+            endpoint(list_of, workshop, ()), None, first.past, api_visibility="private", queue=False
+        )
     waiting = max(_LEAST_QUEUE, workshop.limits.max_waiting)
     blocks.queue(api_open=False, max_size=waiting, default_concurrency_limit=4)
     return blocks

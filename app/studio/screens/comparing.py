@@ -95,8 +95,8 @@ async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIter
         sides = [_side(form, values[i : i + len(_ASKED)]) for i in (0, len(_ASKED))]
         requests = [await asyncio.to_thread(request_of, side, workshop) for side in sides]
     except VisavisError as error:
-        yield [markup.alert(str(error)), keep, on, off]
-        fail(error, form.files)
+        yield [markup.alert(markup.without_paths(str(error), form.files)), keep, on, off]
+        fail(error, form.files, told=True)
     page = page_of(workshop, visitor)
     run = submit(
         workshop,
@@ -107,7 +107,7 @@ async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIter
         yield [html, gr.update(visible=False), off, on]
     if error := markup.without_paths(error_of(run), form.files):
         yield [markup.alert(error), keep, on, off]
-        fail(error)
+        fail(error, told=True)
     if run.result is None:
         yield [markup.done("Cancelled."), keep, on, off]
         return

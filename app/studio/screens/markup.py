@@ -9,15 +9,37 @@ from app.jobs.preview import Preview
 from app.jobs.table import Job
 from app.render.result import RenderResult
 
+_WORDS = (
+    ("The interlocutor", "The other person"),
+    ("the interlocutor", "the other person"),
+    ("an interlocutor", "another person"),
+    ("interlocutor", "other person"),
+    ("The agent", "The person"),
+    ("the agent", "the person"),
+)
+
 
 def note(sentence: str) -> str:
     """A quiet sentence."""
-    return f'<p class="v-note">{escape(sentence)}</p>' if sentence else ""
+    return f'<p class="v-note">{escape(plain(sentence))}</p>' if sentence else ""
+
+
+def lacking(sentence: str) -> str:
+    """What a video cannot be made without yet."""
+    return f'<p class="v-note v-lacking">{escape(plain(sentence))}</p>'
 
 
 def alert(sentence: str) -> str:
     """An error that a screen reader says at once."""
-    return f'<p class="v-alert" role="alert">{escape(sentence)}</p>'
+    lines = "<br>".join(escape(plain(sentence)).splitlines())
+    return f'<p class="v-alert" role="alert">{lines}</p>'
+
+
+def plain(sentence: str) -> str:
+    """A sentence in the words of the screens: errors and help are those of the command line too."""
+    for word, ours in _WORDS:
+        sentence = sentence.replace(word, ours)
+    return sentence
 
 
 def without_paths(sentence: str, files: Iterable[str]) -> str:

@@ -174,7 +174,10 @@ def barriers(page: "Page | Frame") -> list[str]:
 
 
 def give_photo(visitor: Window, path: Path) -> None:
-    """Upload a photo."""
+    """Upload a photo, in the place of the one that is there."""
+    there = visitor.page.locator("#photo button[aria-label='Remove Image']")
+    if there.count():
+        there.click()
     visitor.page.set_input_files("#photo input[type=file]", path)
 
 

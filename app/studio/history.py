@@ -34,10 +34,8 @@ def keep(
     while len(shelf.results) >= MOST:
         remove(shelf, shelf.results[0].key)
     folder = shelf.new_folder()
-    given = folder / "given"
-    given.mkdir()
     copies = {
-        name: _copy(Path(path), given / f"{name}{Path(path).suffix}")
+        name: _copy(Path(path), folder / "given" / name / Path(path).name)
         for name, path in files.items()
     }
     kept = Made(
@@ -71,10 +69,10 @@ def remove(shelf: Page, key: str) -> None:
 def again(made: Made, page: Page) -> dict[str, Any]:
     """The form of a result, whose files become the page's."""
     inside = str(made.folder)
-    folder, form = page.new_folder(), dict(made.form)
+    form = dict(made.form)
     for name, value in form.items():
         if isinstance(value, str) and value.startswith(inside):
-            form[name] = _copy(Path(value), folder / Path(value).name)
+            form[name] = _copy(Path(value), page.new_folder() / Path(value).name)
     return form
 
 
@@ -96,5 +94,6 @@ def pack(shelf: Page) -> Path:
 
 
 def _copy(source: Path, target: Path) -> str:
+    target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
     return str(target)

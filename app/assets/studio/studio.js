@@ -77,6 +77,19 @@
     subtree: true, childList: true, attributes: true, attributeFilter: ['aria-label', 'disabled'],
   });
 
+  // Two videos beside each other are one: what is done to one is done to both, and one is heard.
+  for (const kind of ['play', 'pause', 'seeking']) {
+    document.addEventListener(kind, ({target}) => {
+      const pair = [...target.closest?.('.v-pair')?.querySelectorAll('video') ?? []];
+      const other = pair.find((video) => video !== target);
+      if (!other) return;
+      pair[1].muted = true;
+      if (Math.abs(other.currentTime - target.currentTime) > 0.1) other.currentTime = target.currentTime;
+      if (kind === 'play' && other.paused) other.play().catch(() => {});
+      if (kind === 'pause' && !other.paused && !target.ended) other.pause();
+    }, true);
+  }
+
   // With its sound where the browser lets it, else without; once, and not for who wants no motion.
   const still = matchMedia('(prefers-reduced-motion: reduce)');
   document.addEventListener('loadeddata', ({target}) => {

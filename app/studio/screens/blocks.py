@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from app.render.demo import ASSETS
 from app.studio.screens import batch, comparing, create, editing, live
 from app.studio.screens.endpoints import endpoint
+from app.studio.screens.pair import add_pair
 from app.studio.screens.past import list_of
 from app.studio.screens.visitors import visitor_of
 from app.studio.workshop import Workshop
@@ -42,8 +43,9 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
                 first = create.build(workshop)
             with gr.Tab("Motion editor", id="edit") as tab:
                 editing.build(workshop, first, tab, tabs)
-            with gr.Tab("Compare", id="compare"):
+            with gr.Tab("Compare", id="compare") as compare:
                 comparing.build(workshop, first)
+                add_pair(workshop, compare)
             with gr.Tab("Batch", id="batch"):
                 batch.build(workshop)
             with gr.Tab("Live", id="live"):

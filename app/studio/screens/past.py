@@ -21,7 +21,7 @@ from weights.errors import VisavisError
 if TYPE_CHECKING:
     import gradio as gr
 
-_NONE = "Videos that you make are kept here until you do nothing for an hour."
+_NONE = "Videos that you make are kept here for a while, after a reload too."
 
 
 def add_past(workshop: Workshop, form: "tuple[list[Any], gr.Radio]", shown: list[Any]) -> "gr.HTML":
@@ -68,7 +68,10 @@ def keep_result(
     values = {name: getattr(form, name) for name in FORM_FIELDS}
     files = {name: value for name in FORM_FILES if (value := values[name])}
     shelf = workshop.shelf(visitor.owner)
-    kept = keep(shelf, made, values, files, told, strip[0] if strip else b"")
+    try:
+        kept = keep(shelf, made, values, files, told, strip[0] if strip else b"")
+    except VisavisError as error:  # the video itself is there all the same
+        return markup.note(f"This one is not kept: {error}") + list_of(workshop, visitor)
     return list_of(workshop, visitor, kept.key)
 
 

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from app.api.problems import Problem
 from app.render.demo import ASSETS, DEFAULT_PORTRAIT
 from app.render.pipeline import Avatar
 from audio2motion.hearing.audio import Waveform
@@ -117,7 +119,8 @@ def test_a_photo_and_a_recording_become_a_video_that_plays(visitor: Window, voic
     assert download.value.path().stat().st_size > 1000
     assert download.value.suggested_filename == f"default-{voice.stem}.mp4"
     order = page.evaluate(
-        "['video', 'use-seed', 'figures'].map(id => document.getElementById(id).offsetTop)"
+        "['video', 'use-seed', 'figures'].map("
+        "id => document.getElementById(id).getBoundingClientRect().top)"
     )
     assert order == sorted(order)
     if find_spec(AXE):
@@ -143,8 +146,24 @@ def test_a_photo_and_a_recording_become_a_video_that_plays(visitor: Window, voic
         page.locator("#past a[download]").click()
     with zipfile.ZipFile(download.value.path()) as packed:
         assert [Path(name).suffix for name in packed.namelist()] == [".mp4", ".npz", ".json"]
+    visitor.show_tab("Compare")
+    page.wait_for_function("document.querySelector('#pair-left input').value !== ''")
+    page.click("#pair-show")
+    for side in ("left", "right"):
+        page.wait_for_selector(f"#pair-{side}-video video")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.v-pair video')].every(video => video.currentTime > 0)"
+    )
+    visitor.shoot("compare-pair-1280-light")
+    visitor.show_tab("Create")
     page.click("#past-delete")
     page.wait_for_selector("#past-list p")
+
+
+def refused(problem: Problem) -> dict[str, Any]:
+    """What a browser is answered."""
+    answer = problem.response("1")
+    return {"status": answer.status_code, "headers": dict(answer.headers), "body": answer.body}
 
 
 def test_with_several_faces_one_is_picked(visitor: Window, tmp_path: Path):
@@ -233,6 +252,11 @@ def test_what_is_wrong_with_a_batch_stays_where_it_is_said(visitor: Window, tmp_
     said = page.locator("#batch-status").inner_text()
     assert all(told in said for told in (manifest.name, "row 1", "me.jpg", "row 2", "you.jpg"))
     assert page.locator(".toast-body").count() == 0, "it is said twice"
+    told = Problem(413, "the request is larger than 100 MB")
+    page.route("**/upload?*", lambda route: route.fulfill(**refused(told)))
+    page.set_input_files("#photo input[type=file]", DEFAULT_PORTRAIT)
+    page.wait_for_selector(".toast-body")
+    assert told.detail in (said := page.locator(".toast-body").inner_text()) and "{" not in said
 
 
 def test_what_is_one_visitors_is_not_anothers(browser, studio: Studio, visitor: Window):
@@ -324,14 +348,14 @@ def test_the_keyboard_is_enough_to_make_a_video_and_stop_it(visitor: Window):
     page.keyboard.press("Enter")
     page.wait_for_selector("#make:enabled")
     page.locator("#says input:checked").focus()
-    page.keyboard.press("Tab")
-    focused = page.evaluate(FOCUSED)
-    assert (focused["place"], focused["line"]) == ("TEXTAREA", "solid"), "where one is, is seen"
-    for _ in range(60):
-        page.keyboard.press("Tab")
-        if page.evaluate(FOCUSED)["place"] == "make":
-            break
-    assert page.evaluate(FOCUSED)["place"] == "make"
+    for place in ("TEXTAREA", "make"):
+        focused = page.evaluate(FOCUSED)
+        for _ in range(60):
+            if focused["place"] == place:
+                break
+            page.keyboard.press("Tab")
+            focused = page.evaluate(FOCUSED)
+        assert focused == {"place": place, "line": "solid"}, "where one is, is seen"
     page.keyboard.press("Enter")
     page.wait_for_function("document.activeElement.id === 'cancel'")
     page.wait_for_function("document.querySelector('#v-heard').innerText !== ''")

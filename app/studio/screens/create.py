@@ -289,6 +289,19 @@ def _connect_photo(
         api_visibility="private",
         show_progress="hidden",
     )
+    _connect_plan(workshop, parts, found, told, inputs)
+
+
+def _connect_plan(
+    workshop: Workshop,
+    parts: dict[str, Any],
+    found: "gr.events.Dependency",
+    told: "list[Any]",
+    inputs: "list[Any]",
+) -> None:
+    """What is told of a video before it is made follows all that it depends on."""
+    import gradio as gr
+
     plan = endpoint(_plan, workshop)
     found.then(  # by then it is known whether the photo has a face
         plan, inputs, told, api_visibility="private", show_progress="hidden", concurrency_limit=2

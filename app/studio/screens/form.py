@@ -150,7 +150,7 @@ def component(name: str, kind: type = RenderRequest, *, info: bool = True) -> di
     its help as `info` where it takes one.
     """
     setting = by_name(kind)[name]
-    told: dict[str, Any] = {"label": setting.label}
+    told: dict[str, Any] = {"label": markup.plain(setting.label)}
     if name in FORM_FIELDS:
         told["value"] = getattr(Form, name)
     if info:
@@ -164,7 +164,7 @@ def component(name: str, kind: type = RenderRequest, *, info: bool = True) -> di
 
 def label_of(name: str) -> str:
     """What a setting is called on the screens."""
-    return by_name(RenderRequest)[name].label
+    return markup.plain(by_name(RenderRequest)[name].label)
 
 
 def default_form(limits: Limits) -> Form:

@@ -62,6 +62,16 @@ def add_voices(parts: dict[str, Any], workshop: Workshop) -> None:
             elem_id="agent-audio",
             buttons=[],
         )
+    _add_other(parts)
+    shown = [parts["agent_audio"], parts["text"], voice, sample, *asking]
+    show = partial(_show_voice, len(asking))
+    parts["says"].change(show, parts["says"], shown, api_visibility="private", queue=False)
+
+
+def _add_other(parts: dict[str, Any]) -> None:
+    """Whom the person listens to, and whose voices the video has."""
+    import gradio as gr
+
     with gr.Accordion("The other person, whom the portrait listens to", open=False):
         parts["interlocutor_audio"] = gr.Audio(
             label=label_of("interlocutor_audio"),
@@ -87,9 +97,6 @@ def add_voices(parts: dict[str, Any], workshop: Workshop) -> None:
         with gr.Row():
             parts["order"] = gr.Radio(**component("order"), elem_id="order")
             parts["pause"] = gr.Number(**component("pause"), step=0.1, elem_id="pause")
-    shown = [parts["agent_audio"], parts["text"], voice, sample, *asking]
-    show = partial(_show_voice, len(asking))
-    parts["says"].change(show, parts["says"], shown, api_visibility="private", queue=False)
 
 
 def _show_voice(asking: int, says: Says) -> list[Any]:

@@ -131,6 +131,12 @@ def test_a_photo_and_a_recording_become_a_video_that_plays(visitor: Window, voic
     seed = page.locator("#seed input").input_value()
     assert f"seed\n{seed}" in figures
     visitor.shoot("create-done-1280-light")
+    sees_it_again(visitor, seed)
+
+
+def sees_it_again(visitor: Window, seed: str) -> None:
+    """What was made is there after a reload, can be used again, compared, packed and deleted."""
+    page = visitor.page
     page.reload()
     page.wait_for_selector("#make")
     page.locator("#past-list button").click()

@@ -81,7 +81,7 @@ def theme() -> "Base":
         "block_title_text_color": "*body_text_color",
         "block_title_padding": "0",
         "body_text_color_subdued": "*neutral_500",
-        "body_text_color_subdued_dark": "*neutral_400",
+        "body_text_color_subdued_dark": "*neutral_300",
         "checkbox_label_background_fill_selected": "*primary_100",
         "checkbox_label_background_fill_selected_dark": "*primary_900",
         "checkbox_label_text_color_selected": "*body_text_color",

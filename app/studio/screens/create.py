@@ -53,8 +53,8 @@ if TYPE_CHECKING:
     import gradio as gr
 
 EXAMPLES = tuple(sorted((ASSETS / "portraits").glob("*.jpg")))
-_FIRST = "Give a photo to begin, or take one of the examples."
 _SIZES = (256, 384, 512, 768, 1024)
+_FIRST = "Give a photo to begin, or take one of the examples."
 
 
 @dataclass(frozen=True)

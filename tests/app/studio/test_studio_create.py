@@ -151,6 +151,7 @@ def sees_it_again(visitor: Window, seed: str) -> None:
     page.wait_for_selector("#photo img")
     page.wait_for_selector("#make:enabled")
     assert page.locator("#says input:checked").input_value() == "a recording"
+    page.wait_for_function("document.querySelector('#plan').innerText.includes('192 px')")
     visitor.shoot("create-again-1280-light")
     with page.expect_download() as download:
         page.click("#past-pack")

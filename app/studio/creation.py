@@ -1,6 +1,7 @@
 """Making a video for a visitor: an errand with its preview, motion file and project."""
 
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -28,6 +29,8 @@ from motion2video.motion import Motion
 from weights.errors import EndpointError, InputError
 
 _PATIENCE_S = 60.0
+_NO_WORD = re.compile(r"[\W_]+")
+_LONGEST_NAME = 48
 _WRITTEN_ONLY = "en-us"
 """A quick voice says what nobody hears."""
 _log = logging.getLogger("visavis.studio")
@@ -64,7 +67,7 @@ def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running)
             project.cache.put(row, frame)
         run.preview.show(frame)
 
-    out = folder / "visavis.mp4"
+    out = folder / f"{file_name(request)}.mp4"
     try:
         result = avatar.render(
             request, out, progress=run.progress, notify=run.notices.append, watch=watch
@@ -78,8 +81,22 @@ def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running)
         project.takes = [Take(motion, result.gestures)]
         page.keep(project)
     return Creation(
-        out, motion.save(folder / "visavis.npz"), replace(result, out=out.name), project is not None
+        out,
+        motion.save(out.with_suffix(".npz")),
+        replace(result, out=out.name),
+        project is not None,
     )
+
+
+def file_name(request: RenderRequest) -> str:
+    """What a video is called, without a suffix: whose photo it is, and what they say or do."""
+    given = (request.portrait, request.motion or request.agent_audio)
+    whose, moved = (Path(item).stem if isinstance(item, str) else "" for item in given)
+    name = _NO_WORD.sub("-", f"{whose} {moved or request.text or 'listens'}".lower()).strip("-")
+    if len(name) <= _LONGEST_NAME:
+        return name or "video"
+    name = name[:_LONGEST_NAME]
+    return name.rpartition("-")[0] or name
 
 
 def write_reply(workshop: Workshop, page: Page, prompt: str) -> str:

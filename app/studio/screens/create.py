@@ -40,6 +40,8 @@ from app.studio.screens.form import (
     style_choices,
     suited,
 )
+from app.studio.screens.past import add_past, keep_result
+from app.studio.screens.presets import add_presets, connect_presets
 from app.studio.screens.visitors import Visitor
 from app.studio.screens.voices import add_voices
 from app.studio.workshop import Workshop
@@ -51,15 +53,17 @@ if TYPE_CHECKING:
     import gradio as gr
 
 _SIZES = (256, 384, 512, 768, 1024)
+_FIRST = "Give a photo to begin, or take one of the examples."
 
 
 @dataclass(frozen=True)
 class CreateScreen:
-    """What the other screens need of this one: the form, and where a finished video shows."""
+    """What the other screens need of this one: the form, a finished video, the list of all."""
 
     inputs: list[Any]
     video: "gr.Video"
     edit: "gr.Button"
+    past: "gr.HTML"
 
 
 def build(workshop: Workshop) -> CreateScreen:
@@ -74,25 +78,30 @@ def build(workshop: Workshop) -> CreateScreen:
             _movement(parts)
             _picture(parts, workshop.limits)
         with gr.Column(scale=6, min_width=320):
-            plan = gr.HTML(markup.note("Give a photo to begin."), elem_id="plan")
+            inputs = [parts[name] for name in FORM_FIELDS]
+            plan = gr.HTML(markup.note(_FIRST), elem_id="plan")
             with gr.Row():
-                make = gr.Button("Make the video", variant="primary", elem_id="make")
+                make = gr.Button(
+                    "Make the video", variant="primary", elem_id="make", interactive=False
+                )
                 cancel = gr.Button("Cancel", elem_id="cancel", interactive=False)
             status = gr.HTML(elem_id="status")
             video = made_video("Video", "video")
-            figures = gr.HTML(elem_id="figures")
             with gr.Row():
                 edit = gr.Button("Edit the motion", interactive=False, elem_id="edit")
                 use_seed = gr.Button("Use this seed", interactive=False, elem_id="use-seed")
             motion_file = gr.File(
                 label="Motion file (.npz)", interactive=False, elem_id="motion", visible=False
             )
+            figures = gr.HTML(elem_id="figures")
             with gr.Accordion("Settings as JSON", open=False):
                 settings = gr.JSON(label="Settings", elem_id="settings")
-    inputs = [parts[name] for name in FORM_FIELDS]
-    _connect_photo(workshop, parts, plan, inputs)
+            past = add_past(
+                workshop, (inputs, parts["preset"]), [video, motion_file, figures, settings]
+            )
+    _connect_photo(workshop, parts, [plan, make, status], inputs)
     _connect_gestures(parts)
-    outputs = [status, video, motion_file, figures, settings, make, cancel, edit, use_seed]
+    outputs = [status, video, motion_file, figures, settings, make, cancel, edit, use_seed, past]
     make.click(
         endpoint(_make, workshop),
         inputs,
@@ -110,7 +119,7 @@ def build(workshop: Workshop) -> CreateScreen:
         [parts["new_seed"], parts["seed"]],
         api_visibility="private",
     )
-    return CreateScreen(inputs, video, edit)
+    return CreateScreen(inputs, video, edit, past)
 
 
 def _photo(parts: dict[str, Any], workshop: Workshop) -> None:
@@ -164,10 +173,10 @@ def _photo(parts: dict[str, Any], workshop: Workshop) -> None:
 def _movement(parts: dict[str, Any]) -> None:
     import gradio as gr
 
-    with gr.Accordion("How the face moves", open=False):
+    add_presets(parts)
+    with gr.Accordion("How the face moves, in detail", open=False):
         parts["emotion"] = gr.Dropdown(**component("emotion"), elem_id="emotion")
-        for name in ("intensity", "expressivity"):
-            parts[name] = gr.Slider(**component(name), step=0.05)
+        parts["intensity"] = gr.Slider(**component("intensity"), step=0.05)
         parts["by_region"] = gr.Checkbox(Form.by_region, label="Set expressivity by region")
         with gr.Row(visible=False) as row:
             for region in REGIONS:
@@ -185,6 +194,7 @@ def _movement(parts: dict[str, Any]) -> None:
         told["choices"] = style_choices()
         parts["style"] = gr.Dropdown(**told, elem_id="style")
         _gestures(parts)
+    connect_presets(parts)
 
 
 def _gestures(parts: dict[str, Any]) -> None:
@@ -217,9 +227,7 @@ def _picture(parts: dict[str, Any], limits: Limits) -> None:
                 allow_custom_value=True,
                 elem_id="size",
             )
-        with gr.Row():
-            parts["crop"] = gr.Radio(**component("crop"))
-            parts["mix"] = gr.Radio(**component("mix"))
+        parts["crop"] = gr.Radio(**component("crop"))
         with gr.Row():
             parts["new_seed"] = gr.Checkbox(
                 Form.new_seed, label="A new take every time", elem_id="new-seed"
@@ -234,7 +242,7 @@ def _picture(parts: dict[str, Any], limits: Limits) -> None:
 
 
 def _connect_photo(
-    workshop: Workshop, parts: dict[str, Any], plan: "gr.HTML", inputs: "list[Any]"
+    workshop: Workshop, parts: dict[str, Any], told: "list[Any]", inputs: "list[Any]"
 ) -> None:
     import gradio as gr
 
@@ -256,7 +264,7 @@ def _connect_photo(
         choose, parts["voice"], [parts["photo"], parts["voice"]], api_visibility="private"
     )
     shown = [parts["faces"], parts["face"], parts["trouble"]]
-    parts["photo"].change(
+    found = parts["photo"].change(
         endpoint(show_faces, workshop, ("photo",)),
         parts["photo"],
         shown,
@@ -280,20 +288,37 @@ def _connect_photo(
         api_visibility="private",
         show_progress="hidden",
     )
+    _connect_plan(workshop, parts, found, told, inputs)
+
+
+def _connect_plan(
+    workshop: Workshop,
+    parts: dict[str, Any],
+    found: "gr.events.Dependency",
+    told: "list[Any]",
+    inputs: "list[Any]",
+) -> None:
+    """What is told of a video before it is made follows all that it depends on."""
+    import gradio as gr
+
+    plan = endpoint(_plan, workshop)
+    found.then(  # by then it is known whether the photo has a face
+        plan, inputs, told, api_visibility="private", show_progress="hidden", concurrency_limit=2
+    )
     gr.on(
         [
             parts[name].change
-            for name in ("photo", "says", "text", "voice", "agent_audio", "size", "renderer")
+            for name in ("says", "text", "voice", "agent_audio", "size", "renderer", "gestures")
         ]
         + [
             parts[name].change
             for name in ("interlocutor_audio", "interlocutor_video", "order", "pause", "motion")
         ],
-        endpoint(_plan, workshop),
-        inputs,
         plan,
+        inputs,
+        told,
         api_name="plan",
-        api_description="Length, time and memory of a video before it is made.",
+        api_description="Length, time and memory of a video before it is made, or what it lacks.",
         trigger_mode="always_last",
         show_progress="hidden",
         concurrency_limit=2,
@@ -333,19 +358,30 @@ def _connect_gestures(parts: dict[str, Any]) -> None:
     )
 
 
-def _plan(workshop: Workshop, _visitor: Visitor, *values: Any) -> str:
-    form = Form()
+def _plan(workshop: Workshop, visitor: Visitor, *values: Any) -> list[Any]:
+    """What a video will be, or why it cannot be made yet, in which case the button is off; what
+    was said of an earlier try goes.
+    """
+    import gradio as gr
+
+    page, form, can = page_of(workshop, visitor), Form(), False
     try:
         form = from_values(values)
         if not form.photo:
-            return markup.note("Give a photo to begin.")
-        plan = make_plan(
-            request_of(form, workshop), workshop.queue.pace, SandboxReader(shared_sandbox())
-        )
-        require_length(plan.seconds, workshop.limits)
-        return markup.note(f"Plan: {plan}")
+            said = markup.note(_FIRST)
+        elif form.photo == page.faceless:
+            said = markup.note("This photo cannot be used: no face was found in it.")
+        else:
+            plan = make_plan(
+                request_of(form, workshop), workshop.queue.pace, SandboxReader(shared_sandbox())
+            )
+            require_length(plan.seconds, workshop.limits)
+            said, can = markup.note(f"Plan: {plan}"), True
     except VisavisError as error:
-        return markup.note(markup.without_paths(str(error), form.files))
+        said = markup.lacking(markup.without_paths(str(error), form.files))
+    if page.busy:  # its end switches the button on
+        return [said, gr.update(), gr.update()]
+    return [said, gr.update(interactive=can), ""]
 
 
 async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIterator[list[Any]]:
@@ -359,8 +395,9 @@ async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIter
         form = from_values(values)
         wanted = await asyncio.to_thread(request_of, form, workshop)
     except VisavisError as error:
-        yield [markup.alert(str(error)), keep, keep, keep, keep, on, off, keep, keep]
-        fail(error, form.files)
+        told = markup.alert(markup.without_paths(str(error), form.files))
+        yield [told, keep, keep, keep, keep, on, off, keep, keep, keep]
+        fail(error, form.files, told=True)
     page = page_of(workshop, visitor)
     run = submit(
         workshop,
@@ -369,21 +406,24 @@ async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIter
     )
     hidden = gr.update(visible=False)
     async for html in follow(run):
-        yield [html, hidden, hidden, "", keep, off, on, off, off]
+        yield [html, hidden, hidden, "", keep, off, on, off, off, keep]
     if error := markup.without_paths(error_of(run), form.files):
-        yield [markup.alert(error), keep, keep, keep, keep, on, off, keep, keep]
-        fail(error)
+        yield [markup.alert(error), keep, keep, keep, keep, on, off, keep, keep, keep]
+        fail(error, told=True)
     made: Creation | None = run.result
     if made is None:
-        yield [markup.note("Cancelled."), keep, keep, keep, keep, on, off, keep, keep]
+        yield [markup.done("Cancelled."), keep, keep, keep, keep, on, off, keep, keep, keep]
         return
     settings = {"seed": made.result.seed, **_told(made, form)}
     editable = on if made.editable else off
-    done = markup.note("Done.")
+    past = await asyncio.to_thread(
+        keep_result, workshop, visitor, made, form, settings, run.running.preview.strip
+    )
+    done = markup.done("Done.")
     video = gr.update(value=str(made.video), visible=True)
     motion = gr.update(value=str(made.motion), visible=True)
     shown = [video, motion, markup.figures(made.result), settings]
-    yield [done, *shown, on, off, editable, on]
+    yield [done, *shown, on, off, editable, on, past]
 
 
 def _told(made: Creation, form: Form) -> dict[str, Any]:

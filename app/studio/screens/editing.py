@@ -249,7 +249,7 @@ def _drawn(project: Project, shown: Sequence[str], start: Number, end: Number) -
     new = sum(b - a for a, b in stale)
     told = f"{len(take.motion)} frames, {take.seconds:.2f} s."
     if len(project.takes) > 1:
-        told += f" To draw: {new}; kept as they are, bit for bit: {len(take.motion) - new}."
+        told += f" To draw: {new}; kept as they are: {len(take.motion) - new}."
         told += f" Edits: {'; '.join(take.edits)}."
     return [svg, markup.note(told)]
 
@@ -271,13 +271,13 @@ async def _render(
         yield [html, hidden, keep, off, on, keep, keep]
     if error := error_of(run):
         yield [markup.alert(error), keep, keep, on, off, keep, keep]
-        fail(error)
+        fail(error, told=True)
     if run.result is None:
-        yield [markup.note("Cancelled."), keep, keep, on, off, keep, keep]
+        yield [markup.done("Cancelled."), keep, keep, on, off, keep, keep]
         return
     made = run.result
     kept = made.frames - made.drawn
-    done = markup.note(f"Done: {made.drawn} frames drawn, {kept} kept bit for bit.")
+    done = markup.done(f"Done: {made.drawn} frames drawn anew, {kept} kept as they were.")
     video = gr.update(value=str(made.video), visible=True)
     motion = gr.update(value=str(made.motion), visible=True)
     yield [done, video, motion, on, off, *_drawn(project, shown, start, end)]

@@ -13,6 +13,7 @@ from app.intake.limits import Limits
 from app.render.knobs import by_name
 from app.render.order import Order
 from app.render.request import FILE_KINDS, Crop, Mix, RendererName, RenderRequest
+from app.studio.screens import markup
 from app.studio.workshop import Workshop
 from audio2motion.gestures.controls import REGIONS
 from audio2motion.gestures.gestures import Gesture
@@ -29,6 +30,7 @@ from motion2video.network.choices import Quality
 from weights.errors import InputError
 
 Says = Literal["a text", "a recording", "nothing"]
+Heard = Literal["auto", "agent", "both"]
 GREETING = "Hello! It is lovely to meet you. What shall we talk about?"
 """So that a photo is all that a visitor needs to bring."""
 _SEEDS = 1_000_000
@@ -71,7 +73,7 @@ class Form:
     quality: Quality = RenderRequest.quality
     size: int = RenderRequest.size
     crop: Crop = RenderRequest.crop
-    mix: Mix = RenderRequest.mix
+    mix: Heard = "auto"
     new_seed: bool = True
     seed: int = RenderRequest.seed
 
@@ -100,7 +102,12 @@ class Form:
         if speaks and not (self.text or "").strip():
             raise InputError("there is no text to say: write one, or choose a recording instead")
         if self.says == "a recording" and not self.agent_audio:
-            raise InputError("there is no recording of the agent's voice yet: record or upload one")
+            raise InputError("there is no recording yet: record one, or upload it")
+        heard = (self.interlocutor_audio, self.interlocutor_video)
+        if self.says == "nothing" and not any((given, *heard)):
+            raise InputError(
+                "nobody is heard yet: let the person say something, or give the other's voice"
+            )
         other = self.interlocutor_audio or None
         return RenderRequest(
             portrait=self.photo,
@@ -108,7 +115,7 @@ class Form:
             text=self.text if speaks else None,
             voice=self.voice if speaks else RenderRequest.voice,
             agent_audio=self.agent_audio if self.says == "a recording" else None,
-            interlocutor_audio=other if not given or self.mix == "both" else None,
+            interlocutor_audio=other if not given or self.heard == "both" else None,
             order=self.order,
             pause=float(self.pause),
             motion=given,
@@ -116,10 +123,17 @@ class Form:
             renderer=self.renderer,
             quality=self.quality,
             crop=self.crop,
-            mix=self.mix,
+            mix=self.heard,
             seed=secrets.randbelow(_SEEDS) if self.new_seed else int(self.seed),
             **cast(Any, guided),
         )
+
+    @property
+    def heard(self) -> Mix:
+        """Whose voice the video has: the person's, and the other's too where they say nothing."""
+        if self.mix == "auto":
+            return "both" if self.says == "nothing" else "agent"
+        return self.mix
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -136,11 +150,11 @@ def component(name: str, kind: type = RenderRequest, *, info: bool = True) -> di
     its help as `info` where it takes one.
     """
     setting = by_name(kind)[name]
-    told: dict[str, Any] = {"label": setting.label}
+    told: dict[str, Any] = {"label": markup.plain(setting.label)}
     if name in FORM_FIELDS:
         told["value"] = getattr(Form, name)
     if info:
-        told["info"] = setting.knob.help.rstrip(":")
+        told["info"] = markup.plain(setting.knob.help.rstrip(":"))
     if setting.knob.low is not None:
         told |= {"minimum": setting.knob.low, "maximum": setting.knob.high}
     if setting.choices:
@@ -150,7 +164,7 @@ def component(name: str, kind: type = RenderRequest, *, info: bool = True) -> di
 
 def label_of(name: str) -> str:
     """What a setting is called on the screens."""
-    return by_name(RenderRequest)[name].label
+    return markup.plain(by_name(RenderRequest)[name].label)
 
 
 def default_form(limits: Limits) -> Form:
@@ -194,6 +208,11 @@ def renderer_choice(limits: Limits) -> dict[str, Any]:
     """What the component of the renderer is told; it is shown where there is a choice."""
     offered = list(limits.renderers)
     return {**component("renderer"), "choices": offered, "visible": len(offered) > 1}
+
+
+def heard_choices() -> list[tuple[str, Heard]]:
+    """(shown, value) of whose voices a video has."""
+    return [("as it fits", "auto"), ("the person's", "agent"), ("both", "both")]
 
 
 def style_choices() -> list[tuple[str, str]]:

@@ -1,13 +1,27 @@
 """The first screen's form: what of a request can be set there, and what a choice is of."""
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 
 import pytest
 
 from app.intake.limits import Limits
+from app.render.demo import ASSETS
+from app.render.knobs import by_name
 from app.render.request import SERVERS_OWN, RenderRequest
-from app.studio.screens.form import Form, renderer_choice, sample_of, suited, voice_choices
+from app.studio.creation import file_name
+from app.studio.screens import markup
+from app.studio.screens.form import (
+    FORM_FIELDS,
+    Form,
+    component,
+    label_of,
+    renderer_choice,
+    sample_of,
+    suited,
+    voice_choices,
+)
 from app.studio.screens.live import voices_of
+from app.studio.screens.presets import PRESETS, Preset, preset_of, told
 from audio2motion.voice.speakers import QUICK_VOICE
 from weights.errors import InputError
 
@@ -22,6 +36,43 @@ def test_a_renderer_can_be_chosen_only_where_there_are_several() -> None:
 def test_what_is_chosen_draws() -> None:
     assert Form(photo="me.jpg").request().renderer == "embedded"
     assert Form(photo="me.jpg", renderer="aniportrait").request().renderer == "aniportrait"
+
+
+def test_who_only_listens_is_not_silent_unless_it_is_wanted() -> None:
+    """The video of somebody who says nothing has the other's voice."""
+    listens = {"photo": "me.jpg", "says": "nothing", "interlocutor_audio": "you.wav"}
+    assert Form(**listens).request().mix == "both"  # pyrefly: ignore[bad-argument-type]
+    assert Form(**listens, mix="agent").request().mix == "agent"  # pyrefly: ignore[bad-argument-type]
+    assert Form(photo="me.jpg", interlocutor_audio="you.wav").request().mix == "agent"
+    with pytest.raises(InputError, match="nobody is heard yet"):
+        Form(photo="me.jpg", says="nothing").request()
+
+
+def test_every_preset_has_a_name_and_can_be_made() -> None:
+    for name, preset in PRESETS.items():
+        assert preset_of(*told(preset)) == name
+        assert Form(photo="me.jpg", **asdict(preset)).request().expressivity == preset.expressivity
+    assert preset_of(*told(Preset(expressivity=0.123))) is None
+
+
+def test_a_video_is_called_after_what_is_in_it() -> None:
+    written = Form(photo="a/Anna B.jpg", text="[nod] Hello, my dear friend; how are you? " * 9)
+    assert file_name(written.request()) == "anna-b-nod-hello-my-dear-friend-how-are-you-nod"
+    recorded = Form(photo="me.jpg", says="a recording", agent_audio="b/Talk 1.wav")
+    assert file_name(recorded.request()) == "me-talk-1"
+    listens = Form(photo="me.jpg", says="nothing", interlocutor_audio="you.wav")
+    assert file_name(listens.request()) == "me-listens"
+    assert len(file_name(Form(photo="x" * 99, text="Hi.").request())) <= 48
+
+
+def test_screens_have_words_of_their_own() -> None:
+    """What the command line calls agent and interlocutor."""
+    shown = [name for name in FORM_FIELDS if name in SETTINGS and name != "mix"]
+    said = [component(name).get("info", "") + label_of(name) for name in shown]
+    said.append(markup.alert("the interlocutor's audio and the agent's are not of one length"))
+    assert not [text for text in said if "interlocutor" in text or "agent" in text]
+    live = (ASSETS / "studio" / "live.html").read_text(encoding="utf-8")
+    assert not [word for word in ("photon", "barge-in</", "a chunk<") if word in live]
 
 
 def test_voices_are_natural_ones_first_and_can_be_heard() -> None:
@@ -45,6 +96,7 @@ def test_a_live_portrait_has_a_voice_that_keeps_up() -> None:
         assert next(name for name, _, sex, quick in voices if sex == "woman" and quick) == wanted
 
 
+SETTINGS = by_name(RenderRequest)
 ELSEWHERE = {
     "ask": "the language model writes the text, which the visitor reads before it is said",
     "persona": "goes with ask",

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from app.render.demo import ASSETS
-from app.studio.screens import batch, comparing, create, editing, live
+from app.studio.screens import batch, comparing, create, editing, live, puppet
 from app.studio.screens.visitors import visitor_of
 from app.studio.workshop import Workshop
 
@@ -36,8 +36,10 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Create", id="create"):
                 first = create.build(workshop)
+            with gr.Tab("Puppet", id="puppet"):
+                driven = puppet.build(workshop)
             with gr.Tab("Motion editor", id="edit") as tab:
-                editing.build(workshop, first, tab, tabs)
+                editing.build(workshop, [first.edit, driven], tab, tabs)
             with gr.Tab("Compare", id="compare"):
                 comparing.build(workshop, first)
             with gr.Tab("Batch", id="batch"):

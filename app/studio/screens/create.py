@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from app.studio.screens.follow import (
 )
 from app.studio.screens.form import (
     FORM_FIELDS,
+    Filled,
     Form,
     add_gesture,
     component,
@@ -63,6 +64,28 @@ class CreateScreen:
     edit: "gr.Button"
 
 
+@dataclass(frozen=True)
+class Result:
+    """Where a screen makes its video and shows it; ids of its parts begin with the screen's."""
+
+    plan: "gr.HTML"
+    make: "gr.Button"
+    cancel: "gr.Button"
+    status: "gr.HTML"
+    video: "gr.Video"
+    figures: "gr.HTML"
+    edit: "gr.Button"
+    use_seed: "gr.Button"
+    motion_file: "gr.File"
+    settings: "gr.JSON"
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What `make_video` fills, in its order."""
+        shown = [self.status, self.video, self.motion_file, self.figures, self.settings]
+        return [*shown, self.make, self.cancel, self.edit, self.use_seed]
+
+
 def build(workshop: Workshop) -> CreateScreen:
     """Lay the screen out and connect it."""
     import gradio as gr
@@ -70,51 +93,69 @@ def build(workshop: Workshop) -> CreateScreen:
     parts: dict[str, Any] = {}
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320):
-            _photo(parts, workshop)
+            add_photo(parts, workshop)
             add_voices(parts, workshop)
             _movement(parts)
             _picture(parts, workshop.limits)
         with gr.Column(scale=6, min_width=320):
-            plan = gr.HTML(markup.note("Give a photo to begin."), elem_id="plan")
-            with gr.Row():
-                make = gr.Button("Make the video", variant="primary", elem_id="make")
-                cancel = gr.Button("Cancel", elem_id="cancel", interactive=False)
-            status = gr.HTML(elem_id="status")
-            video = made_video("Video", "video")
-            figures = gr.HTML(elem_id="figures")
-            with gr.Row():
-                edit = gr.Button("Edit the motion", interactive=False, elem_id="edit")
-                use_seed = gr.Button("Use this seed", interactive=False, elem_id="use-seed")
-            motion_file = gr.File(
-                label="Motion file (.npz)", interactive=False, elem_id="motion", visible=False
-            )
-            with gr.Accordion("Settings as JSON", open=False):
-                settings = gr.JSON(label="Settings", elem_id="settings")
+            result = add_result(workshop)
     inputs = [parts[name] for name in FORM_FIELDS]
-    _connect_photo(workshop, parts, plan, inputs)
+    connect_photo(workshop, parts)
+    _connect_plan(workshop, parts, result.plan, inputs)
     _connect_gestures(parts)
-    outputs = [status, video, motion_file, figures, settings, make, cancel, edit, use_seed]
-    make.click(
+    result.make.click(
         endpoint(_make, workshop),
         inputs,
-        outputs,
+        result.outputs,
         api_name="create",
         api_description="Make a video; the last answer has it, its motion file and its settings.",
         concurrency_limit=None,
         show_progress="hidden",
         scroll_to_output=True,
     )
-    cancel.click(endpoint(cancel_all, workshop, ()), None, None, api_name="cancel", queue=False)
-    use_seed.click(
+    result.use_seed.click(
         lambda given: (False, int(given["seed"])),
-        settings,
+        result.settings,
         [parts["new_seed"], parts["seed"]],
         api_visibility="private",
     )
-    return CreateScreen(inputs, video, edit)
+    return CreateScreen(inputs, result.video, result.edit)
 
 
-def _photo(parts: dict[str, Any], workshop: Workshop) -> None:
+def add_result(workshop: Workshop, screen: str = "") -> Result:
+    """The parts of a result, of which one cancels already."""
+    import gradio as gr
+
+    plan = gr.HTML(markup.note("Give a photo to begin."), elem_id=f"{screen}plan")
+    with gr.Row():
+        make = gr.Button("Make the video", variant="primary", elem_id=f"{screen}make")
+        cancel = gr.Button("Cancel", elem_id=f"{screen}cancel", interactive=False)
+    status = gr.HTML(elem_id=f"{screen}status")
+    video = made_video("Video", f"{screen}video")
+    figures = gr.HTML(elem_id=f"{screen}figures")
+    with gr.Row():
+        edit = gr.Button("Edit the motion", interactive=False, elem_id=f"{screen}edit")
+        use_seed = gr.Button(
+            "Use this seed", interactive=False, elem_id=f"{screen}use-seed", visible=not screen
+        )
+    motion_file = gr.File(
+        label="Motion file (.npz)", interactive=False, elem_id=f"{screen}motion", visible=False
+    )
+    with gr.Accordion("Settings as JSON", open=False):
+        settings = gr.JSON(label="Settings", elem_id=f"{screen}settings")
+    cancel.click(
+        endpoint(cancel_all, workshop, ()),
+        None,
+        None,
+        api_name="cancel",
+        api_visibility="private" if screen else "public",
+        queue=False,
+    )
+    return Result(plan, make, cancel, status, video, figures, edit, use_seed, motion_file, settings)
+
+
+def add_photo(parts: dict[str, Any], workshop: Workshop, screen: str = "") -> None:
+    """The photo, the examples, and the faces found; ids begin with the screen's."""
     import gradio as gr
 
     for path in EXAMPLES:
@@ -126,7 +167,7 @@ def _photo(parts: dict[str, Any], workshop: Workshop) -> None:
         image_mode=None,
         sources=["upload", "webcam", "clipboard"],
         height=300,
-        elem_id="photo",
+        elem_id=f"{screen}photo",
         alt_text="The photo that will talk",
         buttons=[],
     )
@@ -140,7 +181,7 @@ def _photo(parts: dict[str, Any], workshop: Workshop) -> None:
         height=104,
         allow_preview=False,
         object_fit="cover",
-        elem_id="examples",
+        elem_id=f"{screen}examples",
         interactive=False,
         buttons=[],
     )
@@ -149,7 +190,7 @@ def _photo(parts: dict[str, Any], workshop: Workshop) -> None:
         interactive=False,
         visible=False,
         height=220,
-        elem_id="faces",
+        elem_id=f"{screen}faces",
         alt_text="The photo with a box around each face",
         buttons=[],
     )
@@ -157,9 +198,9 @@ def _photo(parts: dict[str, Any], workshop: Workshop) -> None:
         [],
         label="Which face shall talk? Choose here or on the picture",
         visible=False,
-        elem_id="face",
+        elem_id=f"{screen}face",
     )
-    parts["trouble"] = gr.HTML(elem_id="trouble")
+    parts["trouble"] = gr.HTML(elem_id=f"{screen}trouble")
 
 
 def _movement(parts: dict[str, Any]) -> None:
@@ -211,13 +252,7 @@ def _picture(parts: dict[str, Any], limits: Limits) -> None:
         parts["renderer"] = gr.Dropdown(**renderer_choice(limits), elem_id="renderer")
         with gr.Row():
             parts["quality"] = gr.Dropdown(**component("quality"), elem_id="quality")
-            parts["size"] = gr.Dropdown(
-                sorted({size for size in _SIZES if size <= limits.max_size} | {limits.max_size}),
-                value=default_form(limits).size,
-                label=label_of("size"),
-                allow_custom_value=True,
-                elem_id="size",
-            )
+            parts["size"] = gr.Dropdown(**shown_sizes(limits), elem_id="size")
         with gr.Row():
             parts["crop"] = gr.Radio(**component("crop"))
             parts["mix"] = gr.Radio(**component("mix"))
@@ -234,17 +269,30 @@ def _picture(parts: dict[str, Any], limits: Limits) -> None:
         )
 
 
-def _connect_photo(
-    workshop: Workshop, parts: dict[str, Any], plan: "gr.HTML", inputs: "list[Any]"
-) -> None:
+def shown_sizes(limits: Limits) -> dict[str, Any]:
+    """What the component of a video's size is told."""
+    return {
+        "choices": sorted({s for s in _SIZES if s <= limits.max_size} | {limits.max_size}),
+        "value": default_form(limits).size,
+        "label": label_of("size"),
+        "allow_custom_value": True,
+    }
+
+
+def connect_photo(workshop: Workshop, parts: dict[str, Any]) -> None:
+    """An example becomes the photo, with a voice that suits it where there are voices; the faces
+    of a photo are shown, and one of them chosen.
+    """
     import gradio as gr
 
-    def choose(event: gr.SelectData, voice: str) -> tuple[str, str]:
+    spoken = [parts["voice"]] if "voice" in parts else []
+
+    def choose(event: gr.SelectData, *voices: str) -> Any:
         numbered = {str(number): str(path) for number, path in enumerate(EXAMPLES)}
         if str(event.index) not in numbered:
             fail("there is no such example")
         path = numbered[str(event.index)]
-        return path, suited(Path(path).stem, voice)
+        return (path, *(suited(Path(path).stem, voice) for voice in voices)) if voices else path
 
     def click(event: gr.SelectData, path: str | None) -> str:
         try:
@@ -253,9 +301,7 @@ def _connect_photo(
             fail(f"got {event.index!r}; wanted a place in the picture")
         return choose_face(workshop, path, x, y)
 
-    parts["examples"].select(
-        choose, parts["voice"], [parts["photo"], parts["voice"]], api_visibility="private"
-    )
+    parts["examples"].select(choose, spoken, [parts["photo"], *spoken], api_visibility="private")
     shown = [parts["faces"], parts["face"], parts["trouble"]]
     parts["photo"].change(
         endpoint(show_faces, workshop, ("photo",)),
@@ -263,6 +309,7 @@ def _connect_photo(
         shown,
         api_name="faces",
         api_description="The photo with its faces marked, and the choices among them.",
+        api_visibility="public" if spoken else "private",
         show_progress="hidden",
     )
     parts["face"].input(
@@ -281,6 +328,13 @@ def _connect_photo(
         api_visibility="private",
         show_progress="hidden",
     )
+
+
+def _connect_plan(
+    workshop: Workshop, parts: dict[str, Any], plan: "gr.HTML", inputs: "list[Any]"
+) -> None:
+    import gradio as gr
+
     gr.on(
         [
             parts[name].change
@@ -335,9 +389,15 @@ def _connect_gestures(parts: dict[str, Any]) -> None:
 
 
 def _plan(workshop: Workshop, _visitor: Visitor, *values: Any) -> str:
-    form = Form()
     try:
-        form = from_values(values)
+        return told_plan(from_values(values), workshop)
+    except VisavisError as error:
+        return markup.note(str(error))
+
+
+def told_plan(form: Filled, workshop: Workshop) -> str:
+    """What a form will come to, or what it lacks."""
+    try:
         if not form.photo:
             return markup.note("Give a photo to begin.")
         plan = make_plan(
@@ -350,14 +410,21 @@ def _plan(workshop: Workshop, _visitor: Visitor, *values: Any) -> str:
 
 
 async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIterator[list[Any]]:
-    """Queue a video, tell how it goes, and hand it over."""
+    async for shown in make_video(workshop, visitor, values, Form):
+        yield shown
+
+
+async def make_video(
+    workshop: Workshop, visitor: Visitor, values: Sequence[Any], kind: type[Filled]
+) -> AsyncIterator[list[Any]]:
+    """Queue the video of a form's values, tell how it goes, and hand it over: Result.outputs."""
     import gradio as gr
 
-    form = Form()
+    form: Filled = kind()
     on, off = gr.update(interactive=True), gr.update(interactive=False)
     keep = gr.update()
     try:
-        form = from_values(values)
+        form = from_values(values, kind)
         wanted = await asyncio.to_thread(request_of, form, workshop)
     except VisavisError as error:
         yield [markup.alert(str(error)), keep, keep, keep, keep, on, off, keep, keep]
@@ -387,7 +454,7 @@ async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIter
     yield [done, *shown, on, off, editable, on]
 
 
-def _told(made: Creation, form: Form) -> dict[str, Any]:
+def _told(made: Creation, form: Filled) -> dict[str, Any]:
     """The result as JSON, without the server's folders."""
     text = json.dumps(made.result.to_json(), default=str)
     return json.loads(markup.without_paths(text, form.files))

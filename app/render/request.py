@@ -167,7 +167,7 @@ class MotionRequest:
     driving_video: DrivingVideo = None
     driving_amount: DrivingAmount = 1.0
     driving_regions: DrivingRegions = "all"
-    driving_smoothing: DrivingSmoothing = 0.0
+    driving_smoothing: DrivingSmoothing = 0.02
     emotion: Annotated[str, Knob("What the face feels:", choices=EMOTIONS)] = "neutral"
     intensity: Annotated[float, Knob("Strength of the emotion:", *INTENSITY)] = 1.0
     valence: Annotated[

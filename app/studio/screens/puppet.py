@@ -86,10 +86,13 @@ def _video(parts: dict[str, Any]) -> None:
     parts["driving_regions"] = gr.Radio(**_told("driving_regions"), elem_id=f"{_ID}regions")
     with gr.Row():
         parts["driving_amount"] = gr.Slider(
-            **_told("driving_amount"), step=0.05, elem_id=f"{_ID}amount", min_width=200
+            **_told("driving_amount", info=False), step=0.05, elem_id=f"{_ID}amount", min_width=200
         )
         parts["driving_smoothing"] = gr.Slider(
-            **_told("driving_smoothing"), step=0.01, elem_id=f"{_ID}smoothing", min_width=200
+            **_told("driving_smoothing", info=False),
+            step=0.01,
+            elem_id=f"{_ID}smoothing",
+            min_width=200,
         )
     with gr.Accordion("Another voice than the video's", open=False):
         parts["agent_audio"] = gr.Audio(
@@ -111,9 +114,9 @@ def _picture(parts: dict[str, Any], workshop: Workshop) -> None:
         parts["crop"] = gr.Radio(**_told("crop"), elem_id=f"{_ID}crop")
 
 
-def _told(name: str) -> dict[str, Any]:
+def _told(name: str, info: bool = True) -> dict[str, Any]:
     """What the component of a setting is told, with what this screen's form has at first."""
-    return component(name) | {"value": getattr(PuppetForm, name)}
+    return component(name, info=info) | {"value": getattr(PuppetForm, name)}
 
 
 def _plan(workshop: Workshop, _visitor: Visitor, *values: Any) -> str:

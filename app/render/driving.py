@@ -25,7 +25,7 @@ DrivingVideo = Annotated[
         "A video of yourself, or of anybody who agreed to it, whose face moves the agent's; its "
         "sound is the agent's voice, unless there is a recording.",
         kinds=("video",),
-        label="Your video: its face moves the portrait, its sound is heard",
+        label="Your video",
     ),
 ]
 DrivingAmount = Annotated[

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 _ID = "puppet-"
 _HINT = (
-    "Look into the camera, with a calm face for a moment: movement is measured from how you rest. "
-    "Your face stays yours: the portrait keeps its own, and its pose."
+    "Its face moves the portrait, its sound is heard. Begin with a calm face that looks into the "
+    "camera: movement is measured from how you rest, and the portrait keeps its own face."
 )
 
 

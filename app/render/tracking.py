@@ -76,5 +76,5 @@ def _own_rate(fps: float | None) -> float:
     what moves evenly in it does so at 25 fps too.
     """
     if fps is None or not _SLOWEST <= fps <= _FASTEST:
-        return FPS  # browsers write no rate, or a thousand
+        return _USUAL_FPS  # browsers write no rate, or a thousand
     return fps / max(1, round(fps / _USUAL_FPS))

@@ -94,7 +94,7 @@ def test_what_does_not_follow_the_video_is_the_networks(regions: Driven) -> None
     ("fps", "looked"),
     [
         *[(25.0, 25.0), (30.0, 30.0), (60.0, 30.0), (50.0, 25.0), (24.0, 24.0), (120.0, 30.0)],
-        *[(15.0, 15.0), (1000.0, 25.0), (None, 25.0), (0.1, 25.0), (float("nan"), 25.0)],
+        *[(15.0, 15.0), (1000.0, 30.0), (None, 30.0), (0.1, 30.0), (float("nan"), 30.0)],
     ],
 )
 def test_a_video_is_looked_at_in_its_own_frames(fps: float | None, looked: float) -> None:

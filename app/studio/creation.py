@@ -16,7 +16,6 @@ from app.intake.values import SandboxReader
 from app.jobs.crew import Cancelled, Running
 from app.jobs.plan import video_seconds
 from app.render.filming import Frame, film
-from app.render.performance import given_motion
 from app.render.pipeline import Avatar
 from app.render.request import RenderRequest
 from app.render.result import RenderResult
@@ -55,11 +54,17 @@ def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running)
     run.progress("loading the networks", 0, 1)
     avatar = workshop.avatar(run.check)
     run.progress("looking at the photo", 0, 1)
-    driver = given_motion(request, avatar.reader)
     folder = page.new_folder()
     short = seconds <= EDITABLE_S and request.renderer == "embedded"  # draws frames one by one
-    project = _project(request, avatar, folder, driver) if short else None
+    project = _project(request, avatar, folder) if short else None
     rows: list[Float[np.ndarray, 90]] = []
+    driver: Motion | None = None
+
+    def begin(played: Motion | None) -> None:
+        nonlocal driver
+        driver = played
+        if project is not None:
+            project.driver = played
 
     def watch(row: Float[np.ndarray, "90"], frame: UInt8[np.ndarray, "H W 3"]) -> None:
         rows.append(row)
@@ -70,7 +75,12 @@ def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running)
     out = folder / f"{file_name(request)}.mp4"
     try:
         result = avatar.render(
-            request, out, progress=run.progress, notify=run.notices.append, watch=watch
+            request,
+            out,
+            progress=run.progress,
+            notify=run.notices.append,
+            watch=watch,
+            begin=begin,
         )
     except BaseException:
         page.drop(folder)
@@ -140,12 +150,10 @@ def _require_within(workshop: Workshop, request: RenderRequest, run: Running) ->
     return seconds
 
 
-def _project(
-    request: RenderRequest, avatar: Avatar, folder: Path, driver: Motion | None
-) -> Project:
+def _project(request: RenderRequest, avatar: Avatar, folder: Path) -> Project:
     frames = folder / "frames"
     frames.mkdir()
-    return open_project(request, avatar, frames, Take(Motion.neutral(1, request.fps)), driver)
+    return open_project(request, avatar, frames, Take(Motion.neutral(1, request.fps)))
 
 
 def compare(

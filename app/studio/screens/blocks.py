@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from app.render.demo import ASSETS
-from app.studio.screens import batch, comparing, create, editing, live
+from app.studio.screens import batch, comparing, create, editing, live, puppet
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.pair import add_pair
 from app.studio.screens.past import list_of
@@ -41,8 +41,10 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Create", id="create"):
                 first = create.build(workshop)
+            with gr.Tab("Puppet", id="puppet"):
+                driven = puppet.build(workshop)
             with gr.Tab("Motion editor", id="edit") as tab:
-                editing.build(workshop, first, tab, tabs)
+                editing.build(workshop, [first.edit, driven], tab, tabs)
             with gr.Tab("Compare", id="compare") as compare:
                 comparing.build(workshop, first)
                 add_pair(workshop, compare)

@@ -1,46 +1,31 @@
 """The first screen: photo, voices, movement -> a plan, a video as it grows, its files."""
 
-import asyncio
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.intake.allowance import require_length
 from app.intake.limits import Limits
-from app.intake.sandbox import shared_sandbox
-from app.intake.values import SandboxReader
-from app.jobs.plan import make_plan
 from app.render.demo import EXAMPLES
-from app.studio.creation import Creation, create
 from app.studio.screens import markup
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.faces import choose_face, mark_face, show_faces
 from app.studio.screens.follow import (
-    cancel_all,
-    error_of,
     fail,
-    follow,
-    made_video,
-    page_of,
-    submit,
 )
 from app.studio.screens.form import (
     FORM_FIELDS,
     Form,
     add_gesture,
     component,
-    default_form,
-    from_values,
     label_of,
     parse_gestures,
     renderer_choice,
-    request_of,
     style_choices,
     suited,
 )
-from app.studio.screens.past import add_past, keep_result
+from app.studio.screens.making import add_result, make_video, shown_sizes, told_plan
+from app.studio.screens.past import add_past
 from app.studio.screens.presets import add_presets, connect_presets
 from app.studio.screens.visitors import Visitor
 from app.studio.screens.voices import add_voices
@@ -51,9 +36,6 @@ from weights.errors import VisavisError
 
 if TYPE_CHECKING:
     import gradio as gr
-
-_SIZES = (256, 384, 512, 768, 1024)
-_FIRST = "Give a photo to begin, or take one of the examples."
 
 
 @dataclass(frozen=True)
@@ -73,56 +55,38 @@ def build(workshop: Workshop) -> CreateScreen:
     parts: dict[str, Any] = {}
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320):
-            _photo(parts, workshop)
+            add_photo(parts, workshop)
             add_voices(parts, workshop)
             _movement(parts)
             _picture(parts, workshop.limits)
         with gr.Column(scale=6, min_width=320):
             inputs = [parts[name] for name in FORM_FIELDS]
-            plan = gr.HTML(markup.note(_FIRST), elem_id="plan")
-            with gr.Row():
-                make = gr.Button(
-                    "Make the video", variant="primary", elem_id="make", interactive=False
-                )
-                cancel = gr.Button("Cancel", elem_id="cancel", interactive=False)
-            status = gr.HTML(elem_id="status")
-            video = made_video("Video", "video")
-            with gr.Row():
-                edit = gr.Button("Edit the motion", interactive=False, elem_id="edit")
-                use_seed = gr.Button("Use this seed", interactive=False, elem_id="use-seed")
-            motion_file = gr.File(
-                label="Motion file (.npz)", interactive=False, elem_id="motion", visible=False
-            )
-            figures = gr.HTML(elem_id="figures")
-            with gr.Accordion("Settings as JSON", open=False):
-                settings = gr.JSON(label="Settings", elem_id="settings")
-            past = add_past(
-                workshop, (inputs, parts["preset"]), [video, motion_file, figures, settings]
-            )
-    _connect_photo(workshop, parts, [plan, make, status], inputs)
+            result = add_result(workshop)
+            past = add_past(workshop, (inputs, parts["preset"]), result.shown)
+    found = connect_photo(workshop, parts)
+    _connect_plan(workshop, parts, found, result.told, inputs)
     _connect_gestures(parts)
-    outputs = [status, video, motion_file, figures, settings, make, cancel, edit, use_seed, past]
-    make.click(
+    result.make.click(
         endpoint(_make, workshop),
         inputs,
-        outputs,
+        [*result.outputs, past],
         api_name="create",
         api_description="Make a video; the last answer has it, its motion file and its settings.",
         concurrency_limit=None,
         show_progress="hidden",
         scroll_to_output=True,
     )
-    cancel.click(endpoint(cancel_all, workshop, ()), None, None, api_name="cancel", queue=False)
-    use_seed.click(
+    result.use_seed.click(
         lambda given: (False, int(given["seed"])),
-        settings,
+        result.settings,
         [parts["new_seed"], parts["seed"]],
         api_visibility="private",
     )
-    return CreateScreen(inputs, video, edit, past)
+    return CreateScreen(inputs, result.video, result.edit, past)
 
 
-def _photo(parts: dict[str, Any], workshop: Workshop) -> None:
+def add_photo(parts: dict[str, Any], workshop: Workshop, screen: str = "") -> None:
+    """The photo, the examples, and the faces found; ids begin with the screen's."""
     import gradio as gr
 
     for path in EXAMPLES:
@@ -134,7 +98,7 @@ def _photo(parts: dict[str, Any], workshop: Workshop) -> None:
         image_mode=None,
         sources=["upload", "webcam", "clipboard"],
         height=300,
-        elem_id="photo",
+        elem_id=f"{screen}photo",
         alt_text="The photo that will talk",
         buttons=[],
     )
@@ -148,7 +112,7 @@ def _photo(parts: dict[str, Any], workshop: Workshop) -> None:
         height=104,
         allow_preview=False,
         object_fit="cover",
-        elem_id="examples",
+        elem_id=f"{screen}examples",
         interactive=False,
         buttons=[],
     )
@@ -157,7 +121,7 @@ def _photo(parts: dict[str, Any], workshop: Workshop) -> None:
         interactive=False,
         visible=False,
         height=220,
-        elem_id="faces",
+        elem_id=f"{screen}faces",
         alt_text="The photo with a box around each face",
         buttons=[],
     )
@@ -165,9 +129,9 @@ def _photo(parts: dict[str, Any], workshop: Workshop) -> None:
         [],
         label="Which face shall talk? Choose here or on the picture",
         visible=False,
-        elem_id="face",
+        elem_id=f"{screen}face",
     )
-    parts["trouble"] = gr.HTML(elem_id="trouble")
+    parts["trouble"] = gr.HTML(elem_id=f"{screen}trouble")
 
 
 def _movement(parts: dict[str, Any]) -> None:
@@ -220,13 +184,7 @@ def _picture(parts: dict[str, Any], limits: Limits) -> None:
         parts["renderer"] = gr.Dropdown(**renderer_choice(limits), elem_id="renderer")
         with gr.Row():
             parts["quality"] = gr.Dropdown(**component("quality"), elem_id="quality")
-            parts["size"] = gr.Dropdown(
-                sorted({size for size in _SIZES if size <= limits.max_size} | {limits.max_size}),
-                value=default_form(limits).size,
-                label=label_of("size"),
-                allow_custom_value=True,
-                elem_id="size",
-            )
+            parts["size"] = gr.Dropdown(**shown_sizes(limits), elem_id="size")
         parts["crop"] = gr.Radio(**component("crop"))
         with gr.Row():
             parts["new_seed"] = gr.Checkbox(
@@ -241,17 +199,20 @@ def _picture(parts: dict[str, Any], limits: Limits) -> None:
         )
 
 
-def _connect_photo(
-    workshop: Workshop, parts: dict[str, Any], told: "list[Any]", inputs: "list[Any]"
-) -> None:
+def connect_photo(workshop: Workshop, parts: dict[str, Any]) -> "gr.events.Dependency":
+    """An example becomes the photo, with a voice that suits it where there are voices; the faces
+    of a photo are shown, and one of them chosen. Returned is what happens when they were found.
+    """
     import gradio as gr
 
-    def choose(event: gr.SelectData, voice: str) -> tuple[str, str]:
+    spoken = [parts["voice"]] if "voice" in parts else []
+
+    def choose(event: gr.SelectData, *voices: str) -> Any:
         numbered = {str(number): str(path) for number, path in enumerate(EXAMPLES)}
         if str(event.index) not in numbered:
             fail("there is no such example")
         path = numbered[str(event.index)]
-        return path, suited(Path(path).stem, voice)
+        return (path, *(suited(Path(path).stem, voice) for voice in voices)) if voices else path
 
     def click(event: gr.SelectData, path: str | None) -> str:
         try:
@@ -260,9 +221,7 @@ def _connect_photo(
             fail(f"got {event.index!r}; wanted a place in the picture")
         return choose_face(workshop, path, x, y)
 
-    parts["examples"].select(
-        choose, parts["voice"], [parts["photo"], parts["voice"]], api_visibility="private"
-    )
+    parts["examples"].select(choose, spoken, [parts["photo"], *spoken], api_visibility="private")
     shown = [parts["faces"], parts["face"], parts["trouble"]]
     found = parts["photo"].change(
         endpoint(show_faces, workshop, ("photo",)),
@@ -270,6 +229,7 @@ def _connect_photo(
         shown,
         api_name="faces",
         api_description="The photo with its faces marked, and the choices among them.",
+        api_visibility="public" if spoken else "private",
         show_progress="hidden",
     )
     parts["face"].input(
@@ -288,7 +248,7 @@ def _connect_photo(
         api_visibility="private",
         show_progress="hidden",
     )
-    _connect_plan(workshop, parts, found, told, inputs)
+    return found
 
 
 def _connect_plan(
@@ -359,77 +319,12 @@ def _connect_gestures(parts: dict[str, Any]) -> None:
 
 
 def _plan(workshop: Workshop, visitor: Visitor, *values: Any) -> list[Any]:
-    """What a video will be, or why it cannot be made yet, in which case the button is off; what
-    was said of an earlier try goes.
-    """
-    import gradio as gr
-
-    page, form, can = page_of(workshop, visitor), Form(), False
-    try:
-        form = from_values(values)
-        if not form.photo:
-            said = markup.note(_FIRST)
-        elif form.photo == page.faceless:
-            said = markup.note("This photo cannot be used: no face was found in it.")
-        else:
-            plan = make_plan(
-                request_of(form, workshop), workshop.queue.pace, SandboxReader(shared_sandbox())
-            )
-            require_length(plan.seconds, workshop.limits)
-            said, can = markup.note(f"Plan: {plan}"), True
-    except VisavisError as error:
-        said = markup.lacking(markup.without_paths(str(error), form.files))
-    if page.busy:  # its end switches the button on
-        return [said, gr.update(), gr.update()]
-    return [said, gr.update(interactive=can), ""]
+    return told_plan(workshop, visitor, values, Form)
 
 
 async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIterator[list[Any]]:
-    """Queue a video, tell how it goes, and hand it over."""
-    import gradio as gr
-
-    form = Form()
-    on, off = gr.update(interactive=True), gr.update(interactive=False)
-    keep = gr.update()
-    try:
-        form = from_values(values)
-        wanted = await asyncio.to_thread(request_of, form, workshop)
-    except VisavisError as error:
-        told = markup.alert(markup.without_paths(str(error), form.files))
-        yield [told, keep, keep, keep, keep, on, off, keep, keep, keep]
-        fail(error, form.files, told=True)
-    page = page_of(workshop, visitor)
-    run = submit(
-        workshop,
-        visitor,
-        lambda run: create(workshop, page, wanted, run),
-    )
-    hidden = gr.update(visible=False)
-    async for html in follow(run):
-        yield [html, hidden, hidden, "", keep, off, on, off, off, keep]
-    if error := markup.without_paths(error_of(run), form.files):
-        yield [markup.alert(error), keep, keep, keep, keep, on, off, keep, keep, keep]
-        fail(error, told=True)
-    made: Creation | None = run.result
-    if made is None:
-        yield [markup.done("Cancelled."), keep, keep, keep, keep, on, off, keep, keep, keep]
-        return
-    settings = {"seed": made.result.seed, **_told(made, form)}
-    editable = on if made.editable else off
-    past = await asyncio.to_thread(
-        keep_result, workshop, visitor, made, form, settings, run.running.preview.strip
-    )
-    done = markup.done("Done.")
-    video = gr.update(value=str(made.video), visible=True)
-    motion = gr.update(value=str(made.motion), visible=True)
-    shown = [video, motion, markup.figures(made.result), settings]
-    yield [done, *shown, on, off, editable, on, past]
-
-
-def _told(made: Creation, form: Form) -> dict[str, Any]:
-    """The result as JSON, without the server's folders."""
-    text = json.dumps(made.result.to_json(), default=str)
-    return json.loads(markup.without_paths(text, form.files))
+    async for shown in make_video(workshop, visitor, values, Form):
+        yield shown
 
 
 def _title(stem: str) -> str:

@@ -9,7 +9,6 @@ from app.studio.creation import render_edit
 from app.studio.curves import draw_curves
 from app.studio.project import Project
 from app.studio.screens import markup
-from app.studio.screens.create import CreateScreen
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.follow import (
     cancel_all,
@@ -34,7 +33,9 @@ Number = float | int | None
 _EMPTY = markup.note("Make a video first (up to 30 s), then its motion can be edited here.")
 
 
-def build(workshop: Workshop, first: CreateScreen, tab: "gr.Tab", tabs: "gr.Tabs") -> None:
+def build(
+    workshop: Workshop, openers: "Sequence[gr.Button]", tab: "gr.Tab", tabs: "gr.Tabs"
+) -> None:
     """Lay the screen out and connect it; it works on the visitor's latest video."""
     import gradio as gr
 
@@ -62,7 +63,13 @@ def build(workshop: Workshop, first: CreateScreen, tab: "gr.Tab", tabs: "gr.Tabs
         api_name="curves",
         show_progress="hidden",
     )
-    first.edit.click(lambda: gr.Tabs(selected="edit"), None, tabs, api_visibility="private").then(
+    gr.on(
+        [button.click for button in openers],
+        lambda: gr.Tabs(selected="edit"),
+        None,
+        tabs,
+        api_visibility="private",
+    ).then(
         endpoint(_open, workshop, ("shown",)),
         shown,
         [start, end, video, *outputs],

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 from app.intake.allowance import require_allowed, require_text
 from app.intake.limits import Limits
+from app.render.driving import Driven
 from app.render.knobs import by_name
 from app.render.order import Order
 from app.render.request import FILE_KINDS, Crop, Mix, RendererName, RenderRequest
@@ -39,6 +40,7 @@ _SAMPLES = 16
 _FILES = ("agent_audio", "interlocutor_audio", "interlocutor_video", "motion")
 FORM_FILES = {"photo": FILE_KINDS["portrait"], **{name: FILE_KINDS[name] for name in _FILES}}
 """Fields that are files, and what the content of each may be."""
+_NO_PHOTO = "there is no photo yet: give one, or take one of the examples"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -47,6 +49,7 @@ class Form:
     files that the server itself has stored. `by_region` says whether the four regions count.
     """
 
+    kinds: ClassVar = FORM_FILES
     photo: str | None = None
     face: str | None = None
     says: Says = "a text"
@@ -80,7 +83,7 @@ class Form:
     def request(self) -> RenderRequest:
         """The request; a seed is drawn when `new_seed`. Raises InputError."""
         if not self.photo:
-            raise InputError("there is no photo yet: give one, or take one of the examples")
+            raise InputError(_NO_PHOTO)
         given = self.motion or None
         guided = (
             {}
@@ -136,13 +139,71 @@ class Form:
         return self.mix
 
     @property
+    def texts(self) -> dict[str, str]:
+        """What was written, by its name."""
+        return {"text": self.text or "", "list of gestures": self.gestures or ""}
+
+    @property
     def files(self) -> tuple[str, ...]:
         """The files that are read."""
-        return tuple(path for name in FORM_FILES if (path := getattr(self, name)))
+        return _files(self)
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PuppetForm:
+    """The screen on which a video of one's own drives the photo, as Form is the first one."""
+
+    kinds: ClassVar = {
+        "photo": FILE_KINDS["portrait"],
+        "driving_video": FILE_KINDS["driving_video"],
+        "agent_audio": FILE_KINDS["agent_audio"],
+    }
+    photo: str | None = None
+    face: str | None = None
+    driving_video: str | None = None
+    driving_regions: Driven = RenderRequest.driving_regions
+    driving_amount: float = RenderRequest.driving_amount
+    driving_smoothing: float = RenderRequest.driving_smoothing
+    agent_audio: str | None = None
+    quality: Quality = RenderRequest.quality
+    size: int = RenderRequest.size
+    crop: Crop = RenderRequest.crop
+
+    def request(self) -> RenderRequest:
+        """The request. Raises InputError."""
+        if not self.photo:
+            raise InputError(_NO_PHOTO)
+        if not self.driving_video:
+            raise InputError("there is no video yet: upload one, or record yourself")
+        return RenderRequest(
+            portrait=self.photo,
+            face=self.face or RenderRequest.face,
+            driving_video=self.driving_video,
+            driving_regions=self.driving_regions,
+            driving_amount=self.driving_amount,
+            driving_smoothing=self.driving_smoothing,
+            agent_audio=self.agent_audio or None,
+            quality=self.quality,
+            size=self.size,
+            crop=self.crop,
+        )
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """What was written: nothing."""
+        return {}
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that are read."""
+        return _files(self)
+
+
+Filled = Form | PuppetForm
+Kind = TypeVar("Kind", bound=Form | PuppetForm)
+PUPPET_FIELDS = tuple(field.name for field in fields(PuppetForm))
 FORM_FIELDS = tuple(field.name for field in fields(Form))
-_TYPES = {field.name: field.type for field in fields(Form)}
+_TYPES = {field.name: field.type for kind in (PuppetForm, Form) for field in fields(kind)}
 
 
 def component(name: str, kind: type = RenderRequest, *, info: bool = True) -> dict[str, Any]:
@@ -172,16 +233,20 @@ def default_form(limits: Limits) -> Form:
     return Form(size=min(Form.size, limits.max_size))
 
 
-def request_of(form: Form, workshop: Workshop) -> RenderRequest:
+def _files(form: Filled) -> tuple[str, ...]:
+    return tuple(path for name in form.kinds if (path := getattr(form, name)))
+
+
+def request_of(form: Filled, workshop: Workshop) -> RenderRequest:
     """The request of a form whose files have been looked at; the only way from one to the other.
 
     Raises an InputError, which may name a path, for files or values that cannot be used, and
     LimitError for more than this server takes.
     """
     limits = workshop.limits
-    require_text("text", form.text or "", limits.max_text)
-    require_text("list of gestures", form.gestures or "", limits.max_text)
-    for name, wanted in FORM_FILES.items():
+    for name, text in form.texts.items():
+        require_text(name, text, limits.max_text)
+    for name, wanted in form.kinds.items():
         if (path := getattr(form, name)) is not None:
             workshop.files.require(Path(path), wanted)
     request = form.request()
@@ -242,12 +307,12 @@ def sample_of(voice: str) -> Waveform:
     return find_speaker(voice).say(SAMPLE_TEXT)[0]
 
 
-def from_values(values: Sequence[Any]) -> Form:
-    """A form from the values of its components, in the order of FORM_FIELDS; an empty field (a
+def from_values(values: Sequence[Any], kind: type[Kind] = Form) -> Kind:
+    """A form from the values of its components, in the order of its fields; an empty field (a
     cleared number, a closed picker) has its default. Raises InputError for what is no number.
     """
-    given = zip(FORM_FIELDS, values, strict=True)
-    return Form(**{name: typed(name, value) for name, value in given if value is not None})
+    given = zip((field.name for field in fields(kind)), values, strict=True)
+    return kind(**{name: typed(name, value) for name, value in given if value is not None})
 
 
 def typed(name: str, value: Any) -> Any:

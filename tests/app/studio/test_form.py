@@ -12,8 +12,11 @@ from app.studio.creation import file_name
 from app.studio.screens import markup
 from app.studio.screens.form import (
     FORM_FIELDS,
+    PUPPET_FIELDS,
     Form,
+    PuppetForm,
     component,
+    from_values,
     label_of,
     renderer_choice,
     sample_of,
@@ -108,6 +111,10 @@ ELSEWHERE = {
     "style_clip": "the styles are those that have a name",
     "gesture_file": "gestures are written, one a line",
     "transcript": "of a recording; a text is its own",
+    **dict.fromkeys(
+        ("driving_video", "driving_amount", "driving_regions", "driving_smoothing"),
+        "the screen Puppet has them",
+    ),
     "fps": "25, the rate at which motion is made; others are for those who cut the video",
     **dict.fromkeys(SERVERS_OWN, "whoever runs the server sets it"),
 }
@@ -155,3 +162,22 @@ def test_every_setting_is_in_the_form_or_left_out_on_purpose() -> None:
     }
     assert reached | set(ELSEWHERE) == set(plain)
     assert reached & set(ELSEWHERE) == set()
+
+
+def test_the_screen_puppet_asks_for_all_of_a_driving_video() -> None:
+    given = {
+        "photo": "me.jpg",
+        "driving_video": "d.mp4",
+        "driving_regions": "head",
+        "driving_amount": 2,  # a slider at its end
+        "driving_smoothing": 0.1,
+        "size": "128",
+    }
+    form = from_values([given.get(name) for name in PUPPET_FIELDS], PuppetForm)
+    asked = form.request()
+    driving = {name: getattr(asked, name) for name in ELSEWHERE if name.startswith("driving")}
+    assert driving == {name: given[name] for name in driving} and asked.size == 128
+    assert form.files == ("me.jpg", "d.mp4")
+    with pytest.raises(InputError, match="no video yet"):
+        PuppetForm(photo="me.jpg").request()
+    assert "driving_video" not in FORM_FIELDS

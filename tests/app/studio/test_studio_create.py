@@ -178,6 +178,29 @@ def refused(problem: Problem) -> dict[str, Any]:
     return {"status": answer.status_code, "headers": dict(answer.headers), "body": answer.body}
 
 
+def test_a_video_drives_a_photo_which_then_plays(visitor: Window, driving: Path):
+    page = visitor.page
+    visitor.show_tab("Puppet")
+    page.wait_for_function(SHOWN, arg="Puppet")
+    page.set_input_files("#puppet-photo input[type=file]", DEFAULT_PORTRAIT)
+    page.wait_for_selector("#puppet-faces img")
+    page.set_input_files("#puppet-driving-video input[type=file]", driving)
+    page.wait_for_function("document.querySelector('#puppet-plan').innerText.includes('s of vid')")
+    page.locator("#puppet-regions label", has_text="face").click()
+    page.locator("button.label-wrap:visible", has_text="Picture and quality").click()
+    page.locator("#puppet-size input").fill("96")
+    page.locator("#puppet-size input").press("Enter")
+    page.click("#puppet-make")
+    page.wait_for_selector("#puppet-video video")
+    played = page.evaluate(PLAYED.replace("#video", "#puppet-video"))
+    assert played["size"] == [96, 96] and played["sound"] > 0 and played["at"] > 0.2
+    assert "frames a second" in page.locator("#puppet-figures").inner_text()
+    page.locator("#puppet-driving-video button[aria-label*='lear']").first.click()
+    page.click("#puppet-make")
+    page.wait_for_selector("#puppet-status [role=alert]")
+    assert "there is no video yet" in page.locator("#puppet-status").inner_text()
+
+
 def test_with_several_faces_one_is_picked(visitor: Window, tmp_path: Path):
     two = [cv2.imread(str(ASSETS / "portraits" / f"{n}.jpg")) for n in ("man_1", "woman_2")]
     side = [cv2.resize(p, (512, 512)) for p in two if p is not None]
@@ -315,7 +338,7 @@ def tour(request: pytest.FixtureRequest, browser, studio: Studio) -> Tour:
         page = visitor.page
         page.locator("#examples button").nth(3).click()
         page.wait_for_selector("#faces img")
-        for tab in ("Create", "Motion editor", "Compare", "Batch", "Live"):
+        for tab in ("Create", "Puppet", "Motion editor", "Compare", "Batch", "Live"):
             visitor.show_tab(tab)
             page.wait_for_function(SHOWN, arg=tab)
             page.evaluate(DRAWN)
@@ -383,7 +406,7 @@ def test_endpoints_have_names_and_work_with_gradio_client(studio: Studio, voice:
     info = client.view_api(return_format="dict", print_info=False)
     assert isinstance(info, dict)
     named = set(info["named_endpoints"])
-    assert {"/create", "/plan", "/faces", "/cancel", "/compare", "/render_edit"} <= named
+    assert {"/create", "/plan", "/faces", "/cancel", "/compare", "/puppet", "/render_edit"} <= named
     assert not info["unnamed_endpoints"]
     photo = handle_file(str(DEFAULT_PORTRAIT))
     plan = client.predict(

@@ -23,6 +23,7 @@ TOOLS = "dev"
 COPYLEFT = re.compile(r"(?<!L)GPL|General Public", re.IGNORECASE)
 SAID_BY_HAND = {
     "av": "BSD-3-Clause; wheels carry FFmpeg (LGPL-3.0-or-later), x264 and x265 (GPL-2.0-or-later)",
+    "axe-playwright-python": "MIT; carries axe-core (MPL-2.0)",
     "espeakng-loader": "carries espeak-ng (GPL-3.0-or-later)",
     "insightface": "MIT (code alone: its models are for non-commercial research)",
 }

@@ -169,8 +169,9 @@ def _lengths(items: Sequence[Item]) -> list[float | None]:
 
 
 def _length(item: Item, known: dict[str, float | None]) -> float | None:
-    if "motion" in item.files:
-        return _probed(item.fields["motion"], known)
+    for whole in ("motion", "driving_video"):
+        if whole in item.files:
+            return _probed(item.fields[whole], known)
     voices = ("agent_audio", "interlocutor_audio", "interlocutor_video")
     parts = {name: _probed(item.fields[name], known) for name in voices if name in item.files}
     text, request = item.fields.get("text"), item.request()

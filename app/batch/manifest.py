@@ -119,7 +119,7 @@ def _item(
 def _without_rivals(defaults: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, Any]:
     """Defaults, less a voice for rows that bring another kind of one."""
     kept = dict(defaults)
-    if "agent_audio" in read or "text" in read:
+    if read.keys() & {"agent_audio", "text", "driving_video"}:
         kept.pop("agent_audio", None)
         kept.pop("text", None)
     return kept

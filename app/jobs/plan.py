@@ -20,7 +20,7 @@ _FRAME_S, _PIXEL_S = 0.012, 3e-8
 _START_S = 0.6
 """Finding the face, preparing the portrait, closing the file."""
 _TRACK_S = 0.03
-"""Seconds a frame of the interlocutor's video."""
+"""Seconds a frame of a video in which a face is tracked."""
 _PIXEL_BYTES = 180
 """Memory a pixel of the video: the warp's maps and the frames under way in every thread."""
 _TELLING = 5e6
@@ -95,8 +95,8 @@ def make_plan(request: RenderRequest, pace: Pace, reader: Reader = HERE) -> Plan
     seconds, order = _length_and_order(request, reader)
     frames = max(1, round(seconds * request.fps))
     work = pace.seconds(frames, request.size, request.renderer)
-    if request.interlocutor_video is not None:
-        work += _TRACK_S * frames
+    for video in (request.interlocutor_video, request.driving_video):
+        work += 0 if video is None else _TRACK_S * frames
     memory = peak_memory_mb() + request.size**2 * _PIXEL_BYTES / 1e6
     gpu = 0.0
     if request.renderer != "embedded":
@@ -114,6 +114,10 @@ def _length_and_order(request: RenderRequest, reader: Reader) -> tuple[float, Ar
         motion = request.motion
         whole = motion if isinstance(motion, Motion) else reader.motion(Path(motion))
         return whole.seconds, None
+    if request.driving_video is not None:
+        info = reader.info(Path(request.driving_video))
+        order: Arranged | None = None if request.interlocutor_audio is None else "together"
+        return info.video_seconds or info.seconds, order
     agent, other, seen = (
         None if source is None else _length(source, reader)
         for source in (request.agent_audio, request.interlocutor_audio, request.interlocutor_video)

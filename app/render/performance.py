@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.render.direction import direct
+from app.render.driving import joined
 from app.render.parts import may_come_later
 from app.render.rate import resampled
 from app.render.reading import HERE, Reader
 from app.render.request import MotionRequest, Notify, Progress, RenderRequest
 from app.render.result import Reply
-from app.render.tracking import track_video
+from app.render.tracking import track_driver, track_video
 from app.render.voices import Voices, hear, load_sound, preparing
 from audio2motion.gestures.gestures import Gesture
 from audio2motion.hearing.audio import Sound, Waveform
@@ -22,6 +23,9 @@ from weights.errors import MotionError
 if TYPE_CHECKING:
     from audio2motion.network.generator import MotionGenerator
     from motion2video.faces.tracker import FaceTracker
+
+_UNTOLD_S = 0.25
+"""By how much the sound of a video may be longer or shorter than its picture, as many are."""
 
 
 @may_come_later("tracker", "generator")
@@ -69,14 +73,24 @@ class Performance:
 def act(
     players: Players, request: MotionRequest, notify: Notify, progress: Progress | None = None
 ) -> Performance:
-    """Hear what a request names and move to it, at 25 fps. Raises what hear and direct do."""
-    reader = players.reader
+    """Hear what a request names and move to it, at 25 fps; a driving video moves the face itself,
+    and says how long all lasts. Raises what hear and direct do, and track_driver.
+    """
+    reader, driver = players.reader, None
+    if request.driving_video is not None:
+        driver = track_driver(request, players.tracker, notify, progress, reader)
 
     def see(path: Path) -> Motion:
         return track_video(path, players.tracker, FPS, "largest", notify, progress, reader)
 
     voices = hear(request, see, notify, players.endpoint, reader, progress)
     preparing(progress)
+    if driver is not None:
+        _tell_lengths(voices.agent, driver, _UNTOLD_S, notify)
+        voices = voices.lasting(driver.seconds)
+        if request.driven_whole:
+            whole = iter([driver])
+            return Performance(whole, len(driver), FPS, voices, voices.agent, played=driver)
     for notice in voices.notices:
         notify(notice)
     controls = direct(request, voices, see, notify, reader)
@@ -88,6 +102,10 @@ def act(
         controls=controls,
         interlocutor_motion=voices.seen(voices.frames),
     )
+    if driver is not None:
+        motions = joined(motions, driver, request.driving_regions)
+        if controls.gestures:
+            notify("gestures are seen only where the driving video does not move the face")
     reply = Reply.of(voices.reply)
     return Performance(motions, voices.frames, FPS, voices, voices.agent, controls.gestures, reply)
 
@@ -132,11 +150,15 @@ def _played(request: RenderRequest, motion: Motion, reader: Reader, notify: Noti
     """A motion that is there already, as it is."""
     voices = load_sound(request, reader)
     sound = voices.mixed(request.mix == "both")
-    if sound is not None and abs(sound.seconds - motion.seconds) > 1 / request.fps:
+    _tell_lengths(sound, motion, 1 / request.fps, notify)
+    parts = iter([motion])
+    return Performance(parts, len(motion), motion.fps, voices, sound, played=motion)
+
+
+def _tell_lengths(sound: Sound | None, motion: Motion, untold_s: float, notify: Notify) -> None:
+    if sound is not None and abs(sound.seconds - motion.seconds) > untold_s:
         done = "cut" if sound.seconds > motion.seconds else "followed by silence"
         notify(
             f"the sound lasts {sound.seconds:.2f} s and the motion {motion.seconds:.2f} s: the "
             f"sound is {done}"
         )
-    parts = iter([motion])
-    return Performance(parts, len(motion), motion.fps, voices, sound, played=motion)

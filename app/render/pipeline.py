@@ -46,13 +46,15 @@ Watch = Callable[[Float[np.ndarray, "90"], UInt8[np.ndarray, "H W 3"]], None]
 
 class Following(TypedDict, total=False):
     """How the making of a video is followed: `progress` is called with what is being done, frames
-    done and frames in all, `notify` with each notice as it comes up, `watch` with each frame.
-    `skip` frames are drawn first and not written. What `progress` or `watch` raise ends the work.
+    done and frames in all, `notify` with each notice as it comes up, `watch` with each frame, and
+    `begin` before the first one with the motion that is only played, if it is. `skip` frames are
+    drawn first and not written. What they raise ends the work.
     """
 
     progress: Progress | None
     notify: Notify | None
     watch: Watch | None
+    begin: Callable[[Motion | None], None] | None
     skip: int
 
 
@@ -167,6 +169,8 @@ class Avatar(Players):
         tell = _both(notices.append, following.get("notify"))
         portrait = self._portrait(request, tell, progress)
         shown = perform(self, request, tell, progress)
+        if (begin := following.get("begin")) is not None:
+            begin(shown.played)
         if out.exists():
             tell(f"{out} was there already and is replaced")
         rows, total = deque[np.ndarray](), shown.frames - skip

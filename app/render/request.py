@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
 
+from app.render.describing import plain
+from app.render.driving import DrivingAmount, DrivingRegions, DrivingSmoothing, DrivingVideo
 from app.render.knobs import Knob, check, settings
 from app.render.order import PAUSE, Order
 from audio2motion.gestures.emotion import EMOTIONS
@@ -62,6 +64,9 @@ class MotionRequest:
     `reply_codes` is off; an emotion given here wins over theirs. Where they have no gesture,
     gestures are found in the words of the text or reply, or in the `transcript` of the agent's
     recording, unless `auto_gestures` is off. What each field takes is in its Knob.
+
+    A `driving_video` moves the face itself, all of it or some `driving_regions`, for as long as it
+    lasts, and speaks for the agent unless there is an `agent_audio`: see app/render/driving.py.
     """
 
     agent_audio: Annotated[
@@ -159,6 +164,10 @@ class MotionRequest:
             label="Pause before the answer (s)",
         ),
     ] = PAUSE
+    driving_video: DrivingVideo = None
+    driving_amount: DrivingAmount = 1.0
+    driving_regions: DrivingRegions = "all"
+    driving_smoothing: DrivingSmoothing = 0.02
     emotion: Annotated[str, Knob("What the face feels:", choices=EMOTIONS)] = "neutral"
     intensity: Annotated[float, Knob("Strength of the emotion:", *INTENSITY)] = 1.0
     valence: Annotated[
@@ -241,6 +250,7 @@ class MotionRequest:
                 "got a transcript without a recording of the agent's voice; a transcript says what "
                 "is heard there"
             )
+        self._check_driving()
         _ = self.controls
 
     def _check_ask(self) -> None:
@@ -261,6 +271,71 @@ class MotionRequest:
                 "got both a prompt for a language model and a recording or text for the agent to "
                 "say; give one of them"
             )
+
+    def _check_driving(self) -> None:
+        if self.driving_video is None:
+            changed = [n for n in _FOR_DRIVING if getattr(self, n) != getattr(type(self), n)]
+            if changed:
+                raise InputError(
+                    f"got {' and '.join(changed)} without a driving video, whose movement it is "
+                    "about; give one"
+                )
+            return
+        if self.text is not None or self.ask is not None:
+            raise InputError(
+                "got both a driving video and words for the agent to say; the video brings its own "
+                "voice: leave the words out, or give a recording of them (agent_audio)"
+            )
+        if self.order == "turns":
+            raise InputError(
+                "got the order turns together with a driving video, with which the agent's voice "
+                "begins; leave the order out"
+            )
+        if self.driven_whole:
+            self._require_unguided(
+                "a driving video that moves all of the face",
+                "leave it out, or take less of the video (driving_regions)",
+            )
+
+    @property
+    def driven_whole(self) -> bool:
+        """Whether a video of one's own moves all of the face."""
+        return self.driving_video is not None and self.driving_regions == "all"
+
+    def _require_unguided(self, by: str, otherwise: str) -> None:
+        """With a motion of its own the face follows nothing else: say so instead of ignoring it."""
+        changed = [
+            name
+            for name, given in (
+                ("a prompt", self.ask is not None),
+                ("an interlocutor's video", self.interlocutor_video is not None),
+                ("an emotion", self.emotion != type(self).emotion),
+                ("an intensity", self.intensity != type(self).intensity),
+                ("a valence", self.valence is not None),
+                ("an arousal", self.arousal is not None),
+                ("an expressivity", self.expressivity != type(self).expressivity),
+                ("an expressivity of regions", bool(self.regions)),
+                ("a gaze", self.gaze is not None),
+                ("a style", self.style is not None or self.style_clip is not None),
+                ("gestures", bool(self.gestures) or self.gesture_file is not None),
+                ("a transcript", self.transcript is not None),
+            )
+            if given
+        ]
+        if changed:
+            raise InputError(
+                f"got {' and '.join(changed)} together with {by}, which already says what the face "
+                f"does; {otherwise}"
+            )
+        if self.interlocutor_audio is not None and not self._hears_both:
+            raise InputError(
+                f"got the interlocutor's audio together with {by}: it would be neither heard nor "
+                "reacted to; mix both voices, or leave it out"
+            )
+
+    @property
+    def _hears_both(self) -> bool:
+        return False
 
     @property
     def emotion_given(self) -> bool:
@@ -296,7 +371,7 @@ class MotionRequest:
     def has_voice(self) -> bool:
         """Whether there is anybody to hear or to see."""
         given = (self.agent_audio, self.text, self.ask)
-        given += (self.interlocutor_audio, self.interlocutor_video)
+        given += (self.interlocutor_audio, self.interlocutor_video, self.driving_video)
         return any(item is not None for item in given)
 
     def require_voice(self) -> None:
@@ -304,7 +379,8 @@ class MotionRequest:
         if not self.has_voice:
             raise InputError(
                 "nothing was given to move the face: give the agent's audio, a text or a "
-                "prompt, the interlocutor's audio or video, or (for a video) a motion file"
+                "prompt, the interlocutor's audio or video, a driving video, or (for a video) a "
+                "motion file"
             )
 
     @property
@@ -315,7 +391,7 @@ class MotionRequest:
 
     def describe(self) -> dict[str, Any]:
         """Every field as a plain JSON value; sounds and arrays as a short description."""
-        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        return {f.name: plain(getattr(self, f.name)) for f in fields(self)}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -384,68 +460,27 @@ class RenderRequest(MotionRequest):
             )
         if self.motion is None:
             self.require_voice()
+        elif self.driving_video is not None:
+            raise InputError(
+                "got a driving video together with a motion file, which already says what the face "
+                "does; give one or the other"
+            )
         else:
-            self._require_unguided()
+            self._require_unguided("a motion file", "give one or the other")
 
     def playing(self, motion: Motion) -> "RenderRequest":
         """The same video of a motion that was made for it, without sound."""
         heard = {s.name: s.default for s in settings(MotionRequest) if s.name != "seed"}
         return replace(self, **heard, motion=motion, fps=motion.fps)
 
-    def _require_unguided(self) -> None:
-        """With a motion of its own the face listens to nobody: say so instead of ignoring it."""
-        changed = [
-            name
-            for name, given in (
-                ("a prompt", self.ask is not None),
-                ("an interlocutor's video", self.interlocutor_video is not None),
-                ("an emotion", self.emotion != type(self).emotion),
-                ("an intensity", self.intensity != type(self).intensity),
-                ("a valence", self.valence is not None),
-                ("an arousal", self.arousal is not None),
-                ("an expressivity", self.expressivity != type(self).expressivity),
-                ("an expressivity of regions", bool(self.regions)),
-                ("a gaze", self.gaze is not None),
-                ("a style", self.style is not None or self.style_clip is not None),
-                ("gestures", bool(self.gestures) or self.gesture_file is not None),
-                ("a transcript", self.transcript is not None),
-            )
-            if given
-        ]
-        if changed:
-            raise InputError(
-                f"got {' and '.join(changed)} together with a motion file, which already says "
-                "what the face does; give one or the other"
-            )
-        if self.interlocutor_audio is not None and self.mix != "both":
-            raise InputError(
-                "got the interlocutor's audio together with a motion file: it would be neither "
-                "heard nor reacted to; mix both voices, or leave it out"
-            )
+    @property
+    def _hears_both(self) -> bool:
+        return self.mix == "both"
 
 
 SERVERS_OWN = frozenset(s.name for s in settings(RenderRequest) if s.knob.servers_own)
 """Fields that no visitor of a server may give."""
 FILE_KINDS = {s.name: s.knob.kinds for s in settings(RenderRequest) if s.knob.kinds}
 """Fields that a visitor may fill with a file, and what its content may be."""
+_FOR_DRIVING = ("driving_amount", "driving_regions", "driving_smoothing")
 _FOR_ASK = ("persona", "llm_url", "llm_model", "llm_key_file", "speech_model", "speech_voice")
-
-
-def _plain(value: object) -> Any:
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, np.ndarray):
-        return "array " + "x".join(map(str, value.shape))
-    if isinstance(value, Waveform):
-        return f"sound of {value.seconds:.3f} s"
-    if isinstance(value, Motion):
-        return f"motion of {len(value)} frames at {value.fps:g} fps"
-    if isinstance(value, Transcript):
-        return f"transcript of {len(value.text)} characters"
-    if isinstance(value, Gesture):
-        return asdict(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value

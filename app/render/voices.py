@@ -107,6 +107,19 @@ class Voices:
             return self.interlocutor if both and self.agent is None else self.agent
         return Mix(self.agent, self.interlocutor)
 
+    def lasting(self, seconds: float) -> "Voices":
+        """The same for exactly so long: what is longer is cut, and silence follows what is over.
+        There is an agent then, who may be silent.
+        """
+        samples = round(seconds * SAMPLE_RATE)
+        other, motion = self.interlocutor, self.interlocutor_motion
+        return replace(
+            self,
+            agent=Lasting(self.agent, samples),
+            interlocutor=None if other is None else Lasting(other, samples),
+            interlocutor_motion=motion and motion[: samples // SAMPLES_PER_FRAME],
+        )
+
 
 class Mix(Sound):
     """Two voices at once, as loud as they are where that does not clip."""
@@ -144,6 +157,20 @@ class Delayed(Sound):
         return np.concatenate([np.zeros(silent, np.float32), there]) if silent else there
 
 
+class Lasting(Sound):
+    """The first `samples` of a voice, followed by silence where it has fewer."""
+
+    def __init__(self, voice: Sound | None, samples: int) -> None:
+        self.sample_rate, self._voice, self._samples = SAMPLE_RATE, voice, samples
+
+    def __len__(self) -> int:
+        return self._samples
+
+    def read(self, start: int, count: int) -> Float[np.ndarray, "n"]:
+        """float32 samples `start` to `start + count`; fewer, or none, at the end."""
+        return _read(self._voice, start, max(0, min(count, self._samples - start))).samples
+
+
 def _read(voice: Sound | None, start: int, count: int) -> Waveform:
     """`count` samples of a voice, silence where it has none."""
     there = np.zeros(0, np.float32) if voice is None else voice.read(start, count)
@@ -157,7 +184,7 @@ def load_sound(request: MotionRequest, reader: Reader = HERE) -> Voices:
     agent, reply = _agent(request, reader)
     other = _load(request.interlocutor_audio, reader)
     if other is None and request.interlocutor_video is not None:
-        other = _sound_of(Path(request.interlocutor_video), reader, lambda _: None)
+        other = _sound_of(Path(request.interlocutor_video), reader)
     return _on_one_clock(request, Voices(agent, other, reply=reply))
 
 
@@ -179,7 +206,9 @@ def hear(
     """
     request.require_voice()
     agent, reply = _agent(request, reader, progress, notify)
-    if agent is not None:
+    if request.driving_video is not None:
+        _tell_unheard(request, agent, notify)
+    elif agent is not None:
         hint = " (for an agent that only listens, give the interlocutor's audio alone)"
         agent.require_speech(_name(request.agent_audio, "the agent's audio") + hint)
     interlocutor = _load(request.interlocutor_audio, reader)
@@ -188,8 +217,10 @@ def hear(
     if request.interlocutor_video is not None:
         path = Path(request.interlocutor_video)
         if interlocutor is None:
-            interlocutor = _sound_of(path, reader, notify)
+            interlocutor = _sound_of(path, reader)
             name = str(path)
+            if interlocutor is None:
+                notify(f"{path} has no sound track: the interlocutor is seen but not heard")
         motion = see(path)
     if interlocutor is not None and not (interlocutor.peak and interlocutor.has_speech):
         if agent is None and motion is None:
@@ -200,7 +231,7 @@ def hear(
         reply.sound.require_speech("the speech of the language model's reply")
         agent = reply.sound
     voices = _on_one_clock(request, Voices(agent, interlocutor, motion, reply))
-    if request.order == "auto" and voices.order is not None:
+    if request.order == "auto" and voices.order is not None and request.driving_video is None:
         notify(_told(voices))
     return voices
 
@@ -214,7 +245,8 @@ def _on_one_clock(request: MotionRequest, voices: Voices) -> Voices:
         return voices
     order, ended, from_words = None, 0.0, reply is not None
     if other is not None:
-        order = arrange(request.order, from_words, agent.seconds, other.seconds)
+        wanted = "together" if request.driving_video is not None else request.order
+        order = arrange(wanted, from_words, agent.seconds, other.seconds)
         ended = other.speech_end if order == "turns" else 0.0
     if order == "turns" and not ended:
         order = None
@@ -271,6 +303,8 @@ def _agent(
     notify: Notify | None = None,
 ) -> tuple[Sound | None, SpokenReply | None]:
     """The agent's voice, read or spoken, and its words where they are known."""
+    if request.agent_audio is None and request.driving_video is not None:
+        return _sound_of(Path(request.driving_video), reader), None
     if request.text is None:
         return _load(request.agent_audio, reader), None
     voice = StoppableVoice(TextVoice(request.text, request.voice, notify), progress)
@@ -328,9 +362,15 @@ def _name(source: Source | Waveform | None, fallback: str) -> str:
     return os.fspath(source) if isinstance(source, str | os.PathLike) else fallback
 
 
-def _sound_of(path: Path, reader: Reader, notify: Notify) -> Sound | None:
-    """The sound of a video, or None (and a notice) when it has no sound track."""
-    if reader.info(path).audio_codec is None:
-        notify(f"{path} has no sound track: the interlocutor is seen but not heard")
-        return None
-    return reader.sound(path)
+def _sound_of(path: Path, reader: Reader) -> Sound | None:
+    """The sound of a video, or None when it has no sound track."""
+    return None if reader.info(path).audio_codec is None else reader.sound(path)
+
+
+def _tell_unheard(request: MotionRequest, agent: Sound | None, notify: Notify) -> None:
+    """A driven face needs no voice; say what comes of having none."""
+    if agent is None:
+        notify(f"{request.driving_video} has no sound track: the video is silent")
+    silent = agent is None or not (agent.peak and agent.has_speech)
+    if silent and request.driving_regions == "head":
+        notify("nobody speaks: the lips, which follow the sound, stay closed")

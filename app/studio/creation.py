@@ -1,6 +1,7 @@
 """Making a video for a visitor: an errand with its preview, motion file and project."""
 
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -15,7 +16,6 @@ from app.intake.values import SandboxReader
 from app.jobs.crew import Cancelled, Running
 from app.jobs.plan import video_seconds
 from app.render.filming import Frame, film
-from app.render.performance import given_motion
 from app.render.pipeline import Avatar
 from app.render.request import RenderRequest
 from app.render.result import RenderResult
@@ -28,6 +28,8 @@ from motion2video.motion import Motion
 from weights.errors import EndpointError, InputError
 
 _PATIENCE_S = 60.0
+_NO_WORD = re.compile(r"[\W_]+")
+_LONGEST_NAME = 48
 _WRITTEN_ONLY = "en-us"
 """A quick voice says what nobody hears."""
 _log = logging.getLogger("visavis.studio")
@@ -52,11 +54,17 @@ def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running)
     run.progress("loading the networks", 0, 1)
     avatar = workshop.avatar(run.check)
     run.progress("looking at the photo", 0, 1)
-    driver = given_motion(request, avatar.reader)
     folder = page.new_folder()
     short = seconds <= EDITABLE_S and request.renderer == "embedded"  # draws frames one by one
-    project = _project(request, avatar, folder, driver) if short else None
+    project = _project(request, avatar, folder) if short else None
     rows: list[Float[np.ndarray, 90]] = []
+    driver: Motion | None = None
+
+    def begin(played: Motion | None) -> None:
+        nonlocal driver
+        driver = played
+        if project is not None:
+            project.driver = played
 
     def watch(row: Float[np.ndarray, "90"], frame: UInt8[np.ndarray, "H W 3"]) -> None:
         rows.append(row)
@@ -64,10 +72,15 @@ def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running)
             project.cache.put(row, frame)
         run.preview.show(frame)
 
-    out = folder / "visavis.mp4"
+    out = folder / f"{file_name(request)}.mp4"
     try:
         result = avatar.render(
-            request, out, progress=run.progress, notify=run.notices.append, watch=watch
+            request,
+            out,
+            progress=run.progress,
+            notify=run.notices.append,
+            watch=watch,
+            begin=begin,
         )
     except BaseException:
         page.drop(folder)
@@ -78,8 +91,22 @@ def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running)
         project.takes = [Take(motion, result.gestures)]
         page.keep(project)
     return Creation(
-        out, motion.save(folder / "visavis.npz"), replace(result, out=out.name), project is not None
+        out,
+        motion.save(out.with_suffix(".npz")),
+        replace(result, out=out.name),
+        project is not None,
     )
+
+
+def file_name(request: RenderRequest) -> str:
+    """What a video is called, without a suffix: whose photo it is, and what they say or do."""
+    given = (request.portrait, request.motion or request.agent_audio)
+    whose, moved = (Path(item).stem if isinstance(item, str) else "" for item in given)
+    name = _NO_WORD.sub("-", f"{whose} {moved or request.text or 'listens'}".lower()).strip("-")
+    if len(name) <= _LONGEST_NAME:
+        return name or "video"
+    name = name[:_LONGEST_NAME]
+    return name.rpartition("-")[0] or name
 
 
 def write_reply(workshop: Workshop, page: Page, prompt: str) -> str:
@@ -123,12 +150,10 @@ def _require_within(workshop: Workshop, request: RenderRequest, run: Running) ->
     return seconds
 
 
-def _project(
-    request: RenderRequest, avatar: Avatar, folder: Path, driver: Motion | None
-) -> Project:
+def _project(request: RenderRequest, avatar: Avatar, folder: Path) -> Project:
     frames = folder / "frames"
     frames.mkdir()
-    return open_project(request, avatar, frames, Take(Motion.neutral(1, request.fps)), driver)
+    return open_project(request, avatar, frames, Take(Motion.neutral(1, request.fps)))
 
 
 def compare(

@@ -88,7 +88,7 @@ class Project:
         take = self.take
         key = (take.start, take.seconds)
         if self._rows is None or self._rows[0] != key:
-            both = (("agent", self.voices.agent), ("interlocutor", self.voices.interlocutor))
+            both = (("person", self.voices.agent), ("other", self.voices.interlocutor))
             found = [(name, waveform(sound, *key)) for name, sound in both]
             rows = [VoiceRow(name, voice, speaking(voice)) for name, voice in found]
             self._rows = key, rows

@@ -7,12 +7,12 @@ their bare names, and nowhere else: no path of the server and no address goes in
 import json
 import shutil
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from app.batch.manifest import Item, Schema, read_manifest
+from app.batch.manifest import Item, ManifestError, Schema, read_manifest
 from app.intake.allowance import require_allowed, require_file, require_length
 from app.intake.limits import Limits
 from app.intake.sandbox import Check, shared_sandbox
@@ -87,9 +87,9 @@ def read_upload(uploads: Sequence[Path], folder: Path, limits: Limits) -> Visito
     most = min(MOST_ITEMS, limits.max_waiting)
     if len(rows) > most:
         raise LimitError(f"the manifest has {len(rows)} rows; at most {most} are made here")
-    for number, row in enumerate(rows, 1):
-        _require_uploaded(number, row, given)
-        _require_no_endpoint(number, row)
+    wrong = [(n, told) for n, row in enumerate(rows, 1) for told in _wrong_in(row, given)]
+    if wrong:
+        raise ManifestError(manifest.name, wrong)
     inputs = folder / "inputs"
     inputs.mkdir()
     for name, path in given.items():
@@ -97,12 +97,16 @@ def read_upload(uploads: Sequence[Path], folder: Path, limits: Limits) -> Visito
     clean = inputs / "manifest.jsonl"
     clean.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     videos = folder / "videos"
-    entries = [BatchVideo(item, videos / item.output) for item in read_manifest(str(clean), {})]
-    for entry in entries:
-        try:
-            require_allowed(entry.item.request(), limits)
-        except LimitError as error:
-            raise LimitError(f"row {entry.item.row}: {error}") from error
+    try:
+        items = read_manifest(str(clean), {})
+    except InputError as error:  # names the copy, whose rows are those of the upload
+        told = str(error).replace(clean.name, manifest.name)
+        raise InputError(told.replace(f"{inputs}/", "")) from error
+    entries = [BatchVideo(item, videos / item.output) for item in items]
+    beyond = [(item.row, why) for item in items if (why := _beyond(item, limits))]
+    if beyond:
+        told = "\n".join(f"row {row}: {why}" for row, why in beyond)
+        raise LimitError(f"{manifest.name} asks for more than is made here:\n{told}")
     return VisitorBatch(folder, entries, {str(inputs / name): name for name in given})
 
 
@@ -147,24 +151,29 @@ def _looked_at(item: Item, limits: Limits, reader: Reader) -> RenderRequest:
     return request
 
 
-def _require_uploaded(number: int, row: Mapping[str, Any], given: Mapping[str, Path]) -> None:
-    """Raise InputError when a row names a file that was not uploaded with it."""
+def _beyond(item: Item, limits: Limits) -> str:
+    """Why a row is more than this server takes; empty where it is not."""
+    try:
+        require_allowed(item.request(), limits)
+    except LimitError as error:
+        return str(error)
+    return ""
+
+
+def _wrong_in(row: Mapping[str, Any], given: Mapping[str, Path]) -> Iterator[str]:
+    """What of a row is not taken here: a file that was not uploaded with it, and whatever would
+    have this server ask a language model: one of the visitor's choice would be sent its key.
+    """
     for word in Schema().files:
         name = row.get(word)
         if name is not None and (not isinstance(name, str) or name not in given):
-            raise InputError(
-                f"row {number}: {word} is {name!r}, which was not uploaded; upload the files "
-                "together with the manifest, and name them without folders"
+            yield (
+                f"{word} is {name!r}, which was not uploaded; upload the files together with the "
+                "manifest, and name them without folders"
             )
-
-
-def _require_no_endpoint(number: int, row: Mapping[str, Any]) -> None:
-    """Raise InputError when a row would have this server ask a language model: one of the
-    visitor's choice would be sent the server's key.
-    """
     for word in ("ask", *sorted(SERVERS_OWN)):
         if word in row:
-            raise InputError(f"row {number}: no language model is asked here; leave out {word}")
+            yield f"no language model is asked here; leave out {word}"
 
 
 def _without(sentence: str, files: Mapping[str, str]) -> str:

@@ -19,6 +19,7 @@ from app.jobs.errand import Errand, Work
 from app.jobs.queue import JobQueue
 from app.jobs.store import FileStore
 from app.render.pipeline import Avatar
+from app.studio.made import Made
 from app.studio.project import Project
 from app.studio.visitor_batch import VisitorBatch
 from app.studio.visitor_files import VisitorFiles
@@ -32,6 +33,8 @@ _TIDY_S = 60.0
 class Page:
     """What belongs to one open page of a visitor: its errands, results and project. `owner` is the
     visitor, who may have several; `key` names the page, whose files in the `store` go with it.
+    `faceless` is the photo of which it is known that it cannot be used, `samples` are the voices
+    that were listened to. On a shelf are `results` and the folder of those that were `packed`.
     """
 
     store: FileStore
@@ -39,6 +42,10 @@ class Page:
     owner: str
     used: float
     errands: list[Errand] = field(default_factory=list)
+    faceless: str | None = None
+    samples: dict[str, Path] = field(default_factory=dict)
+    results: list[Made] = field(default_factory=list)
+    packed: Path | None = None
     _asking: Running | None = None
     _project: Project | None = None
     _batch: VisitorBatch | None = None
@@ -129,7 +136,15 @@ class Workshop:
         with self._lock:
             page = self._pages.setdefault(key, Page(self.queue.store, key, owner or key, now))
             page.used = now
+            if shelf := self._pages.get(_shelf_of(page.owner)):
+                shelf.used = now
             return page
+
+    def shelf(self, owner: str) -> Page:
+        """Where what a visitor has made is kept, whichever page made it; it goes when they have
+        done nothing for long.
+        """
+        return self.page(_shelf_of(owner), owner)
 
     def leave(self, key: str) -> None:
         """Forget a page: stop what runs for it and remove its files."""
@@ -171,3 +186,7 @@ class Workshop:
         while not self._closing.wait(min(_TIDY_S, self.limits.expiry_s / 4)):
             with contextlib.suppress(UnavailableError):  # the next time, then
                 self.sweep(time.monotonic())
+
+
+def _shelf_of(owner: str) -> str:
+    return f"{owner} shelf"

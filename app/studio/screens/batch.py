@@ -75,7 +75,8 @@ async def _start(
         paths = [Path(file) for file in files]
         batch = await asyncio.to_thread(read_upload, paths, page.new_folder(), workshop.limits)
     except VisavisError as error:
-        fail(error, files or ())
+        yield _refused(markup.without_paths(str(error), files or ()))
+        fail(error, files or (), told=True)
     page.batch = batch
     async for shown in _follow(workshop, visitor, batch):
         yield shown
@@ -108,12 +109,20 @@ async def _follow(
     again = on if failed else off
     if error := error_of(run):
         yield [markup.alert(error), _table(batch), keep, on, again, off]
-        fail(error)
+        fail(error, told=True)
     packed = batch.pack()
     shown = keep if packed is None else gr.update(value=str(packed), visible=True)
     done = sum(entry.state == "done" for entry in batch.entries)
-    said = markup.note(f"{done} of {len(batch.entries)} videos are made.")
+    said = markup.done(f"{done} of {len(batch.entries)} videos are made.")
     yield [said, _table(batch), shown, on, again, off]
+
+
+def _refused(sentence: str) -> list[Any]:
+    """Why an upload is no batch, until another one is tried."""
+    import gradio as gr
+
+    keep = gr.update()
+    return [markup.alert(sentence), "", gr.update(visible=False), keep, keep, keep]
 
 
 def _table(batch: VisitorBatch) -> str:

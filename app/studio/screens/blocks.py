@@ -3,7 +3,10 @@
 from typing import TYPE_CHECKING
 
 from app.render.demo import ASSETS
-from app.studio.screens import batch, comparing, create, editing, live
+from app.studio.screens import batch, comparing, create, editing, live, puppet
+from app.studio.screens.endpoints import endpoint
+from app.studio.screens.pair import add_pair
+from app.studio.screens.past import list_of
 from app.studio.screens.visitors import visitor_of
 from app.studio.workshop import Workshop
 
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     from gradio.themes import Base
 
 STYLE = ASSETS / "studio" / "studio.css"
+SCRIPT = ASSETS / "studio" / "studio.js"
 ICON = ASSETS / "studio" / "icon.svg"
 TITLE = "Visavis"
 _LEAST_QUEUE = 64
@@ -32,14 +36,18 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
         gr.HTML(
             "<header class='v-head'><h1>Visavis</h1><p>One photo, two voices: a video of a person "
             "who talks, and who listens.</p></header>"
+            "<p id='v-heard' role='status'></p>"
         )
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Create", id="create"):
                 first = create.build(workshop)
+            with gr.Tab("Puppet", id="puppet"):
+                driven = puppet.build(workshop)
             with gr.Tab("Motion editor", id="edit") as tab:
-                editing.build(workshop, first, tab, tabs)
-            with gr.Tab("Compare", id="compare"):
+                editing.build(workshop, [first.edit, driven], tab, tabs)
+            with gr.Tab("Compare", id="compare") as compare:
                 comparing.build(workshop, first)
+                add_pair(workshop, compare)
             with gr.Tab("Batch", id="batch"):
                 batch.build(workshop)
             with gr.Tab("Live", id="live"):
@@ -49,6 +57,9 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
             workshop.leave(visitor_of(request).key)
 
         blocks.unload(leave)
+        blocks.load(
+            endpoint(list_of, workshop, ()), None, first.past, api_visibility="private", queue=False
+        )
     waiting = max(_LEAST_QUEUE, workshop.limits.max_waiting)
     blocks.queue(api_open=False, max_size=waiting, default_concurrency_limit=4)
     return blocks
@@ -72,14 +83,14 @@ def theme() -> "Base":
         "block_title_text_color": "*body_text_color",
         "block_title_padding": "0",
         "body_text_color_subdued": "*neutral_500",
-        "body_text_color_subdued_dark": "*neutral_400",
+        "body_text_color_subdued_dark": "*neutral_300",
         "checkbox_label_background_fill_selected": "*primary_100",
         "checkbox_label_background_fill_selected_dark": "*primary_900",
         "checkbox_label_text_color_selected": "*body_text_color",
-        "button_primary_background_fill": "*primary_600",
-        "button_primary_background_fill_hover": "*primary_700",
+        "button_primary_background_fill": "*primary_700",
+        "button_primary_background_fill_hover": "*primary_800",
         "button_primary_background_fill_dark": "*primary_700",
-        "button_primary_background_fill_hover_dark": "*primary_600",
+        "button_primary_background_fill_hover_dark": "*primary_800",
         "link_text_color": "*primary_700",
         "link_text_color_dark": "*primary_400",
     }

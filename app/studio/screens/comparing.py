@@ -45,7 +45,7 @@ def build(workshop: Workshop, first: CreateScreen) -> None:
     with gr.Row():
         for side, expressivity in zip(SIDES, (1.0, 2.0), strict=True):
             with gr.Column(min_width=280), gr.Group():
-                gr.HTML(f"<h3 class='v-side'>{side.capitalize()}</h3>")
+                gr.HTML(f"<h2 class='v-side'>{side.capitalize()}</h2>")
                 asked += _settings(side, expressivity)
     with gr.Row():
         make = gr.Button("Make both", variant="primary", elem_id="compare-make")
@@ -95,8 +95,8 @@ async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIter
         sides = [_side(form, values[i : i + len(_ASKED)]) for i in (0, len(_ASKED))]
         requests = [await asyncio.to_thread(request_of, side, workshop) for side in sides]
     except VisavisError as error:
-        yield [markup.alert(str(error)), keep, on, off]
-        fail(error, form.files)
+        yield [markup.alert(markup.without_paths(str(error), form.files)), keep, on, off]
+        fail(error, form.files, told=True)
     page = page_of(workshop, visitor)
     run = submit(
         workshop,
@@ -107,12 +107,13 @@ async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIter
         yield [html, gr.update(visible=False), off, on]
     if error := markup.without_paths(error_of(run), form.files):
         yield [markup.alert(error), keep, on, off]
-        fail(error)
+        fail(error, told=True)
     if run.result is None:
-        yield [markup.note("Cancelled."), keep, on, off]
+        yield [markup.done("Cancelled."), keep, on, off]
         return
     video = gr.update(value=str(run.result), visible=True)
-    yield ["".join(markup.note(n) for n in dict.fromkeys(run.running.notices)), video, on, off]
+    said = markup.done("Done.") + "".join(map(markup.note, dict.fromkeys(run.running.notices)))
+    yield [said, video, on, off]
 
 
 def _side(form: Form, values: Sequence[Any]) -> Form:

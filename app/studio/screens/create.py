@@ -1,45 +1,32 @@
 """The first screen: photo, voices, movement -> a plan, a video as it grows, its files."""
 
-import asyncio
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.intake.allowance import require_length
 from app.intake.limits import Limits
-from app.intake.sandbox import shared_sandbox
-from app.intake.values import SandboxReader
-from app.jobs.plan import make_plan
 from app.render.demo import EXAMPLES
-from app.studio.creation import Creation, create
 from app.studio.screens import markup
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.faces import choose_face, mark_face, show_faces
 from app.studio.screens.follow import (
-    cancel_all,
-    error_of,
     fail,
-    follow,
-    made_video,
-    page_of,
-    submit,
 )
 from app.studio.screens.form import (
     FORM_FIELDS,
     Form,
     add_gesture,
     component,
-    default_form,
-    from_values,
     label_of,
     parse_gestures,
     renderer_choice,
-    request_of,
     style_choices,
     suited,
 )
+from app.studio.screens.making import add_result, make_video, shown_sizes, told_plan
+from app.studio.screens.past import add_past
+from app.studio.screens.presets import add_presets, connect_presets
 from app.studio.screens.visitors import Visitor
 from app.studio.screens.voices import add_voices
 from app.studio.workshop import Workshop
@@ -50,16 +37,15 @@ from weights.errors import VisavisError
 if TYPE_CHECKING:
     import gradio as gr
 
-_SIZES = (256, 384, 512, 768, 1024)
-
 
 @dataclass(frozen=True)
 class CreateScreen:
-    """What the other screens need of this one: the form, and where a finished video shows."""
+    """What the other screens need of this one: the form, a finished video, the list of all."""
 
     inputs: list[Any]
     video: "gr.Video"
     edit: "gr.Button"
+    past: "gr.HTML"
 
 
 def build(workshop: Workshop) -> CreateScreen:
@@ -69,51 +55,38 @@ def build(workshop: Workshop) -> CreateScreen:
     parts: dict[str, Any] = {}
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320):
-            _photo(parts, workshop)
+            add_photo(parts, workshop)
             add_voices(parts, workshop)
             _movement(parts)
             _picture(parts, workshop.limits)
         with gr.Column(scale=6, min_width=320):
-            plan = gr.HTML(markup.note("Give a photo to begin."), elem_id="plan")
-            with gr.Row():
-                make = gr.Button("Make the video", variant="primary", elem_id="make")
-                cancel = gr.Button("Cancel", elem_id="cancel", interactive=False)
-            status = gr.HTML(elem_id="status")
-            video = made_video("Video", "video")
-            figures = gr.HTML(elem_id="figures")
-            with gr.Row():
-                edit = gr.Button("Edit the motion", interactive=False, elem_id="edit")
-                use_seed = gr.Button("Use this seed", interactive=False, elem_id="use-seed")
-            motion_file = gr.File(
-                label="Motion file (.npz)", interactive=False, elem_id="motion", visible=False
-            )
-            with gr.Accordion("Settings as JSON", open=False):
-                settings = gr.JSON(label="Settings", elem_id="settings")
-    inputs = [parts[name] for name in FORM_FIELDS]
-    _connect_photo(workshop, parts, plan, inputs)
+            inputs = [parts[name] for name in FORM_FIELDS]
+            result = add_result(workshop)
+            past = add_past(workshop, (inputs, parts["preset"]), result.shown)
+    found = connect_photo(workshop, parts)
+    _connect_plan(workshop, parts, found, result.told, inputs)
     _connect_gestures(parts)
-    outputs = [status, video, motion_file, figures, settings, make, cancel, edit, use_seed]
-    make.click(
+    result.make.click(
         endpoint(_make, workshop),
         inputs,
-        outputs,
+        [*result.outputs, past],
         api_name="create",
         api_description="Make a video; the last answer has it, its motion file and its settings.",
         concurrency_limit=None,
         show_progress="hidden",
         scroll_to_output=True,
     )
-    cancel.click(endpoint(cancel_all, workshop, ()), None, None, api_name="cancel", queue=False)
-    use_seed.click(
+    result.use_seed.click(
         lambda given: (False, int(given["seed"])),
-        settings,
+        result.settings,
         [parts["new_seed"], parts["seed"]],
         api_visibility="private",
     )
-    return CreateScreen(inputs, video, edit)
+    return CreateScreen(inputs, result.video, result.edit, past)
 
 
-def _photo(parts: dict[str, Any], workshop: Workshop) -> None:
+def add_photo(parts: dict[str, Any], workshop: Workshop, screen: str = "") -> None:
+    """The photo, the examples, and the faces found; ids begin with the screen's."""
     import gradio as gr
 
     for path in EXAMPLES:
@@ -125,7 +98,7 @@ def _photo(parts: dict[str, Any], workshop: Workshop) -> None:
         image_mode=None,
         sources=["upload", "webcam", "clipboard"],
         height=300,
-        elem_id="photo",
+        elem_id=f"{screen}photo",
         alt_text="The photo that will talk",
         buttons=[],
     )
@@ -139,7 +112,7 @@ def _photo(parts: dict[str, Any], workshop: Workshop) -> None:
         height=104,
         allow_preview=False,
         object_fit="cover",
-        elem_id="examples",
+        elem_id=f"{screen}examples",
         interactive=False,
         buttons=[],
     )
@@ -148,7 +121,7 @@ def _photo(parts: dict[str, Any], workshop: Workshop) -> None:
         interactive=False,
         visible=False,
         height=220,
-        elem_id="faces",
+        elem_id=f"{screen}faces",
         alt_text="The photo with a box around each face",
         buttons=[],
     )
@@ -156,18 +129,18 @@ def _photo(parts: dict[str, Any], workshop: Workshop) -> None:
         [],
         label="Which face shall talk? Choose here or on the picture",
         visible=False,
-        elem_id="face",
+        elem_id=f"{screen}face",
     )
-    parts["trouble"] = gr.HTML(elem_id="trouble")
+    parts["trouble"] = gr.HTML(elem_id=f"{screen}trouble")
 
 
 def _movement(parts: dict[str, Any]) -> None:
     import gradio as gr
 
-    with gr.Accordion("How the face moves", open=False):
+    add_presets(parts)
+    with gr.Accordion("How the face moves, in detail", open=False):
         parts["emotion"] = gr.Dropdown(**component("emotion"), elem_id="emotion")
-        for name in ("intensity", "expressivity"):
-            parts[name] = gr.Slider(**component(name), step=0.05)
+        parts["intensity"] = gr.Slider(**component("intensity"), step=0.05)
         parts["by_region"] = gr.Checkbox(Form.by_region, label="Set expressivity by region")
         with gr.Row(visible=False) as row:
             for region in REGIONS:
@@ -185,6 +158,7 @@ def _movement(parts: dict[str, Any]) -> None:
         told["choices"] = style_choices()
         parts["style"] = gr.Dropdown(**told, elem_id="style")
         _gestures(parts)
+    connect_presets(parts)
 
 
 def _gestures(parts: dict[str, Any]) -> None:
@@ -210,16 +184,8 @@ def _picture(parts: dict[str, Any], limits: Limits) -> None:
         parts["renderer"] = gr.Dropdown(**renderer_choice(limits), elem_id="renderer")
         with gr.Row():
             parts["quality"] = gr.Dropdown(**component("quality"), elem_id="quality")
-            parts["size"] = gr.Dropdown(
-                sorted({size for size in _SIZES if size <= limits.max_size} | {limits.max_size}),
-                value=default_form(limits).size,
-                label=label_of("size"),
-                allow_custom_value=True,
-                elem_id="size",
-            )
-        with gr.Row():
-            parts["crop"] = gr.Radio(**component("crop"))
-            parts["mix"] = gr.Radio(**component("mix"))
+            parts["size"] = gr.Dropdown(**shown_sizes(limits), elem_id="size")
+        parts["crop"] = gr.Radio(**component("crop"))
         with gr.Row():
             parts["new_seed"] = gr.Checkbox(
                 Form.new_seed, label="A new take every time", elem_id="new-seed"
@@ -233,17 +199,20 @@ def _picture(parts: dict[str, Any], limits: Limits) -> None:
         )
 
 
-def _connect_photo(
-    workshop: Workshop, parts: dict[str, Any], plan: "gr.HTML", inputs: "list[Any]"
-) -> None:
+def connect_photo(workshop: Workshop, parts: dict[str, Any]) -> "gr.events.Dependency":
+    """An example becomes the photo, with a voice that suits it where there are voices; the faces
+    of a photo are shown, and one of them chosen. Returned is what happens when they were found.
+    """
     import gradio as gr
 
-    def choose(event: gr.SelectData, voice: str) -> tuple[str, str]:
+    spoken = [parts["voice"]] if "voice" in parts else []
+
+    def choose(event: gr.SelectData, *voices: str) -> Any:
         numbered = {str(number): str(path) for number, path in enumerate(EXAMPLES)}
         if str(event.index) not in numbered:
             fail("there is no such example")
         path = numbered[str(event.index)]
-        return path, suited(Path(path).stem, voice)
+        return (path, *(suited(Path(path).stem, voice) for voice in voices)) if voices else path
 
     def click(event: gr.SelectData, path: str | None) -> str:
         try:
@@ -252,16 +221,15 @@ def _connect_photo(
             fail(f"got {event.index!r}; wanted a place in the picture")
         return choose_face(workshop, path, x, y)
 
-    parts["examples"].select(
-        choose, parts["voice"], [parts["photo"], parts["voice"]], api_visibility="private"
-    )
+    parts["examples"].select(choose, spoken, [parts["photo"], *spoken], api_visibility="private")
     shown = [parts["faces"], parts["face"], parts["trouble"]]
-    parts["photo"].change(
+    found = parts["photo"].change(
         endpoint(show_faces, workshop, ("photo",)),
         parts["photo"],
         shown,
         api_name="faces",
         api_description="The photo with its faces marked, and the choices among them.",
+        api_visibility="public" if spoken else "private",
         show_progress="hidden",
     )
     parts["face"].input(
@@ -280,20 +248,37 @@ def _connect_photo(
         api_visibility="private",
         show_progress="hidden",
     )
+    return found
+
+
+def _connect_plan(
+    workshop: Workshop,
+    parts: dict[str, Any],
+    found: "gr.events.Dependency",
+    told: "list[Any]",
+    inputs: "list[Any]",
+) -> None:
+    """What is told of a video before it is made follows all that it depends on."""
+    import gradio as gr
+
+    plan = endpoint(_plan, workshop)
+    found.then(  # by then it is known whether the photo has a face
+        plan, inputs, told, api_visibility="private", show_progress="hidden", concurrency_limit=2
+    )
     gr.on(
         [
             parts[name].change
-            for name in ("photo", "says", "text", "voice", "agent_audio", "size", "renderer")
+            for name in ("says", "text", "voice", "agent_audio", "size", "renderer", "gestures")
         ]
         + [
             parts[name].change
             for name in ("interlocutor_audio", "interlocutor_video", "order", "pause", "motion")
         ],
-        endpoint(_plan, workshop),
-        inputs,
         plan,
+        inputs,
+        told,
         api_name="plan",
-        api_description="Length, time and memory of a video before it is made.",
+        api_description="Length, time and memory of a video before it is made, or what it lacks.",
         trigger_mode="always_last",
         show_progress="hidden",
         concurrency_limit=2,
@@ -333,63 +318,13 @@ def _connect_gestures(parts: dict[str, Any]) -> None:
     )
 
 
-def _plan(workshop: Workshop, _visitor: Visitor, *values: Any) -> str:
-    form = Form()
-    try:
-        form = from_values(values)
-        if not form.photo:
-            return markup.note("Give a photo to begin.")
-        plan = make_plan(
-            request_of(form, workshop), workshop.queue.pace, SandboxReader(shared_sandbox())
-        )
-        require_length(plan.seconds, workshop.limits)
-        return markup.note(f"Plan: {plan}")
-    except VisavisError as error:
-        return markup.note(markup.without_paths(str(error), form.files))
+def _plan(workshop: Workshop, visitor: Visitor, *values: Any) -> list[Any]:
+    return told_plan(workshop, visitor, values, Form)
 
 
 async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIterator[list[Any]]:
-    """Queue a video, tell how it goes, and hand it over."""
-    import gradio as gr
-
-    form = Form()
-    on, off = gr.update(interactive=True), gr.update(interactive=False)
-    keep = gr.update()
-    try:
-        form = from_values(values)
-        wanted = await asyncio.to_thread(request_of, form, workshop)
-    except VisavisError as error:
-        yield [markup.alert(str(error)), keep, keep, keep, keep, on, off, keep, keep]
-        fail(error, form.files)
-    page = page_of(workshop, visitor)
-    run = submit(
-        workshop,
-        visitor,
-        lambda run: create(workshop, page, wanted, run),
-    )
-    hidden = gr.update(visible=False)
-    async for html in follow(run):
-        yield [html, hidden, hidden, "", keep, off, on, off, off]
-    if error := markup.without_paths(error_of(run), form.files):
-        yield [markup.alert(error), keep, keep, keep, keep, on, off, keep, keep]
-        fail(error)
-    made: Creation | None = run.result
-    if made is None:
-        yield [markup.note("Cancelled."), keep, keep, keep, keep, on, off, keep, keep]
-        return
-    settings = {"seed": made.result.seed, **_told(made, form)}
-    editable = on if made.editable else off
-    done = markup.note("Done.")
-    video = gr.update(value=str(made.video), visible=True)
-    motion = gr.update(value=str(made.motion), visible=True)
-    shown = [video, motion, markup.figures(made.result), settings]
-    yield [done, *shown, on, off, editable, on]
-
-
-def _told(made: Creation, form: Form) -> dict[str, Any]:
-    """The result as JSON, without the server's folders."""
-    text = json.dumps(made.result.to_json(), default=str)
-    return json.loads(markup.without_paths(text, form.files))
+    async for shown in make_video(workshop, visitor, values, Form):
+        yield shown
 
 
 def _title(stem: str) -> str:

@@ -9,7 +9,6 @@ from app.studio.creation import render_edit
 from app.studio.curves import draw_curves
 from app.studio.project import Project
 from app.studio.screens import markup
-from app.studio.screens.create import CreateScreen
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.follow import (
     cancel_all,
@@ -34,7 +33,9 @@ Number = float | int | None
 _EMPTY = markup.note("Make a video first (up to 30 s), then its motion can be edited here.")
 
 
-def build(workshop: Workshop, first: CreateScreen, tab: "gr.Tab", tabs: "gr.Tabs") -> None:
+def build(
+    workshop: Workshop, openers: "Sequence[gr.Button]", tab: "gr.Tab", tabs: "gr.Tabs"
+) -> None:
     """Lay the screen out and connect it; it works on the visitor's latest video."""
     import gradio as gr
 
@@ -62,7 +63,13 @@ def build(workshop: Workshop, first: CreateScreen, tab: "gr.Tab", tabs: "gr.Tabs
         api_name="curves",
         show_progress="hidden",
     )
-    first.edit.click(lambda: gr.Tabs(selected="edit"), None, tabs, api_visibility="private").then(
+    gr.on(
+        [button.click for button in openers],
+        lambda: gr.Tabs(selected="edit"),
+        None,
+        tabs,
+        api_visibility="private",
+    ).then(
         endpoint(_open, workshop, ("shown",)),
         shown,
         [start, end, video, *outputs],
@@ -249,7 +256,7 @@ def _drawn(project: Project, shown: Sequence[str], start: Number, end: Number) -
     new = sum(b - a for a, b in stale)
     told = f"{len(take.motion)} frames, {take.seconds:.2f} s."
     if len(project.takes) > 1:
-        told += f" To draw: {new}; kept as they are, bit for bit: {len(take.motion) - new}."
+        told += f" To draw: {new}; kept as they are: {len(take.motion) - new}."
         told += f" Edits: {'; '.join(take.edits)}."
     return [svg, markup.note(told)]
 
@@ -271,13 +278,13 @@ async def _render(
         yield [html, hidden, keep, off, on, keep, keep]
     if error := error_of(run):
         yield [markup.alert(error), keep, keep, on, off, keep, keep]
-        fail(error)
+        fail(error, told=True)
     if run.result is None:
-        yield [markup.note("Cancelled."), keep, keep, on, off, keep, keep]
+        yield [markup.done("Cancelled."), keep, keep, on, off, keep, keep]
         return
     made = run.result
     kept = made.frames - made.drawn
-    done = markup.note(f"Done: {made.drawn} frames drawn, {kept} kept bit for bit.")
+    done = markup.done(f"Done: {made.drawn} frames drawn anew, {kept} kept as they were.")
     video = gr.update(value=str(made.video), visible=True)
     motion = gr.update(value=str(made.motion), visible=True)
     yield [done, video, motion, on, off, *_drawn(project, shown, start, end)]

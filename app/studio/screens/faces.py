@@ -103,15 +103,18 @@ def show_faces(workshop: Workshop, visitor: Visitor, photo: str | None) -> tuple
 
     hidden = gr.update(visible=False)
     nothing = gr.update(choices=[], value=None, visible=False)
+    page = page_of(workshop, visitor)
+    page.faceless = None
     if not photo:
         return hidden, nothing, ""
     try:
         found = _faces_in(workshop, photo)
     except VisavisError as error:
+        page.faceless = photo
         return hidden, nothing, markup.alert(str(error))
     chosen = found.largest
     picker = gr.update(choices=found.choices, value=str(chosen + 1), visible=len(found.faces) > 1)
-    drawn = _kept(found, chosen, page_of(workshop, visitor))
+    drawn = _kept(found, chosen, page)
     trouble = found.trouble(chosen)
     said = markup.alert(trouble) if trouble else ""
     return gr.update(value=str(drawn), visible=True), picker, said

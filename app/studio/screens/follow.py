@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 _POLL_S = 0.2
 
 
-def fail(error: VisavisError | str, files: Iterable[str] = ()) -> NoReturn:
-    """Raise what gradio shows as a sentence, and gradio_client as an exception with it."""
+def fail(error: VisavisError | str, files: Iterable[str] = (), told: bool = False) -> NoReturn:
+    """Raise what gradio shows as a sentence, and gradio_client as an exception with it; gradio
+    shows nothing of what the screen has `told` in its own place.
+    """
     import gradio as gr
 
-    raise gr.Error(markup.without_paths(str(error), files), print_exception=False, duration=8)
+    sentence = markup.plain(markup.without_paths(str(error), files))
+    raise gr.Error(sentence, print_exception=False, duration=8, visible=not told)
 
 
 def submit(workshop: Workshop, visitor: Visitor, work: Work, videos: int = 1) -> Errand:
@@ -80,4 +83,5 @@ def made_video(label: str, elem_id: str) -> "gr.Video":
         buttons=["download"],
         height=440,
         visible=False,
+        elem_classes="v-made",
     )

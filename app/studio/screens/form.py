@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 from app.intake.allowance import require_allowed, require_text
 from app.intake.limits import Limits
+from app.render.driving import Driven
 from app.render.knobs import by_name
 from app.render.order import Order
 from app.render.request import FILE_KINDS, Crop, Mix, RendererName, RenderRequest
+from app.studio.screens import markup
 from app.studio.workshop import Workshop
 from audio2motion.gestures.controls import REGIONS
 from audio2motion.gestures.gestures import Gesture
@@ -29,6 +31,7 @@ from motion2video.network.choices import Quality
 from weights.errors import InputError
 
 Says = Literal["a text", "a recording", "nothing"]
+Heard = Literal["auto", "agent", "both"]
 GREETING = "Hello! It is lovely to meet you. What shall we talk about?"
 """So that a photo is all that a visitor needs to bring."""
 _SEEDS = 1_000_000
@@ -37,6 +40,7 @@ _SAMPLES = 16
 _FILES = ("agent_audio", "interlocutor_audio", "interlocutor_video", "motion")
 FORM_FILES = {"photo": FILE_KINDS["portrait"], **{name: FILE_KINDS[name] for name in _FILES}}
 """Fields that are files, and what the content of each may be."""
+_NO_PHOTO = "there is no photo yet: give one, or take one of the examples"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -45,6 +49,7 @@ class Form:
     files that the server itself has stored. `by_region` says whether the four regions count.
     """
 
+    kinds: ClassVar = FORM_FILES
     photo: str | None = None
     face: str | None = None
     says: Says = "a text"
@@ -71,14 +76,14 @@ class Form:
     quality: Quality = RenderRequest.quality
     size: int = RenderRequest.size
     crop: Crop = RenderRequest.crop
-    mix: Mix = RenderRequest.mix
+    mix: Heard = "auto"
     new_seed: bool = True
     seed: int = RenderRequest.seed
 
     def request(self) -> RenderRequest:
         """The request; a seed is drawn when `new_seed`. Raises InputError."""
         if not self.photo:
-            raise InputError("there is no photo yet: give one, or take one of the examples")
+            raise InputError(_NO_PHOTO)
         given = self.motion or None
         guided = (
             {}
@@ -100,7 +105,12 @@ class Form:
         if speaks and not (self.text or "").strip():
             raise InputError("there is no text to say: write one, or choose a recording instead")
         if self.says == "a recording" and not self.agent_audio:
-            raise InputError("there is no recording of the agent's voice yet: record or upload one")
+            raise InputError("there is no recording yet: record one, or upload it")
+        heard = (self.interlocutor_audio, self.interlocutor_video)
+        if self.says == "nothing" and not any((given, *heard)):
+            raise InputError(
+                "nobody is heard yet: let the person say something, or give the other's voice"
+            )
         other = self.interlocutor_audio or None
         return RenderRequest(
             portrait=self.photo,
@@ -108,7 +118,7 @@ class Form:
             text=self.text if speaks else None,
             voice=self.voice if speaks else RenderRequest.voice,
             agent_audio=self.agent_audio if self.says == "a recording" else None,
-            interlocutor_audio=other if not given or self.mix == "both" else None,
+            interlocutor_audio=other if not given or self.heard == "both" else None,
             order=self.order,
             pause=float(self.pause),
             motion=given,
@@ -116,19 +126,84 @@ class Form:
             renderer=self.renderer,
             quality=self.quality,
             crop=self.crop,
-            mix=self.mix,
+            mix=self.heard,
             seed=secrets.randbelow(_SEEDS) if self.new_seed else int(self.seed),
             **cast(Any, guided),
         )
 
     @property
+    def heard(self) -> Mix:
+        """Whose voice the video has: the person's, and the other's too where they say nothing."""
+        if self.mix == "auto":
+            return "both" if self.says == "nothing" else "agent"
+        return self.mix
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """What was written, by its name."""
+        return {"text": self.text or "", "list of gestures": self.gestures or ""}
+
+    @property
     def files(self) -> tuple[str, ...]:
         """The files that are read."""
-        return tuple(path for name in FORM_FILES if (path := getattr(self, name)))
+        return _files(self)
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PuppetForm:
+    """The screen on which a video of one's own drives the photo, as Form is the first one."""
+
+    kinds: ClassVar = {
+        "photo": FILE_KINDS["portrait"],
+        "driving_video": FILE_KINDS["driving_video"],
+        "agent_audio": FILE_KINDS["agent_audio"],
+    }
+    photo: str | None = None
+    face: str | None = None
+    driving_video: str | None = None
+    driving_regions: Driven = RenderRequest.driving_regions
+    driving_amount: float = RenderRequest.driving_amount
+    driving_smoothing: float = RenderRequest.driving_smoothing
+    agent_audio: str | None = None
+    quality: Quality = RenderRequest.quality
+    size: int = RenderRequest.size
+    crop: Crop = RenderRequest.crop
+
+    def request(self) -> RenderRequest:
+        """The request. Raises InputError."""
+        if not self.photo:
+            raise InputError(_NO_PHOTO)
+        if not self.driving_video:
+            raise InputError("there is no video yet: upload one, or record yourself")
+        return RenderRequest(
+            portrait=self.photo,
+            face=self.face or RenderRequest.face,
+            driving_video=self.driving_video,
+            driving_regions=self.driving_regions,
+            driving_amount=self.driving_amount,
+            driving_smoothing=self.driving_smoothing,
+            agent_audio=self.agent_audio or None,
+            quality=self.quality,
+            size=self.size,
+            crop=self.crop,
+        )
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """What was written: nothing."""
+        return {}
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that are read."""
+        return _files(self)
+
+
+Filled = Form | PuppetForm
+Kind = TypeVar("Kind", bound=Form | PuppetForm)
+PUPPET_FIELDS = tuple(field.name for field in fields(PuppetForm))
 FORM_FIELDS = tuple(field.name for field in fields(Form))
-_TYPES = {field.name: field.type for field in fields(Form)}
+_TYPES = {field.name: field.type for kind in (PuppetForm, Form) for field in fields(kind)}
 
 
 def component(name: str, kind: type = RenderRequest, *, info: bool = True) -> dict[str, Any]:
@@ -136,11 +211,11 @@ def component(name: str, kind: type = RenderRequest, *, info: bool = True) -> di
     its help as `info` where it takes one.
     """
     setting = by_name(kind)[name]
-    told: dict[str, Any] = {"label": setting.label}
+    told: dict[str, Any] = {"label": markup.plain(setting.label)}
     if name in FORM_FIELDS:
         told["value"] = getattr(Form, name)
     if info:
-        told["info"] = setting.knob.help.rstrip(":")
+        told["info"] = markup.plain(setting.knob.help.rstrip(":"))
     if setting.knob.low is not None:
         told |= {"minimum": setting.knob.low, "maximum": setting.knob.high}
     if setting.choices:
@@ -150,7 +225,7 @@ def component(name: str, kind: type = RenderRequest, *, info: bool = True) -> di
 
 def label_of(name: str) -> str:
     """What a setting is called on the screens."""
-    return by_name(RenderRequest)[name].label
+    return markup.plain(by_name(RenderRequest)[name].label)
 
 
 def default_form(limits: Limits) -> Form:
@@ -158,16 +233,20 @@ def default_form(limits: Limits) -> Form:
     return Form(size=min(Form.size, limits.max_size))
 
 
-def request_of(form: Form, workshop: Workshop) -> RenderRequest:
+def _files(form: Filled) -> tuple[str, ...]:
+    return tuple(path for name in form.kinds if (path := getattr(form, name)))
+
+
+def request_of(form: Filled, workshop: Workshop) -> RenderRequest:
     """The request of a form whose files have been looked at; the only way from one to the other.
 
     Raises an InputError, which may name a path, for files or values that cannot be used, and
     LimitError for more than this server takes.
     """
     limits = workshop.limits
-    require_text("text", form.text or "", limits.max_text)
-    require_text("list of gestures", form.gestures or "", limits.max_text)
-    for name, wanted in FORM_FILES.items():
+    for name, text in form.texts.items():
+        require_text(name, text, limits.max_text)
+    for name, wanted in form.kinds.items():
         if (path := getattr(form, name)) is not None:
             workshop.files.require(Path(path), wanted)
     request = form.request()
@@ -194,6 +273,11 @@ def renderer_choice(limits: Limits) -> dict[str, Any]:
     """What the component of the renderer is told; it is shown where there is a choice."""
     offered = list(limits.renderers)
     return {**component("renderer"), "choices": offered, "visible": len(offered) > 1}
+
+
+def heard_choices() -> list[tuple[str, Heard]]:
+    """(shown, value) of whose voices a video has."""
+    return [("as it fits", "auto"), ("the person's", "agent"), ("both", "both")]
 
 
 def style_choices() -> list[tuple[str, str]]:
@@ -223,12 +307,12 @@ def sample_of(voice: str) -> Waveform:
     return find_speaker(voice).say(SAMPLE_TEXT)[0]
 
 
-def from_values(values: Sequence[Any]) -> Form:
-    """A form from the values of its components, in the order of FORM_FIELDS; an empty field (a
+def from_values(values: Sequence[Any], kind: type[Kind] = Form) -> Kind:
+    """A form from the values of its components, in the order of its fields; an empty field (a
     cleared number, a closed picker) has its default. Raises InputError for what is no number.
     """
-    given = zip(FORM_FIELDS, values, strict=True)
-    return Form(**{name: typed(name, value) for name, value in given if value is not None})
+    given = zip((field.name for field in fields(kind)), values, strict=True)
+    return kind(**{name: typed(name, value) for name, value in given if value is not None})
 
 
 def typed(name: str, value: Any) -> Any:

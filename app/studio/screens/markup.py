@@ -9,15 +9,37 @@ from app.jobs.preview import Preview
 from app.jobs.table import Job
 from app.render.result import RenderResult
 
+_WORDS = (
+    ("The interlocutor", "The other person"),
+    ("the interlocutor", "the other person"),
+    ("an interlocutor", "another person"),
+    ("interlocutor", "other person"),
+    ("The agent", "The person"),
+    ("the agent", "the person"),
+)
+
 
 def note(sentence: str) -> str:
     """A quiet sentence."""
-    return f'<p class="v-note">{escape(sentence)}</p>' if sentence else ""
+    return f'<p class="v-note">{escape(plain(sentence))}</p>' if sentence else ""
+
+
+def lacking(sentence: str) -> str:
+    """What a video cannot be made without yet."""
+    return f'<p class="v-note v-lacking">{escape(plain(sentence))}</p>'
 
 
 def alert(sentence: str) -> str:
     """An error that a screen reader says at once."""
-    return f'<p class="v-alert" role="alert">{escape(sentence)}</p>'
+    lines = "<br>".join(escape(plain(sentence)).splitlines())
+    return f'<p class="v-alert" role="alert">{lines}</p>'
+
+
+def plain(sentence: str) -> str:
+    """A sentence in the words of the screens: errors and help are those of the command line too."""
+    for word, ours in _WORDS:
+        sentence = sentence.replace(word, ours)
+    return sentence
 
 
 def without_paths(sentence: str, files: Iterable[str]) -> str:
@@ -34,7 +56,8 @@ def progress(job: Job, made: Preview) -> str:
     if job.state == "queued":
         before = job.position
         words = f"{before} before you in the queue" if before else "next in the queue"
-        return f'<div class="v-run"><p role="status">Waiting: {words}</p></div>'
+        told = f'data-told="Waiting: {words}"'
+        return f'<div class="v-run" {told}><p>Waiting: {words}</p></div>'
     step = job.step
     total = max(step.total, 1)
     counted = step.total > 1
@@ -45,11 +68,23 @@ def progress(job: Job, made: Preview) -> str:
     if counted and step.rate > 0 and step.eta_s is not None:
         words += f" · {step.rate:.1f} frames/s · {max(step.eta_s, 0):.0f} s left"
     value = f' value="{step.done}"' if counted else ""
+    told = _told(step.what, step.done / total if counted else 0.0)
     return (
-        f'<div class="v-run"><p class="v-status">{escape(words)}</p>'
+        f'<div class="v-run" data-told="{escape(told)}"><p class="v-status">{escape(words)}</p>'
         f'<progress max="{total}"{value} aria-label="{escape(words)}"></progress>'
         f"{preview(made)}</div>"
     )
+
+
+def _told(what: str, share: float) -> str:
+    """What is said aloud of a step: now and then, not at each frame."""
+    quarters = ("", ", a quarter is done", ", half is done", ", three quarters are done", ", done")
+    return f"{what or 'starting'}{quarters[int(4 * min(max(share, 0.0), 1.0))]}"
+
+
+def done(sentence: str) -> str:
+    """A quiet sentence that a screen reader says: something has ended."""
+    return f'<p class="v-note" data-told="{escape(sentence)}">{escape(sentence)}</p>'
 
 
 def preview(made: Preview) -> str:

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any, get_args
 from app.studio.creation import write_reply
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.follow import fail, page_of
-from app.studio.screens.form import Form, Says, component, label_of, sample_of, voice_choices
+from app.studio.screens.form import (
+    Form,
+    Says,
+    component,
+    heard_choices,
+    label_of,
+    sample_of,
+    voice_choices,
+)
 from app.studio.screens.visitors import Visitor
 from app.studio.workshop import Workshop
 from weights.errors import VisavisError
@@ -54,6 +62,16 @@ def add_voices(parts: dict[str, Any], workshop: Workshop) -> None:
             elem_id="agent-audio",
             buttons=[],
         )
+    _add_other(parts)
+    shown = [parts["agent_audio"], parts["text"], voice, sample, *asking]
+    show = partial(_show_voice, len(asking))
+    parts["says"].change(show, parts["says"], shown, api_visibility="private", queue=False)
+
+
+def _add_other(parts: dict[str, Any]) -> None:
+    """Whom the person listens to, and whose voices the video has."""
+    import gradio as gr
+
     with gr.Accordion("The other person, whom the portrait listens to", open=False):
         parts["interlocutor_audio"] = gr.Audio(
             label=label_of("interlocutor_audio"),
@@ -69,12 +87,16 @@ def add_voices(parts: dict[str, Any], workshop: Workshop) -> None:
             buttons=[],
             height=280,
         )
+        parts["mix"] = gr.Radio(
+            heard_choices(),
+            value=Form.mix,
+            label=label_of("mix"),
+            info="As it fits: the person's, and the other's too where the person says nothing",
+            elem_id="mix",
+        )
         with gr.Row():
             parts["order"] = gr.Radio(**component("order"), elem_id="order")
             parts["pause"] = gr.Number(**component("pause"), step=0.1, elem_id="pause")
-    shown = [parts["agent_audio"], parts["text"], voice, sample, *asking]
-    show = partial(_show_voice, len(asking))
-    parts["says"].change(show, parts["says"], shown, api_visibility="private", queue=False)
 
 
 def _show_voice(asking: int, says: Says) -> list[Any]:
@@ -91,8 +113,11 @@ def _sample(workshop: Workshop, visitor: Visitor, voice: str) -> Any:
     import gradio as gr
 
     try:
-        sound = sample_of(voice)
-        path = sound.save(page_of(workshop, visitor).new_folder() / "voice.wav")
+        page = page_of(workshop, visitor)
+        path = page.samples.get(voice)
+        if path is None or not path.exists():
+            path = sample_of(voice).save(page.new_folder() / f"{voice}.wav")
+            page.samples[voice] = path
     except VisavisError as error:
         fail(error)
     return gr.update(value=str(path), visible=True)

@@ -265,6 +265,7 @@ BAD_FILES = [
     ("agent_audio", b"ffconcat version 1.0\nfile /etc/passwd\n", "no sound"),
     ("agent_audio", b"\x00\x01\x02" * 1000, "cannot be used"),
     ("interlocutor_video", b"RIFF\x00\x00\x00\x00AVI \x00", "cannot be used"),
+    ("driving_video", b"#EXTM3U\n#EXTINF:1\nhttp://127.0.0.1/x.ts\n", "no video"),
     ("motion", b"PK\x03\x04" + b"\x00" * 100, "no motion file"),
     ("motion", zip_bomb(), "no motion file"),
     ("gesture_file", b"\xff\xfe\x00", "cannot be used"),

@@ -137,10 +137,12 @@ def test_defaults_give_way_to_rows(folder: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(folder / "elsewhere")
     (folder / "elsewhere" / "mine.jpg").write_bytes(b"")
     rows = [{"agent_audio": "a.wav"}, {"text": "Hi", "portrait": "me.jpg", "seed": 9}]
-    one, two = read(folder, *rows, portrait="mine.jpg", seed=4, text="By default.")
+    rows += [{"driving_video": "c.mp4", "driving_regions": "lips", "driving_amount": 0.5}]
+    one, two, three = read(folder, *rows, portrait="mine.jpg", seed=4, text="By default.")
     assert one.fields["portrait"] == str(folder / "elsewhere" / "mine.jpg")
     assert (one.fields["seed"], one.fields.get("text")) == (4, None)
     assert (two.fields["portrait"], two.fields["seed"]) == (str(folder / "me.jpg"), 9)
+    assert "driving_video" in three.files and three.request().text is None
 
 
 @pytest.mark.parametrize(

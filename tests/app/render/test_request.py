@@ -59,11 +59,29 @@ def test_a_wrong_rate_is_refused(fps: float) -> None:
         ({"motion": "m.npz", "emotion": "anger"}, "an emotion together with a motion file"),
         ({"motion": "m.npz", "interlocutor_video": "c.mp4"}, "an interlocutor's video together"),
         ({"motion": "m.npz", "interlocutor_audio": "b.wav"}, "neither heard nor reacted to"),
+        ({"driving_amount": 0.5}, "got driving_amount without a driving video"),
+        ({"driving_video": "d.mp4", "driving_amount": 3.0}, "wanted 0 to 2"),
+        ({"driving_video": "d.mp4", "driving_smoothing": 1.0}, "wanted 0 to 0.5 seconds"),
+        ({"driving_video": "d.mp4", "motion": "m.npz"}, "a driving video together with a motion"),
+        ({"driving_video": "d.mp4", "agent_audio": None, "text": "Hi"}, "brings its own voice"),
+        ({"driving_video": "d.mp4", "agent_audio": None, "ask": "Who?"}, "brings its own voice"),
+        ({"driving_video": "d.mp4", "order": "turns"}, "got the order turns together with a dri"),
+        ({"driving_video": "d.mp4", "emotion": "anger"}, r"take less of the video \(driving_reg"),
+        ({"driving_video": "d.mp4", "interlocutor_video": "c.mp4"}, "an interlocutor's video tog"),
+        ({"driving_video": "d.mp4", "interlocutor_audio": "b.wav"}, "neither heard nor reacted"),
     ],
 )
 def test_what_cannot_be_is_refused(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         request(**changes)
+
+
+def test_a_face_that_follows_a_video_in_part_can_be_told_the_rest() -> None:
+    told = {"driving_video": "d.mp4", "driving_regions": "head", "agent_audio": None}
+    made = request(**told, emotion="anger", gestures=["smile@1"], interlocutor_video="c.mp4")
+    assert made.controls.emotion == "anger" and not made.driven_whole
+    both = {"interlocutor_audio": "b.wav", "mix": "both"}
+    assert request(driving_video="d.mp4", **both).driven_whole
 
 
 def test_a_motion_needs_no_voice() -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from audio2motion.voice.endpoint import Endpoint
 from tests.conftest import CHROMIUM, missing_browser
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Frame, Page
 
 FLAGS = (
     "--no-sandbox",
@@ -156,8 +157,27 @@ def window(
     context.close()
 
 
+AXE = "axe_playwright_python"
+"""Of this package of the extra `browser` its axe.min.js is used."""
+_BARRIERS = """async () => {
+  const found = await axe.run(document, {resultTypes: ['violations'], iframes: false});
+  return found.violations.filter(rule => ['serious', 'critical'].includes(rule.impact))
+    .flatMap(rule => rule.nodes.map(node => `${rule.id}: ${node.target} ${node.failureSummary}`));
+}"""
+
+
+def barriers(page: "Page | Frame") -> list[str]:
+    """What axe-core finds serious or critical in what a page, or a frame of one, shows now."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate((files(AXE) / "axe.min.js").read_text(encoding="utf-8"))
+    return page.evaluate(_BARRIERS)
+
+
 def give_photo(visitor: Window, path: Path) -> None:
-    """Upload a photo."""
+    """Upload a photo, in the place of the one that is there."""
+    there = visitor.page.locator("#photo button[aria-label='Remove Image']")
+    if there.count():
+        there.click()
     visitor.page.set_input_files("#photo input[type=file]", path)
 
 

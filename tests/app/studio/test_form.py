@@ -1,13 +1,30 @@
 """The first screen's form: what of a request can be set there, and what a choice is of."""
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 
 import pytest
 
 from app.intake.limits import Limits
+from app.render.demo import ASSETS
+from app.render.knobs import by_name
 from app.render.request import SERVERS_OWN, RenderRequest
-from app.studio.screens.form import Form, renderer_choice, sample_of, suited, voice_choices
+from app.studio.creation import file_name
+from app.studio.screens import markup
+from app.studio.screens.form import (
+    FORM_FIELDS,
+    PUPPET_FIELDS,
+    Form,
+    PuppetForm,
+    component,
+    from_values,
+    label_of,
+    renderer_choice,
+    sample_of,
+    suited,
+    voice_choices,
+)
 from app.studio.screens.live import voices_of
+from app.studio.screens.presets import PRESETS, Preset, preset_of, told
 from audio2motion.voice.speakers import QUICK_VOICE
 from weights.errors import InputError
 
@@ -22,6 +39,43 @@ def test_a_renderer_can_be_chosen_only_where_there_are_several() -> None:
 def test_what_is_chosen_draws() -> None:
     assert Form(photo="me.jpg").request().renderer == "embedded"
     assert Form(photo="me.jpg", renderer="aniportrait").request().renderer == "aniportrait"
+
+
+def test_who_only_listens_is_not_silent_unless_it_is_wanted() -> None:
+    """The video of somebody who says nothing has the other's voice."""
+    listens = {"photo": "me.jpg", "says": "nothing", "interlocutor_audio": "you.wav"}
+    assert Form(**listens).request().mix == "both"  # pyrefly: ignore[bad-argument-type]
+    assert Form(**listens, mix="agent").request().mix == "agent"  # pyrefly: ignore[bad-argument-type]
+    assert Form(photo="me.jpg", interlocutor_audio="you.wav").request().mix == "agent"
+    with pytest.raises(InputError, match="nobody is heard yet"):
+        Form(photo="me.jpg", says="nothing").request()
+
+
+def test_every_preset_has_a_name_and_can_be_made() -> None:
+    for name, preset in PRESETS.items():
+        assert preset_of(*told(preset)) == name
+        assert Form(photo="me.jpg", **asdict(preset)).request().expressivity == preset.expressivity
+    assert preset_of(*told(Preset(expressivity=0.123))) is None
+
+
+def test_a_video_is_called_after_what_is_in_it() -> None:
+    written = Form(photo="a/Anna B.jpg", text="[nod] Hello, my dear friend; how are you? " * 9)
+    assert file_name(written.request()) == "anna-b-nod-hello-my-dear-friend-how-are-you-nod"
+    recorded = Form(photo="me.jpg", says="a recording", agent_audio="b/Talk 1.wav")
+    assert file_name(recorded.request()) == "me-talk-1"
+    listens = Form(photo="me.jpg", says="nothing", interlocutor_audio="you.wav")
+    assert file_name(listens.request()) == "me-listens"
+    assert len(file_name(Form(photo="x" * 99, text="Hi.").request())) <= 48
+
+
+def test_screens_have_words_of_their_own() -> None:
+    """What the command line calls agent and interlocutor."""
+    shown = [name for name in FORM_FIELDS if name in SETTINGS and name != "mix"]
+    said = [component(name).get("info", "") + label_of(name) for name in shown]
+    said.append(markup.alert("the interlocutor's audio and the agent's are not of one length"))
+    assert not [text for text in said if "interlocutor" in text or "agent" in text]
+    live = (ASSETS / "studio" / "live.html").read_text(encoding="utf-8")
+    assert not [word for word in ("photon", "barge-in</", "a chunk<") if word in live]
 
 
 def test_voices_are_natural_ones_first_and_can_be_heard() -> None:
@@ -45,6 +99,7 @@ def test_a_live_portrait_has_a_voice_that_keeps_up() -> None:
         assert next(name for name, _, sex, quick in voices if sex == "woman" and quick) == wanted
 
 
+SETTINGS = by_name(RenderRequest)
 ELSEWHERE = {
     "ask": "the language model writes the text, which the visitor reads before it is said",
     "persona": "goes with ask",
@@ -56,6 +111,10 @@ ELSEWHERE = {
     "style_clip": "the styles are those that have a name",
     "gesture_file": "gestures are written, one a line",
     "transcript": "of a recording; a text is its own",
+    **dict.fromkeys(
+        ("driving_video", "driving_amount", "driving_regions", "driving_smoothing"),
+        "the screen Puppet has them",
+    ),
     "fps": "25, the rate at which motion is made; others are for those who cut the video",
     **dict.fromkeys(SERVERS_OWN, "whoever runs the server sets it"),
 }
@@ -103,3 +162,22 @@ def test_every_setting_is_in_the_form_or_left_out_on_purpose() -> None:
     }
     assert reached | set(ELSEWHERE) == set(plain)
     assert reached & set(ELSEWHERE) == set()
+
+
+def test_the_screen_puppet_asks_for_all_of_a_driving_video() -> None:
+    given = {
+        "photo": "me.jpg",
+        "driving_video": "d.mp4",
+        "driving_regions": "head",
+        "driving_amount": 2,  # a slider at its end
+        "driving_smoothing": 0.1,
+        "size": "128",
+    }
+    form = from_values([given.get(name) for name in PUPPET_FIELDS], PuppetForm)
+    asked = form.request()
+    driving = {name: getattr(asked, name) for name in ELSEWHERE if name.startswith("driving")}
+    assert driving == {name: given[name] for name in driving} and asked.size == 128
+    assert form.files == ("me.jpg", "d.mp4")
+    with pytest.raises(InputError, match="no video yet"):
+        PuppetForm(photo="me.jpg").request()
+    assert "driving_video" not in FORM_FIELDS

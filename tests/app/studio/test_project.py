@@ -142,6 +142,19 @@ def test_a_photo_moved_from_a_persons_rest_is_so_after_an_edit_too(
     assert all(np.array_equal(a, b) for a, b in zip(drawn, again, strict=True))
 
 
+def test_a_video_that_drives_the_photo_can_be_edited(
+    workshop: Workshop, portrait: Path, driving: Path
+):
+    page = workshop.page("visitor")
+    request = RenderRequest(portrait=portrait, driving_video=driving, size=64, quality="draft")
+    run = make_video(workshop, page, request)
+    assert run.state == "succeeded", run.look().error
+    project = page.project
+    assert project is not None and project.driver is not None and project.stale() == []
+    assert Motion.load(run.result.motion).rest is not None, "it still is the person's"
+    assert project.voices.agent is not None and project.voices.agent.has_speech
+
+
 def test_trim_cuts_the_sound_with_the_picture(workshop: Workshop, portrait: Path, voice: Path):
     page = workshop.page("visitor")
     request = RenderRequest(portrait=portrait, agent_audio=voice, size=64)

@@ -55,7 +55,7 @@ def test_an_edited_range_alone_is_drawn_again(browser, studio: Studio, avatar: A
         page.click("#render-edit")
         page.wait_for_selector("#edit-video video")
         said = page.locator("#edit-status").inner_text()
-        assert f"5 frames drawn, {total - 5} kept bit for bit" in said
+        assert f"5 frames drawn anew, {total - 5} kept as they were" in said
         after = [frame for _, frame in project.frames(avatar)]
         same = [np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
         assert same == [not 5 <= i < 10 for i in range(total)]

@@ -14,7 +14,7 @@ from app.render.pipeline import Avatar
 from app.studio.visitor_batch import make_all, read_upload
 from app.studio.workshop import Workshop
 from tests.app.studio.shop import open_shop
-from weights.errors import InputError
+from weights.errors import InputError, LimitError
 
 
 @pytest.fixture
@@ -76,6 +76,27 @@ def test_only_what_was_uploaded_is_read(tmp_path: Path, row: dict[str, object], 
     folder.mkdir()
     with pytest.raises(InputError, match=words):
         read_upload([manifest(tmp_path, row), DEFAULT_PORTRAIT], folder, Limits())
+
+
+def test_every_bad_row_is_named_and_the_file_as_it_was_uploaded(tmp_path: Path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    rows = [
+        {"portrait": "default.jpg", "text": "Hi.", "size": size, "output": f"{size}.mp4"}
+        for size in (64, 4000, 4001)
+    ]
+    films = manifest(tmp_path, *rows).rename(tmp_path / "films.jsonl")
+    with pytest.raises(LimitError) as caught:
+        read_upload([films, DEFAULT_PORTRAIT], folder, Limits())
+    assert all(told in str(caught.value) for told in ("films.jsonl", "row 2", "row 3"))
+    wrong = [{"portrait": "default.jpg", "text": "Hi.", "emotion": e} for e in ("glee", "awe")]
+    films.write_text("".join(json.dumps(row) + "\n" for row in wrong))
+    another = tmp_path / "another"
+    another.mkdir()
+    with pytest.raises(InputError) as caught:
+        read_upload([films, DEFAULT_PORTRAIT], another, Limits())
+    assert all(told in str(caught.value) for told in ("films.jsonl", "row 1", "row 2", "awe"))
+    assert str(tmp_path) not in str(caught.value)
 
 
 def test_there_must_be_one_manifest(tmp_path: Path):

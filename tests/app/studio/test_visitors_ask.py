@@ -161,6 +161,7 @@ def test_without_a_model_there_is_nothing_to_see(small: Avatar, tmp_path: Path):
         assert "ANSWERS = false" in httpx.get(f"{studio.url}/live").text
         config = httpx.get(f"{studio.url}/studio/config", timeout=60).text
         assert GREETING in config
+        assert '"run_history":false' in config.replace(" ", ""), "a browser keeps what was asked"
         assert '"elem_id":"prompt"' not in config.replace(" ", "")
 
 

@@ -10,11 +10,31 @@ import pytest
 
 from app.intake.limits import Limits
 from app.jobs.crew import Running
-from app.studio.creation import write_reply
+from app.render.result import RenderResult
+from app.studio import history
+from app.studio.creation import Creation, write_reply
 from app.studio.workshop import Workshop
 from tests.app.studio.shop import open_shop
 from tests.audio2motion.voice.endpoint_server import serve
 from weights.errors import BusyError, InputError
+
+RESULT = RenderResult(
+    "me-hi.mp4",
+    1,
+    25.0,
+    0.04,
+    0.1,
+    10.0,
+    1.0,
+    (64, 64),
+    0,
+    (0.0, 0.0, 1.0, 1.0),
+    (),
+    (),
+    {},
+    {},
+    {},
+)
 
 
 @pytest.fixture
@@ -55,6 +75,34 @@ def test_who_does_nothing_for_long_is_forgotten_unless_something_runs(workshop: 
     workshop.sweep(time.monotonic() + 101)
     assert (idle.exists(), busy.exists()) == (False, True)
     errand.cancel()
+
+
+def test_what_was_made_outlives_its_page_but_not_its_visitor(workshop: Workshop, tmp_path: Path):
+    page, shelf = workshop.page("one", "anna"), workshop.shelf("anna")
+    photo = page.new_folder() / "me.jpg"
+    photo.write_bytes(b"photo")
+    video, motion = tmp_path / "me-hi.mp4", tmp_path / "me-hi.npz"
+    for path in (video, motion):
+        path.touch()
+    creation = Creation(video, motion, RESULT, False)
+    made = [
+        history.keep(
+            shelf, creation, {"photo": str(photo), "text": "Hi."}, {"photo": str(photo)}, {}, b""
+        )
+        for _ in range(history.MOST + 1)
+    ]
+    assert len(shelf.results) == history.MOST and not made[0].folder.exists()
+    workshop.leave("one")
+    page = workshop.page("two", "anna")
+    form = history.again(history.find(workshop.shelf("anna"), made[-1].key), page)
+    assert Path(form["photo"]).read_bytes() == b"photo" and form["text"] == "Hi."
+    assert Path(form["photo"]).is_relative_to(workshop.queue.store.folder)
+    with pytest.raises(InputError, match="gone"):
+        history.find(workshop.shelf("ben"), made[-1].key)
+    history.remove(shelf, made[-1].key)
+    assert not made[-1].folder.exists()
+    workshop.sweep(time.monotonic() + 101)
+    assert not made[-2].folder.exists()
 
 
 def test_no_file_of_a_busy_page_is_past_its_time(workshop: Workshop):

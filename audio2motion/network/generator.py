@@ -76,7 +76,7 @@ class GeneratorConfig:
     controls_scale: float = 1.0
     temperature: float = 1.0
     lip_temperature: float = 0.15
-    lip_scale: float = 1.4
+    lip_scale: float = 1.3
     shape_temperature: float = 0.15
     lid_temperature: float = 1.3
     reactions: bool = True

@@ -46,7 +46,7 @@ FARTHEST, REST = 2.8, 0.8
 """Where tokens end, in deviations or normal scores, and a resting head's."""
 FAR_OUT = 0.35
 """From this share of that on they are kept from going farther."""
-KNOWN_FRAMES = 12
+KNOWN_FRAMES = 6
 """Of speech, after which a half of how far a voice is off is believed."""
 MOST_LEAD = 2.0
 """Most that innovations are expected to be, in the median person's deviations."""

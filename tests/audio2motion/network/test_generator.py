@@ -357,6 +357,7 @@ def test_lips_come_together_for_p_b_m(embedded: MotionGenerator) -> None:
         "Hello Bob, my name is Emma.",
         "I promise, imagine a map of a moon.",
         "A big apple.",
+        "What a lot of cars are parked in the yard at Harvard.",
     ):
         sound, phonemes = synthesize_phonemes(text)
         gap = basis.offsets(embedded.generate(Dyad(sound)).values)[:, [13, 14], 1] @ [1.0, -1.0]

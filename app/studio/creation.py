@@ -15,6 +15,7 @@ from app.intake.values import SandboxReader
 from app.jobs.crew import Cancelled, Running
 from app.jobs.plan import video_seconds
 from app.render.filming import Frame, film
+from app.render.finish import is_preview
 from app.render.performance import given_motion
 from app.render.pipeline import Avatar
 from app.render.request import RenderRequest
@@ -54,8 +55,9 @@ def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running)
     run.progress("looking at the photo", 0, 1)
     driver = given_motion(request, avatar.reader)
     folder = page.new_folder()
-    short = seconds <= EDITABLE_S and request.renderer == "embedded"  # draws frames one by one
-    project = _project(request, avatar, folder, driver) if short else None
+    project = None
+    if seconds <= EDITABLE_S and _editable(request):
+        project = _project(request, avatar, folder, driver)
     rows: list[Float[np.ndarray, 90]] = []
 
     def watch(row: Float[np.ndarray, "90"], frame: UInt8[np.ndarray, "H W 3"]) -> None:
@@ -64,7 +66,7 @@ def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running)
             project.cache.put(row, frame)
         run.preview.show(frame)
 
-    out = folder / "visavis.mp4"
+    out = folder / f"visavis{request.suffix}"
     try:
         result = avatar.render(
             request, out, progress=run.progress, notify=run.notices.append, watch=watch
@@ -73,7 +75,7 @@ def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running)
         page.drop(folder)
         raise
     workshop.queue.pace.learn(result.frames, request.size, result.wall_seconds, request.renderer)
-    motion = Motion(np.stack(rows), request.fps, rest=None if driver is None else driver.rest)
+    motion = Motion(np.stack(rows), result.fps, rest=None if driver is None else driver.rest)
     if project is not None:
         project.takes = [Take(motion, result.gestures)]
         page.keep(project)
@@ -121,6 +123,14 @@ def _require_within(workshop: Workshop, request: RenderRequest, run: Running) ->
     seconds = video_seconds(request, SandboxReader(shared_sandbox(), run.check))
     require_length(seconds, workshop.limits)
     return seconds
+
+
+def _editable(request: RenderRequest) -> bool:
+    """Whether its frames are drawn one by one, from the first sound on, and are kept as pictures of
+    the photo.
+    """
+    whole = request.span is None and not is_preview(Path(f"visavis{request.suffix}"))
+    return request.renderer == "embedded" and whole and not request.clear
 
 
 def _project(

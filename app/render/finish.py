@@ -14,7 +14,7 @@ from weights.errors import InputError
 
 Aspect = Literal["photo", "1:1", "9:16", "16:9"]
 Subtitles = Literal["none", "file", "burned"]
-Format = Literal["mp4", "webm", "mov", "gif", "webp"]
+Format = Literal["mp4", "webm", "mov", "gif", "webp", "zip"]
 Span = tuple[float, float | None]
 """From one second to another; None: to the end."""
 
@@ -73,7 +73,8 @@ class Finish:
     format: Annotated[
         Format | None,
         Knob(
-            "Kind of file, where no name says it: mp4, webm, mov, gif or webp.",
+            "Kind of file, where no name says it: mp4, webm, mov, gif, webp, or zip (of its single "
+            "pictures).",
             unset="the name's; else mp4, or webm where the background is transparent",
             label="Kind of file",
         ),

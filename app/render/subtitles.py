@@ -18,13 +18,19 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
 SUFFIX = ".vtt"
-_LONGEST = 64  # characters of a subtitle
+_LONGEST = 42  # characters of a subtitle
 _GAP_S = 0.8  # a pause that ends one
 _STAYS_S = 0.4  # how long one stays after its last word, unless the next comes
 _SENTENCE_ENDS = ".!?\u2026\u3002"
 _HEIGHT, _LEAST = 0.062, 14  # of a letter's line: of the shorter side, and in pixels
 _WIDE = 0.92  # of a frame
 _STROKE = 0.1  # of the height
+_PLAIN = str.maketrans(
+    {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "-"}
+    | {"\u2026": "...", "\u00a0": " "}
+)
+"""Marks that a small font need not have."""
+_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "Arial.ttf")
 
 
 @dataclass(frozen=True)
@@ -119,19 +125,21 @@ def save(cues: Sequence[Cue], path: Path) -> None:
 
 
 class Burner:
-    """Draws subtitles into the frames of a video, in order. Raises InputError for letters that the
-    font has not.
+    """Draws subtitles into the frames of a video, in order. Raises InputError for letters that no
+    font has.
     """
 
     def __init__(self, cues: Sequence[Cue], fps: float) -> None:
-        self._cues, self._fps = cues, fps
+        self._fps = fps
+        self._cues = [replace(cue, text=cue.text.translate(_PLAIN)) for cue in cues]
         self._drawn: tuple[Cue, UInt8[np.ndarray, "H W 4"]] | None = None
-        missing = sorted({c for cue in cues for c in cue.text if _lacks(c)})
-        if missing:
+        found = _font_of("".join(cue.text for cue in self._cues))
+        if found is None:
             raise InputError(
-                f"the letters {''.join(missing[:20])} cannot be burned into the picture; have the "
-                "subtitles as a file"
+                "the subtitles have letters that no font here has, so they cannot be burned into "
+                f"the picture: install one of {', '.join(_FONTS)}, or have them as a file"
             )
+        self._font = found
 
     def burn(self, frame: UInt8[np.ndarray, "H W c"], number: int) -> UInt8[np.ndarray, "H W c"]:
         """The frame with what is said at that time."""
@@ -140,7 +148,7 @@ class Burner:
         if now is None:
             return frame
         if self._drawn is None or self._drawn[0] != now:
-            self._drawn = now, written(now.text, (frame.shape[1], frame.shape[0]))
+            self._drawn = now, written(now.text, (frame.shape[1], frame.shape[0]), self._font)
         over = self._drawn[1]
         share = over[..., 3:].astype(np.float32) / 255
         out = frame.copy()
@@ -150,7 +158,7 @@ class Burner:
         return out
 
 
-def written(text: str, size: tuple[int, int]) -> UInt8[np.ndarray, "H W 4"]:
+def written(text: str, size: tuple[int, int], name: str = "") -> UInt8[np.ndarray, "H W 4"]:
     """White letters with a black rim at the bottom of a clear picture of (width, height); smaller
     ones where they would be more than a third of it.
     """
@@ -161,7 +169,7 @@ def written(text: str, size: tuple[int, int]) -> UInt8[np.ndarray, "H W 4"]:
     draw = ImageDraw.Draw(image)
     letter = max(_LEAST, round(_HEIGHT * min(size)))
     while True:
-        font = _font(letter)
+        font = _font(letter, name)
         lines, rim = _lines(text, font, _WIDE * width), max(1, round(_STROKE * letter))
         step = round(1.25 * letter)
         if step * len(lines) <= height / 3 or letter <= 8:
@@ -191,23 +199,43 @@ def _lines(text: str, font: "FreeTypeFont", width: float) -> list[str]:
     return lines
 
 
+def _font_of(text: str) -> str | None:
+    """Pillow's own font ("") where it has the letters of a text, which are those of English; else
+    the first of the system's that has them, None where none has.
+    """
+    letters = set(text)
+    for name in ("", *_FONTS):
+        try:
+            if not any(_lacks(letter, name) for letter in letters):
+                return name
+        except OSError:  # it is not on this machine
+            continue
+    return None
+
+
 @cache
-def _font(height: int) -> "FreeTypeFont":
-    """Pillow's own."""
+def _font(height: int, name: str) -> "FreeTypeFont":
     from PIL import ImageFont
     from PIL.ImageFont import FreeTypeFont
 
+    if name:
+        return ImageFont.truetype(name, height)
     font = ImageFont.load_default(height)
     assert isinstance(font, FreeTypeFont)  # with a size, and FreeType, which its wheels have
     return font
 
 
 @cache
-def _lacks(letter: str) -> bool:
+def _lacks(letter: str, name: str) -> bool:
     """Whether the font draws a box for it."""
     if letter.isspace():
         return False
-    font = _font(20)
-    shape = font.getmask(letter)
-    unknown = font.getmask("\U0010ffff")
-    return shape.size == unknown.size and bytes(shape) == bytes(unknown)
+    return bool(np.array_equal(_shape(letter, name), _shape("\U0010ffff", name)))
+
+
+def _shape(letter: str, name: str) -> UInt8[np.ndarray, "h w"]:
+    from PIL import Image, ImageDraw
+
+    image = Image.new("L", (32, 32))
+    ImageDraw.Draw(image).text((4, 4), letter, 255, _font(20, name))
+    return np.array(image, np.uint8)

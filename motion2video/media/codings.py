@@ -4,7 +4,7 @@ and whether pixels may be transparent.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -104,5 +104,5 @@ class Picturing:
         holder.putpalette(self._palette.tobytes())
         index = image.quantize(palette=holder, dither=Image.Dither.NONE)
         argb = np.dstack([np.full((256, 1), 255, np.uint8), self._palette[:, None]])[:, 0]
-        both = (np.asarray(index), np.ascontiguousarray(argb))
+        both: Any = np.asarray(index), np.ascontiguousarray(argb)  # as its own code wants it
         return VideoFrame.from_ndarray(both, format="pal8")

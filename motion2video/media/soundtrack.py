@@ -51,8 +51,11 @@ class SoundTrack:
     def open(self, container: "OutputContainer", bit_rate: int) -> None:
         """Add the track to a file that is about to be written."""
         import soxr
+        from av.audio.stream import AudioStream
 
-        self._stream = container.add_stream(self._encoder, rate=self._rate_out, layout="mono")
+        stream = container.add_stream(self._encoder, rate=self._rate_out, layout="mono")
+        assert isinstance(stream, AudioStream)
+        self._stream = stream
         self._stream.bit_rate = bit_rate
         self._format = "fltp" if self._encoder == "aac" else "flt"
         if self._rate_in != self._rate_out:

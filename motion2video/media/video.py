@@ -397,12 +397,14 @@ class VideoWriter:
         return self._container
 
     def _add_picture(self, container: "OutputContainer") -> None:
+        from av.video.stream import VideoStream
+
         options, coding = dict(self._coding.options), self._coding
         if coding.encoder == "libx264":
             options = {"preset": self._config.preset, "crf": str(self._config.crf), "bf": "0"}
-        self._video: VideoStream = container.add_stream(
-            coding.encoder, rate=self.rate, options=options
-        )
+        stream = container.add_stream(coding.encoder, rate=self.rate, options=options)
+        assert isinstance(stream, VideoStream)
+        self._video = stream
         self._video.width, self._video.height = self.size
         self._video.pix_fmt = coding.pixels
         self._video.time_base = 1 / self.rate

@@ -13,6 +13,7 @@ from app.intake.sandbox import shared_sandbox
 from app.intake.values import SandboxReader
 from app.jobs.plan import make_plan
 from app.render.demo import EXAMPLES
+from app.render.subtitles import place_of
 from app.studio.creation import Creation, create
 from app.studio.screens import markup
 from app.studio.screens.endpoints import endpoint
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     import gradio as gr
 
 _SIZES = (256, 384, 512, 768, 1024)
+_PLAYED = (".mp4", ".webm")
+"""What browsers play; other files are to be had beside the motion file."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ def build(workshop: Workshop) -> CreateScreen:
             add_voices(parts, workshop)
             _movement(parts)
             _picture(parts, workshop.limits)
+            _output(parts)
         with gr.Column(scale=6, min_width=320):
             plan = gr.HTML(markup.note("Give a photo to begin."), elem_id="plan")
             with gr.Row():
@@ -85,7 +89,11 @@ def build(workshop: Workshop) -> CreateScreen:
                 edit = gr.Button("Edit the motion", interactive=False, elem_id="edit")
                 use_seed = gr.Button("Use this seed", interactive=False, elem_id="use-seed")
             motion_file = gr.File(
-                label="Motion file (.npz)", interactive=False, elem_id="motion", visible=False
+                label="Motion file (.npz)",
+                file_count="multiple",
+                interactive=False,
+                elem_id="motion",
+                visible=False,
             )
             with gr.Accordion("Settings as JSON", open=False):
                 settings = gr.JSON(label="Settings", elem_id="settings")
@@ -233,6 +241,27 @@ def _picture(parts: dict[str, Any], limits: Limits) -> None:
         )
 
 
+def _output(parts: dict[str, Any]) -> None:
+    import gradio as gr
+
+    with gr.Accordion("Output", open=False):
+        parts["background"] = gr.Textbox(**component("background", info=False))
+        parts["background_picture"] = gr.File(
+            label=label_of("background_picture"),
+            file_types=["image"],
+            type="filepath",
+            height=120,
+        )
+        with gr.Row():
+            parts["aspect"] = gr.Dropdown(**component("aspect", info=False), min_width=120)
+            parts["subtitles"] = gr.Dropdown(**component("subtitles", info=False), min_width=120)
+        with gr.Row():
+            parts["format"] = gr.Dropdown(**component("format", info=False), min_width=120)
+            parts["trim"] = gr.Textbox(
+                **component("trim", info=False), placeholder="1.5:4", min_width=120
+            )
+
+
 def _connect_photo(
     workshop: Workshop, parts: dict[str, Any], plan: "gr.HTML", inputs: "list[Any]"
 ) -> None:
@@ -287,7 +316,9 @@ def _connect_photo(
         ]
         + [
             parts[name].change
-            for name in ("interlocutor_audio", "interlocutor_video", "order", "pause", "motion")
+            for name in (
+                *("interlocutor_audio", "interlocutor_video", "order", "pause", "motion", "trim"),
+            )
         ],
         endpoint(_plan, workshop),
         inputs,
@@ -380,8 +411,11 @@ async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIter
     settings = {"seed": made.result.seed, **_told(made, form)}
     editable = on if made.editable else off
     done = markup.note("Done.")
-    video = gr.update(value=str(made.video), visible=True)
-    motion = gr.update(value=str(made.motion), visible=True)
+    plays = made.video.suffix in _PLAYED
+    video = gr.update(value=str(made.video) if plays else None, visible=plays)
+    beside = [path for path in (made.video, place_of(made.video)) if path.is_file()][plays:]
+    files = [str(path) for path in (made.motion, *beside)]
+    motion = gr.update(value=files if beside else files[0], visible=True)
     shown = [video, motion, markup.figures(made.result), settings]
     yield [done, *shown, on, off, editable, on]
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 
 from app.intake.allowance import require_allowed, require_text
 from app.intake.limits import Limits
+from app.render.finish import Aspect, Format, Subtitles
 from app.render.knobs import by_name
 from app.render.order import Order
 from app.render.request import FILE_KINDS, Crop, Mix, RendererName, RenderRequest
@@ -34,7 +35,10 @@ GREETING = "Hello! It is lovely to meet you. What shall we talk about?"
 _SEEDS = 1_000_000
 _SAMPLES = 16
 """Sounds of voices that are kept: a second of work and 0.2 MB each."""
-_FILES = ("agent_audio", "interlocutor_audio", "interlocutor_video", "motion")
+_FILES = (
+    *("agent_audio", "interlocutor_audio", "interlocutor_video", "motion"),
+    "background_picture",
+)
 FORM_FILES = {"photo": FILE_KINDS["portrait"], **{name: FILE_KINDS[name] for name in _FILES}}
 """Fields that are files, and what the content of each may be."""
 
@@ -74,6 +78,12 @@ class Form:
     mix: Mix = RenderRequest.mix
     new_seed: bool = True
     seed: int = RenderRequest.seed
+    background: str = RenderRequest.background
+    background_picture: str | None = None
+    aspect: Aspect = RenderRequest.aspect
+    subtitles: Subtitles = RenderRequest.subtitles
+    trim: str = ""
+    format: Format = "mp4"
 
     def request(self) -> RenderRequest:
         """The request; a seed is drawn when `new_seed`. Raises InputError."""
@@ -101,7 +111,7 @@ class Form:
             raise InputError("there is no text to say: write one, or choose a recording instead")
         if self.says == "a recording" and not self.agent_audio:
             raise InputError("there is no recording of the agent's voice yet: record or upload one")
-        other = self.interlocutor_audio or None
+        other, picture = self.interlocutor_audio or None, self.background_picture or None
         return RenderRequest(
             portrait=self.photo,
             face=self.face or RenderRequest.face,
@@ -117,6 +127,12 @@ class Form:
             quality=self.quality,
             crop=self.crop,
             mix=self.mix,
+            background=RenderRequest.background if picture else self.background.strip(),
+            background_picture=picture,
+            aspect=self.aspect,
+            subtitles=self.subtitles,
+            trim=self.trim.strip() or None,
+            format=self.format,
             seed=secrets.randbelow(_SEEDS) if self.new_seed else int(self.seed),
             **cast(Any, guided),
         )

@@ -25,7 +25,7 @@ def test_a_pause_or_too_many_letters_begin_another() -> None:
     assert [c.text for c in cues_of(said("so it is", 0.0, 0.2, 2.0))] == ["so it", "is"]
     long = " ".join(["wonderful"] * 14)
     cues = cues_of(said(long, *np.arange(14) / 5))
-    assert len(cues) == 3 and all(len(cue.text) <= 64 for cue in cues)
+    assert len(cues) == 4 and all(len(cue.text) <= 42 for cue in cues)
     assert " ".join(cue.text for cue in cues) == long
 
 
@@ -40,7 +40,7 @@ def test_times_of_subtitle_files_are_no_words() -> None:
 
 def test_a_part_has_its_own_clock() -> None:
     cues = (Cue(0.0, 1.0, "a"), Cue(1.0, 3.0, "b"), Cue(5.0, 6.0, "c"))
-    assert cut(cues, 2, 5) == (Cue(0.0, 1.0, "b"),)
+    assert cut(cues, 2.0, 5.0) == (Cue(0.0, 1.0, "b"),)
 
 
 def test_a_file_says_hours_and_no_tags() -> None:
@@ -72,7 +72,7 @@ def test_frames_are_written_on_while_it_is_said_and_no_longer() -> None:
     assert burner.burn(clear, 1)[..., 3].max() == 255 and not clear.any()
 
 
-def test_letters_that_the_font_has_not_are_refused() -> None:
-    Burner([Cue(0.0, 1.0, "Grüße, ça va?")], 25.0)
+def test_letters_that_no_font_has_are_refused() -> None:
+    Burner([Cue(0.0, 1.0, "It’s a good day – isn’t it…")], 25.0)
     with pytest.raises(InputError, match=r"cannot be burned.*as a file"):
-        Burner([Cue(0.0, 1.0, "日本")], 25.0)
+        Burner([Cue(0.0, 1.0, "Good day \U0010fffe")], 25.0)

@@ -13,15 +13,16 @@ from app.batch.manifest import Schema
 from app.batch.segments import part_request
 from app.jobs.plan import video_seconds
 from app.jobs.work import suffix_of
-from app.render.layout import frame_size, laid_out
+from app.render.layout import frame_size, laid_out, read_scene
 from app.render.output import check_video
+from app.render.reading import HERE, Picture
 from app.render.request import RenderRequest
 from audio2motion.gestures.transcript import Transcript, timed_words
 from audio2motion.hearing.audio import Waveform
 from motion2video.media.container import probe
 from motion2video.motion import Motion
 from motion2video.portrait.portrait import Portrait
-from weights.errors import InputError, OutputError
+from weights.errors import InputError, MediaError, OutputError
 
 GREEN = (0x10, 0xC0, 0x40)
 SAID = "One two three."
@@ -133,6 +134,24 @@ def test_a_picture_lies_behind_all_of_the_frame(avatar: Avatar, photo: Portrait)
     picture[:, :45] = 255
     frame = drawn(avatar, photo, aspect="16:9", picture=picture)[0]
     assert (frame[:, :20] == 255).all() and (frame[:, -20:] == 0).all()
+
+
+def test_the_picture_behind_is_read_by_who_reads_the_portrait(
+    avatar: Avatar, portrait: Path
+) -> None:
+    """A server's reader has the files of strangers decoded elsewhere."""
+    read: list[Path] = []
+
+    class Reading(type(HERE)):  # pyrefly: ignore[invalid-inheritance]
+        def picture(self, path: Path) -> Picture:
+            read.append(path)
+            return super().picture(path)
+
+    beach = Path("beach.png")
+    request = RenderRequest(portrait=portrait, text="Hi.", background_picture=beach)
+    with pytest.raises(MediaError, match=r"beach\.png"):
+        read_scene(Reading(), request, avatar.tracker)
+    assert read == [portrait, beach]
 
 
 def test_a_blurred_background_has_no_edges_and_nobody_in_it(

@@ -220,17 +220,17 @@ def test_parts_of_a_clear_video_are_clear_and_trimmed_once_with_subtitles_beside
 
     from audio2motion.voice.synthesis import synthesize
 
-    said = synthesize("Hello there, how are you today?")
+    said = synthesize("Hello there, how are you today? I am well.")
     said.save(tmp_path / "voice.wav")
     words = [{"word": "Hello there.", "start": 0.3, "end": 1.0}]
     (tmp_path / "words.json").write_text(json.dumps(words))
     row = {"portrait": "portrait.png", "agent_audio": "voice.wav", "transcript": "words.json"}
-    row |= {"subtitles": "file", "trim": "0.2:1.4", "background": "transparent"}
+    row |= {"subtitles": "file", "trim": "0.2:2.2", "background": "transparent"}
     batch = make_batch([{**row, "output": "v.webm"}])
-    batch = replace(batch, config=BatchConfig(split=0.5))
+    batch = replace(batch, config=BatchConfig(split=1.0))
     assert batch.run().complete
     result = results_of(batch)[0]
-    assert result["parts"] > 1 and result["frames"] == 30
+    assert result["parts"] > 1 and result["frames"] == 50
     assert [cue["text"] for cue in result["subtitles"]] == ["Hello there."]
     out = Path(batch.out)
     assert (out / "v.vtt").read_text().splitlines()[2].startswith("00:00:00.100 --> 00:00:01.")
@@ -239,7 +239,7 @@ def test_parts_of_a_clear_video_are_clear_and_trimmed_once_with_subtitles_beside
         decoder = av.CodecContext.create("libvpx-vp9", "r")
         packets = [*container.demux(stream)]
         frames = [f for p in packets for f in decoder.decode(p if p.size else None)]
-    assert len(frames) == 30
+    assert len(frames) == 50
     assert all(frame.to_ndarray(format="rgba")[1, 1, 3] < 10 for frame in frames)
 
 

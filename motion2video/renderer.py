@@ -137,6 +137,12 @@ class RenderState:
         height, width = self.prepared.portrait.image.shape[:2]
         return width, height
 
+    @property
+    def no_frames(self) -> UInt8[np.ndarray, "0 h w c"]:
+        """None of its frames, which are RGBA where nothing is behind the person."""
+        channels = 4 if isinstance(self.prepared.portrait.behind, str) else 3
+        return np.zeros((0, *self.size[::-1], channels), np.uint8)
+
 
 class Renderer:
     """The embedded renderer. Does not change after `load`; one serves any number of streams."""
@@ -228,7 +234,8 @@ class Renderer:
         self, portrait: Portrait, seed: int = 0, driver: Motion | None = None
     ) -> RenderState:
         """Prepare a portrait and start a stream of frames of it. `driver` is the whole of a tracked
-        motion that will move it, if one will: see PortraitFace.driven_by.
+        motion that will move it, if one will: see PortraitFace.driven_by. Raises InputError for a
+        portrait before something else than its own background in which nobody is seen.
         """
         face = portrait.face
         fitted = PortraitFace.fit(face.landmarks, face.expression, self.basis)
@@ -246,6 +253,11 @@ class Renderer:
         matte = portrait.matte if self.config.head == "layers" else None
         gpu = self.device if self.device.type == "cuda" else None
         if matte is None:
+            if portrait.behind is not None:
+                raise InputError(
+                    "the person could not be told from the background, so it cannot be another one;"
+                    " give a photo of a person before a background, or keep its own"
+                )
             bent = FaceWarp(portrait.image, marks, mesh)
             return (
                 CropStage(bent, inside, brush) if gpu is None else Canvas(bent, inside, brush, gpu)
@@ -263,8 +275,9 @@ class Renderer:
         kind = (work.sampling, work.fineness)
         made = self._heads.get(portrait)
         if made is None or made[0] != kind:
-            marks = portrait.face.landmarks
-            made = kind, LayeredWarp(portrait.image, marks, self.basis, matte, *kind)
+            marks, behind = portrait.face.landmarks, portrait.behind
+            head = LayeredWarp(portrait.image, marks, self.basis, matte, *kind)
+            made = kind, head if behind is None else head.over(behind)
             with self._lock:
                 self._heads[portrait] = made
         return made[1]
@@ -292,7 +305,7 @@ class Renderer:
 
     def step(
         self, state: RenderState, motion: Motion
-    ) -> tuple[RenderState, UInt8[np.ndarray, "T h w 3"]]:
+    ) -> tuple[RenderState, UInt8[np.ndarray, "T h w c"]]:
         """The frames of a piece of motion. Raises StateError for a state already used."""
         self._check(state)
         prepared, submit = state.prepared, self._pool.submit
@@ -309,16 +322,13 @@ class Renderer:
         else:
             frames = list(chain.from_iterable(self._in_order(self._jobs(prepared, motion))))
         ahead = self._advance(state, len(motion))
-        width, height = state.size
-        empty = np.zeros((0, height, width, 3), np.uint8)
-        return ahead, np.stack(frames) if frames else empty
+        return ahead, np.stack(frames) if frames else state.no_frames
 
-    def flush(self, state: RenderState) -> tuple[RenderState, UInt8[np.ndarray, "T h w 3"]]:
+    def flush(self, state: RenderState) -> tuple[RenderState, UInt8[np.ndarray, "T h w c"]]:
         """End the stream: this renderer holds no frame back, so none is left."""
         self._check(state)
         state.ticket.position = None
-        width, height = state.size
-        return dataclasses.replace(state, position=-1), np.zeros((0, height, width, 3), np.uint8)
+        return dataclasses.replace(state, position=-1), state.no_frames
 
     def stream(
         self,
@@ -326,7 +336,7 @@ class Renderer:
         motions: Iterable[Motion],
         seed: int = 0,
         driver: Motion | None = None,
-    ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    ) -> Iterator[UInt8[np.ndarray, "h w c"]]:
         """Frames one at a time, as the motion comes; memory does not grow with the length. The
         portrait is prepared by the call, motion is read a few frames ahead of those that are taken,
         so that all threads have work.

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import FileResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 
 from app.api.context import ServerContext
 from app.api.follow import Follow, Snapshot
@@ -20,12 +20,23 @@ from app.api.schema import FileInput, JobOut, read_request, request_body
 from app.jobs.queue import Job
 from app.jobs.store import StoredFile
 from app.render.request import FILE_KINDS, MotionRequest, RenderRequest
+from app.render.subtitles import Cue, to_webvtt
 
 EVENT_S = 0.2
 """How often a follower of a job is told what is new, in seconds."""
 _BEAT_S = 10.0
 _BLOCK = 1 << 20
-_MEDIA_TYPES = {"video": "video/mp4", "motion": "application/x-npz"}
+_WEBVTT = "text/vtt"
+_MEDIA_TYPES = {
+    ".mp4": "video/mp4",
+    ".webm": "video/webm",
+    ".mov": "video/quicktime",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+    ".zip": "application/zip",
+    ".npz": "application/x-npz",
+}
+_VIDEO_TYPES = tuple(kind for kind in _MEDIA_TYPES.values() if "npz" not in kind)
 
 JobId = Annotated[str, Path(min_length=22, max_length=22, pattern="^[A-Za-z0-9_-]+$")]
 Key = Annotated[
@@ -57,7 +68,7 @@ def make_router(context: ServerContext) -> APIRouter:
             **responses(401, 413, 422, 429, 503, 507),
             200: {
                 "description": "A motion file (.npz), as `visavis motion` writes it.",
-                "content": {_MEDIA_TYPES["motion"]: {"schema": _BINARY}},
+                "content": {_MEDIA_TYPES[".npz"]: {"schema": _BINARY}},
             },
         },
         openapi_extra=request_body("motion"),
@@ -136,6 +147,21 @@ def _add_results(router: APIRouter, jobs: "_Jobs") -> None:
         return await jobs.content(request, id, token)
 
     @router.get(
+        "/videos/{id}/subtitles",
+        summary="The subtitles of a finished video that was asked for with any",
+        response_class=PlainTextResponse,
+        responses={
+            **responses(401, 404, 409, 422),
+            200: {
+                "description": "WebVTT.",
+                "content": {_WEBVTT: {"schema": {"type": "string"}}},
+            },
+        },
+    )
+    async def subtitles(request: Request, id: JobId) -> Response:
+        return await jobs.subtitles(request, id)
+
+    @router.get(
         "/videos/{id}/events",
         summary="Progress as server-sent events, until the job has ended",
         response_class=StreamingResponse,
@@ -160,7 +186,7 @@ _BINARY = {"type": "string", "format": "binary"}
 
 
 def _binary(what: str) -> dict[str, Any]:
-    return {"description": what, "content": {_MEDIA_TYPES["video"]: {"schema": _BINARY}}}
+    return {"description": what, "content": {kind: {"schema": _BINARY} for kind in _VIDEO_TYPES}}
 
 
 class _Jobs:
@@ -241,11 +267,21 @@ class _Jobs:
         file = await run_in_threadpool(self._context.store.get, job.output, owner)
         return FileResponse(
             file.path,
-            media_type=_MEDIA_TYPES[job.kind],
+            media_type=_MEDIA_TYPES[file.path.suffix],
             filename=f"visavis{file.path.suffix}",
             content_disposition_type="inline",
             headers={"Cache-Control": "private, no-cache"},
         )
+
+    async def subtitles(self, request: Request, identity: str) -> Response:
+        """What is said in a finished video, with its times."""
+        job = await self.get(identity, request)
+        if job.result is None:
+            raise Problem(409, f"this job is {job.state}: it has no subtitles")
+        cues = [Cue(**cue) for cue in job.result.get("subtitles", ())]
+        if not cues:
+            raise Problem(404, "this video was made without subtitles: ask for file or burned")
+        return PlainTextResponse(to_webvtt(cues), media_type=_WEBVTT)
 
     def _look(self, identity: str, owner: str) -> Snapshot:
         job = self._context.queue.get(identity, owner)
@@ -276,7 +312,7 @@ class _Jobs:
             await run_in_threadpool(_forget, queue, identity, owner)
         return Response(
             data,
-            media_type=_MEDIA_TYPES["motion"],
+            media_type=_MEDIA_TYPES[".npz"],
             headers={"Content-Disposition": 'attachment; filename="visavis.npz"'},
         )
 

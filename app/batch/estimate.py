@@ -157,7 +157,7 @@ def _draw(avatar: Avatar, item: Item) -> Cost:
     begun = time.perf_counter() - started
     drawn = itertools.chain([first], itertools.islice(frames, _DRAWN_FRAMES - 1))
     with tempfile.TemporaryDirectory(prefix="visavis-measure-") as folder:
-        made = film(drawn, Path(folder) / "m.mp4", request.fps)
+        made = film(drawn, Path(folder) / f"m{request.suffix}", request.fps)
     each = made.wall_seconds / made.frames
     return Cost(begun, each, f"{made.frames} frames of {item.output}")
 
@@ -169,9 +169,10 @@ def _lengths(items: Sequence[Item]) -> list[float | None]:
 
 
 def _length(item: Item, known: dict[str, float | None]) -> float | None:
-    for whole in ("motion", "driving_video"):
-        if whole in item.files:
-            return _probed(item.fields[whole], known)
+    for name in ("motion", "driving_video"):
+        if name in item.files:
+            whole = _probed(item.fields[name], known)
+            return None if whole is None else item.request().cut(whole)
     voices = ("agent_audio", "interlocutor_audio", "interlocutor_video")
     parts = {name: _probed(item.fields[name], known) for name in voices if name in item.files}
     text, request = item.fields.get("text"), item.request()
@@ -181,7 +182,8 @@ def _length(item: Item, known: dict[str, float | None]) -> float | None:
         return None
     agent, other, seen = map(parts.get, voices)
     other = seen if other is None else other  # taken to have sound
-    return length(request.order, request.pause, text is not None, agent, other, seen)[0]
+    whole = length(request.order, request.pause, text is not None, agent, other, seen)[0]
+    return request.cut(whole)
 
 
 def _probed(address: str, known: dict[str, float | None]) -> float | None:

@@ -10,18 +10,19 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from app.batch import storage
 from app.batch.rows import read_rows
 from app.render.knobs import Setting, by_name
-from app.render.pipeline import VIDEO_SUFFIXES
 from app.render.request import RenderRequest
+from motion2video.media.codings import ARCHIVE, SUFFIXES
 from weights.errors import InputError, VisavisError, one_line
 
 _SHOWN, _MOST_PROBLEMS = 20, 1_000  # problems in one message, and in all
 _LARGEST = 1e15
+_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix != ARCHIVE)
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
 
 
@@ -102,7 +103,8 @@ def _item(
             f"there is no word {unknown[0]!r}; the words are {', '.join(schema.words)}"
         )
     given = {name: value for name, value in values.items() if value is not None}
-    output = _output(given.pop("output", None), row)
+    named = given.pop("output", None)
+    output = None if named is None else _output(named)
     read = {name: schema.read(name, value) for name, value in given.items()}
     fields = {**_without_rivals(defaults, read), **read}
     if "portrait" not in fields:
@@ -111,9 +113,10 @@ def _item(
     for name in files:
         # A default comes from the command line, whose folder is not the manifest's.
         fields[name] = storage.resolve(fields[name], folder if name in read else os.getcwd())
-    item = Item(row, output, fields, files)
-    item.request()
-    return item
+    request = Item(row, "", fields, files).request()
+    output = output or f"{row:06d}{request.suffix}"
+    request.check_name(Path(output))
+    return Item(row, output, fields, files)
 
 
 def _without_rivals(defaults: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,10 +128,8 @@ def _without_rivals(defaults: Mapping[str, Any], read: Mapping[str, Any]) -> dic
     return kept
 
 
-def _output(value: object, row: int) -> str:
+def _output(value: object) -> str:
     """The name of a video below the batch's folder."""
-    if value is None:
-        return f"{row:06d}.mp4"
     if not isinstance(value, str) or not value.strip() or one_line(value) != value:
         raise InputError(f"got the output {value!r}; wanted the name of a video")
     path = PurePosixPath(value)
@@ -137,8 +138,8 @@ def _output(value: object, row: int) -> str:
         raise InputError(
             f"got the output {value}; wanted a name below the folder --out, not hidden"
         )
-    if path.suffix.lower() not in VIDEO_SUFFIXES:
-        raise InputError(f"the output {value} must end in {' or '.join(VIDEO_SUFFIXES)}")
+    if path.suffix.lower() not in _SUFFIXES:
+        raise InputError(f"the output {value} must end in {' or '.join(_SUFFIXES)}")
     return str(path)
 
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ import numpy as np
 from app.batch import storage
 from app.batch.ledger import Made
 from app.batch.work import Task, Worker
+from app.render.finish import is_preview
 from app.render.performance import perform
 from app.render.request import RenderRequest
+from app.render.subtitles import Cue, place_of, save
 from audio2motion.hearing.audio import SAMPLE_RATE, speech_segments
 from motion2video.motion import Motion
 from weights.errors import StateError
@@ -76,7 +79,7 @@ def _make_motion(worker: Worker, task: Task) -> tuple[Made | None, Cuts]:
     if worker.split is None:
         raise StateError("got a part of a video; this batch makes its videos as a whole")
     request = task.item.request(**worker.inputs(task.item))
-    if request.renderer != "embedded":  # its frames depend on all before them
+    if not _in_parts(request, Path(task.item.output)):
         return worker.make(task.item, task.key), ()
     notices: list[str] = []
     played = perform(worker.avatar, request, notices.append)
@@ -96,10 +99,18 @@ def _make_motion(worker: Worker, task: Task) -> tuple[Made | None, Cuts]:
         "notices": notices,
         "order": played.voices.order,
         "agent_start": played.voices.agent_start,
+        "subtitles": [asdict(cue) for cue in played.cues],
     }
     about = {"told": told, "has_sound": sound is not None}
     _put_json(worker, task, about, "about.json")
     return None, cuts
+
+
+def _in_parts(request: RenderRequest, out: Path) -> bool:
+    """Whether its parts can be made by themselves and joined: not where frames depend on all before
+    them or on the words, nor as a picture that moves, which is short anyway.
+    """
+    return request.renderer == "embedded" and request.subtitles != "burned" and not is_preview(out)
 
 
 def _draw(worker: Worker, task: Task) -> None:
@@ -136,6 +147,9 @@ def _join(worker: Worker, task: Task) -> Made:
             sound = np.zeros(0, np.float32) if empty else np.memmap(path, "<f4", "r")
         frames = join_videos(parts, out, request.fps, sound, SAMPLE_RATE)
         result = {**_whole(request, results, frames), **about["told"]}
+        if request.subtitles == "file":
+            stack.callback(place_of(out).unlink, missing_ok=True)
+            save([Cue(**cue) for cue in about["told"]["subtitles"]], place_of(out))
         made = worker.deliver(task.item, task.key, out, result)
     storage.remove_tree(_folder(worker, task))
     return made

@@ -23,6 +23,7 @@ from app.batch.ledger import Made
 from app.batch.manifest import Item
 from app.render.loading import LoadSettings
 from app.render.pipeline import Avatar
+from app.render.subtitles import place_of
 from weights.errors import InputError, OutputError
 
 DEFAULT_AVATAR = "app.batch.work:load_avatar"
@@ -158,6 +159,7 @@ class Worker:
             return self.deliver(item, key, out, result.to_json())
         finally:
             out.unlink(missing_ok=True)
+            place_of(out).unlink(missing_ok=True)
 
     def inputs(self, item: Item) -> dict[str, str]:
         """Field to path on this machine, of an item's files in stores; copies are kept a while."""
@@ -168,7 +170,9 @@ class Worker:
         }
 
     def deliver(self, item: Item, key: str, path: Path, result: dict[str, Any]) -> Made:
-        """Put a finished file where it belongs; what the ledger wants to know of it."""
+        """Put a finished file where it belongs, and the subtitles beside it; what the ledger wants
+        to know of it.
+        """
         address = storage.join(self.place.folder, item.output)
         data = hashlib.sha256()
         with path.open("rb") as file:
@@ -180,6 +184,8 @@ class Worker:
             path.stat().st_size,
             thumbnail(path),
         )
+        if (beside := place_of(path)).exists():
+            storage.publish(beside, os.path.splitext(address)[0] + beside.suffix)
         storage.publish(path, address)
         return made
 
@@ -209,9 +215,13 @@ def thumbnail(path: Path) -> bytes:
     from PIL import Image
 
     from motion2video.media.video import read_video
+    from motion2video.portrait.portrait import load_image
 
-    with read_video(path) as frames:
-        picture = Image.fromarray(next(iter(frames)))
+    if path.suffix.lower() == ".webp":
+        picture = Image.fromarray(load_image(path)[0])
+    else:
+        with read_video(path) as frames:
+            picture = Image.fromarray(next(iter(frames)))
     picture.thumbnail((_THUMBNAIL, _THUMBNAIL))
     data = io.BytesIO()
     picture.save(data, "JPEG", quality=70)

@@ -12,7 +12,11 @@ EXPORTS = " or ".join(exchange.EXPORTS)
 
 VideoOut = Annotated[
     Path,
-    Option("--out", help="The video (.mp4, .mov, .mkv); replaced only by a complete new one."),
+    Option(
+        "--out",
+        help="The video (.mp4, .mov, .mkv, .webm), a preview (.gif, .webp) or its single pictures "
+        "(.zip); replaced only by a complete new one.",
+    ),
 ]
 DemoOut = Annotated[
     Path | None,

@@ -1,6 +1,5 @@
 """`visavis demo | render | motion`: from voices to a video, or to the motion alone."""
 
-from pathlib import Path
 from typing import Any
 
 import app.cli.options as o
@@ -9,8 +8,8 @@ from app.cli.option_group import takes
 from app.cli.reporter import Reporter
 from app.cli.shell import print_result
 from app.render.loading import LoadSettings
-from app.render.output import check_output
-from app.render.pipeline import VIDEO_SUFFIXES, Avatar
+from app.render.output import check_output, check_video
+from app.render.pipeline import Avatar
 from app.render.request import MotionRequest, RenderRequest
 
 _DEMO = (
@@ -45,7 +44,8 @@ def demo(
         **given,
     )
     out = out or default_output()
-    avatar, reporter = _loaded(request, out, VIDEO_SUFFIXES, loading)
+    check_video(out, request)  # before the seconds that loading takes
+    avatar, reporter = _loaded(loading)
     with reporter.progress() as progress:
         result = avatar.render(request, out, progress=progress, notify=reporter.notify)
     print_result(result.to_json(), str(result), as_json)
@@ -58,17 +58,15 @@ def render(
 ) -> None:
     """Make a video of the person in the photo who talks and listens."""
     request = RenderRequest(**given)
-    avatar, reporter = _loaded(request, out, VIDEO_SUFFIXES, loading)
+    check_video(out, request)
+    avatar, reporter = _loaded(loading)
     with reporter.progress() as progress:
         result = avatar.render(request, out, progress=progress, notify=reporter.notify)
     print_result(result.to_json(), str(result), as_json)
 
 
-def _loaded(
-    request: MotionRequest, out: Path, suffixes: tuple[str, ...], loading: dict[str, Any]
-) -> tuple[Avatar, Reporter]:
-    """An Avatar and who tells of it, when there is a place for what shall be made."""
-    check_output(out, suffixes, request.inputs)  # before the seconds that loading takes
+def _loaded(loading: dict[str, Any]) -> tuple[Avatar, Reporter]:
+    """An Avatar and who tells of it."""
     reporter = Reporter()
     return Avatar.load(**loading, notify=reporter.notify), reporter
 
@@ -82,7 +80,8 @@ def motion(
     from app.render.performance import act
 
     request = MotionRequest(**given)
-    avatar, reporter = _loaded(request, out, o.MOTION_SUFFIXES, loading)
+    check_output(out, o.MOTION_SUFFIXES, request.inputs)
+    avatar, reporter = _loaded(loading)
     with reporter.progress() as progress:
         acted = act(avatar, request, reporter.notify, progress)
         made = acted.whole(progress)

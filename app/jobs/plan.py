@@ -93,6 +93,7 @@ def make_plan(request: RenderRequest, pace: Pace, reader: Reader = HERE) -> Plan
     Raises a VisavisError for files that cannot be used.
     """
     seconds, order = _length_and_order(request, reader)
+    seconds = request.cut(seconds)
     frames = max(1, round(seconds * request.fps))
     work = pace.seconds(frames, request.size, request.renderer)
     for video in (request.interlocutor_video, request.driving_video):
@@ -105,8 +106,10 @@ def make_plan(request: RenderRequest, pace: Pace, reader: Reader = HERE) -> Plan
 
 
 def video_seconds(request: RenderRequest, reader: Reader = HERE) -> float:
-    """Length of the video in seconds: that of the motion, else what the voices last, at most."""
-    return _length_and_order(request, reader)[0]
+    """Length of the video in seconds: that of the motion, else what the voices last, at most, and
+    of that the part that is wanted.
+    """
+    return request.cut(_length_and_order(request, reader)[0])
 
 
 def _length_and_order(request: RenderRequest, reader: Reader) -> tuple[float, Arranged | None]:

@@ -32,6 +32,7 @@ from app.jobs.table import ENDED, LOST, MAX_RESTARTS, Job, JobStore, Kind, State
 from app.jobs.work import suffix_of, work
 from app.render.pipeline import Avatar
 from app.render.request import MotionRequest, RenderRequest
+from app.render.subtitles import place_of
 from weights.errors import (
     EndpointError,
     FullError,
@@ -370,12 +371,13 @@ class JobQueue:
                 self.pace.learn(frames, request.size, seconds, request.renderer)
         finally:
             out.unlink(missing_ok=True)
+            place_of(out).unlink(missing_ok=True)  # the result has them
 
     def _keep(
         self, owner: str, running: Running, out: Path, result: dict[str, Any], told: list[str]
     ) -> None:
         """What was made is worth waiting for the database, however long that takes."""
-        kind = "video" if out.suffix == ".mp4" else "motion"
+        kind = "motion" if out.suffix == ".npz" else "video"
         expiry = self.limits.expiry_s
         kept = self._surely(running, lambda: self.store.add_result(owner, out, kind, expiry))
         done = self._surely(running, lambda: self.jobs.finish(running.id, kept.id, result, told))

@@ -15,7 +15,7 @@ from weights.errors import LimitError
 
 def suffix_of(request: MotionRequest) -> str:
     """The ending of the file that a request becomes."""
-    return ".mp4" if isinstance(request, RenderRequest) else ".npz"
+    return request.suffix if isinstance(request, RenderRequest) else ".npz"
 
 
 def work(

@@ -50,11 +50,11 @@ def _said_gestures(
     coded = () if reply is None else gestures_of(reply.codes, reply.text)
     if coded or not request.auto_gestures:
         return coded
-    transcript = _transcript(request, voices, notify, reader)
+    transcript = transcript_of(request, voices, notify, reader)
     return () if transcript is None else transcript.gestures()
 
 
-def _transcript(
+def transcript_of(
     request: MotionRequest, voices: Voices, notify: Notify, reader: Reader
 ) -> Transcript | None:
     """What the agent says, with times in the video; None when it is not known."""

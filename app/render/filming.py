@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from app.render.request import Progress
 from audio2motion.hearing.audio import SAMPLE_RATE, Sound
 
-Frame = UInt8[np.ndarray, "H W 3"]
+Frame = UInt8[np.ndarray, "H W c"]
 
 
 @dataclass(frozen=True)
@@ -36,27 +36,33 @@ def film(
     total: int = 0,
     skip: int = 0,
     watch: Callable[[Frame], None] | None = None,
+    finish: Callable[[Frame], Frame] = lambda frame: frame,
     progress: Progress | None = None,
     doing: str = "rendering",
 ) -> Film:
     """Write at least one frame and the sound as `out`, which appears only when complete.
 
     Frames may be drawn as they are asked for, come from a cache, or both. The first `skip` are
-    drawn and not written. `watch` is called with each frame that was written, `progress` with what
-    is being `doing`, frames written and about how many there will be, `total`. What `frames`,
-    `watch` or `progress` raise ends the work. Raises OutputError for a place to which nothing can
-    be written.
+    drawn and not written. What is written is what `finish` makes of a frame; RGBA frames are
+    transparent. `watch` is called with each frame that was written, as it was drawn, `progress`
+    with what is being `doing`, frames written and about how many there will be, `total`. What
+    `frames`, `watch` or `progress` raise ends the work. Raises OutputError for a place to which
+    nothing can be written.
     """
+    from motion2video.media.archive import ArchiveWriter
+    from motion2video.media.codings import ARCHIVE
     from motion2video.media.video import VideoWriter
 
     started = time.perf_counter()
     wanted = islice(frames, skip, None)
     first = next(wanted)
-    size = first.shape[1], first.shape[0]
+    shown = finish(first)
+    size, clear = (shown.shape[1], shown.shape[0]), shown.shape[2] == 4
+    write_to = ArchiveWriter if out.suffix.lower() == ARCHIVE else VideoWriter
     rate = SAMPLE_RATE if sound is None else sound.sample_rate
-    with VideoWriter(out, size, fps, sound, rate) as writer:
-        for frame in chain([first], wanted):
-            writer.write(frame[None])
+    with write_to(out, size, fps, sound, rate, clear=clear) as writer:
+        for frame, made in chain([(first, shown)], ((f, finish(f)) for f in wanted)):
+            writer.write(made[None])
             if watch is not None:
                 watch(frame)
             if progress is not None:

@@ -4,7 +4,20 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from app.render.request import RenderRequest
+from app.render.subtitles import place_of
+from motion2video.media.codings import SUFFIXES
 from weights.errors import OutputError
+
+
+def check_video(out: Path, request: RenderRequest) -> None:
+    """The same for the video of a request, and for its subtitles. Raises InputError for a name
+    that says another kind of file than is wanted.
+    """
+    check_output(out, SUFFIXES, request.inputs)
+    request.check_name(out)
+    if request.subtitles == "file":
+        check_output(place_of(out), (place_of(out).suffix,), request.inputs)
 
 
 def check_output(out: Path, suffixes: tuple[str, ...], inputs: Iterable[Path] = ()) -> None:

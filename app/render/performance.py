@@ -5,20 +5,23 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.render.direction import direct
+from app.render.direction import direct, transcript_of
 from app.render.driving import joined
+from app.render.finish import Span
 from app.render.parts import may_come_later
 from app.render.rate import resampled
 from app.render.reading import HERE, Reader
 from app.render.request import MotionRequest, Notify, Progress, RenderRequest
 from app.render.result import Reply
+from app.render.subtitles import Cue, cues_of, cut
 from app.render.tracking import track_driver, track_video
+from app.render.trimming import From, part_of
 from app.render.voices import Voices, hear, load_sound, preparing
 from audio2motion.gestures.gestures import Gesture
 from audio2motion.hearing.audio import Sound, Waveform
 from audio2motion.voice.endpoint import Endpoint
 from motion2video.motion import FPS, Motion
-from weights.errors import MotionError
+from weights.errors import InputError, MotionError
 
 if TYPE_CHECKING:
     from audio2motion.network.generator import MotionGenerator
@@ -46,7 +49,8 @@ class Players:
 @dataclass(frozen=True, eq=False)
 class Performance:
     """`motions` are made as they are read: `frames` frames in all, at `fps`. `voices` are who is
-    heard, and `sound` what of them is played (None: the video has none).
+    heard, and `sound` what of them is played (None: the video has none); `cues` are the subtitles,
+    where they are wanted.
     """
 
     motions: Iterator[Motion]
@@ -56,6 +60,7 @@ class Performance:
     sound: Sound | None
     gestures: tuple[Gesture, ...] = ()
     reply: Reply | None = None
+    cues: tuple[Cue, ...] = ()
     played: Motion | None = None
     """All of a motion that was there already: whose it is says how a photo shall follow it."""
 
@@ -113,8 +118,9 @@ def act(
 def perform(
     players: Players, request: RenderRequest, notify: Notify, progress: Progress | None = None
 ) -> Performance:
-    """The same for a video, at its rate and with its sound; a motion that is there already is only
-    played. Raises MotionError for one without frames too.
+    """The same for a video, at its rate and with its sound, and of it the part that is wanted; a
+    motion that is there already is only played. Raises MotionError for one without frames too, and
+    InputError for a part that is not there.
     """
     from motion2video.media.video import exact_rate
 
@@ -130,7 +136,60 @@ def perform(
             notify("nothing is heard while the other person speaks (mix both to hear them)")
         shown = replace(shown, sound=shown.voices.mixed(both) or Waveform.silence(0.0))
     frames = max(1, round(shown.frames / shown.fps * rate))
-    return replace(shown, motions=resampled(shown.motions, rate), frames=frames, fps=rate)
+    shown = replace(
+        shown,
+        motions=resampled(shown.motions, rate),
+        frames=frames,
+        fps=rate,
+        cues=_cues(request, shown.voices, players.reader),
+    )
+    return _trimmed(shown, request.span)
+
+
+def _trimmed(shown: Performance, span: Span | None) -> Performance:
+    """The part of a performance; all its times are those of the part. Raises InputError for one
+    that begins after the end.
+    """
+    if span is None:
+        return shown
+    first = round(span[0] * shown.fps)
+    last = shown.frames if span[1] is None else min(shown.frames, round(span[1] * shown.fps))
+    if first >= shown.frames:
+        raise InputError(
+            f"got a trim from {span[0]:g} s on; the video lasts {shown.frames / shown.fps:.2f} s"
+        )
+    last = max(last, first + 1)
+    start, end = first / shown.fps, last / shown.fps
+    voices, reply = shown.voices, shown.reply
+    if reply is not None:
+        codes = (replace(code, time=code.time - start) for code in reply.codes)
+        reply = Reply(reply.text, tuple(code for code in codes if code.time >= 0))
+    return replace(
+        shown,
+        motions=part_of(shown.motions, first, last),
+        frames=last - first,
+        voices=replace(
+            voices,
+            agent=voices.agent and From(voices.agent, start),
+            agent_start=max(0.0, voices.agent_start - start),
+        ),
+        sound=shown.sound and From(shown.sound, start),
+        gestures=tuple(
+            replace(gesture, start=gesture.start - start)
+            for gesture in shown.gestures
+            if start <= gesture.start < end
+        ),
+        reply=reply,
+        cues=cut(shown.cues, start, end),
+    )
+
+
+def _cues(request: RenderRequest, voices: Voices, reader: Reader) -> tuple[Cue, ...]:
+    """The subtitles that a request wants."""
+    if request.subtitles == "none":
+        return ()
+    words = transcript_of(request, voices, lambda _: None, reader)
+    return () if words is None else cues_of(words)
 
 
 def given_motion(request: RenderRequest, reader: Reader) -> Motion | None:

@@ -1,10 +1,11 @@
 """Avatar: a photo and two voices to a video; the one place where both packages meet."""
 
+import itertools
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from app.render.filming import Film, film
+from app.render.filming import Film, Frame, film
+from app.render.finish import PREVIEW_FPS, PREVIEW_S, PREVIEW_SIDE, is_preview, preview_trim
+from app.render.layout import Layout, read_scene, remarks
 from app.render.loading import LoadSettings
 from app.render.measuring import Measuring, identity
-from app.render.output import check_output
+from app.render.output import check_video
 from app.render.parts import Later, may_come_later
 from app.render.performance import Performance, Players, act, perform
-from app.render.reading import read_portrait
 from app.render.request import (
     MotionRequest,
     Notify,
@@ -27,6 +29,7 @@ from app.render.request import (
     Source,
 )
 from app.render.result import RenderResult, peak_memory_mb, used_weights, versions
+from app.render.subtitles import Burner, place_of, save
 from app.render.voices import preparing
 from motion2video.motion import Motion
 from motion2video.reference.families import FAMILIES
@@ -41,7 +44,9 @@ if TYPE_CHECKING:
     from motion2video.renderer import Renderer
 
 Watch = Callable[[Float[np.ndarray, "90"], UInt8[np.ndarray, "H W 3"]], None]
-"""Called with each frame as it is made, and the row of motion, at the video's rate, it shows."""
+"""Called with each frame as it is drawn, before it is put into another shape or written on, and the
+row of motion, at the video's rate, it shows.
+"""
 
 
 class Following(TypedDict, total=False):
@@ -58,7 +63,6 @@ class Following(TypedDict, total=False):
     skip: int
 
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
 _MOTION_CHUNK = 5
 
 
@@ -158,26 +162,31 @@ class Avatar(Players):
     def render(
         self, request: RenderRequest, out: Source, **following: Unpack[Following]
     ) -> RenderResult:
-        """Make a video file; `out` appears only when complete. The result has all notices.
+        """Make a video file; `out` appears only when complete. The result has all notices. A .gif
+        or .webp is a preview: small, short and silent.
 
         Raises a VisavisError for input that cannot be used and output that cannot be written.
         """
         started, out, notices = time.perf_counter(), Path(out), list[str]()
         progress, skip = following.get("progress"), following.get("skip", 0)
         watch = following.get("watch")
-        check_output(out, VIDEO_SUFFIXES, request.inputs)
+        check_video(out, request)
         tell = _both(notices.append, following.get("notify"))
-        portrait = self._portrait(request, tell, progress)
+        if is_preview(out):
+            request = _preview(request, out, tell)
+        portrait, layout = self._scene(request, tell, progress)
         shown = perform(self, request, tell, progress)
         if (begin := following.get("begin")) is not None:
             begin(shown.played)
-        if out.exists():
-            tell(f"{out} was there already and is replaced")
+        finish = _finishing(request, layout, shown)
+        files = [out, *([place_of(out)] if request.subtitles == "file" else [])]
+        for path in filter(Path.exists, files):
+            tell(f"{path} was there already and is replaced")
         rows, total = deque[np.ndarray](), shown.frames - skip
         measuring = Measuring(self.drawing(request).basis, total)
 
-        def see(frame: UInt8[np.ndarray, "H W 3"]) -> None:
-            row = rows.popleft()
+        def see(frame: Frame) -> None:
+            row, frame = rows.popleft(), frame[..., :3]
             measuring.see(row, frame)
             if watch is not None:
                 watch(row, frame)
@@ -190,9 +199,13 @@ class Avatar(Players):
             skip=skip,
             total=total,
             watch=see,
+            finish=finish,
             progress=progress,
         )
-        return self._result(request, out, made, portrait, shown, measuring, notices, started)
+        for path in files[1:]:
+            save(shown.cues, path)
+        box = layout.moved(portrait.face.box)
+        return self._result(request, out, made, portrait, box, shown, measuring, notices, started)
 
     def frames(
         self,
@@ -200,15 +213,17 @@ class Avatar(Players):
         *,
         notify: Notify | None = None,
         **fields: Any,
-    ) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
-        """The frames of a video, one by one as they are made; no file is written.
+    ) -> Iterator[Frame]:
+        """The frames of a video, one by one as they are made; no file is written. They are RGBA
+        where the background is transparent.
 
         Input that cannot be used raises here, not at the first frame.
         """
         request, tell = request or RenderRequest(**fields), _both(notify)
-        portrait = self._portrait(request, tell, None)
+        portrait, layout = self._scene(request, tell, None)
         shown = perform(self, request, tell)
-        return self.drawn(request, portrait, shown.motions, shown.played)
+        finish = _finishing(request, layout, shown)
+        return map(finish, self.drawn(request, portrait, shown.motions, shown.played))
 
     def motion(
         self,
@@ -240,22 +255,21 @@ class Avatar(Players):
         portrait: "Portrait",
         motions: Iterable[Motion],
         driver: Motion | None = None,
-    ) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
-        """The frames of motions, of all of a video or a part of it, as they come; `driver` is the
-        whole of a motion that was there already. Raises as `drawing` does.
+    ) -> Iterator[Frame]:
+        """The frames of motions as they are drawn, of all of a video or a part of it, as they come;
+        `driver` is the whole of a motion that was there already. Raises as `drawing` does.
         """
         return self.drawing(request).stream(portrait, _cut(motions), request.seed, driver)
 
-    def _portrait(
+    def _scene(
         self, request: RenderRequest, notify: Notify, progress: Progress | None
-    ) -> "Portrait":
-        portrait = read_portrait(
-            self.reader, request.portrait, self.tracker, request.face, request.size, request.crop
-        )
-        for notice in (*portrait.notices, *self.drawing(request).remarks(portrait)):
+    ) -> "tuple[Portrait, Layout]":
+        portrait, layout = read_scene(self.reader, request, self.tracker)
+        told = (*portrait.notices, *self.drawing(request).remarks(portrait))
+        for notice in (*told, *remarks(portrait, layout)):
             notify(notice)
         preparing(progress)
-        return portrait
+        return portrait, layout
 
     def _result(
         self,
@@ -263,6 +277,7 @@ class Avatar(Players):
         out: Path,
         made: Film,
         portrait: "Portrait",
+        face_box: tuple[float, float, float, float],
         shown: Performance,
         measuring: Measuring,
         notices: list[str],
@@ -283,7 +298,7 @@ class Avatar(Players):
             peak_memory_mb=peak_memory_mb(),
             size=made.size,
             seed=request.seed,
-            face_box=portrait.face.box,
+            face_box=face_box,
             gestures=shown.gestures,
             notices=tuple(notices),
             settings={
@@ -298,7 +313,34 @@ class Avatar(Players):
             agent_start=shown.voices.agent_start,
             sync_offset_ms=offset,
             identity=alike,
+            subtitles=shown.cues,
         )
+
+
+def _preview(request: RenderRequest, out: Path, notify: Notify) -> RenderRequest:
+    """The request of a picture that moves."""
+    notify(
+        f"a {out.suffix} is a preview without sound: at most {PREVIEW_SIDE} px, "
+        f"{PREVIEW_FPS:g} frames a second and {PREVIEW_S:g} s"
+    )
+    return replace(
+        request,
+        size=min(request.size, PREVIEW_SIDE),
+        fps=min(request.fps, PREVIEW_FPS),
+        trim=preview_trim(request.span),
+    )
+
+
+def _finishing(
+    request: RenderRequest, layout: Layout, shown: Performance
+) -> Callable[[Frame], Frame]:
+    """What becomes of the drawn frames of a video, in their order. Raises InputError for subtitles
+    that cannot be drawn.
+    """
+    if request.subtitles != "burned":
+        return layout.lay
+    burner, numbers = Burner(shown.cues, shown.fps), itertools.count()
+    return lambda frame: burner.burn(layout.lay(frame), next(numbers))
 
 
 def _noted(motions: Iterable[Motion], rows: deque[np.ndarray], skip: int) -> Iterator[Motion]:

@@ -102,6 +102,7 @@ def read_portrait(
     face: str = "largest",
     size: int | None = None,
     crop: Crop = "full",
+    aspect: float | None = None,
 ) -> "Portrait":
     """As Portrait.load, with a picture file read by `reader`."""
     from motion2video.portrait.portrait import Portrait
@@ -109,5 +110,5 @@ def read_portrait(
     told: tuple[str, ...] = ()
     if not isinstance(source, np.ndarray):
         source, told = reader.picture(Path(source))
-    portrait = Portrait.load(source, tracker, face, size, crop)
+    portrait = Portrait.load(source, tracker, face, size, crop, aspect)
     return replace(portrait, notices=(*told, *portrait.notices))

@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 
 from app.render.describing import plain
 from app.render.driving import DrivingAmount, DrivingRegions, DrivingSmoothing, DrivingVideo
+from app.render.finish import Finish
 from app.render.knobs import Knob, check, settings
 from app.render.order import PAUSE, Order
 from audio2motion.gestures.emotion import EMOTIONS
@@ -395,7 +396,7 @@ class MotionRequest:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class RenderRequest(MotionRequest):
+class RenderRequest(Finish, MotionRequest):
     """A video: whose photo, and what moves it. Raises InputError for values that cannot be used.
 
     `motion` drives the face directly; the agent's audio is then only heard.
@@ -453,6 +454,8 @@ class RenderRequest(MotionRequest):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.check_finish()
+        self._check_drawn()
         numbered = self.face.isdecimal() and int(self.face) > 0
         if not (self.face in ("largest", "leftmost") or numbered):
             raise InputError(
@@ -469,13 +472,24 @@ class RenderRequest(MotionRequest):
             self._require_unguided("a motion file", "give one or the other")
 
     def playing(self, motion: Motion) -> "RenderRequest":
-        """The same video of a motion that was made for it, without sound."""
+        """The same video of a motion that was made for it, without sound and subtitles."""
         heard = {s.name: s.default for s in settings(MotionRequest) if s.name != "seed"}
+        heard |= {"subtitles": "none", "trim": None}
         return replace(self, **heard, motion=motion, fps=motion.fps)
 
     @property
     def _hears_both(self) -> bool:
         return self.mix == "both"
+
+    def _check_drawn(self) -> None:
+        """Raise InputError for what cannot be drawn of what is wanted."""
+        own = self.background == "own" and self.background_picture is None
+        if self.renderer != "embedded" and not own:
+            kept = f"the renderer {self.renderer} keeps the photo's background"
+            raise InputError(f"{kept}; another one is drawn by the renderer embedded alone")
+        if self.subtitles != "none" and self.text is self.ask is self.transcript is None:
+            wanted = "give a text, a prompt, or a transcript of the agent's recording"
+            raise InputError(f"got subtitles without words; {wanted}")
 
 
 SERVERS_OWN = frozenset(s.name for s in settings(RenderRequest) if s.knob.servers_own)

@@ -8,6 +8,7 @@ from importlib import metadata
 from typing import Any
 
 from app.render.order import Arranged
+from app.render.subtitles import Cue
 from audio2motion.gestures.gestures import Gesture
 from audio2motion.voice.agent_voice import SpokenReply
 from audio2motion.voice.reply_codes import ReplyCode
@@ -54,7 +55,8 @@ class RenderResult:
     `face_box` where the face is, (x0, y0, x1, y1) in pixels of the video's first frame,
     `gestures` all that were placed or found in the agent's words, each of the latter with its
     `source` there, `weights` role to SHA-256, `order` that of the two voices (None: there are not
-    two), `agent_start` the second of the video at which the agent's voice begins. Known of some
+    two), `agent_start` the second of the video at which the agent's voice begins, `subtitles` those
+    that were wanted. Known of some
     videos only: `sync_offset_ms`, by how much the lips are behind the agent's voice (see
     app/render/sync.py), and `identity`, how much the face is that of the photo, up to 1 (see
     app/render/measuring.py).
@@ -80,6 +82,7 @@ class RenderResult:
     agent_start: float = 0.0
     sync_offset_ms: float | None = None
     identity: float | None = None
+    subtitles: tuple[Cue, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The result as an object of plain JSON values."""

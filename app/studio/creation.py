@@ -16,6 +16,7 @@ from app.intake.values import SandboxReader
 from app.jobs.crew import Cancelled, Running
 from app.jobs.plan import video_seconds
 from app.render.filming import Frame, film
+from app.render.finish import is_preview
 from app.render.pipeline import Avatar
 from app.render.request import RenderRequest
 from app.render.result import RenderResult
@@ -55,8 +56,9 @@ def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running)
     avatar = workshop.avatar(run.check)
     run.progress("looking at the photo", 0, 1)
     folder = page.new_folder()
-    short = seconds <= EDITABLE_S and request.renderer == "embedded"  # draws frames one by one
-    project = _project(request, avatar, folder) if short else None
+    project = (
+        _project(request, avatar, folder) if seconds <= EDITABLE_S and _editable(request) else None
+    )
     rows: list[Float[np.ndarray, 90]] = []
     driver: Motion | None = None
 
@@ -72,7 +74,7 @@ def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running)
             project.cache.put(row, frame)
         run.preview.show(frame)
 
-    out = folder / f"{file_name(request)}.mp4"
+    out = folder / f"{file_name(request)}{request.suffix}"
     try:
         result = avatar.render(
             request,
@@ -86,7 +88,7 @@ def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running)
         page.drop(folder)
         raise
     workshop.queue.pace.learn(result.frames, request.size, result.wall_seconds, request.renderer)
-    motion = Motion(np.stack(rows), request.fps, rest=None if driver is None else driver.rest)
+    motion = Motion(np.stack(rows), result.fps, rest=None if driver is None else driver.rest)
     if project is not None:
         project.takes = [Take(motion, result.gestures)]
         page.keep(project)
@@ -148,6 +150,14 @@ def _require_within(workshop: Workshop, request: RenderRequest, run: Running) ->
     seconds = video_seconds(request, SandboxReader(shared_sandbox(), run.check))
     require_length(seconds, workshop.limits)
     return seconds
+
+
+def _editable(request: RenderRequest) -> bool:
+    """Whether its frames are drawn one by one, from the first sound on, and are kept as pictures of
+    the photo.
+    """
+    whole = request.span is None and not is_preview(Path(f"visavis{request.suffix}"))
+    return request.renderer == "embedded" and whole and not request.clear
 
 
 def _project(request: RenderRequest, avatar: Avatar, folder: Path) -> Project:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from app.render.subtitles import place_of
 from app.studio.creation import Creation
 from app.studio.made import Made
 from app.studio.workshop import Page
@@ -38,6 +39,8 @@ def keep(
         name: _copy(Path(path), folder / "given" / name / Path(path).name)
         for name, path in files.items()
     }
+    if (words := place_of(made.video)).is_file():
+        _copy(words, folder / words.name)
     kept = Made(
         folder,
         Path(_copy(made.video, folder / made.video.name)),
@@ -87,7 +90,7 @@ def pack(shelf: Page) -> Path:
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:  # videos do not shrink
         for number, made in enumerate(shelf.results, 1):
             name = f"{number:02d}-{made.video.stem}"
-            archive.write(made.video, f"{name}.mp4")
+            archive.write(made.video, f"{name}{made.video.suffix}")
             archive.write(made.motion, f"{name}.npz")
             archive.writestr(f"{name}.json", json.dumps(made.told, indent=2))
     return packed

@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from app.render.filming import film
+from app.render.layout import Layout, read_scene
 from app.render.pipeline import Avatar
-from app.render.reading import read_portrait
 from app.render.request import Progress, RenderRequest
 from app.render.voices import Voices, load_sound
 from app.studio.curves import VoiceRow
@@ -48,6 +48,7 @@ class Project:
     takes: list[Take]
     undone: list[Take] = field(default_factory=list)
     driver: Motion | None = None
+    layout: Layout = field(default_factory=Layout)
     _rows: tuple[tuple[float, float], list[VoiceRow]] | None = None
 
     @property
@@ -112,7 +113,16 @@ class Project:
             sound = _From(sound, round(self.take.start * sound.sample_rate))
         drawn, total = sum(end - first for first, end in self.stale()), len(motion)
         frames = map(itemgetter(1), self.frames(avatar))
-        film(frames, out, motion.fps, sound, total=total, watch=show, progress=progress)
+        film(
+            frames,
+            out,
+            motion.fps,
+            sound,
+            total=total,
+            watch=show,
+            finish=self.layout.lay,
+            progress=progress,
+        )
         return drawn
 
 
@@ -133,9 +143,7 @@ def open_project(
             f"the clip lasts {take.seconds:.0f} s; at most {EDITABLE_S:.0f} s can be edited"
         )
     reader = avatar.reader
-    portrait = read_portrait(
-        reader, request.portrait, avatar.tracker, request.face, request.size, request.crop
-    )
+    portrait, layout = read_scene(reader, request, avatar.tracker)
     return Project(
         request,
         portrait,
@@ -143,6 +151,7 @@ def open_project(
         FrameCache(cache_folder, portrait.image),
         [take],
         driver=driver,
+        layout=layout,
     )
 
 

@@ -42,7 +42,7 @@ class GpuStage(ABC):
         self,
         landmarks: Float[np.ndarray, "n 478 3"],
         open_eyes: Float[np.ndarray, "n 478 3"],
-    ) -> Float[Tensor, "n 3 h w"]:
+    ) -> Float[Tensor, "n c h w"]:
         """Whole frames on the device, 0..255: what Warp.warp gives one by one."""
 
     @torch.inference_mode()
@@ -168,7 +168,7 @@ class Sheet:
 
     canvas: GpuStage
     count: int
-    frames: Float[Tensor, "n 3 h w"]
+    frames: Float[Tensor, "n c h w"]
     landmarks: Float[np.ndarray, "n 478 3"]
     areas: dict[str, list[UInt8[np.ndarray, "_ _"]]]
     places: dict[str, list[Place]]
@@ -218,7 +218,7 @@ class Sheet:
         )
         grid = torch.einsum("hwc,kdc->khwd", at, matrix)
         grid = grid - torch.einsum("kc,kdc->kd", shift, matrix)[:, None, None]
-        cut = sample(self.frames[picks], grid, "bicubic").clamp(0, 255)
+        cut = sample(self.frames[picks, :3], grid, "bicubic").clamp(0, 255)
         return F.avg_pool2d(cut, dense).round()
 
     @torch.inference_mode()
@@ -259,8 +259,8 @@ class Sheet:
         edge = torch.tensor([width - 0.5, height - 0.5], device=device)
         inside = ((grid > -0.5) & (grid < edge)).all(-1)
         weight = sample(alpha[:, None], grid) / 255 * inside[:, None]
-        part = self.frames[picks, :, y0:y1, x0:x1]
-        self.frames[picks, :, y0:y1, x0:x1] = (part + weight * (over - part)).round()
+        part = self.frames[picks, :3, y0:y1, x0:x1]
+        self.frames[picks, :3, y0:y1, x0:x1] = (part + weight * (over - part)).round()
 
     @torch.inference_mode()
     def put_drawn(self) -> None:

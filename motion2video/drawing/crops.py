@@ -27,7 +27,8 @@ from motion2video.geometry.basis import interocular
 @dataclass(eq=False)
 class Crops:
     """Frames on their way: the `frames` themselves with their `landmarks`; per window the `areas`
-    to paint, the `places`, and in which frames it was `chosen`.
+    to paint, the `places`, and in which frames it was `chosen`. `covers` is how much of every pixel
+    is the person, where nothing is behind them.
     """
 
     inside: Inside
@@ -37,6 +38,7 @@ class Crops:
     areas: dict[str, list[UInt8[np.ndarray, "_ _"]]]
     places: dict[str, list[Place]]
     chosen: dict[str, Bool[np.ndarray, "n"]]
+    covers: list[UInt8[np.ndarray, "h w"]] = field(default_factory=list)
     described: dict[tuple[str, int], Described] = field(default_factory=dict)
 
     def paint(self) -> None:
@@ -76,7 +78,9 @@ class Crops:
 
     def paste(self) -> Frames:
         """See Begun.paste."""
-        return self.frames
+        if not self.covers:
+            return self.frames
+        return [np.dstack(both) for both in zip(self.frames, self.covers, strict=True)]
 
 
 class CropStage:
@@ -91,9 +95,11 @@ class CropStage:
         open_eyes: Float[np.ndarray, "n 478 3"],
     ) -> Crops:
         """See Stage.begin."""
-        frames = list(map(self.warp.warp, landmarks, open_eyes))
+        drawn = list(map(self.warp.warp, landmarks, open_eyes))
+        frames = [np.ascontiguousarray(frame[..., :3]) for frame in drawn]
+        covers = [frame[..., 3] for frame in drawn if frame.shape[2] == 4]
         plan = plan_windows(landmarks, open_eyes)
-        return Crops(self._inside, self._brush, frames, landmarks, **vars(plan))
+        return Crops(self._inside, self._brush, frames, landmarks, **vars(plan), covers=covers)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,8 @@ in which the back of the head lies beside the front, a second one where the back
 front's soft edge, then one blend over what stays.
 """
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import cv2
@@ -19,6 +20,7 @@ from motion2video.drawing.places import INNER_LIPS
 from motion2video.drawing.shading import Shading
 from motion2video.drawing.warp import eye_triangles, eyeballs
 from motion2video.geometry.basis import FaceBasis, interocular
+from motion2video.portrait.behind import Behind
 from motion2video.portrait.head import HeadShell, Silhouette, build_shell, signed_area
 from motion2video.portrait.layers import (
     PAD,
@@ -29,6 +31,7 @@ from motion2video.portrait.layers import (
     make_plate,
     padded,
     unmixed,
+    without_rim,
 )
 
 Sampling = Literal["linear", "cubic"]
@@ -68,8 +71,10 @@ class LayeredWarp:
 
     `alpha` is the photo's matte (see motion2video.portrait.matte). `sampling` "cubic" keeps what is
     moved sharp, "linear" is faster. `fineness` 2 draws four times the pixels and averages them:
-    edges without stairs.
+    edges without stairs. `over` puts another background behind the same head.
     """
+
+    see_through = False
 
     def __init__(
         self,
@@ -127,6 +132,22 @@ class LayeredWarp:
         self.source[skin] = self.source[skin] if edgeways is None else source[edgeways[triangles]]
         self.size = alpha.shape
 
+    def over(self, behind: Behind) -> "LayeredWarp":
+        """The same head before something else than the photo's background. Before nothing a frame
+        is RGBA, its colours the person's own, which go on beyond their edge.
+        """
+        other, clean = copy.copy(self), without_rim(self.layers)
+        if isinstance(behind, str):
+            other.see_through, plate = True, clean.front[..., :3]
+        else:
+            size = (self.size[1] - 2 * self.pad, self.size[0] - 2 * self.pad)
+            fine = behind if self.fineness == 1 else cv2.resize(behind, size)
+            plate = padded(np.asarray(fine, np.uint8), self.pad)
+        other.layers = replace(clean, plate=np.ascontiguousarray(plate))
+        other.atlas = np.concatenate([clean.front, clean.back], 1)
+        other._torso = clean.torso[self.low[0].start :]
+        return other
+
     def _edgeways(
         self, triangles: Integer[np.ndarray, "n 3"], partners: Int[np.ndarray, "478"]
     ) -> Int[np.ndarray, "478"] | None:
@@ -163,7 +184,7 @@ class LayeredWarp:
         self,
         landmarks: Float[np.ndarray, "478 3"],
         open_eyes: Float[np.ndarray, "478 3"] | None = None,
-    ) -> UInt8[np.ndarray, "h w 3"]:
+    ) -> UInt8[np.ndarray, "h w c"]:
         """See Warp.warp."""
         below = landmarks if open_eyes is None else eyeballs(landmarks, open_eyes)
         frame = self._draw(self.fine(landmarks) + self.shift, self.fine(below) + self.shift)
@@ -176,7 +197,7 @@ class LayeredWarp:
 
     def _draw(
         self, marks: Float[np.ndarray, "478 3"], eyes: Float[np.ndarray, "478 3"]
-    ) -> UInt8[np.ndarray, "H W 3"]:
+    ) -> UInt8[np.ndarray, "H W c"]:
         """The canvas."""
         moved, lean = self.shell.placed(marks)
         drawn = self._raster(moved, marks, eyes)
@@ -192,13 +213,22 @@ class LayeredWarp:
         self.shading.shade(colour, grid, marks, within(drawn.window, marks))
         colour[opened] = DARK
         frame = self.layers.plate.copy()
-        self._lean(frame, lean)
+        torso = self._lean(frame, lean)
         under = np.ascontiguousarray(frame[drawn.window])
         frame[drawn.window] = cv2.blendLinear(colour, under, weight, 1 - weight)
-        return frame
+        if not self.see_through:
+            return frame
+        cover = np.zeros(self.size, np.float32)
+        cover[self.low] = torso
+        cover[drawn.window] += weight * (1 - cover[drawn.window])
+        return _cut_out(frame, self.layers.plate, cover)
 
-    def _lean(self, frame: UInt8[np.ndarray, "H W 3"], matrix: Float[np.ndarray, "2 3"]) -> None:
-        """Lay the torso over the plate, moved by a matrix."""
+    def _lean(
+        self, frame: UInt8[np.ndarray, "H W 3"], matrix: Float[np.ndarray, "2 3"]
+    ) -> Float[np.ndarray, "h w"]:
+        """Lay the torso over the plate, moved by a matrix; how much it covers of the rows and
+        columns `low`.
+        """
         rows, columns = self.low
         size = (columns.stop - columns.start, rows.stop - rows.start)
         within = matrix.copy()
@@ -208,6 +238,7 @@ class LayeredWarp:
         under = np.ascontiguousarray(frame[self.low])
         colour = cv2.cvtColor(torso, cv2.COLOR_RGBA2RGB)
         frame[self.low] = cv2.blendLinear(colour, under, weight, 1 - weight)
+        return weight
 
     def _raster(
         self,
@@ -351,6 +382,20 @@ def _feather(
     inside = cv2.addWeighted(soft, 2, soft, 0, -255)
     weight = cv2.min(cv2.blur(cv2.min(alpha, drawn), (3, 3)), inside)
     return np.asarray(weight, np.float32) / 255
+
+
+def _cut_out(
+    frame: UInt8[np.ndarray, "H W 3"],
+    plate: UInt8[np.ndarray, "H W 3"],
+    cover: Float[np.ndarray, "H W"],
+) -> UInt8[np.ndarray, "H W 4"]:
+    """A frame that was drawn over a plate, as RGBA: the plate is taken out of the colours."""
+    shares = np.round(cover * 255).astype(np.uint8)
+    y, x = np.nonzero((shares > 0) & (shares < 255))
+    share = cover[y, x, None]
+    own = (frame[y, x] - (1 - share) * plate[y, x]) / share
+    frame[y, x] = np.clip(np.round(own), 0, 255).astype(np.uint8)
+    return np.dstack([frame, shares])
 
 
 def _affine_planes(

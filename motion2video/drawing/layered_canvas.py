@@ -70,7 +70,7 @@ class LayeredCanvas(GpuStage):
         self,
         landmarks: Float[np.ndarray, "n 478 3"],
         open_eyes: Float[np.ndarray, "n 478 3"],
-    ) -> Float[Tensor, "n 3 h w"]:
+    ) -> Float[Tensor, "n c h w"]:
         """See GpuStage.drawn, and LayeredWarp.warp."""
         head = self._head
         marks = [head.fine(one) + head.shift for one in landmarks]
@@ -103,8 +103,10 @@ class LayeredCanvas(GpuStage):
         colour = (colour * self._shaded(marks, grid)).clamp(0, 255)
         dark = torch.tensor(DARK, device=self.device, dtype=torch.float32).view(1, 3, 1, 1)
         colour = torch.where(drawn.opened[:, None], dark, colour)
-        under = self._leaning(lean)
+        under, torso = self._leaning(lean)
         frames = (colour * weight + under * (1 - weight)).round()
+        if head.see_through:
+            frames = self._cut_out(frames, torso + weight * (1 - torso))
         pad = head.pad
         frames = frames[..., pad:-pad, pad:-pad]
         return F.avg_pool2d(frames, head.fineness).round().contiguous()
@@ -171,14 +173,25 @@ class LayeredCanvas(GpuStage):
         coarse = ((fewest.rsqrt() - SHARP) / SHARP).clamp(0, 1) * 255
         return grid, coarse[which, ids.clamp(min=0)]
 
-    def _leaning(self, lean: Float[Tensor, "n 2 3"]) -> Float[Tensor, "n 3 h w"]:
-        """The plate with the torso over it; see LayeredWarp._lean."""
+    def _cut_out(
+        self, frames: Float[Tensor, "n 3 h w"], cover: Float[Tensor, "n 1 h w"]
+    ) -> Float[Tensor, "n 4 h w"]:
+        """See layered._cut_out."""
+        shares = (cover * 255).round()
+        own = (frames - (1 - cover) * self._plate) / cover.clamp(min=1 / 255)
+        own = torch.where((shares > 0) & (shares < 255), own.round().clamp(0, 255), frames)
+        return torch.cat([own, shares], 1)
+
+    def _leaning(
+        self, lean: Float[Tensor, "n 2 3"]
+    ) -> tuple[Float[Tensor, "n 3 h w"], Float[Tensor, "n 1 h w"]]:
+        """The plate with the torso over it, and how much that covers; see LayeredWarp._lean."""
         back = torch.linalg.inv(lean[:, :, :2])
         away = self._pixels[None] - lean[:, None, None, :, 2]
         grid = torch.einsum("nhwc,ndc->nhwd", away, back)
         torso = sample(self._torso.expand(len(lean), -1, -1, -1), grid)
         weight = torso[:, 3:] / 255
-        return (torso[:, :3].round() * weight + self._plate * (1 - weight)).round()
+        return (torso[:, :3].round() * weight + self._plate * (1 - weight)).round(), weight
 
 
 @dataclass(frozen=True, eq=False)

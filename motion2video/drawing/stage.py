@@ -8,7 +8,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, UInt8
 
-Frames = list[UInt8[np.ndarray, "h w 3"]]
+Frames = list[UInt8[np.ndarray, "h w c"]]
+"""RGB, or RGBA of a portrait with nothing behind the person."""
 
 
 @runtime_checkable

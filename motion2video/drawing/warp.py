@@ -110,10 +110,10 @@ class Warp(Protocol):
         self,
         landmarks: Float[np.ndarray, "478 3"],
         open_eyes: Float[np.ndarray, "478 3"] | None = None,
-    ) -> UInt8[np.ndarray, "h w 3"]:
+    ) -> UInt8[np.ndarray, "h w c"]:
         """The frame: the photo's face under new landmarks (picture pixels). What shows in an open
         mouth is nothing in particular. `open_eyes` are the same landmarks without the blink: where
-        the eyeballs lie.
+        the eyeballs lie. RGBA where there is nothing behind the person.
         """
         ...
 

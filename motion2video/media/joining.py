@@ -88,6 +88,7 @@ class _Joiner(VideoWriter):
             self._parameters = stream.codec_context.extradata
             self._video = container.add_stream_from_template(stream)
             self._video.time_base = 1 / self.rate
+            self._video.metadata.update(stream.metadata)  # that there is a second layer: alpha
 
     def _last_packets(self) -> "list[Packet]":
         return []

@@ -25,13 +25,16 @@ class Readable(Protocol):
 
 
 class SoundTrack:
-    """The sound track of a VideoWriter: AAC at 48 kHz (44.1 kHz is kept), fed along the picture.
+    """The sound track of a VideoWriter: AAC at 48 kHz (44.1 kHz is kept), or Opus at 48 kHz, fed
+    along the picture.
 
     At 48 kHz the encoder's 1,024 samples of priming are 21 ms, which also players that ignore
     the edit list get away with.
     """
 
-    def __init__(self, audio: Float[np.ndarray, "N"] | Readable, sample_rate: int) -> None:
+    def __init__(
+        self, audio: Float[np.ndarray, "N"] | Readable, sample_rate: int, encoder: str = "aac"
+    ) -> None:
         shape = audio.shape if isinstance(audio, np.ndarray) else (None,)
         if len(shape) != 1 or sample_rate < 1000:
             raise InputError(
@@ -39,16 +42,22 @@ class SoundTrack:
                 "samples at 1000 Hz or more"
             )
         self._audio, self._rate_in = audio, sample_rate
-        self._rate_out = 44_100 if sample_rate == 44_100 else 48_000
+        self._encoder = encoder
+        kept = sample_rate == 44_100 and encoder == "aac"
+        self._rate_out = 44_100 if kept else 48_000
         self._taken = self._given = 0
         self._resampler: ResampleStream | None = None
 
     def open(self, container: "OutputContainer", bit_rate: int) -> None:
         """Add the track to a file that is about to be written."""
         import soxr
+        from av.audio.stream import AudioStream
 
-        self._stream = container.add_stream("aac", rate=self._rate_out, layout="mono")
+        stream = container.add_stream(self._encoder, rate=self._rate_out, layout="mono")
+        assert isinstance(stream, AudioStream)
+        self._stream = stream
         self._stream.bit_rate = bit_rate
+        self._format = "fltp" if self._encoder == "aac" else "flt"
         if self._rate_in != self._rate_out:
             self._resampler = soxr.ResampleStream(
                 self._rate_in, self._rate_out, 1, dtype="float32", quality="HQ"
@@ -86,7 +95,7 @@ class SoundTrack:
 
         if not len(samples):
             return []
-        frame = AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+        frame = AudioFrame.from_ndarray(samples[None], format=self._format, layout="mono")
         frame.sample_rate, frame.pts = self._rate_out, self._given
         frame.time_base = Fraction(1, self._rate_out)
         self._given += len(samples)

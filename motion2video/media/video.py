@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from motion2video.media.codings import Coding, Picturing, coding_of
 from motion2video.media.container import MediaInfo, open_media, probe, to_seconds
 from motion2video.media.soundtrack import Readable, SoundTrack
 from weights.errors import InputError, MediaError, OutputError, StateError
@@ -45,7 +46,6 @@ MIN_FPS, MAX_FPS = 1, 240
 MAX_FRAMES = 2 * 3600 * 60
 """Two hours at 60 frames a second."""
 
-_MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _BT709 = 1  # the number of ITU-R BT.709 in the tags for matrix, primaries and transfer alike
 _LIMITED_RANGE = 1
 
@@ -277,7 +277,10 @@ class VideoWriter:
     anything to read them from) is cut or followed by silence to fit the picture. Memory does not
     grow with the length.
 
-    Raises InputError for an ending other than .mp4, .mov and .mkv, an odd size or a rate out of
+    The ending of `path` says how it is coded (see codings.py); `clear` frames are RGBA. A .gif or
+    .webp has no sound.
+
+    Raises InputError for another ending, or one that cannot be clear, an odd size or a rate out of
     range; OutputError when the file cannot be written.
     """
 
@@ -289,20 +292,22 @@ class VideoWriter:
         audio: Float[np.ndarray, "N"] | Readable | None = None,
         sample_rate: int = 16_000,
         config: EncoderConfig | None = None,
+        clear: bool = False,
     ) -> None:
         self.path = Path(path)
+        self._coding: Coding = coding_of(self.path, clear)
+        self._picturing, self._channels = Picturing(self._coding), 4 if clear else 3
         self.rate = exact_rate(fps)
         self.size = size
         self.frames = 0
         self._config = config or EncoderConfig()
-        self._sound = None if audio is None else SoundTrack(audio, sample_rate)
+        self._sound = None
+        if audio is not None and self._coding.sound is not None:
+            self._sound = SoundTrack(audio, sample_rate, self._coding.sound)
         self._temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
         self._container: OutputContainer | None = None
+        self._open = False
         width, height = size
-        if self.path.suffix.lower() not in _MUXERS:
-            raise InputError(
-                f"video is written as {', '.join(_MUXERS)}; got the name {self.path.name!r}"
-            )
         if width % 2 or height % 2 or not (2 <= width <= 16384 and 2 <= height <= 16384):
             raise InputError(f"got a video of {width} x {height}; wanted even sides, 2 to 16384")
 
@@ -315,10 +320,13 @@ class VideoWriter:
             )
         try:
             with self._reported():
+                # Made here, so that the file has the permissions that the user's umask gives.
+                self._temporary.touch(exist_ok=False)
                 self._begin()
         except BaseException:
             self._abandon()
             raise
+        self._open = True
         return self
 
     def __exit__(
@@ -337,89 +345,108 @@ class VideoWriter:
             self._abandon()
             raise
 
-    def write(self, frames: UInt8[np.ndarray, "T H W 3"]) -> None:
-        """Append RGB frames [T, H, W, 3].
+    def write(self, frames: UInt8[np.ndarray, "T H W c"]) -> None:
+        """Append RGB frames [T, H, W, 3], or clear ones [T, H, W, 4].
 
         Raises InputError for another size than the file's, OutputError when the disk is full,
         StateError outside the `with` block.
         """
-        from av.video.frame import VideoFrame
-
-        if self._container is None:
-            raise StateError(f"{self.path} is not open for writing; use `with VideoWriter(...)`")
+        self._require_open()
         width, height = self.size
-        if frames.shape[1:] != (height, width, 3) or frames.dtype != np.uint8:
+        if frames.shape[1:] != (height, width, self._channels) or frames.dtype != np.uint8:
             raise InputError(
                 f"got frames {frames.shape} of {frames.dtype}; wanted uint8 "
-                f"[T, {height}, {width}, 3]"
+                f"[T, {height}, {width}, {self._channels}]"
             )
         with self._reported():
             for pixels in frames:
-                frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-                frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", threads=1)
-                frame.pts, frame.time_base = self.frames, 1 / self.rate
-                self._container.mux(self._video.encode(frame))
+                self._put(pixels)
                 self.frames += 1
-                if self._sound is not None:
+                if self._sound is not None and self._container is not None:
                     self._container.mux(self._sound.until(self.frames / self.rate))
 
-    def _begin(self) -> None:
-        self._add_picture(self._open())
-        if self._sound is not None and self._container is not None:
-            self._sound.open(self._container, self._config.audio_bit_rate)
+    def _require_open(self) -> None:
+        if not self._open:
+            name = type(self).__name__
+            raise StateError(f"{self.path} is not open for writing; use `with {name}(...)`")
 
-    def _open(self) -> "OutputContainer":
+    def _put(self, pixels: UInt8[np.ndarray, "H W c"]) -> None:
+        """Write the next frame."""
+        frame = self._picturing.frame(pixels)
+        frame.pts, frame.time_base = self.frames, 1 / self.rate
+        assert self._container is not None
+        self._container.mux(self._video.encode(frame))
+
+    def _begin(self) -> None:
+        container = self._new_container()
+        self._add_picture(container)
+        if self._sound is not None:
+            self._sound.open(container, self._config.audio_bit_rate)
+
+    def _new_container(self) -> "OutputContainer":
         import av
 
-        # Made here, so that the file has the permissions that the user's umask gives.
-        self._temporary.touch(exist_ok=False)
-        suffix = self.path.suffix.lower()
+        muxer = self._coding.muxer
+        options = {"movflags": "+faststart"} if muxer in ("mp4", "mov") else {}
         self._container = av.open(
             os.path.abspath(self._temporary),
             mode="w",
-            format=_MUXERS[suffix],
-            container_options={} if suffix == ".mkv" else {"movflags": "+faststart"},
+            format=muxer,
+            container_options=options if self._coding.sound else {"loop": "0"},
         )
         return self._container
 
     def _add_picture(self, container: "OutputContainer") -> None:
-        options = {"preset": self._config.preset, "crf": str(self._config.crf), "bf": "0"}
-        self._video = container.add_stream("libx264", rate=self.rate, options=options)
+        from av.video.stream import VideoStream
+
+        options, coding = dict(self._coding.options), self._coding
+        if coding.encoder == "libx264":
+            options = {"preset": self._config.preset, "crf": str(self._config.crf), "bf": "0"}
+        stream = container.add_stream(coding.encoder, rate=self.rate, options=options)
+        assert isinstance(stream, VideoStream)
+        self._video = stream
         self._video.width, self._video.height = self.size
-        self._video.pix_fmt = "yuv420p"
+        self._video.pix_fmt = coding.pixels
         self._video.time_base = 1 / self.rate
         context = self._video.codec_context
         context.time_base = 1 / self.rate
         context.thread_count = self._config.threads
-        context.colorspace = context.color_primaries = context.color_trc = _BT709
-        context.color_range = _LIMITED_RANGE
+        if coding.pixels.startswith("yuv"):
+            context.colorspace = context.color_primaries = context.color_trc = _BT709
+            context.color_range = _LIMITED_RANGE
 
     def _last_packets(self) -> "list[Packet]":
         """What the encoder of the picture still holds."""
         return self._video.encode(None)
 
     def _finish(self) -> None:
-        if self._container is None:
-            raise StateError(f"{self.path} is not open for writing; use `with VideoWriter(...)`")
+        self._require_open()
         if self.frames == 0:
             raise OutputError(f"no frame was given for {self.path}, so nothing was written")
-        self._container.mux(self._last_packets())
-        if self._sound is not None:
-            self._container.mux(self._sound.finish(self.frames / self.rate))
-        container, self._container = self._container, None
-        container.close()
+        self._close()
         descriptor = os.open(self._temporary, os.O_RDWR)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
         os.replace(self._temporary, self.path)
+        self._open = False
+
+    def _close(self) -> None:
+        """Write what is left."""
+        assert self._container is not None
+        self._container.mux(self._last_packets())
+        if self._sound is not None:
+            self._container.mux(self._sound.finish(self.frames / self.rate))
+        container, self._container = self._container, None
+        container.close()
 
     def _abandon(self) -> None:
         """Remove what was written. The name goes first: closing then cannot rewrite the file."""
         from av.error import FFmpegError
 
         container, self._container = self._container, None
+        self._open = False
         with contextlib.suppress(OSError):
             self._temporary.unlink(missing_ok=True)
         if container is not None:

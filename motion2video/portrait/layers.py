@@ -4,7 +4,7 @@ All planes are of the *canvas*: the photo with a border of its mirror image, so 
 cut by the picture's edge has something to turn in. Distances are in interocular distances (`unit`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -151,6 +151,22 @@ def clean_front(
     spread = push_pull(image, sure)
     own = np.clip((image - (1 - a) * plate) / np.maximum(a, 0.02), 0, 255)
     return np.where(a >= 0.02, own, spread).astype(np.float32), sure.astype(np.float32)
+
+
+def without_rim(layers: Layers) -> Layers:
+    """The same person without the light or the shade of the background along their edge, where the
+    matte took a mixture for their own: what is nearer to the background than the colours within
+    gets those. Before their own background nobody sees it.
+    """
+    alpha = np.maximum(layers.front[..., 3], layers.torso[..., 3])
+    sure = cv2.erode((alpha >= 255 * _SURE).astype(np.float32), np.ones((5, 5), np.uint8))
+    own, plate = (x[..., :3].astype(np.float32) for x in (layers.front, layers.plate))
+    spread = push_pull(own, sure)
+    away, wanted = (np.linalg.norm(x - plate, axis=-1) for x in (own, spread))
+    mixed = ((away < wanted) & (sure == 0))[..., None]
+    colour = _bytes(np.where(mixed, spread, own))
+    front, torso = (np.dstack([colour, x[..., 3]]) for x in (layers.front, layers.torso))
+    return replace(layers, front=front, torso=torso)
 
 
 def make_layers(

@@ -1,7 +1,7 @@
 """Portraits: any picture file -> an upright RGB array with one usable face."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 
 from motion2video.faces.tracker import Face, FaceTracker, pick_face, require_usable, turned_notice
 from motion2video.media.pictures import open_picture, upright
+from motion2video.portrait.behind import Behind
 from weights.errors import InputError, MediaError
 
 if TYPE_CHECKING:
@@ -29,12 +30,19 @@ class Portrait:
     """A picture and the face in it that is going to move.
 
     `image` [H, W, 3] uint8 RGB, H and W even; `face` in its pixels; `notices` are sentences for
-    the user.
+    the user. `behind` is what is shown behind the person; None is the picture's own background.
     """
 
     image: UInt8[np.ndarray, "H W 3"]
     face: Face
     notices: tuple[str, ...] = ()
+    behind: Behind | None = None
+
+    def before(self, behind: Behind) -> "Portrait":
+        """The same person before something else than the picture's background."""
+        other = replace(self, behind=behind)
+        other.__dict__["matte"] = self.matte  # which is looked for once
+        return other
 
     @cached_property
     def matte(self) -> Float[np.ndarray, "H W"] | None:
@@ -56,13 +64,14 @@ class Portrait:
         face: str = "largest",
         size: int | None = None,
         crop: Crop = "full",
+        aspect: float | None = None,
     ) -> "Portrait":
         """From a picture file or an array as for `load_image`.
 
         `face` chooses among several (see `pick_face`). `crop="head"` cuts out a square in which
-        the face takes 45% of the width. `size` caps the long side of the result; nothing is ever
-        enlarged. Raises MediaError or LimitError for the picture, FaceError for its face,
-        InputError for the other arguments.
+        the face takes 45% of the width. `size` caps the long side of the result, or of a frame
+        `aspect` as wide as high that holds it; nothing is ever enlarged. Raises MediaError or
+        LimitError for the picture, FaceError for its face, InputError for the other arguments.
         """
         if crop not in ("full", "head"):
             raise InputError(f"got crop={crop!r}; wanted full or head")
@@ -78,7 +87,7 @@ class Portrait:
         if crop == "head":
             image, chosen = _crop_head(image, chosen)
         if size is not None:
-            image, chosen = _shrink(image, chosen, size)
+            image, chosen = _shrink(image, chosen, size, aspect)
         even = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]
         return Portrait(np.ascontiguousarray(even), _moved(chosen, 1.0, (0, 0), even), notices)
 
@@ -212,13 +221,16 @@ def _crop_head(
 
 
 def _shrink(
-    image: UInt8[np.ndarray, "H W 3"], face: Face, size: int
+    image: UInt8[np.ndarray, "H W 3"], face: Face, size: int, aspect: float | None
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Face]:
-    """The picture with a long side of at most `size`."""
+    """The picture with a long side of at most `size`, or in a frame of an aspect that has."""
     import cv2
 
     height, width = image.shape[:2]
-    scale = size / max(height, width)
+    longest = max(height, width)
+    if aspect is not None:
+        longest = max(longest, height * aspect, width / aspect)
+    scale = size / longest
     if scale >= 1:
         return image, face
     target = (max(2, round(width * scale)), max(2, round(height * scale)))

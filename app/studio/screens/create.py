@@ -59,6 +59,7 @@ def build(workshop: Workshop) -> CreateScreen:
             add_voices(parts, workshop)
             _movement(parts)
             _picture(parts, workshop.limits)
+            _output(parts)
         with gr.Column(scale=6, min_width=320):
             inputs = [parts[name] for name in FORM_FIELDS]
             result = add_result(workshop)
@@ -199,6 +200,27 @@ def _picture(parts: dict[str, Any], limits: Limits) -> None:
         )
 
 
+def _output(parts: dict[str, Any]) -> None:
+    import gradio as gr
+
+    with gr.Accordion("Output", open=False):
+        parts["background"] = gr.Textbox(**component("background", info=False))
+        parts["background_picture"] = gr.File(
+            label=label_of("background_picture"),
+            file_types=["image"],
+            type="filepath",
+            height=120,
+        )
+        with gr.Row():
+            parts["aspect"] = gr.Dropdown(**component("aspect", info=False), min_width=120)
+            parts["subtitles"] = gr.Dropdown(**component("subtitles", info=False), min_width=120)
+        with gr.Row():
+            parts["format"] = gr.Dropdown(**component("format", info=False), min_width=120)
+            parts["trim"] = gr.Textbox(
+                **component("trim", info=False), placeholder="1.5:4", min_width=120
+            )
+
+
 def connect_photo(workshop: Workshop, parts: dict[str, Any]) -> "gr.events.Dependency":
     """An example becomes the photo, with a voice that suits it where there are voices; the faces
     of a photo are shown, and one of them chosen. Returned is what happens when they were found.
@@ -272,7 +294,9 @@ def _connect_plan(
         ]
         + [
             parts[name].change
-            for name in ("interlocutor_audio", "interlocutor_video", "order", "pause", "motion")
+            for name in (
+                *("interlocutor_audio", "interlocutor_video", "order", "pause", "motion", "trim"),
+            )
         ],
         plan,
         inputs,

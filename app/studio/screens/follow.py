@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from app.jobs.errand import Errand, Work
+from app.render.subtitles import place_of
 from app.studio.screens import markup
 from app.studio.screens.visitors import Visitor
 from app.studio.workshop import Page, Workshop
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     import gradio as gr
 
 _POLL_S = 0.2
+_PLAYED = (".mp4", ".webm")
+"""What browsers play."""
 
 
 def fail(error: VisavisError | str, files: Iterable[str] = (), told: bool = False) -> NoReturn:
@@ -70,6 +74,21 @@ def error_of(errand: Errand) -> str:
         return errand.look().error or ""
     except VisavisError as error:
         return str(error)
+
+
+def files_of(video: Path, motion: Path) -> list[Any]:
+    """A finished video for its player, and its files for what offers them: of what browsers do not
+    play, the player shows nothing and the video is among the files.
+    """
+    import gradio as gr
+
+    plays = video.suffix in _PLAYED
+    files = [motion, *([] if plays else [video]), *filter(Path.is_file, [place_of(video)])]
+    told = [str(path) for path in files]
+    return [
+        gr.update(value=str(video) if plays else None, visible=plays),
+        gr.update(value=told if len(told) > 1 else told[0], visible=True),
+    ]
 
 
 def made_video(label: str, elem_id: str) -> "gr.Video":

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, TypeVar, cast
 from app.intake.allowance import require_allowed, require_text
 from app.intake.limits import Limits
 from app.render.driving import Driven
+from app.render.finish import Aspect, Format, Subtitles
 from app.render.knobs import by_name
 from app.render.order import Order
 from app.render.request import FILE_KINDS, Crop, Mix, RendererName, RenderRequest
@@ -37,7 +38,10 @@ GREETING = "Hello! It is lovely to meet you. What shall we talk about?"
 _SEEDS = 1_000_000
 _SAMPLES = 16
 """Sounds of voices that are kept: a second of work and 0.2 MB each."""
-_FILES = ("agent_audio", "interlocutor_audio", "interlocutor_video", "motion")
+_FILES = (
+    *("agent_audio", "interlocutor_audio", "interlocutor_video", "motion"),
+    "background_picture",
+)
 FORM_FILES = {"photo": FILE_KINDS["portrait"], **{name: FILE_KINDS[name] for name in _FILES}}
 """Fields that are files, and what the content of each may be."""
 _NO_PHOTO = "there is no photo yet: give one, or take one of the examples"
@@ -79,6 +83,12 @@ class Form:
     mix: Heard = "auto"
     new_seed: bool = True
     seed: int = RenderRequest.seed
+    background: str = RenderRequest.background
+    background_picture: str | None = None
+    aspect: Aspect = RenderRequest.aspect
+    subtitles: Subtitles = RenderRequest.subtitles
+    trim: str = ""
+    format: Format = "mp4"
 
     def request(self) -> RenderRequest:
         """The request; a seed is drawn when `new_seed`. Raises InputError."""
@@ -111,7 +121,7 @@ class Form:
             raise InputError(
                 "nobody is heard yet: let the person say something, or give the other's voice"
             )
-        other = self.interlocutor_audio or None
+        other, picture = self.interlocutor_audio or None, self.background_picture or None
         return RenderRequest(
             portrait=self.photo,
             face=self.face or RenderRequest.face,
@@ -127,6 +137,12 @@ class Form:
             quality=self.quality,
             crop=self.crop,
             mix=self.heard,
+            background=RenderRequest.background if picture else self.background.strip(),
+            background_picture=picture,
+            aspect=self.aspect,
+            subtitles=self.subtitles,
+            trim=self.trim.strip() or None,
+            format=self.format,
             seed=secrets.randbelow(_SEEDS) if self.new_seed else int(self.seed),
             **cast(Any, guided),
         )

@@ -18,6 +18,7 @@ from app.studio.screens.follow import (
     cancel_all,
     error_of,
     fail,
+    files_of,
     follow,
     made_video,
     page_of,
@@ -85,7 +86,11 @@ def add_result(workshop: Workshop, screen: str = "") -> Result:
             "Use this seed", interactive=False, elem_id=f"{screen}use-seed", visible=not screen
         )
     motion_file = gr.File(
-        label="Motion file (.npz)", interactive=False, elem_id=f"{screen}motion", visible=False
+        label="Motion file (.npz)",
+        file_count="multiple",
+        interactive=False,
+        elem_id=f"{screen}motion",
+        visible=False,
     )
     figures = gr.HTML(elem_id=f"{screen}figures")
     with gr.Accordion("Settings as JSON", open=False):
@@ -182,9 +187,7 @@ async def make_video(
             keep_result, workshop, visitor, made, form, settings, run.running.preview.strip
         )
     done = markup.done("Done.")
-    video = gr.update(value=str(made.video), visible=True)
-    motion = gr.update(value=str(made.motion), visible=True)
-    shown = [video, motion, markup.figures(made.result), settings]
+    shown = [*files_of(made.video, made.motion), markup.figures(made.result), settings]
     yield [done, *shown, on, off, editable, on, past]
 
 

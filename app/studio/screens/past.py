@@ -11,7 +11,7 @@ from app.studio.history import again, find, keep, pack, remove
 from app.studio.made import Made
 from app.studio.screens import markup
 from app.studio.screens.endpoints import endpoint
-from app.studio.screens.follow import fail, page_of
+from app.studio.screens.follow import fail, files_of, page_of
 from app.studio.screens.form import FORM_FIELDS, FORM_FILES, Form
 from app.studio.screens.presets import SET, preset_of
 from app.studio.screens.visitors import Visitor
@@ -101,9 +101,7 @@ def _show(workshop: Workshop, visitor: Visitor, key: str) -> list[Any]:
         made = find(workshop.shelf(visitor.owner), key)
     except VisavisError as error:
         fail(error)
-    video = gr.update(value=str(made.video), visible=True)
-    motion = gr.update(value=str(made.motion), visible=True)
-    shown = [video, motion, markup.figures(made.result), dict(made.told)]
+    shown = [*files_of(made.video, made.motion), markup.figures(made.result), dict(made.told)]
     return [*shown, list_of(workshop, visitor, key), on, on]
 
 

@@ -136,6 +136,30 @@ def test_range_requests(http: httpx.Client, photo: bytes, tmp_path: Path) -> Non
     assert httpx.get(f"{http.base_url}{url}?token=0").status_code == 404
 
 
+def test_a_video_has_the_type_of_its_format_and_its_subtitles(
+    http: httpx.Client, photo: bytes, tmp_path: Path
+) -> None:
+    """A picture that is none is refused as a portrait would be."""
+    data = {"size": "64", "background": "transparent", "quality": "draft"}
+    files = {"portrait": photo, "motion": still(0.1, tmp_path)}
+    clear = wait_ended(http, http.post("/v1/videos", files=files, data=data).json()["id"])
+    assert clear["state"] == "succeeded", clear
+    got = http.get(f"/v1/videos/{clear['id']}/content")
+    assert got.headers["content-type"] == "video/webm" and got.content[:4] == b"\x1aE\xdf\xa3"
+    refused(http.get(f"/v1/videos/{clear['id']}/subtitles"), 404, "without subtitles")
+    data = {"text": "Good day.", "voice": "en-us", "size": "64", "quality": "draft"}
+    data |= {"subtitles": "file", "format": "gif"}
+    made = http.post("/v1/videos", files={"portrait": photo}, data=data).json()
+    assert wait_ended(http, made["id"])["state"] == "succeeded"
+    told = http.get(f"/v1/videos/{made['id']}/subtitles")
+    assert told.headers["content-type"].startswith("text/vtt") and "\nGood day.\n" in told.text
+    assert http.get(f"/v1/videos/{made['id']}/content").headers["content-type"] == "image/gif"
+    files |= {"background_picture": b"#!/bin/sh"}
+    refused(http.post("/v1/videos", files=files), 422, "background_picture")
+    wrong = http.post("/v1/videos", files=files, data={"background": "/etc/passwd"})
+    assert wrong.status_code == 422
+
+
 @pytest.mark.slow
 def test_events_tell_of_progress_and_end(http: httpx.Client, photo: bytes, tmp_path: Path) -> None:
     files = {"portrait": photo, "motion": still(4, tmp_path)}

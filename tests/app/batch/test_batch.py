@@ -181,20 +181,67 @@ def test_a_part_is_asked_for_as_the_whole_is() -> None:
         "portrait": "a.png",
         "size": 128,
         "quality": "draft",
-        "renderer": "aniportrait",
         "face": "leftmost",
         "crop": "head",
         "mix": "both",
         "seed": 7,
+        "background": "blur",
+        "aspect": "1:1",
+        "format": "mov",
     }
+    others: list[dict[str, Any]] = [{"background_picture": "b.png"}, {"renderer": "aniportrait"}]
     drawing = {f.name for f in fields(RenderRequest)} - {f.name for f in fields(MotionRequest)}
-    assert set(changed) == drawing - {"motion", "fps"} | {"seed"}
+    known = {*changed, *(name for other in others for name in other)}
+    of_the_whole = {"motion", "fps", "trim", "subtitles"}
+    assert known == drawing - of_the_whole | {"seed"}
     motion = Motion.neutral(9, 30.0)
-    whole = RenderRequest(text="Hi.", voice="de", emotion="happiness", fps=30.0, **changed)
-    part, skip = part_request(whole, motion, (4, 7), 1)
-    assert {name: getattr(part, name) for name in changed} == changed
-    assert isinstance(part.motion, Motion) and len(part.motion) == 4 and skip == 1
-    assert part.fps == 30.0 and not part.has_voice and part.emotion == "neutral"
+    asked: list[dict[str, Any]] = [changed, *({"portrait": "a.png", **other} for other in others)]
+    for one in asked:
+        whole = RenderRequest(
+            text="Hi.",
+            voice="de",
+            emotion="happiness",
+            fps=30.0,
+            trim="0:2",
+            subtitles="file",
+            **one,
+        )
+        part, skip = part_request(whole, motion, (4, 7), 1)
+        assert {name: getattr(part, name) for name in one} == one
+        assert isinstance(part.motion, Motion) and len(part.motion) == 4 and skip == 1
+        assert part.fps == 30.0 and not part.has_voice and part.emotion == "neutral"
+        assert part.trim is None and part.subtitles == "none"
+
+
+@pytest.mark.slow
+def test_parts_of_a_clear_video_are_clear_and_trimmed_once_with_subtitles_beside(
+    make_batch: MakeBatch, tmp_path: Path
+) -> None:
+    import av
+
+    from audio2motion.voice.synthesis import synthesize
+
+    said = synthesize("Hello there, how are you today? I am well.")
+    said.save(tmp_path / "voice.wav")
+    words = [{"word": "Hello there.", "start": 0.3, "end": 1.0}]
+    (tmp_path / "words.json").write_text(json.dumps(words))
+    row = {"portrait": "portrait.png", "agent_audio": "voice.wav", "transcript": "words.json"}
+    row |= {"subtitles": "file", "trim": "0.2:2.2", "background": "transparent"}
+    batch = make_batch([{**row, "output": "v.webm"}])
+    batch = replace(batch, config=BatchConfig(split=1.0))
+    assert batch.run().complete
+    result = results_of(batch)[0]
+    assert result["parts"] > 1 and result["frames"] == 50
+    assert [cue["text"] for cue in result["subtitles"]] == ["Hello there."]
+    out = Path(batch.out)
+    assert (out / "v.vtt").read_text().splitlines()[2].startswith("00:00:00.100 --> 00:00:01.")
+    with av.open(str(out / "v.webm")) as container:
+        stream = container.streams.video[0]
+        decoder = av.CodecContext.create("libvpx-vp9", "r")
+        packets = [*container.demux(stream)]
+        frames = [f for p in packets for f in decoder.decode(p if p.size else None)]
+    assert len(frames) == 50
+    assert all(frame.to_ndarray(format="rgba")[1, 1, 3] < 10 for frame in frames)
 
 
 @pytest.mark.slow

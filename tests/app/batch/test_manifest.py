@@ -102,7 +102,7 @@ def test_every_field_of_a_request_is_a_word() -> None:
         ({"portrait": "me.jpg", "text": "Hi", "output": "../x.mp4"}, "below the folder"),
         ({"portrait": "me.jpg", "text": "Hi", "output": "/x.mp4"}, "below the folder"),
         ({"portrait": "me.jpg", "text": "Hi", "output": ".x.mp4"}, "not hidden"),
-        ({"portrait": "me.jpg", "text": "Hi", "output": "x.gif"}, "must end in .mp4"),
+        ({"portrait": "me.jpg", "text": "Hi", "output": "x.avi"}, "must end in .mp4"),
         ({"portrait": "me.jpg", "text": "Hi", "output": 5}, "got the output 5"),
         (["portrait"], "got list; wanted an object"),
     ],

@@ -293,7 +293,7 @@ def test_an_output_in_no_folder(refused: Run, tmp_path: Path) -> None:
 
 
 def test_an_output_that_is_no_video(refused: Run, tmp_path: Path) -> None:
-    assert "must end in" in refused(out=tmp_path / "out.gif")
+    assert "must end in" in refused(out=tmp_path / "out.avi")
 
 
 def test_an_output_that_is_an_input(refused: Run, tmp_path: Path) -> None:

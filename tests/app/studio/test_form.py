@@ -147,11 +147,16 @@ def test_every_setting_is_in_the_form_or_left_out_on_purpose() -> None:
         "mix": "both",
         "new_seed": False,
         "seed": 7,
+        "aspect": "9:16",
+        "trim": " 0:1",
+        "format": "webm",
     }
     asked = [
         Form(**every).request(),  # pyrefly: ignore[bad-argument-type]
         Form(**every, says="a recording").request(),  # pyrefly: ignore[bad-argument-type]
         Form(photo="me.jpg", motion="m.npz", says="nothing").request(),
+        Form(photo="me.jpg", background=" blur ", subtitles="burned").request(),
+        Form(photo="me.jpg", background="blur", background_picture="beach.jpg").request(),
     ]
     plain = {field.name: field.default for field in fields(RenderRequest)}
     reached = {

@@ -7,9 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from motion2video.drawing.crops import CropStage
 from motion2video.drawing.layered import LayeredWarp
+from motion2video.drawing.layered_canvas import LayeredCanvas
 from motion2video.drawing.places import EYES, fill_polygon
 from motion2video.drawing.warp import FaceWarp, Warp
 from motion2video.faces.tracker import FaceTracker
@@ -18,11 +20,13 @@ from motion2video.geometry.basis import FACE_OVAL, interocular, rotation_matrix
 from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION, Motion, channel_index
 from motion2video.network.choices import Quality
 from motion2video.network.compute import ComputeConfig
+from motion2video.portrait.behind import Behind
 from motion2video.portrait.fills import mirror_fill, push_pull
 from motion2video.portrait.head import similarity
-from motion2video.portrait.layers import bare_face, canvas_of, make_plate
+from motion2video.portrait.layers import Layers, bare_face, canvas_of, make_plate, without_rim
 from motion2video.portrait.portrait import Portrait
 from motion2video.renderer import RenderConfig, Renderer
+from weights.errors import InputError
 
 UPPER_LIDS = [160, 159, 158, 161, 157, 387, 386, 385, 388, 384]
 LOWER_LIDS = [144, 145, 153, 163, 154, 373, 374, 380, 390, 381]
@@ -296,3 +300,69 @@ def test_the_layers_are_made_once_a_portrait_and_go_with_it(renderer: Renderer):
     del first, again, portrait
     gc.collect()
     assert kept() is None
+
+
+def before(portrait: Portrait, behind: Behind, renderer: Renderer, yaw: float) -> np.ndarray:
+    return turned(renderer, portrait.before(behind), yaw, 0)
+
+
+def test_before_another_background_the_person_stays_and_the_rest_is_that_background(
+    renderer: Renderer, portrait: Portrait
+):
+    """Behind a head that has turned: to the bit, but where the matte itself is in doubt."""
+    green = np.zeros_like(portrait.image)
+    green[:] = (0, 200, 60)
+    own, other = turned(renderer, portrait, 20, 0), before(portrait, green, renderer, 20)
+    clear = before(portrait, "nothing", renderer, 20)
+    assert clear.shape == (*own.shape[:2], 4)
+    inner = cv2.erode((clear[..., 3] == 255).astype(np.uint8), np.ones((15, 15), np.uint8)) > 0
+    differs = (own[inner] != other[inner]).any(-1)
+    assert inner.mean() > 0.1 and differs.mean() < 0.02
+    outside = clear[..., 3] == 0
+    assert outside.mean() > 0.2 and np.array_equal(other[outside], green[outside])
+
+
+def test_a_clear_frame_laid_over_a_colour_is_the_frame_before_that_colour(
+    renderer: Renderer, portrait: Portrait
+):
+    red = np.zeros_like(portrait.image)
+    red[:] = (220, 30, 40)
+    clear = before(portrait, "nothing", renderer, -18).astype(float)
+    share = clear[..., 3:] / 255
+    laid = clear[..., :3] * share + red * (1 - share)
+    assert np.abs(laid - before(portrait, red, renderer, -18)).max() <= 3
+
+
+def test_a_light_rim_gets_the_colours_within_and_dark_strands_stay():
+    """Pixels of the edge of which the matte is too sure have the colour of the photo's wall."""
+    front = np.zeros((40, 40, 4), np.uint8)
+    front[10:30, 10:30] = (60, 60, 60, 255)
+    front[10, 10:30, :3], front[29, 10:30, :3] = 160, 20
+    wall = np.full((40, 40, 3), 220, np.uint8)
+    cleaned = without_rim(Layers(front, front, np.zeros_like(front), wall))
+    assert np.abs(cleaned.front[10, 12:28, :3].astype(int) - 60).max() <= 4
+    assert np.array_equal(cleaned.front[11:30], front[11:30])
+    assert np.array_equal(cleaned.front[..., 3], front[..., 3])
+
+
+def test_who_cannot_be_told_from_the_background_keeps_it(renderer: Renderer, portrait: Portrait):
+    noise = np.random.default_rng(0).integers(0, 255, portrait.image.shape).astype(np.uint8)
+    with pytest.raises(InputError, match="could not be told from the background"):
+        renderer.init_state(Portrait(noise, portrait.face).before("nothing"))
+
+
+@pytest.mark.parametrize("fineness", [1, 2])
+def test_a_gpu_cuts_out_as_the_cpu_does(renderer: Renderer, portrait: Portrait, fineness: int):
+    """On a CPU here: its arithmetic, not its speed."""
+    assert portrait.matte is not None
+    marks = portrait.face.landmarks
+    made = LayeredWarp(portrait.image, marks, renderer.basis, portrait.matte, "linear", fineness)
+    head = made.over("nothing")
+    prepared = renderer.init_state(portrait).prepared
+    gpu = LayeredCanvas(head, prepared.inside, prepared.brush, torch.device("cpu"))
+    there = gpu.drawn(marks[None], marks[None])[0].permute(1, 2, 0).numpy()
+    here = head.warp(marks, marks).astype(float)
+    assert there.shape == here.shape == (*portrait.image.shape[:2], 4)
+    assert np.abs(there[..., 3] - here[..., 3]).mean() < 1
+    solid = (there[..., 3] == 255) & (here[..., 3] == 255)
+    assert np.abs(there - here)[solid].mean() < 1

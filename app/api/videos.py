@@ -169,7 +169,7 @@ def _add_results(router: APIRouter, jobs: "_Jobs") -> None:
             **responses(401, 404, 422, 429),
             200: {
                 "description": "Events named `job`, whose data is the job.",
-                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                "content": {"text/event-stream": {"schema": _EVENT}},
             },
         },
     )
@@ -182,6 +182,14 @@ def _add_results(router: APIRouter, jobs: "_Jobs") -> None:
         )
 
 
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "event": {"const": "job"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["data"],
+}
 _BINARY = {"type": "string", "format": "binary"}
 
 

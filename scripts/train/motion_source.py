@@ -92,7 +92,7 @@ def _pairs(
         rows, guessed, known = (
             x[here].reshape(count, CHUNK, -1) for x in (values, guess, weight > 0)
         )
-        whole = known.all(1)
+        whole = np.all(known, axis=1)
         swing = np.repeat(swings(style)[None], count - 1, 0)
         known_both = whole[:-1] & whole[1:]
         parts.append((rows[:-1], rows[1:], guessed[:-1], guessed[1:], known_both, swing))

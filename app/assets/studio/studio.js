@@ -31,6 +31,7 @@
     });
     each('.overflow-menu > button', (button) => put(button, 'aria-label', 'More tabs'));
     each('#make', (button) => put(button, 'aria-describedby', 'plan'));
+    each('#puppet-make', (button) => put(button, 'aria-describedby', 'puppet-plan'));
   };
 
   // Twice the same is said once; the place is there from the beginning, as readers want it.

@@ -348,6 +348,7 @@ def tour(request: pytest.FixtureRequest, browser, studio: Studio) -> Tour:
                 seen.cut.append(tab)
             if find_spec(AXE):
                 page.evaluate(OPENED)
+                page.wait_for_function("!document.querySelector('div.empty[aria-label]')")
                 seen.barriers += [f"{tab}: {told}" for told in barriers(page)]
         live = page.frame(url="**/live*")
         assert live is not None

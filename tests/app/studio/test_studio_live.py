@@ -36,6 +36,10 @@ def microphone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sound.save(tmp_path_factory.mktemp("microphone") / "visitor.wav")
 
 
+MET = """() => {
+  const face = document.getElementById('face');
+  return face.getContext('2d').getImageData(face.width / 2, face.height / 2, 1, 1).data[3] === 255;
+}"""
 INSIDE = """() => {
   const [me, face] = ['me', 'face'].map(id => document.getElementById(id).getBoundingClientRect());
   return me.width > 0 && me.left >= face.left && me.right <= face.right
@@ -64,6 +68,10 @@ def test_the_portrait_listens_speaks_and_is_interrupted(studio: Studio, micropho
         page = visitor.page
         visitor.show_tab("Live")
         frame = page.frame_locator("iframe.v-live")
+        frame.locator("#connect").wait_for()
+        live = page.frame(url="**/live*")
+        assert live is not None
+        live.wait_for_function(MET)
         frame.locator("#connect").click()
         frame.locator("#say").wait_for()
         page.wait_for_function(
@@ -71,8 +79,6 @@ def test_the_portrait_listens_speaks_and_is_interrupted(studio: Studio, micropho
             ".getElementById('frames').textContent > 10"
         )
         assert frame.locator("#problem").inner_text() == ""
-        live = page.frame(url="**/live*")
-        assert live is not None
         assert live.evaluate(INSIDE), "the visitor's own picture hangs over the portrait"
         assert "slow" in live.evaluate(SLOW)
         frame.locator("#words").fill("I could talk about this for a very long time. " * 12)

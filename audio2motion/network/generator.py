@@ -27,6 +27,7 @@ from audio2motion.hearing.speech import (
     VoiceState,
     load_strictly,
 )
+from audio2motion.network.attention import Cache, Past
 from audio2motion.network.borrowed_speech import fingerprint
 from audio2motion.network.chunks import Aimed, Chunk, answers_to, finish
 from audio2motion.network.condition import (
@@ -38,68 +39,19 @@ from audio2motion.network.condition import (
 )
 from audio2motion.network.gate import GATE_HIGH, SPEECH_CHANNELS, mouth_gate, silence
 from audio2motion.network.marginals import LIP_SHAPES
-from audio2motion.network.model import Cache, ModelConfig, MotionNetwork, Past
+from audio2motion.network.model import ModelConfig, MotionNetwork
+from audio2motion.network.sampling import SOLVERS, GeneratorConfig
 from audio2motion.network.source import white
 from audio2motion.network.state_codec import Ticket, decode, encode
 from audio2motion.saveable import saveable
 from motion2video.motion import FPS, MOTION_DIM, Motion
-from motion2video.network.flow import adams, euler, heun, time_grid
-from weights.errors import InputError, MotionError, StateError, WeightsError
+from motion2video.network.flow import time_grid
+from weights.errors import MotionError, StateError, WeightsError
 from weights.tensors import load_safetensors, read_safetensors
 
 CHUNK_SAMPLES = CHUNK * SAMPLES_PER_FRAME
 OUTLINE = tuple(i for i in SPEECH_CHANNELS if i not in LIP_SHAPES)
 """The jaw, and the detail that shapes leave out."""
-SOLVERS = {"euler": euler, "adams": adams, "heun": heun}
-
-
-@dataclass(frozen=True)
-class GeneratorConfig:
-    """How to sample.
-
-    `steps` of the ODE solver (2..16; `solver` one of SOLVERS); one guidance scale per input
-    (1 = off; others cost one more network evaluation each), and `lip_agent_scale` for what the
-    agent's voice does to the speech channels; `temperature` scales the noise of everything but
-    speech, `lip_temperature` that of the jaw and of the outline of the lips, whose motion
-    `lip_scale` scales, and `shape_temperature` that of the lips' named shapes (stretched, pursed,
-    raised ...); on top, `lid_temperature` that of the lids. Without `reactions` a listener does
-    what the network makes alone (see behaviour/reactions.py); `breath` scales what breathing moves,
-    0 is none. Raises InputError.
-    """
-
-    steps: int = 4
-    solver: str = "adams"
-    agent_scale: float = 1.0
-    lip_agent_scale: float = 1.0
-    interlocutor_scale: float = 2.0
-    interlocutor_motion_scale: float = 1.0
-    controls_scale: float = 1.0
-    temperature: float = 1.0
-    lip_temperature: float = 0.15
-    lip_scale: float = 1.3
-    shape_temperature: float = 0.15
-    lid_temperature: float = 1.3
-    reactions: bool = True
-    breath: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.steps <= 64:
-            raise InputError(f"got {self.steps} steps; wanted 1 to 64")
-        if self.solver not in SOLVERS:
-            raise InputError(f"there is no solver {self.solver!r}; wanted {', '.join(SOLVERS)}")
-
-    @property
-    def scales(self) -> Float[np.ndarray, "4 90"]:
-        """The guidance scales in the order of INPUTS, of every channel."""
-        whole = (
-            self.agent_scale,
-            self.interlocutor_scale,
-            self.interlocutor_motion_scale,
-            self.controls_scale,
-        )
-        scales = np.repeat(np.array(whole, np.float32)[:, None], MOTION_DIM, 1)
-        scales[INPUTS.index("agent"), list(SPEECH_CHANNELS)] = self.lip_agent_scale
-        return scales
 
 
 @saveable

@@ -14,14 +14,21 @@ and what the linear rule goes on around.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
-from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from audio2motion.network.attention import (
+    Block,
+    Cache,
+    KeysValues,
+    ModelConfig,
+    Past,
+    angles,
+    rotate,
+    training_mask,
+)
 from audio2motion.network.condition import CHUNK, Condition, ConditionEmbedding, agent_dim
 from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.marginals import (
@@ -33,9 +40,7 @@ from audio2motion.network.marginals import (
     to_values,
 )
 from audio2motion.network.source import coloured, continuation, yoke
-from audio2motion.saveable import saveable
 from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION
-from weights.errors import WeightsError
 
 CLOSURE_LOW, CLOSURE_HIGH = 0.25, 0.45
 """Scores of the reader, fitted to 0 and 1, at which lips begin to close and are closed."""
@@ -54,151 +59,6 @@ MOST_STIR = 2.0
 """Most that the logarithm of innovations' size may be off that of the median."""
 LATEST_TIME = 0.95
 """The velocity is not asked for any nearer to the data: it divides by 1 - t."""
-
-
-@saveable
-@dataclass(frozen=True)
-class ModelConfig:
-    """Sizes of the network; stored in the header of its weights."""
-
-    width: int = 192
-    layers: int = 6
-    heads: int = 6
-    hidden: int = 640
-    history: int = 50
-    speech_features: int = 128
-
-    @staticmethod
-    def from_header(config: dict) -> "ModelConfig":
-        """From a weights header. Raises WeightsError for keys that do not fit."""
-        try:
-            return ModelConfig(**config)
-        except TypeError as error:
-            raise WeightsError(f"the motion generator's header does not fit: {error}") from error
-
-
-@saveable
-@dataclass(frozen=True, eq=False)
-class Cache:
-    """Keys (before their rotation) and values of the last finished frames, [layers, b, heads,
-    history, d]; of those, the last `filled` count.
-    """
-
-    keys: Float[Tensor, "l b h n d"]
-    values: Float[Tensor, "l b h n d"]
-    filled: int
-
-    def followed_by(self, made: "KeysValues", count: int) -> "Cache":
-        """With a finished chunk of `count` frames at its end, its oldest ones gone."""
-        keys, values = (torch.stack(part) for part in made)
-        return Cache(
-            torch.cat([self.keys[..., count:, :], keys], 3),
-            torch.cat([self.values[..., count:, :], values], 3),
-            min(self.keys.shape[3], self.filled + count),
-        )
-
-
-KeysValues = tuple[list[Tensor], list[Tensor]]
-"""Of every layer, [b, heads, t, d]."""
-
-
-@dataclass(frozen=True, eq=False)
-class Past:
-    """What every evaluation of a chunk needs of what was before it: the rotated keys and the
-    values, who may see whom, and the turns of the chunk's own positions.
-    """
-
-    keys: Float[Tensor, "l b h n d"]
-    values: Float[Tensor, "l b h n d"]
-    mask: Bool[Tensor, "t m"]
-    turns: tuple[Float[Tensor, "t d"], Float[Tensor, "t d"]]
-
-
-def angles(
-    start: int, count: int, size: int, device: torch.device
-) -> tuple[Float[Tensor, "t d"], Float[Tensor, "t d"]]:
-    """Cosines and sines of rotary positions start, start + 1, ... for heads of `size`."""
-    half = size // 2
-    rate = torch.exp(torch.arange(half, device=device) * (-math.log(1000.0) / half))
-    angle = torch.arange(start, start + count, device=device)[:, None] * rate
-    cos, sin = angle.cos(), angle.sin()
-    return torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
-
-
-def turn(
-    x: Float[Tensor, "*b t d"], turns: tuple[Float[Tensor, "t d"], Float[Tensor, "t d"]]
-) -> Float[Tensor, "*b t d"]:
-    """Rotary position embedding (Su et al. 2021) by `angles`."""
-    cos, sin = turns
-    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
-
-
-def rotate(x: Float[Tensor, "*b t d"], start: int) -> Float[Tensor, "*b t d"]:
-    """Rotary position embedding for positions start, start + 1, ..."""
-    return turn(x, angles(start, x.shape[-2], x.shape[-1], x.device))
-
-
-class _Block(nn.Module):
-    """Attention and a pointwise network, both modulated by the flow time."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        width = config.width
-        self.heads = config.heads
-        self.norm_1 = nn.LayerNorm(width, elementwise_affine=False)
-        self.norm_2 = nn.LayerNorm(width, elementwise_affine=False)
-        self.queries = nn.Linear(width, width)
-        self.keys_values = nn.Linear(width, 2 * width)
-        self.mix = nn.Linear(width, width)
-        self.up = nn.Linear(width, config.hidden)
-        self.down = nn.Linear(config.hidden, width)
-        self.shift = nn.Parameter(torch.zeros(6, width))
-
-    def _split(self, x: Float[Tensor, "b t w"]) -> Float[Tensor, "b h t d"]:
-        return rearrange(x, "b t (h d) -> b h t d", h=self.heads)
-
-    def forward(
-        self,
-        x: Float[Tensor, "b t w"],
-        time: Float[Tensor, "#b #t 6 w"],
-        mask: Bool[Tensor, "t m"],
-        turns: tuple[Float[Tensor, "t d"], Float[Tensor, "t d"]],
-        past: tuple[Tensor, Tensor] | None = None,
-    ) -> tuple[Float[Tensor, "b t w"], tuple[Tensor, Tensor]]:
-        """The tokens after this block, of whole sequences (training), which see `past` keys and
-        values too; and their own, turned.
-        """
-        scale_1, move_1, gate_1, scale_2, move_2, gate_2 = (time + self.shift).unbind(-2)
-        y = self.norm_1(x) * (1 + scale_1) + move_1
-        query = turn(self._split(self.queries(y)), turns)
-        key, value = (self._split(z) for z in self.keys_values(y).chunk(2, -1))
-        own = keys, values = turn(key, turns), value
-        if past is not None:
-            keys, values = (torch.cat([then, now], 2) for then, now in zip(past, own, strict=True))
-        seen = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
-        x = x + gate_1 * self.mix(rearrange(seen, "b h t d -> b t (h d)"))
-        y = self.norm_2(x) * (1 + scale_2) + move_2
-        return x + gate_2 * self.down(F.gelu(self.up(y))), own
-
-    def step(
-        self, x: Float[Tensor, "b t w"], time: Float[Tensor, "6 w"], past: Past, at: int
-    ) -> tuple[Float[Tensor, "b t w"], Tensor, Tensor]:
-        """The same for one chunk after its past, as layer `at`: the tokens, and their
-        keys (before their rotation) and values. The arithmetic of `forward` in fewer, larger
-        operations, as a chunk is too small to keep a processor busy.
-        """
-        batch, split = len(x), (len(x), x.shape[1], self.heads, -1)
-        scale_1, move_1, gate_1, scale_2, move_2, gate_2 = time.unbind(0)
-        y = torch.addcmul(move_1, self.norm_1(x), scale_1)
-        query = self.queries(y).view(split).transpose(1, 2)
-        key, value = (z.view(split).transpose(1, 2) for z in self.keys_values(y).chunk(2, -1))
-        query, turned = turn(torch.stack([query, key]), past.turns).unbind(0)
-        keys = torch.cat([past.keys[at].expand(batch, -1, -1, -1), turned], 2)
-        values = torch.cat([past.values[at].expand(batch, -1, -1, -1), value], 2)
-        seen = F.scaled_dot_product_attention(query, keys, values, attn_mask=past.mask)
-        x = torch.addcmul(x, gate_1, self.mix(seen.transpose(1, 2).flatten(2)))
-        y = torch.addcmul(move_2, self.norm_2(x), scale_2)
-        return torch.addcmul(x, gate_2, self.down(F.gelu(self.up(y)))), key, value
 
 
 class MotionNetwork(nn.Module):
@@ -246,7 +106,7 @@ class MotionNetwork(nn.Module):
         self.enter = nn.Linear(MOTION_DIM, width)
         self.condition = ConditionEmbedding(config.speech_features, width)
         self.time = nn.Sequential(nn.Linear(64, width), nn.SiLU(), nn.Linear(width, 6 * width))
-        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(width)
         self.leave = nn.Linear(width, MOTION_DIM)
         self.direct = nn.Linear(width, MOTION_DIM)
@@ -356,6 +216,11 @@ class MotionNetwork(nn.Module):
         """
         return heard + continuation(before - before_heard, self.recall)
 
+    def _so_far(self, embedded: Float[Tensor, "*b 5 e"]) -> Float[Tensor, "*b 5 w"]:
+        """The mean of what a chunk's frames hear and see, up to each."""
+        count = torch.arange(1, CHUNK + 1, device=embedded.device)[:, None]
+        return embedded[..., : self.config.width].cumsum(-2) / count
+
     def lead(
         self,
         after: Float[Tensor, "*b w"],
@@ -365,9 +230,7 @@ class MotionNetwork(nn.Module):
         """Where innovations are to be expected, as `reach` is how far around that: whoever holds
         the head aside goes on to, against the linear rule. Lips are led by what is heard.
         """
-        count = torch.arange(1, CHUNK + 1, device=embedded.device)[:, None]
-        now = embedded[..., : self.config.width].cumsum(-2) / count
-        lead = self.lead_after(after)[..., None, :] + self.lead_at(now)
+        lead = self.lead_after(after)[..., None, :] + self.lead_at(self._so_far(embedded))
         lead = MOST_LEAD * torch.tanh(lead / MOST_LEAD)
         return lead @ self.yoke * self.remembered * style[..., None, :]
 
@@ -380,9 +243,7 @@ class MotionNetwork(nn.Module):
         """How large innovations are that come `after` what was done (the last finished frame's
         features), by what is heard and seen up to each frame and the style: people rest and burst.
         """
-        count = torch.arange(1, CHUNK + 1, device=embedded.device)[:, None]
-        now = embedded[..., : self.config.width].cumsum(-2) / count
-        stir = self.stir_after(after)[..., None, :] + self.stir_at(now)
+        stir = self.stir_after(after)[..., None, :] + self.stir_at(self._so_far(embedded))
         stir = MOST_STIR * torch.tanh(stir / MOST_STIR)
         return stir.exp() @ self.yoke * style[..., None, :]
 
@@ -467,8 +328,8 @@ class MotionNetwork(nn.Module):
         return (guess + kept * (u_t - t * guess) + self.leave(self.norm(x))) @ self.yoke
 
     @property
-    def _steps(self) -> list[_Block]:
-        return [block for block in self.blocks if isinstance(block, _Block)]
+    def _steps(self) -> list[Block]:
+        return [block for block in self.blocks if isinstance(block, Block)]
 
     def past(self, cache: Cache, count: int = CHUNK) -> Past:
         """What every evaluation of the next `count` frames needs of the frames before them."""
@@ -572,18 +433,5 @@ class MotionNetwork(nn.Module):
 
     def _modulated(
         self, t: float, modulation: tuple[Tensor, ...] | None
-    ) -> Iterable[tuple[_Block, Tensor]]:
+    ) -> Iterable[tuple[Block, Tensor]]:
         return zip(self._steps, modulation or self.modulation(t), strict=True)
-
-
-def training_mask(count: int, history: int, device: torch.device) -> Bool[Tensor, "n n"]:
-    """Who may see whom, of `count` finished frames and then the same frames in the making, each
-    itself and `history` frames before it: those in the making see their own chunk in the making
-    and what is before it finished.
-    """
-    at = torch.arange(count, device=device)
-    back = at[:, None] - at[None]
-    seen = (back >= 0) & (back <= history)
-    same = at[:, None] // CHUNK == at[None] // CHUNK
-    top = torch.cat([seen, torch.zeros_like(seen)], 1)
-    return torch.cat([top, torch.cat([seen & ~same, seen & same], 1)])

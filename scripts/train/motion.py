@@ -17,12 +17,11 @@ on from DIR/checkpoint.pt.
 import argparse
 import sys
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -34,8 +33,8 @@ from audio2motion.hearing.speech import (
     SpeechEncoder,
 )
 from audio2motion.network.borrowed_speech import borrow, fingerprint
-from audio2motion.network.condition import CHUNK, LOOK_AHEAD, Condition, agent_window
-from audio2motion.network.gate import SPEECH_CHANNELS, listening
+from audio2motion.network.condition import CHUNK
+from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.marginals import LIP_SHAPES, SCORED, quantiles
 from audio2motion.network.model import ModelConfig, MotionNetwork
 from audio2motion.network.source import whitened
@@ -52,12 +51,10 @@ from motion2video.motion import (
 from scripts.data.motion_items import SHARES, Item, kept_items, mirror_matrix, tiny_items
 from scripts.train.lip_reader import READER_STIFFNESS, Ridge, learn_closures
 from scripts.train.loop import LoopConfig, lip_aperture, run
+from scripts.train.motion_batches import Batch, cut, draw, drop_inputs
 from scripts.train.motion_source import fit
 from weights.tensors import read_safetensors, save_safetensors
 
-FRAMES = 100
-DROP = {"agent": 0.1, "interlocutor": 0.15, "interlocutor_motion": 0.3, "controls": 0.15}
-HEARD_DROPOUT = 0.25
 MOOD_DIM = CONTROL_DIM - STYLE_DIM - 1
 STILL = 0.4
 OWN = (
@@ -82,8 +79,6 @@ network makes of their voices holds for others in part.
 POSE = (*range(*ROTATION.indices(MOTION_DIM)), *range(*TRANSLATION.indices(MOTION_DIM)))
 ASIDE, RETURN_S = 0.6, 4.0
 """Of heads that are drawn, this share begins aside and comes back in these seconds (to a third)."""
-LISTENING_WEIGHT, HEARD_BEFORE = 3.0, 100
-"""Who answers whom is learned of listeners alone, who are rare."""
 FAR = 6.0
 """Innovations beyond this many deviations are errors of trackers."""
 STEADY_ERROR, SUDDEN_ERROR, SLOW_ERROR = 0.2, 0.5, 10
@@ -94,135 +89,6 @@ APERTURE, SHUT, UNLED, STIR = 1.5, 1.0, 2.0, 0.2
 GAUSSIAN = 0.64
 LIDS = [channel_index(f"eyeBlink{side}") for side in ("Left", "Right")]
 SMILES = [channel_index(f"mouthSmile{side}") for side in ("Left", "Right")]
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """FRAMES frames each of several conversations; motion is tokens. `shut` [b, t] is 1 where
-    lips must touch in items without a face (`faceless` [b]), `listens` [b, t] how far the agent is
-    the one who listens (gate.listening).
-    """
-
-    values: Tensor
-    weight: Tensor
-    condition: Condition
-    shut: Tensor
-    faceless: Tensor
-    listens: Tensor
-
-    def to(self, device: torch.device) -> "Batch":
-        """The same on a device."""
-        return Batch(
-            self.values.to(device),
-            self.weight.to(device),
-            self.condition.to(device),
-            self.shut.to(device),
-            self.faceless.to(device),
-            self.listens.to(device),
-        )
-
-
-def cut(
-    item: Item, start: int, count: int, network: MotionNetwork, mirror: Tensor | None = None
-) -> Batch:
-    """Frames start .. start + count of one conversation, as a batch of one."""
-    ahead, here = slice(start, start + count + LOOK_AHEAD), slice(start, start + count)
-    voice = item.agent
-    agent = agent_window(
-        voice.features[ahead].float(), voice.energy[ahead].float(), voice.activity[ahead].float()
-    )
-    size = voice.features.shape[1]
-    sound, motion = torch.zeros(count, size + 2), torch.zeros(count, MOTION_DIM + 1)
-    present = torch.ones(count, 4)
-    if item.interlocutor is None:
-        present[:, 1] = 0
-    else:
-        other = item.interlocutor
-        parts = [other.features[here], other.energy[here, None], other.activity[here, None]]
-        sound = torch.cat(parts, 1).float()
-    if item.seen is None:
-        present[:, 2] = 0
-    else:
-        seen = item.seen[here].float()
-        theirs = network.standardise(seen[:, :-1])
-        motion = torch.cat([theirs * seen[:, -1:], seen[:, -1:]], 1)
-        present[:, 2] = seen[:, -1]
-    condition = Condition(
-        agent[None], sound[None], motion[None], item.controls.expand(1, count, -1), present[None]
-    )
-    faceless = item.shut is not None
-    values, weight = item.values[here], item.weight[here]
-    if mirror is not None:
-        named = slice(DETAIL.start)
-        weight = torch.cat([weight[:, named] @ mirror[named, named].abs(), weight[:, DETAIL]], 1)
-        values = values @ mirror
-    values = network.normalise(values)
-    listens = listening_levels(item, start, count)
-    if item.interlocutor is not None:
-        weight = weight * (1 + (LISTENING_WEIGHT - 1) * listens[:, None])
-    shut = item.shut[here] if item.shut is not None else torch.zeros(count)
-    return Batch(
-        values[None] * (not faceless),
-        weight[None],
-        condition,
-        shut[None],
-        torch.tensor([faceless]),
-        listens[None],
-    )
-
-
-def listening_levels(item: Item, start: int, count: int) -> Tensor:
-    """[count] how far the agent listens, by what was heard of both up to each frame."""
-    heard = slice(max(0, start - HEARD_BEFORE), start + count)
-    agent = item.agent.activity[heard].float().numpy()
-    other = np.zeros_like(agent)
-    if item.interlocutor is not None:
-        other = item.interlocutor.activity[heard].float().numpy()
-    return torch.from_numpy(listening(agent, other, 0.0)[0][-count:])
-
-
-def draw(
-    items: list[Item],
-    network: MotionNetwork,
-    step: int,
-    size: int,
-    seed: int,
-    mirror: Tensor | None = None,
-) -> Batch:
-    """The batch of a step: a function of (seed, step). `mirror` [90, 90] mirrors half of it."""
-    rng = np.random.default_rng((seed, step))
-    long = [i for i in items if len(i.values) > FRAMES]
-    share = np.array([len(i.values) * i.share for i in long], float)
-    parts = []
-    for index in rng.choice(len(long), size, p=share / share.sum()):
-        item = long[index]
-        start = int(rng.integers(0, len(item.values) - FRAMES + 1))
-        parts.append(cut(item, start, FRAMES, network, mirror if rng.random() < 0.5 else None))
-    return Batch(
-        torch.cat([p.values for p in parts]),
-        torch.cat([p.weight for p in parts]),
-        Condition.stack([p.condition for p in parts]),
-        torch.cat([p.shut for p in parts]),
-        torch.cat([p.faceless for p in parts]),
-        torch.cat([p.listens for p in parts]),
-    )
-
-
-def drop_inputs(batch: Batch) -> Condition:
-    """Take away inputs at random, each for a whole sequence; never the voice without a face. Of
-    what describes the agent's voice, single numbers go as well: the voices are few.
-    """
-    condition, present = batch.condition, batch.condition.present
-    keep = torch.rand(len(present), 1, 4, device=present.device)
-    keep = (keep > torch.tensor(list(DROP.values()), device=present.device)).float()
-    keep[:, :, 0] = torch.maximum(keep[:, :, 0], batch.faceless[:, None].float())
-    return Condition(
-        F.dropout(condition.agent, HEARD_DROPOUT),
-        condition.interlocutor,
-        condition.interlocutor_motion,
-        condition.controls,
-        present * keep,
-    )
 
 
 class Objective:

@@ -27,7 +27,8 @@ from scripts.data.motion_items import Item
 from scripts.train.carry_hearing import carry, fit
 from scripts.train.lip_features import choose
 from scripts.train.lip_reader import Ridge, Taught, learn_lips, surroundings
-from scripts.train.motion import FRAMES, cut, fit_reader, returning
+from scripts.train.motion import fit_reader, returning
+from scripts.train.motion_batches import FRAMES, cut
 from weights.errors import InputError
 from weights.tensors import read_safetensors
 

@@ -31,7 +31,7 @@ from typing import Any
 PACKAGES = ("app", "audio2motion", "motion2video", "weights")
 # What a way ends at, by its names of today; --kernel and --block give those of another state.
 KERNEL = "motion2video.drawing.layered:LayeredWarp.warp"
-BLOCK = "audio2motion.network.model:_Block.step"
+BLOCK = "audio2motion.network.attention:Block.step"
 LIVE = "app.live.session:LiveSession"
 
 

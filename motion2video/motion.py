@@ -12,7 +12,7 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -310,7 +310,7 @@ class Motion:
             return Motion.read(file, path)
 
     @staticmethod
-    def read(file: BinaryIO, path: Path) -> "Motion":
+    def read(file: io.BufferedIOBase, path: Path) -> "Motion":
         """As `load`, from an open file that messages call `path`."""
         names = len(EXPRESSION_NAMES)
         wanted = {

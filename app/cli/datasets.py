@@ -19,7 +19,7 @@ Source = Annotated[
     str,
     Argument(help="A folder; of pairs also a .csv; of Seamless Interaction also s3://, https://."),
 ]
-Out = Annotated[Path, Option("--out", help="The dataset's folder; it may be there already.")]
+Out = Annotated[str, Option("--out", help="The dataset's folder; it may be there already.")]
 Data = Annotated[str, Argument(help="A dataset: a folder, or where it was copied (s3://...).")]
 Page = Annotated[Path, Option("--out", help="The page (.html).")]
 Count = Annotated[int, Option("--count", help="Samples on the page.")]

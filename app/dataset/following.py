@@ -67,8 +67,9 @@ class Watcher:
         """The people in frames at 25 a second, how many frames there were, and sentences about
         those who were left out. Raises MediaError for no frames.
         """
-        seen, told, count = list[Seen](), list[str](), 0
-        for piece, people, count in self._pieces(frames, tick):
+        seen, told, frames_seen = list[Seen](), list[str](), 0
+        for piece, people, so_far in self._pieces(frames, tick):
+            frames_seen = so_far
             for person in people:
                 why = _unusable(person)
                 if why:
@@ -76,9 +77,9 @@ class Watcher:
                     told.append(f"somebody at {at} is left out: {why}")
                 else:
                     seen.append(self._measure(piece, person))
-        if count == 0:
+        if frames_seen == 0:
             raise MediaError("the video has no frames; wanted at least one")
-        return seen, count, told
+        return seen, frames_seen, told
 
     def _pieces(
         self, frames: Iterable[UInt8[np.ndarray, "H W 3"]], tick: Callable[[], None]

@@ -50,7 +50,7 @@ class Summary:
 
 def import_recordings(
     source: str,
-    out: Path,
+    out: str | os.PathLike[str],
     config: ImportConfig | None = None,
     notify: Notify = lambda notice: None,
     progress: Progress | None = None,
@@ -64,7 +64,7 @@ def import_recordings(
     dataset = Dataset.create(out, {"licence": config.licence, "consent": config.consent})
     started = time.monotonic()
     with _locked(dataset.folder):
-        recordings = _recordings(source, config, out)
+        recordings = _recordings(source, config, dataset.folder)
         _clear(dataset.folder)
         due = [one for one in recordings if not _is_there(dataset.folder, one, config.keep_failed)]
         tools = Tools(config.crops, Terms(config.licence, config.consent), motion=config.motion)

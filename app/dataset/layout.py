@@ -298,10 +298,13 @@ class Dataset:
         return Dataset(address, info)
 
     @staticmethod
-    def create(folder: Path, info: Mapping[str, Any] | None = None) -> "Dataset":
-        """The dataset in a folder of this machine, made there if there is none yet."""
-        if is_remote(os.fspath(folder)):
-            raise InputError(f"got --out {folder}; a dataset is written to a folder, then copied")
+    def create(address: str | os.PathLike[str], info: Mapping[str, Any] | None = None) -> "Dataset":
+        """The dataset in a folder of this machine, made there if there is none yet. Raises
+        InputError for a folder with other things in it, or an address that is none.
+        """
+        if is_remote(os.fspath(address)):
+            raise InputError(f"got --out {address}; a dataset is written to a folder, then copied")
+        folder = Path(address)
         if Dataset.is_one(folder):
             return Dataset.open(folder)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

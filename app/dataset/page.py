@@ -23,7 +23,8 @@ _WIDTH, _HEIGHT = 900, 46
 _COLOURS = ("#1f6f8b", "#b5532a", "#5a7d2a", "#7a4a8c")
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#222}
-h2{font-size:1rem;margin:2rem 0 .3rem;border-top:1px solid #ddd;padding-top:1rem;overflow-wrap:anywhere}
+h2{font-size:1rem;margin:2rem 0 .3rem;border-top:1px solid #ddd;padding-top:1rem}
+h2{overflow-wrap:anywhere}
 .row{display:flex;gap:1rem;align-items:flex-start;flex-wrap:wrap}.face{width:150px;flex:none}
 .curves{flex:1;min-width:20rem}svg{display:block;width:100%;height:auto;background:#fafafa}
 table{border-collapse:collapse}td,th{padding:.1rem .8rem .1rem 0;text-align:left;vertical-align:top}

@@ -8,6 +8,8 @@ coefficient, and each unit rests at its own low quantile, as tracked scores do.
 import numpy as np
 from jaxtyping import Bool, Float
 
+from app.dataset.layout import MotionKind
+from app.dataset.wholebody import CHANNELS
 from motion2video.geometry.basis import axis_angle, rotation_matrix
 from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION, channel_index
 
@@ -58,15 +60,27 @@ def unit_matrix() -> Float[np.ndarray, "24 90"]:
     return matrix
 
 
+def unseen_channels(kind: MotionKind) -> tuple[int, ...]:
+    """The channels of which motion that was made in a way says nothing."""
+    if kind == "movement":
+        told = set(np.flatnonzero(unit_matrix().any(axis=0)).tolist())
+    elif kind == "keypoints":
+        told = set(CHANNELS)
+    else:
+        return ()
+    told |= {*range(ROTATION.start, TRANSLATION.stop)}
+    return tuple(sorted(set(range(MOTION_DIM)) - told))
+
+
 def movement_motion(
     units: Float[np.ndarray, "N 24"],
     turns: Float[np.ndarray, "N 3"],
     valid: Bool[np.ndarray, "N"],
     seen: tuple[Float[np.ndarray, "N 90"], Bool[np.ndarray, "N"]] | None,
 ) -> tuple[Float[np.ndarray, "N 90"], Bool[np.ndarray, "N"]]:
-    """Motion out of `movement:*`. `turns` are axis-angle (radians; positive x lowers the face), from
-    the middle pose on. `seen` is what the keypoints of the same file say: by it the signs of the
-    other two axes are checked, and the head's place comes from it.
+    """Motion out of `movement:*`. `turns` are axis-angle (radians; positive x lowers the face) and
+    are counted from their middle. `seen` is what the keypoints of the same file say: by it the
+    signs of the axes are checked, and the head's place comes from it.
     """
     values = np.zeros((len(units), MOTION_DIM), np.float32)
     rest = np.quantile(units[valid], _REST, axis=0)

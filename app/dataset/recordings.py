@@ -123,8 +123,10 @@ def import_video(one: Recording, tools: Tools, tick: Tick) -> Found:
     else:
         found.skipped.append("there is no sound track: the people have motion and no voice")
     names = [name_of(one, n) for n in name_people(seen)]
+    fps = probe(path).fps or FPS
     for group in _together(seen):
-        found.drafts += _drafts(one, tools, [(names[n], seen[n], said[n]) for n in group])
+        whole = [(n, names[n], seen[n], said[n]) for n in group]
+        found.drafts += _drafts(one, tools, whole, fps)
         for n in group:
             heard = said[n]
             if heard is not None and heard.sync is not None and not heard.kind:
@@ -165,14 +167,17 @@ def _together(seen: Sequence[Seen]) -> Iterator[list[int]]:
 
 
 def _drafts(
-    one: Recording, tools: Tools, group: Sequence[tuple[str, Seen, Said | None]]
+    one: Recording,
+    tools: Tools,
+    group: Sequence[tuple[int, str, Seen, Said | None]],
+    fps: float,
 ) -> list[Draft]:
     """The samples of somebody alone, or of two people on one clock."""
-    start = max(seen.first for _, seen, _ in group)
-    end = min(seen.end for _, seen, _ in group)
-    keys = [f"{one.id}-{start:06d}-{n}" for n in range(len(group))]
+    start = max(seen.first for _, _, seen, _ in group)
+    end = min(seen.end for _, _, seen, _ in group)
+    keys = [f"{one.id}-{start:06d}-{number}" for number, _, _, _ in group]
     out = []
-    for n, (name, seen, said) in enumerate(group):
+    for n, (_, name, seen, said) in enumerate(group):
         shift = (start - seen.first) / FPS
         part = seen.part(start, end)
         sample = Sample(
@@ -186,7 +191,7 @@ def _drafts(
             partner=keys[1 - n] if len(group) == 2 else "",
             motion="video",
             valid=int(part.motion.mask.sum()),
-            fps=probe(one.files[0]).fps or FPS,
+            fps=fps,
             size=(0, 0) if part.track is None else part.track.size,
             licence=tools.terms.licence,
             consent=tools.terms.consent,
@@ -248,7 +253,7 @@ def _write_faces(path: Path, wanted: list[tuple[Path, int, int, float, float, fl
             for target, first, count, x, y, side, size in wanted:
                 if not first <= n < first + count:
                     continue
-                if target not in writers:
+                if n == first:
                     writers[target] = stack.enter_context(VideoWriter(target, (size, size), FPS))
                 scale = size / side
                 matrix = np.array([[scale, 0, -x * scale], [0, scale, -y * scale]])

@@ -15,7 +15,7 @@ from scripts.data.dataset import clips
 from scripts.data.motion_items import LONG_FRAMES, SHARES, load_items, load_takes
 from tests.app.dataset.made import draft, sample, written
 
-FRAMES = LONG_FRAMES + 5
+FRAMES = 2 * LONG_FRAMES
 
 
 @pytest.fixture(scope="module")

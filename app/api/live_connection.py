@@ -374,9 +374,9 @@ class Connection:
             {"type": "caption", "who": "agent", "text": caption.text, "time": at + caption.at}
             for caption in chunk.captions
         ]
-        peer = self._peer
+        peer, stamp = self._peer, {}
         if peer is not None and peer.carries:
-            peer.show(chunk)
+            stamp = {"timestamp": peer.show(chunk)}
             if room.onlookers:
                 for frame in chunk.frames:
                     room.show(_jpeg(frame))
@@ -389,6 +389,7 @@ class Connection:
                 "latency_ms": round(1000 * chunk.latency_s, 1),
                 "agent_speaks": chunk.agent_speaks,
                 "visitor_speaks": chunk.visitor_speaks,
+                **stamp,
             }
         )
         return out

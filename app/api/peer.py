@@ -60,7 +60,8 @@ class Peer:
         self._playout, self._arrival = Playout(), Arrival()
         self._hear, self._changed = hear, changed
         self._channel_open = False
-        for track in _tracks(self._playout):
+        self._began = time.monotonic()
+        for track in _tracks(self._playout, self._began):
             self._connection.addTrack(track)
         self._connection.on("connectionstatechange", self._look)
         self._connection.on("datachannel", self._open)
@@ -78,9 +79,11 @@ class Peer:
             raise Problem(422, f"this offer is not understood ({type(error).__name__})") from error
         return self._connection.localDescription.sdp
 
-    def show(self, chunk: LiveChunk) -> None:
-        """Play a chunk when it is due."""
-        self._playout.put(chunk, time.monotonic())
+    def show(self, chunk: LiveChunk) -> int:
+        """Play a chunk when it is due: the time stamp of its first frame, after that of the first
+        frame of all there could have been.
+        """
+        return _stamp(self._playout.put(chunk, time.monotonic()) - self._began)
 
     def hush(self) -> None:
         """The agent was interrupted."""
@@ -114,12 +117,14 @@ class Peer:
                 self._hear(samples)
 
 
-def _tracks(playout: Playout) -> "tuple[MediaStreamTrack, MediaStreamTrack]":
+def _stamp(seconds: float) -> int:
+    return max(0, round(seconds * _CLOCK))
+
+
+def _tracks(playout: Playout, began: float) -> "tuple[MediaStreamTrack, MediaStreamTrack]":
     """The agent's voice and its pictures, at the time they are due."""
     from aiortc.mediastreams import MediaStreamTrack
     from av import AudioFrame, VideoFrame
-
-    began = time.monotonic()
 
     class Voice(MediaStreamTrack):
         kind = "audio"
@@ -143,7 +148,7 @@ def _tracks(playout: Playout) -> "tuple[MediaStreamTrack, MediaStreamTrack]":
                 await asyncio.sleep(_LOOK_S)
             frame = VideoFrame.from_ndarray(np.ascontiguousarray(due.frame), format="rgb24")
             frame.time_base = Fraction(1, _CLOCK)
-            frame.pts = max(0, round((due.at - began) * _CLOCK))
+            frame.pts = _stamp(due.at - began)
             return frame
 
     return Voice(), Pictures()

@@ -32,8 +32,10 @@ class Playout:
         self._frames: deque[DueFrame] = deque()
         self._zero: float | None = None  # when the conversation's first sample was or would be due
 
-    def put(self, chunk: LiveChunk, now: float) -> None:
-        """A chunk that was made by `now`, in seconds of any clock that does not go back."""
+    def put(self, chunk: LiveChunk, now: float) -> float:
+        """A chunk that was made by `now`, in seconds of any clock that does not go back; when it
+        is due.
+        """
         with self._lock:
             begins = chunk.index * CHUNK_SAMPLES / SAMPLE_RATE
             if self._zero is None or self._zero + begins < now:
@@ -44,6 +46,7 @@ class Playout:
                 DueFrame(first + number * SAMPLES_PER_FRAME / SAMPLE_RATE, frame)
                 for number, frame in enumerate(chunk.frames)
             )
+            return first
 
     def sound(self, at: float, count: int) -> Float[np.ndarray, "count"]:
         """`count` samples that are due from `at` on; what was due before is forgotten."""

@@ -23,6 +23,7 @@ from app.api.guard import ANONYMOUS, owner_of_key
 from app.api.ice import servers_for, without_strange_candidates
 from app.api.live_messages import (
     Ask,
+    HangUp,
     Later,
     Offer,
     Resume,
@@ -126,8 +127,7 @@ class Connection:
         finally:
             if room is not None:
                 self._metrics.live.dec()
-                if self._peer is not None:
-                    await self._peer.close()
+                await self._hang_up()
                 if room.visits == self._visit:
                     over = self._rooms.end if self._ended else self._rooms.leave
                     await run_in_threadpool(over, room)
@@ -266,6 +266,9 @@ class Connection:
             self._resizing = asyncio.create_task(self._resize(message.size, room))
         elif isinstance(message, Offer):
             await self._answer(message, room)
+        elif isinstance(message, HangUp):
+            await self._hang_up()
+            await self._tell("media", over="websocket")
         else:
             self._ended = True
 
@@ -294,8 +297,7 @@ class Connection:
         self._offers += 1
         if self._offers > _MOST_OFFERS:
             raise Problem(429, f"a connection may make {_MOST_OFFERS} offers; connect anew")
-        if self._peer is not None:
-            await self._peer.close()
+        await self._hang_up()
         loop = asyncio.get_running_loop()
         telling: set[asyncio.Task[None]] = set()  # the loop alone would let them be collected
 
@@ -322,6 +324,11 @@ class Connection:
         client = self._socket.client
         offer = without_strange_candidates(message.sdp, client.host if client else "")
         await self._tell("answer", sdp=await self._peer.answer(offer))
+
+    async def _hang_up(self) -> None:
+        peer, self._peer = self._peer, None
+        if peer is not None:
+            await peer.close()
 
     async def _tell_if_there(self, what: str, **values: object) -> None:
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):

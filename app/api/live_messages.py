@@ -101,11 +101,17 @@ class Offer(_Message):
     sdp: str = Field(min_length=1, max_length=32_000)
 
 
+class HangUp(_Message):
+    """Sound and pictures come over the WebSocket again: WebRTC does not get through any more."""
+
+    type: Literal["hang_up"]
+
+
 class _First(RootModel[Annotated[Start | Resume, Field(discriminator="type")]]):
     """What a conversation begins with."""
 
 
-Later = Say | Ask | Stop | End | Size | Offer
+Later = Say | Ask | Stop | End | Size | Offer | HangUp
 
 
 class _Later(RootModel[Annotated[Later, Field(discriminator="type")]]):

@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,8 @@ pytestmark = [pytest.mark.browser, *QUIET]
 @pytest.fixture(scope="module")
 def studio(avatar: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """One server for all tests here."""
-    with serve(avatar, tmp_path_factory.mktemp("studio")) as running:
+    folder = tmp_path_factory.mktemp("studio")
+    with serve(avatar, folder, webrtc=find_spec("aiortc") is not None) as running:
         yield running
 
 
@@ -105,6 +107,7 @@ def test_the_portrait_listens_speaks_and_is_interrupted(studio: Studio, micropho
         assert frame.locator("#problem").inner_text() == ""
         assert live.evaluate(INSIDE), "the visitor's own picture hangs over the portrait"
         assert "slow" in live.evaluate(SLOW)
+        talk_over_webrtc(live)
         heard = live.evaluate("live.media.getAudioTracks()[0].getSettings()")
         assert heard["echoCancellation"], "its own voice would interrupt it"
         frame.locator("#words").fill("I could talk about this for a very long time. " * 12)
@@ -123,6 +126,28 @@ def test_the_portrait_listens_speaks_and_is_interrupted(studio: Studio, micropho
         frame.locator("#state", has_text="Not connected").wait_for()
         assert live.evaluate("document.activeElement.id") == "connect"
         assert visitor.faults == []
+
+
+def talk_over_webrtc(live: "Frame") -> None:
+    """Where it gets through: pictures come that say which sound they answer; and the WebSocket goes
+    on where they end.
+    """
+    if find_spec("aiortc") is None or not aioice_addresses():
+        return
+    live.wait_for_selector("#stage[data-media=webrtc]")
+    live.wait_for_selector("#far", state="visible")
+    live.wait_for_function("live.origin !== undefined && live.delays.length > 5")
+    assert live.evaluate("live.delays.every(ms => ms > 0 && ms < 60000)")
+    live.evaluate("live.hangUp()")
+    live.wait_for_selector("#far", state="hidden")
+    live.wait_for_function(f"{FRAMES} > {live.evaluate(FRAMES) + 5}")
+
+
+def aioice_addresses() -> list[str]:
+    """Addresses of this machine, but for the loopback, over which WebRTC does not go."""
+    from aioice.ice import get_host_addresses
+
+    return get_host_addresses(use_ipv4=True, use_ipv6=False)
 
 
 def use_the_controls(live: "Frame", page: "Page") -> None:

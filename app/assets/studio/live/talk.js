@@ -3,7 +3,7 @@
 'use strict';
 
 const RATE = 16000, HEADER = 16, LEAD_S = 0.06, PICTURE_MS = 200, PICTURE_PX = 320, CHUNK = 3200;
-const BEHIND_S = 3, QUIET_MS = 8000, AGAIN_S = 55, GATHER_MS = 1500, PIECE_MS = 200;
+const BEHIND_S = 3, QUIET_MS = 8000, AGAIN_S = 55, GATHER_MS = 1500, DOUBT_MS = 2000, PIECE_MS = 200;
 const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -288,6 +288,10 @@ class Talk {
       stream.addTrack(receiver.track);
     }
     this.view.far.srcObject = stream;
+    peer.onconnectionstatechange = async () => {
+      if (peer.connectionState === 'disconnected') await pause(DOUBT_MS);  // it may come back
+      if (['disconnected', 'failed'].includes(peer.connectionState) && peer === this.peer) this.hangUp();
+    };
     await peer.setLocalDescription();
     const gathered = new Promise((done) => { peer.onicegatheringstatechange = () => peer.iceGatheringState === 'complete' && done(); });
     if (peer.iceGatheringState !== 'complete') await Promise.race([gathered, pause(GATHER_MS)]);
@@ -319,6 +323,7 @@ class Talk {
     this.view.far.hidden = true;
     this.view.far.srcObject = null;
     peer.close();
+    this.tell({type: 'hang_up'});
     this.told('media', 'websocket');
   }
 

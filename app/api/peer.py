@@ -74,6 +74,8 @@ class Peer:
             raise Problem(422, f"wanted an offer of at most {_MOST_SECTIONS} sections")
         try:
             await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            for one in self._connection.getTransceivers():  # what came in, nobody would take
+                one.direction = "inactive" if one.sender.track is None else "sendonly"
             await self._connection.setLocalDescription(await self._connection.createAnswer())
         except Exception as error:  # its parser raises whatever comes
             raise Problem(422, f"this offer is not understood ({type(error).__name__})") from error

@@ -210,7 +210,7 @@ def visit(over: str, seconds: float, size: int) -> dict[str, Any]:
 
 def figures(seen: dict[str, Any], seconds: float) -> dict[str, Any]:
     """The measured times in few numbers; milliseconds, but for the gaps in per cent of time."""
-    delays, frames = np.array(seen["delays"] or [np.nan]), np.array(seen["frames"])
+    delays, frames = seen["delays"], np.array(seen["frames"])
     barges = [
         min((stop - onset for stop in seen["stops"] if 0 < stop - onset < 3000), default=None)
         for onset in seen["onsets"]
@@ -218,8 +218,8 @@ def figures(seen: dict[str, Any], seconds: float) -> dict[str, Any]:
     known = [one for one in barges if one is not None]
     return {
         "over": seen["over"],
-        "answer_ms": round(float(np.median(delays))),
-        "answer_p95_ms": round(float(np.quantile(delays, 0.95))),
+        "answer_ms": round(float(np.median(delays))) if delays else None,
+        "answer_p95_ms": round(float(np.quantile(delays, 0.95))) if delays else None,
         "pictures_per_s": round(len(frames) / seconds, 1),
         "longest_stand_ms": round(float(np.diff(frames).max(initial=0.0))),
         "gaps_percent": round(100 * seen["gaps"] / seconds, 1),

@@ -41,7 +41,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 class Caller:
     """A visitor's browser: what it was told, saw and heard."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: ClientConnection, direction: str = "recvonly") -> None:
         self.socket = socket
         self.told: list[dict[str, Any]] = []
         self.packets = 0
@@ -51,7 +51,7 @@ class Caller:
         self.line = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
         self.channel = self.line.createDataChannel("voice", ordered=False, maxRetransmits=0)
         for kind in ("audio", "video"):
-            self.line.addTransceiver(kind, direction="recvonly")
+            self.line.addTransceiver(kind, direction=direction)
         self.line.on("track", lambda track: self.tasks.append(asyncio.create_task(self.see(track))))
         self.tasks = [asyncio.create_task(self.listen())]
 
@@ -144,10 +144,13 @@ def test_sound_and_pictures_over_webrtc_a_barge_in_and_back_to_the_websocket(
 def test_a_line_that_ends_by_itself_is_the_websocket_again(served: Served) -> None:
     async def converse() -> None:
         async with connect(served.url.replace("http", "ws") + "/v1/live", max_size=None) as socket:
-            caller = Caller(socket)
+            caller = Caller(socket, "sendrecv")
             await caller.tell(type="start", size=64)
             await caller.until("ready")
             await caller.call()
+            answer = (await caller.until("answer"))["sdp"]
+            assert "a=sendonly" in answer, "pictures that were sent here would fill the memory"
+            assert "a=sendrecv" not in answer and "a=recvonly" not in answer
             await caller.line.close()
             await caller.until("media", over="websocket")
             await caller.tell(type="end")

@@ -145,7 +145,7 @@ def test_sentences_are_told_and_pictures_change_their_size(served: Served) -> No
         assert (said["width"], said["height"]) == (96, 96)
         visit.tell(type="end")
     shown = cv2.imdecode(np.frombuffer(visit.of(framing.JPEG)[-1].data, np.uint8), 1)
-    assert shown.shape[:2] == (96, 96)
+    assert shown is not None and shown.shape[:2] == (96, 96)
 
 
 def test_who_comes_back_need_not_wait_for_a_line_that_died_unnoticed(

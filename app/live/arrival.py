@@ -21,7 +21,7 @@ class Arrival:
         self.lost = 0
         """Samples that never came, or too late."""
         self._next: int | None = None
-        self._kept: dict[int, Float[np.ndarray, n]] = {}
+        self._kept: dict[int, np.ndarray] = {}
 
     def put(self, at: int, piece: Float[np.ndarray, "n"]) -> Float[np.ndarray, "m"]:
         """A piece whose first sample is the `at`-th; the sound that is complete by it."""

@@ -86,6 +86,8 @@ def say_until_heard(frame: "FrameLocator") -> None:
         frame.locator("#say").click()
         with contextlib.suppress(TimeoutError):
             frame.locator("#state", has_text="It speaks").wait_for(timeout=8_000)
+            said = frame.locator("#said li", has_text="It: I could talk about this").first
+            said.wait_for(state="attached", timeout=8_000)
             return
     pytest.fail(f"the agent never spoke: {frame.locator('#problem').inner_text()}")
 
@@ -113,7 +115,8 @@ def test_the_portrait_listens_speaks_and_is_interrupted(studio: Studio, micropho
         frame.locator("#words").fill("I could talk about this for a very long time. " * 12)
         say_until_heard(frame)
         visitor.shoot("live-speaks-1280-light")
-        assert frame.locator("#caption").inner_text().startswith("It: I could talk about this")
+        shown = "caption('visitor', 'Is it?'), document.getElementById('caption').textContent"
+        assert live.evaluate(shown) == "You: Is it?"
         delay = frame.locator("#latency").inner_text()
         assert re.fullmatch(r"(at once|with a short delay|late) \(\d+ ms\)", delay)
         frame.locator("#barge", has_text="fell silent").wait_for()
@@ -167,6 +170,8 @@ def use_the_controls(live: "Frame", page: "Page") -> None:
     assert live.is_hidden("#caption")
     live.click("#full")
     live.wait_for_function("document.fullscreenElement !== null")
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / "live-full-1280-light.png")
     live.click("#full")
     live.wait_for_function("document.fullscreenElement === null")
     session = live.evaluate("live.drop(), live.session")  # as when the network is gone
@@ -177,6 +182,4 @@ def use_the_controls(live: "Frame", page: "Page") -> None:
     assert barriers(live) == []
     page.set_viewport_size({"width": 390, "height": 900})
     assert live.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    page.locator("iframe.v-live").scroll_into_view_if_needed()
-    SHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SHOTS / "live-talks-390-light.png", full_page=True)

@@ -76,7 +76,11 @@ class Window:
 
 @contextlib.contextmanager
 def serve(
-    avatar: Avatar, folder: Path, endpoint: Endpoint | None = None, limits: Limits | None = None
+    avatar: Avatar,
+    folder: Path,
+    endpoint: Endpoint | None = None,
+    limits: Limits | None = None,
+    webrtc: bool | None = None,
 ) -> Iterator[Studio]:
     """The studio on a free port of the loopback; visitors may ask the model at `endpoint`."""
     import uvicorn
@@ -86,7 +90,7 @@ def serve(
     from app.studio.screens import mount
 
     limits = limits or Limits()
-    config = ServerConfig(folder / "server", endpoint=endpoint, limits=limits)
+    config = ServerConfig(folder / "server", endpoint=endpoint, limits=limits, webrtc=webrtc)
     app = create_app(lambda: avatar, config)
     workshop = Workshop(app.state.context.queue, endpoint)
     at_end(app, workshop.close)

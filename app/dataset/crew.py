@@ -52,6 +52,7 @@ class _Hand:
     process: BaseProcess
     pipe: Connection
     at: Recording | None = None
+    ready: bool = False
     since: float = field(default_factory=time.monotonic)
 
 
@@ -164,12 +165,13 @@ def _listen(job: Job, hands: list[_Hand], stall_s: float) -> Iterator[Heard]:
             if lost is not None:
                 yield lost
             continue
-        hand.since = time.monotonic()
+        hand.since, hand.ready = time.monotonic(), True
         if said.report is not None:
             hand.at = None
         yield said
     for hand in hands:
-        if hand.at is not None and time.monotonic() - hand.since > stall_s:
+        waits = hand.at is not None and hand.ready  # one that starts may take its time
+        if waits and time.monotonic() - hand.since > stall_s:
             hand.process.kill()  # seen as a death next time
 
 
@@ -210,6 +212,7 @@ def _serve(job: Job, pipe: Connection) -> None:
 
     torch.set_num_threads(job.threads)
     try:
+        pipe.send(Heard())
         while (one := pipe.recv()) is not None:
             ticks = _Ticks(lambda frames: pipe.send(Heard(frames)))
             report = import_one(job, one, ticks)

@@ -11,7 +11,7 @@ import numpy as np
 from app.dataset.following import LEAST_S, LONGEST_S, Seen, name_people
 from app.dataset.layout import Draft, MotionKind, Sample, face_code
 from app.dataset.lips import LipReader, Match, lag_of, shifted
-from app.dataset.recordings import Found, Recording, Tick, Tools, name_of, sync_of, with_faces
+from app.dataset.recordings import Found, Recording, Tick, Tools, name_of, with_faces, with_sync
 from app.dataset.speaking import Stretch, within
 from audio2motion.hearing.audio import MAX_SECONDS, SAMPLE_RATE, Waveform, speech_segments
 from audio2motion.hearing.decoding import count_channels, decode_sound
@@ -189,8 +189,8 @@ def paired(one: Recording, tools: Tools, sides: Sequence[Side]) -> list[Draft]:
                 licence=tools.terms.licence,
                 consent=tools.terms.consent,
                 origin_split=one.origin_split,
-                **sync_of(match),
             )
+            sample = with_sync(sample, match)
             if len(sides) == 2:
                 sample = replace(
                     sample,

@@ -205,18 +205,18 @@ def _drafts(
                 voice=said.kind,
                 speech=within(said.speech, shift, until),
                 doubt=within(said.doubt, shift, until),
-                **sync_of(said.sync),
             )
+            sample = with_sync(sample, said.sync)
             voice = shifted(said.voice, start - seen.first, end - start)
         out.append(Draft(sample, part.motion, part.track, voice if sample.voice else None))
     return out
 
 
-def sync_of(match: Match | None) -> dict[str, float]:
-    """What a sample says of how far the lips were behind the voice."""
+def with_sync(sample: Sample, match: Match | None) -> Sample:
+    """The sample, saying how far the lips were behind the voice."""
     if match is None:
-        return {}
-    return {"sync_ms": -1000 * match.lag / FPS, "sync_r": round(match.r, 3)}
+        return sample
+    return replace(sample, sync_ms=-1000 * match.lag / FPS, sync_r=round(match.r, 3))
 
 
 def with_faces(path: Path, drafts: Sequence[Draft], folder: Path) -> list[Draft]:

@@ -133,7 +133,7 @@ def words_of(metadata: Mapping[str, Any]) -> tuple[tuple[str, float, float], ...
 
 def _number(value: object) -> float | None:
     ok = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
-    return float(value) if ok else None  # pyrefly: ignore[bad-argument-type]
+    return float(value) if ok else None
 
 
 def read_features(path: Path) -> dict[str, np.ndarray]:

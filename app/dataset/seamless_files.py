@@ -91,9 +91,8 @@ def _listed(tars: Sequence[str], out: Path) -> tuple[list[Place], list[Recording
             mark = f"{size_} {token}"
             if kept.get(address, {}).get("mark") != mark:
                 kept[address] = {"mark": mark, "members": list(_members(address))}
-            places += [
-                Place(*member[:2], address, *member[2:]) for member in kept[address]["members"]
-            ]
+            for owner, ending, start, length in kept[address]["members"]:
+                places.append(Place(owner, ending, address, start, length))
         except (MediaError, tarfile.TarError) as error:
             name = key_of(PurePosixPath(address).as_posix()[-50:])
             why = f"{address} cannot be read as a tar: {error}; download it again"

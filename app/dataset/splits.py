@@ -86,8 +86,8 @@ def split(
 
 
 def _chosen(
-    groups: Sequence[Sequence[str]], left: float, wanted: float, seconds: dict[str, float]
-) -> list[Sequence[str]]:
+    groups: Sequence[list[str]], left: float, wanted: float, seconds: dict[str, float]
+) -> list[list[str]]:
     """Groups, in their order, until there are `left` seconds; none that alone are far too many."""
     out = []
     for group in groups:

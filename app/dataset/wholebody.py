@@ -54,7 +54,7 @@ def keypoint_motion(
     y down, with a score above 0.
     """
     face = keypoints[:, FACE]
-    finite = np.isfinite(face).all((1, 2))
+    finite = np.asarray(np.isfinite(face).all((1, 2)))
     valid = boxed & finite & (np.where(finite[:, None], face[..., 2], 0).mean(1) > _SURE)
     if valid.sum() < 3:
         return None

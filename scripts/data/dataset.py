@@ -19,7 +19,7 @@ pack. A corpus of your own is imported by `visavis data import`.
 
 import csv
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -38,12 +38,23 @@ class Clip(Protocol):
     of frames; motion and pictures have 25 a second.
     """
 
-    name: str
-    group: str
-    identity: str
-    split: str
-    frames: int
-    fps: float
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def group(self) -> str: ...
+
+    @property
+    def identity(self) -> str: ...
+
+    @property
+    def split(self) -> str: ...
+
+    @property
+    def frames(self) -> int: ...
+
+    @property
+    def fps(self) -> float: ...
 
     @property
     def tracked(self) -> bool:
@@ -222,7 +233,7 @@ class Still:
         return np.ascontiguousarray(picture[..., ::-1])
 
 
-def clips(root: Path, split: str | None = None) -> list[Clip]:
+def clips(root: Path, split: str | None = None) -> Sequence[Clip]:
     """The clips of a split (all of them without one), in the order of their index."""
     if Dataset.is_one(root):
         dataset = Dataset.open(root)

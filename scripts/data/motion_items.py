@@ -195,7 +195,7 @@ def known_of(sample: Sample, frames: int) -> np.ndarray:
     known = np.ones((frames, MOTION_DIM), np.float32)
     known[:, list(unseen_channels(sample.motion))] = 0
     unsure = mask_of(sample.doubt, frames)
-    known[np.ix_(unsure, SPEECH_CHANNELS)] = 0
+    known[np.ix_(unsure, list(SPEECH_CHANNELS))] = 0
     return known
 
 

@@ -50,7 +50,7 @@ def voice_of(level: np.ndarray, seed: int = 0) -> Waveform:
 
 
 def sample(key: str, person: str = "ann", **more: Any) -> Sample:
-    given = {"recording": "rec", "source": "rec.mp4", "frames": FRAMES, **more}
+    given: dict[str, Any] = {"recording": "rec", "source": "rec.mp4", "frames": FRAMES, **more}
     return Sample(key=key, person=person, **given)
 
 

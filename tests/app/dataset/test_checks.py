@@ -106,7 +106,7 @@ def test_what_is_wrong_is_told(dataset: Dataset) -> None:
     drafts[2] = draft(drafts[2].sample, 1)  # as the one before
     quiet = voice_of(np.full(50, 0.0))
     drafts[3] = replace(drafts[3], voice=quiet)
-    drafts[4] = replace(drafts[4], motion=drafts[4].motion[:40])  # pyrefly: ignore[unsupported-operation]
+    drafts[4] = replace(drafts[4], motion=drafts[4].motion[:40])
     drafts[5] = replace(drafts[5], motion=None, track=None, voice=None)
     written(dataset, drafts)
     dataset.write(Report("gone", "gone.mp4", "s", failed="it is empty"), [])

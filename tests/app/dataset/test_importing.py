@@ -7,19 +7,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.dataset.config import ImportConfig
-from app.dataset.crew import Job, run_crew
+from app.dataset.crew import Importer, Job, run_crew
 from app.dataset.importing import import_recordings
-from app.dataset.layout import Dataset, read_report
+from app.dataset.layout import Dataset, Report, read_report
 from app.dataset.recordings import Recording, Tools
 from tests.app.dataset.made import FRAMES, import_by_name
 from weights.errors import BusyError, InputError
 
 ROOT = Path(__file__).parents[3]
-BY_NAME = {"video": import_by_name}
+BY_NAME: dict[str, Importer] = {"video": import_by_name}
 
 
 def folder_of(tmp_path: Path, *names: str) -> Path:
@@ -31,7 +32,8 @@ def folder_of(tmp_path: Path, *names: str) -> Path:
 
 
 def run(folder: Path, out: Path, told: list[str] | None = None, **settings):
-    config = ImportConfig(**{"workers": 0, **settings})
+    given: dict[str, Any] = {"workers": 0, **settings}
+    config = ImportConfig(**given)
     notify = (lambda line: None) if told is None else told.append
     return import_recordings(str(folder), out, config, notify, importers=BY_NAME)
 
@@ -93,18 +95,27 @@ def test_nothing_to_import_is_said(tmp_path: Path) -> None:
         ImportConfig(stall=0.0)
 
 
+def reports_of(tmp_path: Path, names: tuple[str, ...], stall_s: float) -> dict[str, Report]:
+    dataset = Dataset.create(tmp_path / "data")
+    job = Job(os.fspath(dataset.folder), Tools(), BY_NAME)
+    recordings = [Recording(name, "video", (f"{name}.mp4",), f"{name}.mp4") for name in names]
+    heard = list(run_crew(job, recordings, 1, stall_s))
+    assert sum(h.frames for h in heard) == FRAMES, "of the good one"
+    assert len(dataset.reindex()) == 1
+    return {h.report.recording: h.report for h in heard if h.report is not None}
+
+
 @pytest.mark.slow
 @pytest.mark.network
 def test_a_process_that_dies_costs_its_recording_alone(tmp_path: Path) -> None:
-    dataset = Dataset.create(tmp_path / "data")
-    job = Job(os.fspath(dataset.folder), Tools(), BY_NAME)
-    names = ("crash", "good", "slow")
-    recordings = [Recording(name, "video", (f"{name}.mp4",), f"{name}.mp4") for name in names]
-    heard = list(run_crew(job, recordings, 2, stall_s=4.0))
-    reports = {h.report.recording: h.report for h in heard if h.report is not None}
-    assert "SIGKILL" in reports["crash"].failed and "SIGKILL" in reports["slow"].failed
-    assert reports["good"].samples and sum(h.frames for h in heard) == FRAMES
-    assert len(dataset.reindex()) == 1
+    reports = reports_of(tmp_path, ("crash", "good"), stall_s=300.0)
+    assert "SIGKILL" in reports["crash"].failed and reports["good"].samples
+
+
+@pytest.mark.endurance
+def test_a_process_that_hangs_is_ended(tmp_path: Path) -> None:
+    reports = reports_of(tmp_path, ("slow", "good"), stall_s=5.0)
+    assert "hangs" in reports["slow"].failed and reports["good"].samples
 
 
 KILLED = """

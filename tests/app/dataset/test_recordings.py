@@ -33,6 +33,15 @@ class Made(Watcher):
         return list(self.seen), sum(1 for _ in frames), []
 
 
+class OneByOne(Made):
+    """Sees the next one in each video."""
+
+    def watch(self, frames: Iterable, tick=lambda: None) -> tuple[list[Seen], int, list[str]]:
+        first, *rest = self.seen
+        self.seen = tuple(rest)
+        return [first], FRAMES, []
+
+
 def seen_of(gap: np.ndarray, first: int = 0, x: float = 0.5, piece: int = 0, face=(1.0,)) -> Seen:
     motion = Motion(np.zeros((len(gap), MOTION_DIM), np.float32))
     return Seen(piece, first, motion, gap, None, face_vector(*face), x)
@@ -108,8 +117,8 @@ def test_two_files_are_one_conversation_on_one_clock(tmp_path: Path) -> None:
 def test_swapped_voices_are_told(tmp_path: Path) -> None:
     levels = loud(5, 45, 1), loud(50, 95, 2)
     files = [video(tmp_path / f"{n}.mp4", voice_of(levels[1 - n])) for n in range(2)]
-    made, turns = watched(), iter([seen_of(levels[0]), seen_of(levels[1])])
-    made.watcher.watch = lambda frames, tick: ([next(turns)], FRAMES, [])  # type: ignore[method-assign]
+    made = tools()
+    made.watcher = OneByOne(seen_of(levels[0]), seen_of(levels[1]))
     found = import_pair(recording("pair", *files), made, nothing)
     assert any("swapped" in line for line in found.skipped)
 

@@ -195,7 +195,8 @@ def known_of(sample: Sample, frames: int) -> np.ndarray:
     known = np.ones((frames, MOTION_DIM), np.float32)
     known[:, list(unseen_channels(sample.motion))] = 0
     unsure = mask_of(sample.doubt, frames)
-    known[np.ix_(unsure, list(SPEECH_CHANNELS))] = 0
+    lips = np.isin(np.arange(MOTION_DIM), SPEECH_CHANNELS)
+    known[unsure[:, None] & lips] = 0
     return known
 
 

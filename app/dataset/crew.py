@@ -25,6 +25,7 @@ from weights.errors import VisavisError
 _TELL_S = 0.5
 _GOODBYE_S = 5.0
 _WAIT_S = 1.0
+_START_S = 600.0  # that a process may take to load its code
 
 Importer = Callable[[Recording, Tools, Tick], Found]
 
@@ -170,8 +171,8 @@ def _listen(job: Job, hands: list[_Hand], stall_s: float) -> Iterator[Heard]:
             hand.at = None
         yield said
     for hand in hands:
-        waits = hand.at is not None and hand.ready  # one that starts may take its time
-        if waits and time.monotonic() - hand.since > stall_s:
+        most = stall_s if hand.ready else max(stall_s, _START_S)
+        if hand.at is not None and time.monotonic() - hand.since > most:
             hand.process.kill()  # seen as a death next time
 
 

@@ -290,7 +290,16 @@ def _connect_plan(
     gr.on(
         [
             parts[name].change
-            for name in ("says", "text", "voice", "agent_audio", "size", "renderer", "gestures")
+            for name in (
+                "says",
+                "text",
+                "turns",
+                "voice",
+                "agent_audio",
+                "size",
+                "renderer",
+                "gestures",
+            )
         ]
         + [
             parts[name].change

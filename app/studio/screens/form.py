@@ -16,6 +16,7 @@ from app.render.knobs import by_name
 from app.render.order import Order
 from app.render.request import FILE_KINDS, Crop, Mix, RendererName, RenderRequest
 from app.studio.screens import markup
+from app.studio.turn_rows import FIRST_ROWS, recordings_of, turns_of
 from app.studio.workshop import Workshop
 from audio2motion.gestures.controls import REGIONS
 from audio2motion.gestures.gestures import Gesture
@@ -31,7 +32,7 @@ from audio2motion.voice.speakers import (
 from motion2video.network.choices import Quality
 from weights.errors import InputError
 
-Says = Literal["a text", "a recording", "nothing"]
+Says = Literal["a text", "a recording", "a dialogue", "nothing"]
 Heard = Literal["auto", "agent", "both"]
 GREETING = "Hello! It is lovely to meet you. What shall we talk about?"
 """So that a photo is all that a visitor needs to bring."""
@@ -60,6 +61,7 @@ class Form:
     text: str = GREETING
     voice: str = RenderRequest.voice
     agent_audio: str | None = None
+    turns: str = FIRST_ROWS
     interlocutor_audio: str | None = None
     interlocutor_video: str | None = None
     order: Order = RenderRequest.order
@@ -94,7 +96,7 @@ class Form:
         """The request; a seed is drawn when `new_seed`. Raises InputError."""
         if not self.photo:
             raise InputError(_NO_PHOTO)
-        given = self.motion or None
+        given, talk = self.motion or None, self.says == "a dialogue"
         guided = (
             {}
             if given
@@ -107,7 +109,7 @@ class Form:
                 else None,
                 "style": self.style or None,
                 "gestures": parse_gestures(self.gestures),
-                "interlocutor_video": self.interlocutor_video or None,
+                "interlocutor_video": None if talk else self.interlocutor_video or None,
                 "auto_gestures": bool(self.auto_gestures),
             }
         )
@@ -121,15 +123,17 @@ class Form:
             raise InputError(
                 "nobody is heard yet: let the person say something, or give the other's voice"
             )
-        other, picture = self.interlocutor_audio or None, self.background_picture or None
+        other = None if talk else self.interlocutor_audio or None
+        picture = self.background_picture or None
         return RenderRequest(
             portrait=self.photo,
             face=self.face or RenderRequest.face,
             text=self.text if speaks else None,
-            voice=self.voice if speaks else RenderRequest.voice,
+            turns=turns_of(self.turns) if talk else None,
+            voice=self.voice if speaks or talk else RenderRequest.voice,
             agent_audio=self.agent_audio if self.says == "a recording" else None,
             interlocutor_audio=other if not given or self.heard == "both" else None,
-            order=self.order,
+            order=RenderRequest.order if talk else self.order,
             pause=float(self.pause),
             motion=given,
             size=int(self.size),
@@ -149,9 +153,11 @@ class Form:
 
     @property
     def heard(self) -> Mix:
-        """Whose voice the video has: the person's, and the other's too where they say nothing."""
+        """Whose voice the video has: the person's, and the other's too in a dialogue, or where they
+        say nothing.
+        """
         if self.mix == "auto":
-            return "both" if self.says == "nothing" else "agent"
+            return "both" if self.says in ("nothing", "a dialogue") else "agent"
         return self.mix
 
     @property
@@ -162,7 +168,12 @@ class Form:
     @property
     def files(self) -> tuple[str, ...]:
         """The files that are read."""
-        return _files(self)
+        return (*_files(self), *self.recordings)
+
+    @property
+    def recordings(self) -> tuple[str, ...]:
+        """The files among its turns."""
+        return recordings_of(self.turns) if self.says == "a dialogue" else ()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -213,6 +224,11 @@ class PuppetForm:
     def files(self) -> tuple[str, ...]:
         """The files that are read."""
         return _files(self)
+
+    @property
+    def recordings(self) -> tuple[str, ...]:
+        """Files beside those of its fields: none."""
+        return ()
 
 
 Filled = Form | PuppetForm
@@ -265,6 +281,8 @@ def request_of(form: Filled, workshop: Workshop) -> RenderRequest:
     for name, wanted in form.kinds.items():
         if (path := getattr(form, name)) is not None:
             workshop.files.require(Path(path), wanted)
+    for path in form.recordings:
+        workshop.files.require(Path(path), FILE_KINDS["agent_audio"])
     request = form.request()
     require_allowed(request, limits)
     return request

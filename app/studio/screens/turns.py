@@ -26,7 +26,7 @@ def add_turns(parts: dict[str, Any], limits: Limits) -> "gr.Column":
     voices = escape(json.dumps([(name, shown) for shown, name in voice_choices()]))
     most = (
         f"At most {MOST_TURNS} turns, {limits.max_text} characters and {limits.max_seconds:g} s "
-        "in all. A pause that is empty is the one below."
+        "in all. A pause that is left empty is that of the other person, below."
     )
     with gr.Column(visible=False, elem_id="turn-editor") as editor:
         gr.HTML(

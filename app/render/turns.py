@@ -26,7 +26,7 @@ from audio2motion.hearing.audio import Waveform
 from weights.errors import InputError, LimitError, VisavisError
 
 Who = Literal["agent", "interlocutor"]
-Row = Mapping[str, str | float | None]
+Row = Mapping[str, Any]
 """A turn as plain values."""
 
 MOST_TURNS = 100
@@ -54,8 +54,6 @@ class Turn:
     pause: float | None = None
 
     def __post_init__(self) -> None:
-        if self.who not in get_args(Who):
-            raise InputError(f"got who {shown(self.who)}; wanted {' or '.join(get_args(Who))}")
         if (self.text is None) == (self.audio is None):
             got = "neither" if self.text is None else "both"
             raise InputError(f"got {got} a text and a recording (audio); give one of them")
@@ -110,7 +108,7 @@ def at_turn(number: int) -> Iterator[None]:
         raise type(error)(f"turn {number}: {error}") from error
 
 
-def read_turns(given: Sequence[str | Row | Turn], folder: Path | None = None) -> tuple[Turn, ...]:
+def read_turns(given: Sequence[object], folder: Path | None = None) -> tuple[Turn, ...]:
     """Turns from texts and objects; recordings are looked for in `folder`. Raises InputError, which
     names the turn, and LimitError for more than one dialogue has.
     """
@@ -191,8 +189,11 @@ def _read(item: object, folder: Path | None) -> Turn:
     for name in ("who", "text", "voice", "audio"):
         if name in given and not isinstance(given[name], str | os.PathLike):
             raise InputError(f"got the {name} {shown(given[name])}; wanted a text")
+    known = get_args(Who)
     if "who" not in given:
-        raise InputError(f"nobody says it; give who: {' or '.join(get_args(Who))}")
+        raise InputError(f"nobody says it; give who: {' or '.join(known)}")
+    if given["who"] not in known:
+        raise InputError(f"got who {shown(given['who'])}; wanted {' or '.join(known)}")
     if "pause" in given:
         given["pause"] = _seconds(given["pause"])
     turn = Turn(**given)

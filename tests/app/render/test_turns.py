@@ -60,11 +60,10 @@ def test_a_turn_is_a_line(written: str, who: str, voice: Any, pause: Any, text: 
         ({"who": "agent", "audio": "a.wav", "voice": "en"}, "a voice for a recording"),
         ({"who": "agent", "text": 3}, "wanted a text"),
         ({"who": "agent", "text": "Hi", "pause": "soon"}, "wanted seconds"),
-        (["agent"], "wanted an object or a text"),
     ],
 )
 def test_what_is_wrong_is_told_of_its_turn(turn: Any, told: str) -> None:
-    with pytest.raises(InputError, match="^turn 2: ") as caught:
+    with pytest.raises(InputError, match=r"^turn 2: ") as caught:
         MotionRequest(turns=["agent: Hello.", turn])
     assert told in str(caught.value)
 
@@ -160,7 +159,7 @@ def test_files_of_turns(tmp_path: Path, asked: Path) -> None:
         table.write_text(content)
         with pytest.raises(InputError, match=told):
             load_turns(table)
-    for content in ("{", "3", '{"turns": 3}'):
+    for content in ("{", "3", '{"turns": 3}', '[["agent"]]'):
         path.write_text(content)
         with pytest.raises(InputError):
             load_turns(path)
@@ -206,5 +205,5 @@ def test_rows_of_a_batch_have_turns(tmp_path: Path, asked: Path) -> None:
         {"turns_file": "me.jpg"},
     ):
         manifest.write_text(json.dumps({"portrait": "me.jpg"} | stranger))
-        with pytest.raises(ManifestError, match="uploaded|other files"):
+        with pytest.raises(ManifestError, match=r"uploaded|other files"):
             read_upload([manifest, tmp_path / "me.jpg"], tmp_path, Limits())

@@ -154,6 +154,7 @@ def test_every_setting_is_in_the_form_or_left_out_on_purpose() -> None:
     asked = [
         Form(**every).request(),  # pyrefly: ignore[bad-argument-type]
         Form(**every, says="a recording").request(),  # pyrefly: ignore[bad-argument-type]
+        Form(photo="me.jpg", says="a dialogue").request(),
         Form(photo="me.jpg", motion="m.npz", says="nothing").request(),
         Form(photo="me.jpg", background=" blur ", subtitles="burned").request(),
         Form(photo="me.jpg", background="blur", background_picture="beach.jpg").request(),

@@ -9,12 +9,13 @@ import pytest
 
 from app.render.demo import ASSETS
 from app.studio.turn_rows import FIRST_ROWS, exchanged, recordings_of, turns_of
-from tests.app.studio.studio_server import QUIET, SHOTS, chromium
+from tests.app.studio.studio_server import SHOTS, chromium
 from weights.errors import InputError, LimitError, NotFoundError
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+in_browser = pytest.mark.browser
 AT = "http://studio.test/studio/"
 VOICES = json.dumps([["heart", "Heart, woman"], ["michael", "Michael, man"]])
 PAGE = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>turns</title><style>
@@ -40,7 +41,7 @@ def test_rows_are_turns() -> None:
     def refuse(handle: str) -> str:
         raise NotFoundError("that is no file")
 
-    with pytest.raises(NotFoundError, match="^turn 1: that is no file"):
+    with pytest.raises(NotFoundError, match=r"^turn 1: that is no file"):
         exchanged(rows, refuse)
 
 
@@ -106,64 +107,64 @@ TWO = [
 ]
 
 
-class TestInABrowser:
-    """What a person does."""
-
-    pytestmark = [pytest.mark.browser, *QUIET]
-
-    def test_rows_are_written_added_moved_and_deleted(self, page: "Page") -> None:
-        open_with(page, TWO)
-        page.get_by_label("Words of turn 2").fill("Fine, thanks.")
-        page.get_by_label("Voice of turn 2").select_option("michael")
-        page.get_by_label("Pause before turn 1, in seconds").fill("")
+@in_browser
+def test_rows_are_written_added_moved_and_deleted(page: "Page") -> None:
+    open_with(page, TWO)
+    page.get_by_label("Words of turn 2").fill("Fine, thanks.")
+    page.get_by_label("Voice of turn 2").select_option("michael")
+    page.get_by_label("Pause before turn 1, in seconds").fill("")
+    page.get_by_role("button", name="Add a turn").click()
+    assert page.evaluate("document.activeElement.ariaLabel") == "Words of turn 3"
+    page.keyboard.type("And you?")
+    page.get_by_label("Who speaks in turn 3").select_option("agent")
+    assert told_to_server(page) == [
+        {"who": "interlocutor", "text": "How are you?"},
+        {"who": "agent", "text": "Fine, thanks.", "voice": "michael"},
+        {"who": "agent", "text": "And you?"},
+    ]
+    page.get_by_role("button", name="Move turn 3 up").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    assert [row["text"][:4] for row in told_to_server(page)] == ["And ", "How ", "Fine"]
+    assert page.evaluate("document.activeElement.ariaLabel") == "Move turn 1 down"
+    assert page.get_by_role("button", name="Move turn 1 up").is_disabled()
+    page.get_by_role("button", name="Delete turn 2").click()
+    assert [row["text"][:4] for row in told_to_server(page)] == ["And ", "Fine"]
+    assert page.evaluate("document.activeElement.ariaLabel") == "Delete turn 2"
+    for _ in range(2):
         page.get_by_role("button", name="Add a turn").click()
-        assert page.evaluate("document.activeElement.ariaLabel") == "Words of turn 3"
-        page.keyboard.type("And you?")
-        page.get_by_label("Who speaks in turn 3").select_option("agent")
-        assert told_to_server(page) == [
-            {"who": "interlocutor", "text": "How are you?"},
-            {"who": "agent", "text": "Fine, thanks.", "voice": "michael"},
-            {"who": "agent", "text": "And you?"},
-        ]
-        page.get_by_role("button", name="Move turn 3 up").focus()
-        page.keyboard.press("Enter")
-        page.keyboard.press("Enter")
-        assert [row["text"][:4] for row in told_to_server(page)] == ["And ", "How ", "Fine"]
-        assert page.evaluate("document.activeElement.ariaLabel") == "Move turn 1 down"
-        assert page.get_by_role("button", name="Move turn 1 up").is_disabled()
-        page.get_by_role("button", name="Delete turn 2").click()
-        assert [row["text"][:4] for row in told_to_server(page)] == ["And ", "Fine"]
-        assert page.evaluate("document.activeElement.ariaLabel") == "Delete turn 2"
-        for _ in range(2):
-            page.get_by_role("button", name="Add a turn").click()
-        assert page.get_by_role("button", name="Add a turn").is_disabled(), "four are the most"
+    assert page.get_by_role("button", name="Add a turn").is_disabled(), "four are the most"
 
-    def test_a_turn_may_be_a_recording(self, page: "Page", tmp_path: Path) -> None:
-        open_with(page, TWO)
-        page.get_by_label("Turn 1 is").select_option("audio")
-        assert told_to_server(page)[0] == {"who": "interlocutor", "audio": "", "pause": 0.5}
-        said = tmp_path / "said.wav"
-        said.write_bytes(b"RIFF")
-        page.get_by_label("Recording of turn 1").set_input_files(said)
-        page.wait_for_selector(".v-turn audio")
-        assert told_to_server(page)[0]["audio"] == "key/said.wav"
-        page.get_by_label("Turn 1 is").select_option("text")
-        assert told_to_server(page)[0] == {"who": "interlocutor", "text": "", "pause": 0.5}
 
-    def test_what_is_wrong_is_said_at_its_row(self, page: "Page") -> None:
-        open_with(page, TWO)
-        page.evaluate(
-            "document.querySelector('#plan').innerHTML ="
-            " '<p data-turn=\"2\">turn 2: there are no words yet</p>'"
-        )
-        page.wait_for_selector(".v-turn-bad")
-        wrong = page.locator(".v-turn-wrong")
-        assert wrong.all_inner_texts() == ["", "there are no words yet"]
-        for name, dark, width in (("light", False, 620), ("dark", True, 358)):
-            page.set_viewport_size({"width": width, "height": 700})
-            page.evaluate("on => document.body.classList.toggle('dark', on)", dark)
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-            SHOTS.mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=SHOTS / f"turns-{name}.png")
-        page.evaluate("document.querySelector('#plan').innerHTML = '<p>A plan.</p>'")
-        page.wait_for_selector(".v-turn-bad", state="detached")
+@in_browser
+def test_a_turn_may_be_a_recording(page: "Page", tmp_path: Path) -> None:
+    open_with(page, TWO)
+    page.get_by_label("Turn 1 is").select_option("audio")
+    assert told_to_server(page)[0] == {"who": "interlocutor", "audio": "", "pause": 0.5}
+    said = tmp_path / "said.wav"
+    said.write_bytes(b"RIFF")
+    page.get_by_label("Recording of turn 1").set_input_files(said)
+    page.wait_for_selector(".v-turn audio")
+    assert told_to_server(page)[0]["audio"] == "key/said.wav"
+    page.get_by_label("Turn 1 is").select_option("text")
+    assert told_to_server(page)[0] == {"who": "interlocutor", "text": "", "pause": 0.5}
+
+
+@in_browser
+def test_what_is_wrong_is_said_at_its_row(page: "Page") -> None:
+    open_with(page, TWO)
+    page.evaluate(
+        "document.querySelector('#plan').innerHTML ="
+        " '<p data-turn=\"2\">turn 2: there are no words yet</p>'"
+    )
+    page.wait_for_selector(".v-turn-bad")
+    wrong = page.locator(".v-turn-wrong")
+    assert wrong.all_inner_texts() == ["", "there are no words yet"]
+    for name, dark, width in (("light", False, 620), ("dark", True, 358)):
+        page.set_viewport_size({"width": width, "height": 700})
+        page.evaluate("on => document.body.classList.toggle('dark', on)", dark)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SHOTS / f"turns-{name}.png")
+    page.evaluate("document.querySelector('#plan').innerHTML = '<p>A plan.</p>'")
+    page.wait_for_selector(".v-turn-bad", state="detached")

@@ -153,13 +153,16 @@ def _dialogue_seconds(request: RenderRequest, reader: Reader) -> float:
 
 
 def _said_seconds(text: str, voice: str) -> float:
-    """How long espeak-ng takes to say it, which is at once known, and about as long as a natural
-    voice.
+    """How long espeak-ng takes to say it, without the codes in it: known at once, and about as
+    long as a natural voice takes.
     """
+    from audio2motion.voice.sentences import SentenceStream
     from audio2motion.voice.speakers import find_speaker
     from audio2motion.voice.synthesis import synthesize
 
-    return synthesize(text, find_speaker(voice).espeak).seconds
+    stream = SentenceStream(keep_unknown=True)
+    _ = [*stream.push(text), *stream.flush()]
+    return synthesize(stream.text, find_speaker(voice).espeak).seconds
 
 
 def _length(source: Source | Waveform, reader: Reader) -> float:

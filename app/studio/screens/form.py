@@ -36,6 +36,10 @@ Says = Literal["a text", "a recording", "a dialogue", "nothing"]
 Heard = Literal["auto", "agent", "both"]
 GREETING = "Hello! It is lovely to meet you. What shall we talk about?"
 """So that a photo is all that a visitor needs to bring."""
+COLOUR = "colour"
+"""The background is a colour, which another field has."""
+_PART = r"\s*([0-9]{1,3}(?:\.[0-9]{1,9})?)\s*"
+_RGB = re.compile(rf"rgba?\({_PART},{_PART},{_PART}[,)]")
 _SEEDS = 1_000_000
 _SAMPLES = 16
 """Sounds of voices that are kept: a second of work and 0.2 MB each."""
@@ -86,6 +90,7 @@ class Form:
     new_seed: bool = True
     seed: int = RenderRequest.seed
     background: str = RenderRequest.background
+    background_colour: str = "#20a060"
     background_picture: str | None = None
     aspect: Aspect = RenderRequest.aspect
     subtitles: Subtitles = RenderRequest.subtitles
@@ -141,7 +146,7 @@ class Form:
             quality=self.quality,
             crop=self.crop,
             mix=self.heard,
-            background=RenderRequest.background if picture else self.background.strip(),
+            background=RenderRequest.background if picture else self.behind,
             background_picture=picture,
             aspect=self.aspect,
             subtitles=self.subtitles,
@@ -159,6 +164,11 @@ class Form:
         if self.mix == "auto":
             return "both" if self.says in ("nothing", "a dialogue") else "agent"
         return self.mix
+
+    @property
+    def behind(self) -> str:
+        """The background as a request has it."""
+        return hex_colour(self.background_colour) if self.background == COLOUR else self.background
 
     @property
     def texts(self) -> dict[str, str]:
@@ -307,6 +317,24 @@ def renderer_choice(limits: Limits) -> dict[str, Any]:
     """What the component of the renderer is told; it is shown where there is a choice."""
     offered = list(limits.renderers)
     return {**component("renderer"), "choices": offered, "visible": len(offered) > 1}
+
+
+def background_choices() -> list[tuple[str, str]]:
+    """(shown, value) of what is behind the person."""
+    return [
+        ("as in the photo", "own"),
+        ("the photo, blurred", "blur"),
+        ("a colour", COLOUR),
+        ("nothing (transparent)", "transparent"),
+    ]
+
+
+def hex_colour(picked: str) -> str:
+    """What a colour picker gives, `#rrggbb` or `rgba(r, g, b, a)`, as the former."""
+    found = _RGB.match(picked)
+    if found is None:
+        return picked
+    return "#" + "".join(f"{min(255, round(float(part))):02x}" for part in found.groups())
 
 
 def heard_choices() -> list[tuple[str, Heard]]:

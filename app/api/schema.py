@@ -15,7 +15,14 @@ from typing import Annotated, Any, Literal, cast
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+)
 from starlette.datastructures import UploadFile
 
 from app.api.json_bodies import JsonBody, JsonBounds, LongText, check_json, read_json
@@ -171,7 +178,10 @@ def _json_type(hint: Any, setting: Setting) -> Any:
         kept = [k for k, a in zip(kept, arguments, strict=True) if k is not type(None) or a is k]
         return typing.Union[tuple(kept)]  # pyrefly: ignore[invalid-annotation] # noqa: UP007 (made at run time)
     if origin is Sequence and Turn in typing.get_args(arguments[0]):
-        return list[Annotated[str, Field(max_length=_LONGEST)] | TurnIn]
+        line = Annotated[str, Field(max_length=_LONGEST)]
+        # Told in full at its place: a form's parts have no definitions to refer to.
+        told = {"anyOf": [{"type": "string", "maxLength": _LONGEST}, TurnIn.model_json_schema()]}
+        return list[Annotated[line | TurnIn, WithJsonSchema(told)]]
     if origin is Sequence:
         return list[_json_type(arguments[0], setting)]  # pyrefly: ignore[invalid-annotation]
     if origin is Mapping:

@@ -189,7 +189,7 @@ def prepare(visitor: Window, photo: Path, words: str, size: int = 160) -> None:
     """A photo, a text and a small picture."""
     page = visitor.page
     give_photo(visitor, photo)
-    page.wait_for_selector("#faces img")
+    page.wait_for_selector("#make:enabled")
     page.locator("#text textarea").fill(words)
     page.locator("button.label-wrap", has_text="Picture and quality").click()
     box = page.locator("#size input")

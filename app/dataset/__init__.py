@@ -1,5 +1,6 @@
-"""Recordings of people as something to train on: the layout of a dataset, the importers that make
-one of a folder of videos, of pairs or of Seamless Interaction, checks, pages to look at, splits."""
+"""Recordings of people as something to train on: the layout of a dataset, and the importers that
+make one of a folder of videos, of pairs or of Seamless Interaction. Checks, pages to look at and
+splits are here too."""
 
 import lazy_loader
 

@@ -1,11 +1,8 @@
 """Which fields of a request do not go together: said in a sentence, instead of ignoring one."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from weights.errors import InputError
-
-if TYPE_CHECKING:
-    from app.render.request import MotionRequest
 
 _FOR_DRIVING = ("driving_amount", "driving_regions", "driving_smoothing")
 _FOR_ASK = ("persona", "llm_url", "llm_model", "llm_key_file", "speech_model", "speech_voice")
@@ -15,8 +12,8 @@ _VOICES = (
 )
 
 
-def check_rivals(request: "MotionRequest") -> None:
-    """Raise InputError for the first fields that do not go together."""
+def check_rivals(request: Any) -> None:
+    """Raise InputError for the first fields of a MotionRequest that do not go together."""
     if request.agent_audio is not None and request.text is not None:
         raise InputError(
             "got both a recording of the agent's voice and a text to speak; give one of them"
@@ -39,7 +36,7 @@ def check_rivals(request: "MotionRequest") -> None:
     _check_driving(request)
 
 
-def _check_ask(request: "MotionRequest") -> None:
+def _check_ask(request: Any) -> None:
     if request.llm_url is not None:
         from audio2motion.voice.endpoint import check_url
 
@@ -59,7 +56,7 @@ def _check_ask(request: "MotionRequest") -> None:
         )
 
 
-def _check_turns(request: "MotionRequest") -> None:
+def _check_turns(request: Any) -> None:
     if request.turns is not None and request.turns_file is not None:
         raise InputError("got both turns and a file of turns; give one of them")
     if not request.has_turns:
@@ -74,7 +71,7 @@ def _check_turns(request: "MotionRequest") -> None:
         raise InputError("got the order together for turns, which follow each other; leave it out")
 
 
-def _check_driving(request: "MotionRequest") -> None:
+def _check_driving(request: Any) -> None:
     if request.driving_video is None:
         changed = [n for n in _FOR_DRIVING if getattr(request, n) != getattr(type(request), n)]
         if changed:
@@ -101,7 +98,7 @@ def _check_driving(request: "MotionRequest") -> None:
         )
 
 
-def require_unguided(request: "MotionRequest", by: str, otherwise: str) -> None:
+def require_unguided(request: Any, by: str, otherwise: str) -> None:
     """With a motion of its own the face follows nothing else: say so instead of ignoring it."""
     kind = type(request)
     changed = [

@@ -75,8 +75,8 @@ class Turn:
 Turns = Annotated[
     Sequence[str | Row | Turn] | None,
     Knob(
-        "A turn of a dialogue, instead of both voices: WHO[/VOICE][ PAUSE]: WORDS, where WHO is "
-        "agent or interlocutor and PAUSE the seconds before it.",
+        "A turn of a dialogue, instead of both voices: WHO: WORDS or WHO/VOICE PAUSE: WORDS, where "
+        "WHO is agent or interlocutor and PAUSE the seconds before it.",
         option="--turn",
         longest=MAX_CHARACTERS,
         label="Dialogue",
@@ -181,7 +181,7 @@ def _read(item: object, folder: Path | None) -> Turn:
         item["text"] = item["text"].strip()
     if not isinstance(item, Mapping):
         raise InputError(f"got {shown(item)}; wanted an object or a text, {SYNTAX}")
-    given = {name: value for name, value in item.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in item.items() if value is not None}
     if unknown := set(map(str, given)) - set(_FIELDS):
         raise InputError(
             f"there is no {shown(min(unknown))} in a turn; wanted {', '.join(_FIELDS)}"

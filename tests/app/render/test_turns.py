@@ -71,7 +71,7 @@ def test_what_is_wrong_is_told_of_its_turn(turn: Any, told: str) -> None:
 @pytest.mark.parametrize(
     "rival", [{"text": "Hi"}, {"agent_audio": "a.wav"}, {"interlocutor_audio": "a.wav"}]
 )
-def test_turns_are_all_that_is_said(rival: dict[str, str]) -> None:
+def test_turns_are_all_that_is_said(rival: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="the turns are all that is said"):
         MotionRequest(turns=["agent: Hello."], **rival)
     with pytest.raises(InputError, match="together for turns"):

@@ -71,7 +71,7 @@ def test_a_video_is_called_after_what_is_in_it() -> None:
 
 def test_screens_have_words_of_their_own() -> None:
     """What the command line calls agent and interlocutor."""
-    shown = [name for name in FORM_FIELDS if name in SETTINGS and name != "mix"]
+    shown = [name for name in FORM_FIELDS if name in SETTINGS and name not in ("mix", "turns")]
     said = [component(name).get("info", "") + label_of(name) for name in shown]
     said.append(markup.alert("the interlocutor's audio and the agent's are not of one length"))
     assert not [text for text in said if "interlocutor" in text or "agent" in text]

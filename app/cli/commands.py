@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import app_command, batch, checking, motions, rendering
+from app.cli import app_command, batch, checking, evaluation, motions, rendering
 from app.cli.shell import DEBUG, own_process, run
 
 commands = typer.Typer(
@@ -56,6 +56,7 @@ for _name, _command in {
     "motion": rendering.motion,
     "export": motions.export,
     "import": motions.import_motion,
+    "evaluate": evaluation.evaluate,
     "voices": checking.voices,
     "samples": checking.samples,
     "doctor": checking.doctor,

@@ -12,6 +12,7 @@ import typer
 
 from app.cli import app_command, batch, checking, evaluation, motions, rendering
 from app.cli.shell import DEBUG, own_process, run
+from app.cli.study import study_commands
 
 commands = typer.Typer(
     help="From a photo and two voices to a video of a person who talks and visibly listens.",
@@ -65,3 +66,4 @@ for _name, _command in {
 }.items():
     commands.command(_name)(_command)
 commands.add_typer(checking.weights_commands, name="weights")
+commands.add_typer(study_commands, name="study")

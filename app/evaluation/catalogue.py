@@ -1,6 +1,4 @@
-"""The figures of the table: their names, units, the factor that they are printed with, and which way
-is better.
-"""
+"""The figures of the table: names, units, the factor they are printed with, which way is better."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -78,7 +76,7 @@ FIGURES: dict[str, Figure] = {
 @dataclass(frozen=True)
 class Value:
     """A figure of one pair: of what was made, of the real one itself (or of halves of it), and of
-    chance: a still face, a partner at another time, or as many events at random. nan: there is none.
+    chance: a still face, a partner at another time, or as many events at random. nan: none.
     """
 
     made: float

@@ -1,5 +1,5 @@
-"""What is compared: a motion at 25 frames a second, the voice that goes with it, and the video if it
-is one; read from single files or from folders whose files have the same names.
+"""What is compared: a motion at 25 frames a second, the voice that goes with it, and the video if
+it is one; read from single files or from folders whose files have the same names.
 """
 
 from dataclasses import dataclass
@@ -97,9 +97,9 @@ def _files(folder: Path) -> dict[str, Path]:
 def read_clip(
     path: Path, tracker: "Later[FaceTracker]", notify: Notify, progress: Progress | None = None
 ) -> Clip:
-    """A video, tracked, or a motion file with the sound of the same name beside it, if there is one.
+    """A video, tracked, or a motion file with the sound of the same name beside it, if any.
 
-    Raises InputError for another kind of file or less than a second, and as tracking and reading do.
+    Raises InputError for another kind of file or less than a second, and what tracking raises.
     """
     suffix, video = path.suffix.lower(), None
     if suffix in MOTIONS:

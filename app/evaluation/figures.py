@@ -83,25 +83,26 @@ class Measures:
                 distributions.frechet(still, y),
             ),
             (role, f"MSE {part}"): Value(distributions.squared_error(x, y), 0.0, apart),
-            (role, f"Var {part}"): Value(distributions.variation(x), distributions.variation(y), 0),
+            (role, f"Var {part}"): Value(
+                distributions.variation(x), distributions.variation(y), 0.0
+            ),
             (role, f"diversity {part}"): Value(
-                distributions.diversity(x, self.seed), distributions.diversity(y, self.seed), 0
+                distributions.diversity(x, self.seed), distributions.diversity(y, self.seed), 0.0
             ),
         }
         if self.clusters and len(y) >= CLUSTERS[part]:
             both = (distributions.shannon_index(z, y, CLUSTERS[part], self.seed) for z in (x, y))
-            out[role, f"SID {part}"] = Value(*both, 0)
+            out[role, f"SID {part}"] = Value(*both, 0.0)
         pieces = _runs(mask)
         if pieces:
             sts = [distributions.sts(a[p], b[p]) for p in pieces]
             calm = [distributions.sts(np.zeros_like(b[p]), b[p]) for p in pieces]
-            out[role, f"STS {part}"] = Value(
-                float(np.hypot.reduce(sts)), 0, float(np.hypot.reduce(calm))
-            )
+            both = (float(np.linalg.norm(x)) for x in (sts, [0.0], calm))
+            out[role, f"STS {part}"] = Value(*both)
             weights = [p.stop - p.start for p in pieces]
             jerks = ([kinematics.jerk(z[p]) for p in pieces] for z in (a, b))
             made, real = (float(np.average(j, weights=weights)) for j in jerks)
-            out[role, f"jerk {part}"] = Value(made, real, 0)
+            out[role, f"jerk {part}"] = Value(made, real, 0.0)
         return out
 
     def _coupling(
@@ -145,10 +146,10 @@ class Measures:
         brow = [points[:, len(lips) :] for points in sides]
         return {
             (role, "lip keypoint error"): Value(
-                kinematics.farthest(near[0], near[1]), 0, kinematics.farthest(near[2], near[1])
+                kinematics.farthest(near[0], near[1]), 0.0, kinematics.farthest(near[2], near[1])
             ),
             (role, "upper-face keypoint dynamics"): Value(
-                kinematics.calmness(brow[0], brow[1]), 0, kinematics.calmness(brow[2], brow[1])
+                kinematics.calmness(brow[0], brow[1]), 0.0, kinematics.calmness(brow[2], brow[1])
             ),
         }
 

@@ -11,7 +11,7 @@ from app.evaluation.catalogue import Found
 from app.evaluation.clips import Clip, Pair, read_clip
 from app.evaluation.figures import Measures
 from app.evaluation.table import Table, tabulate
-from app.evaluation.watching import Look, Watcher
+from app.evaluation.watching import Look, Watcher, stretch
 from app.quality.distributions import frechet
 from app.render.parts import Later
 from app.render.request import Notify, Progress
@@ -86,16 +86,17 @@ class Evaluation:
             return found
         seconds = min(made.motion.seconds, real.motion.seconds)
         watcher = self._watcher.get()
-        looks = [list(watcher.looks(path, seconds)) for path in (made.video, real.video)]
-        self._keep(side, *looks)
+        paths = [made.video, real.video]
+        looks = [list(watcher.looks(path, seconds)) for path in paths]
+        self._keep(side, looks, paths, seconds)
         return found | watcher.of(*looks)
 
-    def _keep(self, side: str, made: list[Look], real: list[Look]) -> None:
-        """Features of frames and clips, for the distances over all pairs."""
+    def _keep(self, side: str, looks: list[list[Look]], paths: list[Path], seconds: float) -> None:
+        """Features of frames (FID) and of frames in a row (FVD), for distances over all pairs."""
         for name, network in self._networks.items():
-            ours, theirs = self._seen.setdefault(f"{name} {side}", ([], []))
-            for features, looks in ((ours, made), (theirs, real)):
-                frames = [look.image for look in looks]
+            seen = self._seen.setdefault(f"{name} {side}", ([], []))
+            for features, own, path in zip(seen, looks, paths, strict=True):
+                frames = stretch(path, seconds) if name == "FVD" else [look.image for look in own]
                 features += network.features(frames)
 
     def _distances(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LOOKS = 12
 """Frames of a video whose faces are looked at."""
+IN_A_ROW = 16
 SIDE = 256
 """Pixels of the pictures that LPIPS compares."""
 
@@ -103,11 +104,10 @@ class Watcher:
             return float(self.lpips(*squares))
 
 
-def watch(watcher: Watcher, made: Path, real: Path, seconds: float) -> Found:
-    """The figures of two video files, of their first `seconds`."""
-    both = zip_longest(watcher.looks(made, seconds), watcher.looks(real, seconds))
-    kept = [(a, b) for a, b in both if a is not None and b is not None]
-    return watcher.of([a for a, _ in kept], [b for _, b in kept])
+def stretch(path: Path, seconds: float) -> list[UInt8[np.ndarray, "H W 3"]]:
+    """IN_A_ROW frames that follow each other, from the middle of the first `seconds`."""
+    first = max(0, (int(seconds * FPS) - IN_A_ROW) // 2)
+    return list(islice(HERE.frames(path, FPS), first, first + IN_A_ROW))
 
 
 def _flicker(looks: list[Look]) -> float:

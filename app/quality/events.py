@@ -73,7 +73,7 @@ def gaze_angle(values: Float[np.ndarray, "T 90"]) -> Float[np.ndarray, "T"]:
     return np.hypot(right, up)
 
 
-def per_minute(count: float, frames: float, fps: float = FPS) -> float:
+def per_minute(count: int, frames: int, fps: float = FPS) -> float:
     """A rate; nan for no frames."""
     return float(count / frames * 60 * fps) if frames else float("nan")
 

@@ -20,14 +20,14 @@ from motion2video.motion import FPS, MOTION_DIM, ROTATION, channel_index
 LEAST_S = 10.0
 LEAST_SILENCE_S = 1.0
 BARS = {
-    "offset": Bar("lips behind the voice", "ms", -40, 40, -160, 80),
-    "confidence": Bar("lips and voice agree", "", 0.1, None, 0.05, None),
+    "offset": Bar("lips behind the voice", "ms", -40.0, 40.0, -160.0, 80.0),
+    "confidence": Bar("lips and voice agree", "", 0.2, None, 0.1, None),
     "identity": Bar("identity", "cosine", 0.85, None, 0.7, None),
     "flicker": Bar("flicker", "grey levels", None, 1.0, None, 2.0),
-    "blinks": Bar("blinks", "a minute", 12, 32, 4, 50),
+    "blinks": Bar("blinks", "a minute", 12.0, 32.0, 4.0, 50.0),
     "mouth": Bar("mouth open in silence", "of its movement", None, 0.2, None, 0.4),
-    "nods": Bar("nods while listening", "a minute", 15, 45, 4, 70),
-    "head": Bar("head pitch while listening", "degrees RMS", 0.5, 3, 0.2, 5),
+    "nods": Bar("nods while listening", "a minute", 15.0, 45.0, 4.0, 70.0),
+    "head": Bar("head pitch while listening", "degrees RMS", 0.5, 3.0, 0.2, 5.0),
     "length": Bar("length beside what was planned", "s", -0.05, 0.05, -0.25, 0.25),
 }
 KEPT = (channel_index("eyeBlinkLeft"), ROTATION.start, *SMILE)

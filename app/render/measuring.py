@@ -1,5 +1,5 @@
-"""What is measured of a video while it is made: a few numbers of every frame, and a few looks at the
-pictures. The report made of it is that of app/quality/report.py.
+"""What is measured of a video while it is made: a few numbers of every frame, and a few looks at
+the pictures. The report made of it is that of app/quality/report.py.
 """
 
 import math

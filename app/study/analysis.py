@@ -1,4 +1,4 @@
-"""What answers come to: strengths of systems by Bradley and Terry (1952), with intervals over raters.
+"""What answers come to: strengths of systems (Bradley and Terry 1952), with intervals over raters.
 
 A tie counts as half a win for either. Strengths are in natural log odds, with a mean of 0: a
 difference of 1.1 is a preference of three to one. Half a win and half a loss against everybody are
@@ -37,8 +37,8 @@ class Strength:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All strengths; how many raters and answers; and the share of answers that are `left`, which is
-    about a half of those that are no ties where sides do not matter.
+    """All strengths; how many raters and answers; and the share of answers that are `left`, which
+    is about a half of those that are no ties where sides do not matter.
     """
 
     strengths: tuple[Strength, ...]

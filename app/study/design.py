@@ -1,7 +1,7 @@
 """Which pairs a rater sees, and on which side: balanced over systems, clips and sides, and blinded.
 
-The files are copied under names that say nothing; who they are of is in `key.json`, which stays with
-whoever makes the study and is not part of the page.
+The files are copied under names that say nothing; who they are of is in `key.json`, which stays
+with whoever makes the study and is not part of the page.
 """
 
 import json
@@ -65,7 +65,7 @@ def find_systems(folders: list[Path]) -> dict[str, dict[str, Path]]:
         if set(files) != wanted or not files:
             lacking = sorted(wanted ^ set(files))[:3]
             raise InputError(
-                f"the system {name} has other videos than the first one ({', '.join(lacking)} ...); "
+                f"the system {name} has other videos than the first one ({', '.join(lacking)}); "
                 "every folder needs videos (.mp4 or .webm) of the same names"
             )
     return found

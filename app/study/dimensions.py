@@ -1,5 +1,5 @@
-"""What people are asked of a pair of videos: ten dimensions, after the pairwise protocol of Seamless
-Interaction (arXiv 2506.22554, evaluation), in words of our own.
+"""What people are asked of a pair of videos: ten dimensions, after the pairwise protocol of
+Seamless Interaction (arXiv 2506.22554, evaluation), in words of our own.
 """
 
 DIMENSIONS: dict[str, str] = {

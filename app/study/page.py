@@ -36,7 +36,9 @@ function show() {
   at("end").hidden = !over;
   if (state === null || over) return;
   const trial = trials()[state.answers.length];
-  for (const side of ["left", "right"]) { at(side).src = trial[side]; at(side).load(); }
+  for (const side of ["left", "right"]) {
+    at(side).src = trial[side]; at(side).muted = false; at(side).load();
+  }
   at("form").reset();
   at("told").textContent = "Pair " + (state.answers.length + 1) + " of " + trials().length;
   state.shown = Date.now();
@@ -54,7 +56,8 @@ at("form").addEventListener("submit", event => {
   keep(); show(); window.scrollTo(0, 0);
 });
 at("both").addEventListener("click", () => {
-  for (const side of ["left", "right"]) { at(side).currentTime = 0; at(side).muted = side === "right"; }
+  for (const side of ["left", "right"]) at(side).currentTime = 0;
+  at("right").muted = true;
   for (const side of ["left", "right"]) at(side).play();
 });
 at("save").addEventListener("click", () => {
@@ -82,8 +85,8 @@ def page(
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>
 <body><main><h1>{escape(title)}</h1>
 <form id="begin"><section id="start" hidden>
-<p>You will see pairs of videos of a person in a conversation. Watch both with sound, as often as you
-like, and answer each question. The videos are synthetic; nothing is sent anywhere.</p>
+<p>You will see pairs of videos of a person in a conversation. Watch both with sound, as often as
+you like, and answer each question. The videos are synthetic; nothing is sent anywhere.</p>
 <label>Your number <input id="rater" type="number" min="1" max="{len(trials)}" value="1" required>
 </label> <button>Begin</button></section></form>
 <section id="rate" hidden><p id="told" aria-live="polite"></p><div class="pair">

@@ -1,10 +1,4 @@
-"""The report of one video: what its motion and a few of its frames say, each beside a bar.
-
-Bars: lips within a frame of the voice (beyond 80 ms late or 160 ms early everybody sees it, after
-ITU-R BT.1359); identity .85; rates of blinks and nods as people have them in conversations
-(audio2motion/behaviour/statistics.py); a still picture that does not change by more than one grey
-level. A rate is told from LEAST_S seconds on: before, chance decides it.
-"""
+"""The report of one video: what its motion and a few of its frames say, each beside a bar."""
 
 from dataclasses import dataclass
 
@@ -12,26 +6,15 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from app.quality.activity import Roles, widened
-from app.quality.events import SMILE, blinks, fast, grouped, peaks, per_minute
+from app.quality.bars import BARS, KEPT
+from app.quality.events import blinks, fast, grouped, peaks, per_minute
 from app.quality.lip_sync import Sync
-from app.quality.verdict import Bar, Check
-from motion2video.motion import FPS, MOTION_DIM, ROTATION, channel_index
+from app.quality.verdict import Check
+from motion2video.motion import FPS, MOTION_DIM, ROTATION
 
 LEAST_S = 10.0
+"""From so many seconds on a rate is told: before, chance decides it."""
 LEAST_SILENCE_S = 1.0
-BARS = {
-    "offset": Bar("lips behind the voice", "ms", -40.0, 40.0, -160.0, 80.0),
-    "confidence": Bar("lips and voice agree", "", 0.2, None, 0.1, None),
-    "identity": Bar("identity", "cosine", 0.85, None, 0.7, None),
-    "flicker": Bar("flicker", "grey levels", None, 1.0, None, 2.0),
-    "blinks": Bar("blinks", "a minute", 12.0, 32.0, 4.0, 50.0),
-    "mouth": Bar("mouth open in silence", "of its movement", None, 0.2, None, 0.4),
-    "nods": Bar("nods while listening", "a minute", 15.0, 45.0, 4.0, 70.0),
-    "head": Bar("head pitch while listening", "degrees RMS", 0.5, 3.0, 0.2, 5.0),
-    "length": Bar("length beside what was planned", "s", -0.05, 0.05, -0.25, 0.25),
-}
-KEPT = (channel_index("eyeBlinkLeft"), ROTATION.start, *SMILE)
-"""Columns of a motion that a report is made of, beside the lips."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from app.quality.activity import active
-from app.quality.report import BARS, KEPT, Seen, at_rate, behaviour_checks, sync_checks
+from app.quality.bars import BARS, KEPT
 from app.quality.verdict import Check, Report
 from audio2motion.hearing.audio import Sound, speech_probability
 from motion2video.motion import FPS
@@ -86,7 +86,9 @@ class Measuring:
     @property
     def flicker(self) -> float | None:
         """Mean over the calmest looks; None before the first."""
-        calm = sorted(self._unrest)[: math.ceil(QUIET * len(self._unrest))]
+        calm = sorted(self._unrest, key=lambda look: look[0])[
+            : math.ceil(QUIET * len(self._unrest))
+        ]
         return sum(found for _, found in calm) / len(calm) if calm else None
 
     def report(
@@ -95,6 +97,8 @@ class Measuring:
         """Of the video in the file `out`, whose agent's voice is at 16 kHz; None: they say nothing.
         `planned_s` is how long it was to be.
         """
+        from app.quality.report import Seen, at_rate, behaviour_checks, sync_checks
+
         started = time.thread_time()
         curves = at_rate(np.array(self._rows, np.float32), self.fps)
         kept, gap, lips = np.split(curves, [len(KEPT), len(KEPT) + 1], 1)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from app.quality.report import BARS
+from app.quality.bars import BARS
 from app.render.filming import Film, Frame, film
 from app.render.finish import PREVIEW_FPS, PREVIEW_S, PREVIEW_SIDE, is_preview, preview_trim
 from app.render.layout import Layout, read_scene, remarks

@@ -6,6 +6,7 @@ added, so that a system that always wins has a strength.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ DRAWS = 1000
 ROUNDS = 200
 PRIOR = 0.5
 MOST_BYTES = 20_000_000
+_MEMBERS = {
+    "visavis-study-1": ("study", "systems", "trials"),
+    "visavis-answers-1": ("study", "rater", "answers"),
+}
 
 
 @dataclass(frozen=True)
@@ -94,28 +99,35 @@ def analyse(key: Path, files: list[Path], seed: int = 0) -> Outcome:
                 f"{path} and {seen[told['rater']]} are of the same rater; keep one of them"
             )
         seen[told["rater"]] = path
-        wins = np.zeros((len(DIMENSIONS), len(systems), len(systems)))
-        for row in told["answers"]:
-            shown = trials.get(row["trial"])
-            if shown is None:
-                raise InputError(f"{path} has a trial {row['trial']!r} that {key} does not know")
+        counts.append(np.zeros((len(DIMENSIONS), len(systems), len(systems))))
+        for shown, dimension, answer in _answers(path, told, trials):
             i, j = (systems.index(shown[side]) for side in ("left", "right"))
-            for d, dimension in enumerate(DIMENSIONS):
-                answer = row["answers"].get(dimension)
-                if answer not in ANSWERS:
-                    raise InputError(f"{path} has the answer {answer!r}; wanted {ANSWERS}")
-                share = {"left": 1.0, "right": 0.0, "equal": 0.5}[answer]
-                wins[d, i, j] += share
-                wins[d, j, i] += 1 - share
-                answers += 1
-                decided += answer != "equal"
-                left += answer == "left"
-        counts.append(wins)
+            share = {"left": 1.0, "right": 0.0, "equal": 0.5}[answer]
+            counts[-1][dimension, i, j] += share
+            counts[-1][dimension, j, i] += 1 - share
+            answers += 1
+            decided += answer != "equal"
+            left += answer == "left"
     if not counts:
         raise InputError("got no files of answers; give those that the raters saved")
     whole = np.stack(counts)
     strengths = _strengths(whole, systems, np.random.default_rng(seed))
     return Outcome(strengths, len(counts), answers, left / decided if decided else 0.5)
+
+
+def _answers(
+    path: Path, told: dict[str, Any], trials: dict[str, Any]
+) -> Iterator[tuple[dict[str, str], int, str]]:
+    """What each trial of a rater showed, the number of the dimension, and the answer."""
+    for row in told["answers"]:
+        shown = trials.get(row["trial"])
+        if shown is None:
+            raise InputError(f"{path} has a trial {row['trial']!r} that the key does not know")
+        for number, dimension in enumerate(DIMENSIONS):
+            answer = row["answers"].get(dimension)
+            if answer not in ANSWERS:
+                raise InputError(f"{path} has the answer {answer!r}; wanted {', '.join(ANSWERS)}")
+            yield shown, number, answer
 
 
 def _strengths(
@@ -145,4 +157,7 @@ def _read(path: Path, wanted: str) -> dict[str, Any]:
         raise InputError(f"cannot read {path}: wanted a JSON file ({wanted})") from error
     if not isinstance(told, dict) or told.get("format") != wanted:
         raise InputError(f"{path} is not a file of the format {wanted}")
+    lacking = [name for name in _MEMBERS[wanted] if name not in told]
+    if lacking:
+        raise InputError(f"{path} lacks {', '.join(lacking)}; give the file as it was saved")
     return told

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from app.quality.bars import BARS, KEPT
 from app.quality.lip_sync import Sync
-from app.quality.report import BARS, KEPT, Seen, at_rate, behaviour_checks, sync_checks
+from app.quality.report import Seen, at_rate, behaviour_checks, sync_checks
 from app.quality.verdict import Bar, Report
 from motion2video.motion import MOTION_DIM, ROTATION, channel_index
 

@@ -1,7 +1,7 @@
 """The bars of a video's report, and the columns of its motion that it is made of.
 
-Lips are to be within a frame of the voice (beyond 80 ms late or 160 ms early everybody sees it, after
-ITU-R BT.1359), identity at .85, rates of blinks and nods as people have them in conversations
+Lips are to be within a frame of the voice (beyond 80 ms late or 160 ms early everybody sees it,
+after ITU-R BT.1359), identity at .85, rates of blinks and nods as people have them in conversations
 (audio2motion/behaviour/statistics.py); a still picture does not change by more than a grey level.
 """
 

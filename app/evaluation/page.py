@@ -62,7 +62,7 @@ def _row(row: Row, compared: bool) -> str:
 def _plot(row: Row) -> str:
     """Intervals on one scale, from the least to the greatest of them all."""
     whiskers = [("made", row.made)] + ([("second", row.other)] if row.other else [])
-    ends = [x for _, w in whiskers if w.count for x in (w.low, w.high)]
+    ends = [x for _, w in whiskers if w.count for x in _ends(w)]
     lines = [("real", row.real), ("floor", row.floor)]
     ends += [w.mean for _, w in lines if w.count]
     low, high = min(ends, default=0.0), max(ends, default=1.0)
@@ -88,8 +88,14 @@ def _plot(row: Row) -> str:
 
 
 def _whisker(name: str, found: Interval, at: Callable[[float], float], y: float) -> str:
+    low, high = _ends(found)
     return (
-        f'<line class="{name}" x1="{at(found.low):.1f}" x2="{at(found.high):.1f}" y1="{y:.1f}" '
+        f'<line class="{name}" x1="{at(low):.1f}" x2="{at(high):.1f}" y1="{y:.1f}" '
         f'y2="{y:.1f}" stroke-width="2"/>'
         f'<circle class="{name}" cx="{at(found.mean):.1f}" cy="{y:.1f}" r="3.5"/>'
     )
+
+
+def _ends(found: Interval) -> tuple[float, float]:
+    """Of its whisker; a single value has none."""
+    return (found.mean, found.mean) if found.count == 1 else (found.low, found.high)

@@ -130,6 +130,8 @@ def told(found: Interval | None, scale: float) -> str:
     if found is None or not found.count:
         return "-"
     mean, low, high = (f"{scale * x:.3g}" for x in (found.mean, found.low, found.high))
+    if found.count == 1:
+        return mean
     return f"{mean} [{low}, {high}]"
 
 
@@ -139,4 +141,6 @@ def short(found: Interval, scale: float) -> str:
 
 
 def _plain(found: Interval | None) -> dict[str, Any] | None:
-    return asdict(found) if found is not None and found.count else None
+    if found is None or not found.count:
+        return None
+    return {name: x if x == x else None for name, x in asdict(found).items()}

@@ -9,6 +9,7 @@ from weights.errors import InputError
 
 DRAWS = 2000
 LEVEL = 95.0
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,14 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether it lies on one side of 0."""
-        return self.low > 0 or self.high < 0
+        """Whether it lies on one side of 0, by more than numbers are rounded."""
+        return self.low > _ROUNDING or self.high < -_ROUNDING
 
 
 def bootstrap(values: Sequence[float], people: Sequence[str], seed: int = 0) -> Interval:
     """Of the mean of values that are not nan, each of somebody: people are drawn, not values, since
-    one person's are alike. With a single person, values are drawn. nan without any value.
+    one person's are alike. With a single person, values are drawn. A single value has no interval
+    (nan), and no value no mean.
 
     Raises InputError where there are not as many people as values.
     """
@@ -40,6 +42,8 @@ def bootstrap(values: Sequence[float], people: Sequence[str], seed: int = 0) -> 
     x, who = x[known], who[known]
     if not len(x):
         return Interval(float("nan"), float("nan"), float("nan"), 0, 0)
+    if len(x) == 1:
+        return Interval(float(x[0]), float("nan"), float("nan"), 1, 1)
     names, owner = np.unique(who, return_inverse=True)
     if len(names) == 1:
         owner = np.arange(len(x))

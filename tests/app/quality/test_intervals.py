@@ -28,6 +28,9 @@ def test_clips_of_one_person_count_as_one():
 def test_what_is_not_known_is_left_out():
     nan = float("nan")
     assert bootstrap([1.0, nan, 3.0], ["a", "b", "c"]).count == 2
+    single = bootstrap([1.0], ["a"])
+    assert single.mean == 1 and np.isnan(single.low) and not single.excludes_zero
+    assert not paired([1.0 + 1e-15] * 9, [1.0] * 9, list("abcdefghi")).excludes_zero
     nothing = bootstrap([nan], ["a"])
     assert nothing.count == 0 and np.isnan(nothing.mean)
     with pytest.raises(InputError, match="as many"):

@@ -24,6 +24,7 @@ LEAST_FRAMES = 20
 LEAST_RUN = 8
 """Frames in a row, for speeds within a role."""
 NAN = float("nan")
+Mask = Bool[np.ndarray, "T"]
 _EVENTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "nods": events.nods,
     "blinks": events.blinks,
@@ -63,8 +64,8 @@ class Measures:
             found |= _beats(a, b, voice)
         return found
 
-    def _masks(self, voice: Sound | None, count: int) -> dict[Role, Bool[np.ndarray, "T"]]:
-        masks: dict[Role, Bool[np.ndarray, T]] = {"all": np.ones(count, bool)}
+    def _masks(self, voice: Sound | None, count: int) -> dict[Role, Mask]:
+        masks: dict[Role, Mask] = {"all": np.ones(count, bool)}
         if voice is not None:
             roles = Roles.of(active(speech_probability(voice), count))
             masks |= {"talking": roles.speaks, "listening": roles.listens}
@@ -92,7 +93,8 @@ class Measures:
         }
         if self.clusters and len(y) >= CLUSTERS[part]:
             both = (distributions.shannon_index(z, y, CLUSTERS[part], self.seed) for z in (x, y))
-            out[role, f"SID {part}"] = Value(*both, 0.0)
+            made, real = both
+            out[role, f"SID {part}"] = Value(made, real, 0.0)
         pieces = _runs(mask)
         if pieces:
             sts = [distributions.sts(a[p], b[p]) for p in pieces]
@@ -192,8 +194,8 @@ def _beats(a: np.ndarray, b: np.ndarray, voice: Sound) -> Found:
     head = PROTOCOL["pose"]
     made, real = (kinematics.motion_beats(z[:, head]) for z in (a, b))
     floor = kinematics.beat_floor(heard, len(made), len(a) / FPS)
-    both = (kinematics.beat_consistency(heard, beats) for beats in (made, real))
-    return {("all", "beat consistency"): Value(*both, floor)}
+    ours, theirs = (kinematics.beat_consistency(heard, beats) for beats in (made, real))
+    return {("all", "beat consistency"): Value(ours, theirs, floor)}
 
 
 def _runs(mask: Bool[np.ndarray, "T"]) -> list[slice]:

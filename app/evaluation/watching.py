@@ -61,7 +61,8 @@ class Watcher:
                 _mean(pictures.sharpness(b, g.landmarks, feature) for _, _, b, g in both),
             )
             if all(a.shape == b.shape for a, _, b, _ in both):
-                made_marks, marks = (np.stack([x[k].landmarks for x in both]) for k in (1, 3))
+                made_marks = np.stack([face.landmarks for _, face, _, _ in both])
+                marks = np.stack([face.landmarks for _, _, _, face in both])
                 found["all", f"landmark error {feature}"] = Value(
                     pictures.landmark_error(made_marks, marks, feature),
                     0.0,

@@ -8,6 +8,7 @@ SyncNet: `confidence` is made as LSE-C is, the best shift's less the median's. C
 in weights/lip_sync.md.
 """
 
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -178,4 +179,4 @@ def sync_of(found: Float[np.ndarray, "shifts"], floor: float, frames: float) -> 
         bend = left - 2 * top + right
         at += 0.5 * (left - right) / bend if bend < 0 else 0.0
     confidence = float(found[best] - np.median(found[found > -1]))
-    return Sync(1000 * at / FPS, confidence, inside and confidence > floor / np.sqrt(frames))
+    return Sync(1000 * at / FPS, confidence, inside and confidence > floor / math.sqrt(frames))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.cli.commands import main
-from app.evaluation.catalogue import FIGURES, Found, Role, Value
+from app.evaluation.catalogue import FIGURES, Found, Value
 from app.evaluation.clips import find_pairs
 from app.evaluation.page import page
 from app.evaluation.run import Evaluation, Wanted

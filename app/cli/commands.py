@@ -1,4 +1,4 @@
-"""The command line: `visavis demo | render | batch | track | motion | app | export | voices ...`.
+"""The command line: `visavis demo | render | batch | track | motion | app | data ...`.
 
 Heavy parts are imported inside the commands, so that `visavis --help` answers at once.
 """
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import app_command, batch, checking, evaluation, motions, rendering
+from app.cli import app_command, batch, checking, datasets, evaluation, motions, rendering
 from app.cli.shell import DEBUG, own_process, run
 from app.cli.study import study_commands
 
@@ -66,4 +66,5 @@ for _name, _command in {
 }.items():
     commands.command(_name)(_command)
 commands.add_typer(checking.weights_commands, name="weights")
+commands.add_typer(datasets.data_commands, name="data")
 commands.add_typer(study_commands, name="study")

@@ -1,11 +1,12 @@
 """Where the person is shown: before what, and in which place of a frame of another shape."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from app.render.finish import Finish
 from app.render.reading import Reader, read_portrait
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from motion2video.faces.tracker import FaceTracker
     from motion2video.portrait.portrait import Portrait
 
+_RIM = 0.06
+"""Of the short side of a photo whose own background goes on: how broad its edges melt into that."""
 _ENDS = 0.03
 """Of the height of a photo, at whose side the person is cut: more is seen."""
 
@@ -23,11 +26,13 @@ _ENDS = 0.03
 @dataclass(frozen=True, eq=False)
 class Layout:
     """What is drawn lies in every frame with its corner at `place` (x, y) of `ground`; where that
-    is None, it is the frame.
+    is None, it is the frame. Along edges beyond which the ground goes on, `rim` pixels of what is
+    drawn melt into it.
     """
 
     place: tuple[int, int] = (0, 0)
     ground: UInt8[np.ndarray, "H W c"] | None = None
+    rim: int = 0
 
     def lay(self, drawn: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "H W c"]:
         """The frame."""
@@ -36,7 +41,29 @@ class Layout:
         (x, y), (height, width) = self.place, drawn.shape[:2]
         frame = self.ground.copy()
         frame[y : y + height, x : x + width] = drawn
+        for part, share in self._rims(height, width):
+            behind = self.ground[part].astype(np.float32)
+            frame[part] = np.rint(behind + (frame[part] - behind) * share).astype(np.uint8)
         return frame
+
+    def _rims(
+        self, height: int, width: int
+    ) -> Iterator[tuple[tuple[slice, slice], Float[np.ndarray, "..."]]]:
+        """Each edge that melts, as a part of the frame, and the share of what is drawn in it."""
+        if not self.rim or self.ground is None:
+            return
+        (x, y), (high, wide) = self.place, self.ground.shape[:2]
+        rise = ((np.arange(self.rim, dtype=np.float32) + 0.5) / self.rim)[:, None]
+        rise = rise * rise * (3 - 2 * rise)
+        rows, columns = slice(y, y + height), slice(x, x + width)
+        if y:
+            yield (slice(y, y + self.rim), columns), rise[..., None]
+        if y + height < high:
+            yield (slice(y + height - self.rim, y + height), columns), rise[::-1, :, None]
+        if x:
+            yield (rows, slice(x, x + self.rim)), rise[None]
+        if x + width < wide:
+            yield (rows, slice(x + width - self.rim, x + width)), rise[None, ::-1]
 
     def moved(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
         """A box of what is drawn, in the frame."""
@@ -71,7 +98,7 @@ def laid_out(
     portrait: "Portrait", finish: Finish, picture: UInt8[np.ndarray, "h w 3"] | None = None
 ) -> "tuple[Portrait, Layout]":
     """A portrait before what a request wants behind it (`picture`, where that is one)."""
-    from motion2video.portrait.backdrop import surroundings
+    from motion2video.portrait.backdrop import extended
 
     size = frame_size(portrait.image, finish.ratio)
     height, width = portrait.image.shape[:2]
@@ -80,7 +107,10 @@ def laid_out(
     if picture is None and finish.background == "own":
         if same:
             return portrait, Layout()
-        return portrait, Layout((x, y // 2), surroundings(portrait.image, size))
+        y //= 2
+        margins = (y, size[1] - height - y, x, size[0] - width - x)
+        rim = max(1, round(_RIM * min(height, width)))
+        return portrait, Layout((x, y), extended(portrait.image, margins), rim)
     if portrait.matte is None:
         raise InputError(
             "the person in the photo could not be told from the background, so that cannot be "

@@ -11,6 +11,10 @@ Margins = tuple[int, int, int, int]
 _BLUR = 0.22  # sigma, in interocular distances
 _GROW = 0.12  # of the person, in which a photo mixes both
 _FAR_BLUR = 0.05  # sigma, of the long side of what stands for the whole surroundings
+_NEAR_BLUR, _GONE = (
+    0.03,
+    0.25,
+)  # sigma at a photo's edge, and how far out it is the far one's; of its side
 
 
 def blurred(
@@ -45,6 +49,25 @@ def covering(
     part = picture[y : y + high, x : x + wide]
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(part, size, interpolation=how), np.uint8)
+
+
+def extended(picture: UInt8[np.ndarray, "h w 3"], margins: Margins) -> UInt8[np.ndarray, "H W 3"]:
+    """A picture gone on into margins: mirrored at its edges, the softer the farther out, so that
+    it neither ends anywhere nor distracts. The picture itself is as soft as its edges there.
+    """
+    wide = cv2.copyMakeBorder(picture, *margins, cv2.BORDER_REFLECT_101).astype(np.float32)
+    (above, _, left, _), (height, width) = margins, picture.shape[:2]
+    near, far = (
+        cv2.GaussianBlur(wide, (0, 0), max(1.0, share * max(height, width)))
+        for share in (_NEAR_BLUR, _FAR_BLUR)
+    )
+    rows, columns = np.arange(wide.shape[0]) - above, np.arange(wide.shape[1]) - left
+    out = [
+        np.maximum(np.maximum(-at, at - n + 1), 0) for at, n in ((rows, height), (columns, width))
+    ]
+    away = np.clip(np.maximum(out[0][:, None], out[1]) / (_GONE * max(height, width)), 0, 1)
+    share = (away * away * (3 - 2 * away)).astype(np.float32)[..., None]
+    return np.clip(np.rint(near + (far - near) * share), 0, 255).astype(np.uint8)
 
 
 def surroundings(

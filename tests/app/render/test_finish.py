@@ -107,16 +107,24 @@ def test_the_length_is_that_of_the_part_that_is_wanted() -> None:
 
 
 @pytest.mark.parametrize(("aspect", "size"), [("9:16", (96, 170)), ("16:9", (170, 96))])
-def test_a_shape_shows_all_of_the_photo_among_a_blurred_copy(
+def test_a_shape_shows_all_of_the_photo_which_goes_on_without_a_line(
     avatar: Avatar, photo: Portrait, aspect: str, size: tuple[int, int]
 ) -> None:
     own = drawn(avatar, photo)[0]
     frame = drawn(avatar, photo, aspect=aspect)[0]
     assert (frame.shape[1], frame.shape[0]) == size
     y, x = (size[1] - 96) // 2, (size[0] - 96) // 2
-    assert np.array_equal(frame[y : y + 96, x : x + 96], own)
+    rim_y, rim_x = (6, 0) if y else (0, 6)
+    inside = slice(y + rim_y, y + 96 - rim_y), slice(x + rim_x, x + 96 - rim_x)
+    kept = own[rim_y : 96 - rim_y, rim_x : 96 - rim_x]
+    assert np.array_equal(frame[inside], kept)
     beside = frame[:y] if y else frame[:, :x]
     assert beside.std() > 1 and np.abs(np.diff(beside.astype(int), axis=1)).max() < 12
+    across = frame.astype(int) if y else frame.transpose(1, 0, 2).astype(int)
+    step = np.abs(np.diff(across, axis=0)).mean((1, 2))
+    begin = y or x
+    for line in (begin, begin + 96):
+        assert step[line - 1] < 3, "no line where the photo ends"
 
 
 def test_a_colour_goes_on_into_the_shape_and_shoulders_stand_at_its_bottom(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from app.quality.bars import BARS
 from app.render.filming import Film, Frame, film
 from app.render.finish import PREVIEW_FPS, PREVIEW_S, PREVIEW_SIDE, is_preview, preview_trim
 from app.render.layout import Layout, read_scene, remarks
@@ -183,7 +184,7 @@ class Avatar(Players):
         for path in filter(Path.exists, files):
             tell(f"{path} was there already and is replaced")
         rows, total = deque[np.ndarray](), shown.frames - skip
-        measuring = Measuring(self.drawing(request).basis, total)
+        measuring = Measuring(self.drawing(request).basis, total, shown.fps)
 
         def see(frame: Frame) -> None:
             row, frame = rows.popleft(), frame[..., :3]
@@ -287,7 +288,8 @@ class Avatar(Players):
         alike = None
         if self.embedder is not None:
             alike = identity(portrait, measuring.frames, self.tracker, self.embedder)
-        offset = measuring.sync_offset_ms(shown.voices.agent, made.fps)
+        planned = measuring.count / shown.fps
+        report = measuring.report(shown.voices.agent, alike, planned, out)
         return RenderResult(
             out=os.fspath(out),
             frames=made.frames,
@@ -311,8 +313,9 @@ class Avatar(Players):
             reply=shown.reply,
             order=shown.voices.order,
             agent_start=shown.voices.agent_start,
-            sync_offset_ms=offset,
+            sync_offset_ms=report[BARS["offset"].name].value,
             identity=alike,
+            report=report,
             subtitles=shown.cues,
         )
 

@@ -84,6 +84,7 @@ class Start(_Message):
     emotion: str = _setting("emotion", max_length=MAX_NAME)
     expressivity: float = _setting("expressivity")
     barge_in: bool = LiveConfig.barge_in
+    consent: str | None = _setting("consent", max_length=400)
 
 
 class Resume(_Message):
@@ -268,7 +269,7 @@ class _Connection:
             portrait = self._context.store.add(owner, data, ("picture",), "portrait").id
         controls = Controls(emotion=message.emotion, expressivity=message.expressivity)
         config = LiveConfig(seed=message.seed, controls=controls, barge_in=message.barge_in)
-        return self._rooms.open(owner, place, portrait, message.size, config)
+        return self._rooms.open(owner, place, portrait, message.size, config, message.consent)
 
     async def _welcome(self, room: Room) -> None:
         width, height = room.session.size
@@ -280,6 +281,8 @@ class _Connection:
             fps=FPS,
             sample_rate=SAMPLE_RATE,
             chunk_samples=CHUNK_SAMPLES,
+            notice=self._context.config.live_notice,
+            provenance={"watermark": False} if room.origin is None else room.origin.told(),
             pictures_url=f"/v1/live/{room.id}.mjpeg?token={_token(self._context, room.id)}",
         )
 
@@ -415,7 +418,8 @@ class _Connection:
                 framing.AGENT, 0, 0, chunk.index, at, framing.to_bytes(chunk.agent)
             ).pack()
         ]
-        for number, frame in enumerate(chunk.frames):
+        for number, drawn in enumerate(chunk.frames):
+            frame = drawn if room.origin is None else room.origin.mark(drawn)
             jpeg = _jpeg(frame)
             room.show(jpeg)
             what, data, key = framing.JPEG, jpeg, False

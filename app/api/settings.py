@@ -9,11 +9,13 @@ from pathlib import Path
 from platformdirs.unix import Unix
 
 from app.intake.limits import Limits
+from app.provenance.origin import Provenance
 from audio2motion.voice.endpoint import Endpoint
 from weights.errors import InputError, OutputError
 
 KEYS_VARIABLE = "VISAVIS_API_KEYS"
 
+AI_NOTICE = "You are talking to an AI: the person in the picture is not real."
 _KEY = re.compile(r"[!-~]{16,256}")  # printable ASCII without spaces: what a header can carry
 
 
@@ -25,7 +27,8 @@ class ServerConfig:
     are refused, so that no page can reach a server on loopback through a name of its own.
     `endpoint` is a language model that visitors may ask; its key shows nowhere. `proxies` are the
     addresses or networks whose X-Forwarded-For is believed: without them, visitors who come
-    through a proxy count as one address.
+    through a proxy count as one address. `live_notice` is shown to who talks to a portrait, empty
+    for nothing; `provenance` is whose videos `verify` knows.
     """
 
     data_dir: Path
@@ -37,6 +40,8 @@ class ServerConfig:
     endpoint: Endpoint | None = None
     limits: Limits = field(default_factory=Limits)
     proxies: tuple[str, ...] = ()
+    live_notice: str = AI_NOTICE
+    provenance: Provenance = field(default_factory=Provenance)
 
     def __post_init__(self) -> None:
         for key in self.keys:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import app_command, batch, checking, motions, rendering
+from app.cli import app_command, batch, checking, motions, rendering, verifying
 from app.cli.shell import DEBUG, own_process, run
 
 commands = typer.Typer(
@@ -58,6 +58,7 @@ for _name, _command in {
     "import": motions.import_motion,
     "voices": checking.voices,
     "samples": checking.samples,
+    "verify": verifying.verify,
     "doctor": checking.doctor,
     "batch": batch.batch,
     "app": app_command.app,

@@ -7,12 +7,13 @@ from app.cli.motions import save_motion
 from app.cli.option_group import takes
 from app.cli.reporter import Reporter
 from app.cli.shell import print_result
-from app.render.loading import LoadSettings
+from app.render.loading import PROVENANCE, LoadSettings
 from app.render.output import check_output, check_video
 from app.render.pipeline import Avatar
 from app.render.request import MotionRequest, RenderRequest
 
 _DEMO = (
+    *("label", "consent"),
     *("emotion", "intensity", "valence", "arousal", "expressivity", "regions", "gaze", "style"),
     *("style_clip", "gestures", "gesture_file", "transcript", "auto_gestures"),
     *("seed", "size", "fps"),
@@ -20,7 +21,7 @@ _DEMO = (
 
 
 @takes("given", RenderRequest, _DEMO)
-@takes("loading", LoadSettings, ("steps", "device"))
+@takes("loading", LoadSettings, ("steps", "device", *PROVENANCE))
 def demo(
     given: dict[str, Any],
     loading: dict[str, Any],

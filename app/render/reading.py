@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
+from app.provenance import credentials
+from app.provenance.credentials import Credentials
 from app.render.request import Crop, Source
 from audio2motion.gestures.gestures import Gesture
 from audio2motion.gestures.timeline import load_timeline
@@ -62,6 +64,16 @@ class Reader(Protocol):
         """As Transcript.load."""
         ...
 
+    def credentials(
+        self, path: Path, anchors: str = "", beside: bytes | None = None
+    ) -> Credentials | None:
+        """As app.provenance.credentials.read."""
+        ...
+
+    def pictures(self, path: Path) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        """As app.provenance.looking.pictures."""
+        ...
+
 
 class _Here:
     """Reads in this process."""
@@ -90,6 +102,16 @@ class _Here:
 
     def transcript(self, path: Path) -> Transcript:
         return Transcript.load(path)
+
+    def credentials(
+        self, path: Path, anchors: str = "", beside: bytes | None = None
+    ) -> Credentials | None:
+        return credentials.read(path, anchors, beside)
+
+    def pictures(self, path: Path) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        from app.provenance.looking import pictures
+
+        return pictures(path)
 
 
 HERE: Reader = _Here()

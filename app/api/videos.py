@@ -312,7 +312,9 @@ class _Jobs:
             raise Problem(409, f"this job is {job.state}: it has no credentials")
         beside = job.result.get("provenance", {}).get("sidecar")
         if beside is None:
-            raise Problem(404, "this video has no credentials beside it: they are in it, or nowhere")
+            raise Problem(
+                404, "this video has no credentials beside it: they are in it, or nowhere"
+            )
         return Response(base64.b64decode(beside), media_type=_C2PA)
 
     def _look(self, identity: str, owner: str) -> Snapshot:

@@ -21,8 +21,8 @@ import numpy as np
 from app.batch import storage
 from app.batch.ledger import Made
 from app.batch.work import Task, Worker
-from app.render.finish import is_preview
 from app.provenance.credentials import sidecar_of
+from app.render.finish import is_preview
 from app.render.lineage import origin_of
 from app.render.performance import perform
 from app.render.request import RenderRequest

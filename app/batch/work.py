@@ -21,8 +21,8 @@ from typing import Any, Literal
 from app.batch import storage
 from app.batch.ledger import Made
 from app.batch.manifest import Item
-from app.render.loading import LoadSettings
 from app.provenance.credentials import sidecar_of
+from app.render.loading import LoadSettings
 from app.render.pipeline import Avatar
 from app.render.subtitles import place_of
 from weights.errors import InputError, OutputError

@@ -53,9 +53,7 @@ def verify(
             data = opened.read()
     sandbox = Sandbox()
     try:
-        found = verifying.verify(
-            file, provenance, SandboxReader(sandbox), Reporter().notify, data
-        )
+        found = verifying.verify(file, provenance, SandboxReader(sandbox), Reporter().notify, data)
     finally:
         sandbox.close()
     print_result(found.to_json(), str(found), as_json)

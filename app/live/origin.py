@@ -1,5 +1,5 @@
-"""Where the pictures of a conversation come from: one mark from its beginning to its end, also after it
-was left and resumed.
+"""Where the pictures of a conversation come from: one mark from its beginning to its end, also
+after it was left and resumed.
 """
 
 import hashlib

@@ -130,9 +130,7 @@ def _make(folder: Path) -> None:
     def usage(signs: bool) -> x509.KeyUsage:
         others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
         no = dict.fromkeys((*others, "encipher_only", "decipher_only"), False)
-        return x509.KeyUsage(
-            digital_signature=not signs, key_cert_sign=signs, crl_sign=signs, **no
-        )
+        return x509.KeyUsage(digital_signature=not signs, key_cert_sign=signs, crl_sign=signs, **no)
 
     authority, signer = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
 

@@ -45,9 +45,7 @@ class Found:
     score: float
 
 
-def detect(
-    frames: Iterable[UInt8[np.ndarray, "H W c"]], key: bytes = PUBLIC_KEY
-) -> Found | None:
+def detect(frames: Iterable[UInt8[np.ndarray, "H W c"]], key: bytes = PUBLIC_KEY) -> Found | None:
     """The mark in the first FRAMES of some frames of one size, None where there is none."""
     rest = _rest(islice(frames, FRAMES))
     if rest is None:

@@ -1,4 +1,4 @@
-"""The pictures of a file that somebody shows: a video, a moving or single picture, or a .zip of them.
+"""The pictures of a file that somebody shows: a video, a picture, or a .zip of pictures.
 
 Hostile files come here: whoever calls it for a stranger's does so in a confined process.
 """
@@ -61,5 +61,3 @@ def _of_archive(path: Path) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
                     yield np.array(image.convert("RGB"), np.uint8)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise MediaError(f"{path} is no .zip that can be read: {error}") from error
-
-

@@ -1,7 +1,7 @@
-"""Where one video comes from: the mark of its frames, the signature of its file, its line in the log.
+"""Where one video comes from: its frames' mark, its file's signature, its line in the log.
 
-The payload of the mark is the first 48 bits of the SHA-256 of what the video is made of: contents of
-the files, settings, seed, weights, version. So the same command gives the same frames.
+The payload of the mark is the first 48 bits of the SHA-256 of what the video is made of: contents
+of the files, settings, seed, weights, version. So the same command gives the same frames.
 """
 
 import hashlib
@@ -36,7 +36,8 @@ class Provenance:
     """How videos say where they come from. `enabled` is off only where somebody asked for that;
     `folder` has keys and log (None: that of this user); `certificate` and `private_key` are one's
     own PEM files instead of those in the folder, `watermark_key` a file whose content is a key of
-    one's own for the mark, `trusts` a certificate (PEM) that `verify` trusts too. Raises InputError for one of a pair.
+    one's own for the mark, `trusts` a certificate (PEM) that `verify` trusts too. Raises
+    InputError for one of a pair.
     """
 
     enabled: bool = True
@@ -88,7 +89,10 @@ class Provenance:
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """One video's: `mark` its frames, `seal` its file. `claim` is plain JSON: what it is made of."""
+    """One video's: `mark` its frames, `seal` its file. `claim` is plain JSON: what it is made of.
+
+    A `partial` one is of a part: its frames are marked, its file is not yet the video.
+    """
 
     provenance: Provenance
     claim: Mapping[str, Any]
@@ -156,9 +160,7 @@ class Origin:
             "consent": self.claim.get("consent"),
         }
 
-    def _sign(
-        self, path: Path, name: Path, notify: Callable[[str], None]
-    ) -> Placement | None:
+    def _sign(self, path: Path, name: Path, notify: Callable[[str], None]) -> Placement | None:
         unsigned = "this video has its watermark, but no signed credentials"
         if (why := credentials.missing()) is not None:
             notify(f"{unsigned}: {why}")
@@ -190,4 +192,3 @@ def digest_of(path: Path) -> str:
         while block := file.read(_BLOCK):
             value.update(block)
     return value.hexdigest()
-

@@ -74,9 +74,7 @@ class Patterns:
         at = int(surface.argmax())
         return float(surface.flat[at]), (at // TILE, at % TILE)
 
-    def read(
-        self, square: Float[np.ndarray, "128 128"], at: tuple[int, int]
-    ) -> Read | None:
+    def read(self, square: Float[np.ndarray, "128 128"], at: tuple[int, int]) -> Read | None:
         """The payload of a square that begins at a place, None for none."""
         spectrum = self._whitened(square)
         symbols = []

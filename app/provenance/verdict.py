@@ -40,9 +40,7 @@ class Judgement:
         return self.sentence
 
 
-def judge(
-    digest: str, mark: Found | None, credentials: Credentials | None, log: Log
-) -> Judgement:
+def judge(digest: str, mark: Found | None, credentials: Credentials | None, log: Log) -> Judgement:
     """The verdict on a file of that SHA-256 (hexadecimal)."""
     ours = credentials is not None and credentials.state == "trusted" and credentials.id is not None
     names = [credentials.id] if credentials is not None and ours else []
@@ -81,7 +79,9 @@ def _unknown(credentials: Credentials | None) -> str:
             "not say that it is genuine."
         )
     if credentials.state == "invalid":
-        return "Nothing is known of this video: its credentials do not fit it, and no mark is in it."
+        return (
+            "Nothing is known of this video: its credentials do not fit it, and no mark is in it."
+        )
     whom = credentials.generator or "another program"
     return f"This video is not known here: its credentials are of {whom}, and no mark is in it."
 

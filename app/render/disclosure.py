@@ -1,5 +1,5 @@
-"""What a video says of itself beside its mark and credentials: a label in the picture, and who agreed
-to it.
+"""What a video says of itself beside its mark and credentials: a label in the picture, and who
+agreed to it.
 """
 
 from dataclasses import dataclass

@@ -48,11 +48,11 @@ def film(
 
     Frames may be drawn as they are asked for, come from a cache, or both. The first `skip` are
     drawn and not written. What is written is what `finish` makes of a frame; RGBA frames are
-    transparent; it is marked and the file sealed as its `origin` says, None for what nobody
-    gets, and `notify` hears what that had to leave out. `watch` is called with each frame that was written, as it was drawn, `progress`
-    with what is being `doing`, frames written and about how many there will be, `total`. What
-    `frames`, `watch` or `progress` raise ends the work. Raises OutputError for a place to which
-    nothing can be written.
+    transparent. It is marked, and the file sealed, as `origin` says (None: nobody gets it);
+    `notify` hears what could not be done of that. `watch` is called with each frame that was
+    written, as it was drawn, `progress` with what is being `doing`, frames written and about how
+    many there will be, `total`. What `frames`, `watch` or `progress` raise ends the work. Raises
+    OutputError for a place to which nothing can be written.
     """
     from motion2video.media.archive import ArchiveWriter
     from motion2video.media.codings import ARCHIVE
@@ -79,5 +79,7 @@ def film(
     return Film(writer.frames, float(writer.rate), size, time.perf_counter() - started)
 
 
-def _then(first: Callable[[Frame], Frame], second: Callable[[Frame], Frame]) -> Callable[[Frame], Frame]:
+def _then(
+    first: Callable[[Frame], Frame], second: Callable[[Frame], Frame]
+) -> Callable[[Frame], Frame]:
     return lambda frame: second(first(frame))

@@ -1,8 +1,8 @@
-"""What a video is made of, in plain words and hashes: the claim that its mark and its credentials are
-about.
+"""What a video is made of, in plain words and hashes: what its mark and its credentials are about.
 
-Numbers, choices and switches are told as they are. Files, sounds and words are told as their SHA-256:
-whoever has them can compare, and nobody reads in a video's credentials what a language model was asked.
+Numbers, choices and switches are told as they are. Files, sounds and words are told as their
+SHA-256: whoever has them can compare, and nobody reads in a video's credentials what a language
+model was asked.
 """
 
 import dataclasses

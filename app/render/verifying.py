@@ -1,4 +1,4 @@
-"""Whether a video is one of ours: what is in its file, in its pictures and in the log, put together."""
+"""Whether a video is one of ours: what its file, its pictures and the log say, put together."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def verify(
     notify: Notify,
     beside: bytes | None = None,
 ) -> Judgement:
-    """The verdict on a file, `beside` which there may be a file of credentials, given as its content. `reader` says where
+    """The verdict on a file; `beside` are credentials that lay there, as bytes. `reader` says where
     it is decoded: a stranger's in a confined process.
 
     Raises MediaError for what is no video or picture.

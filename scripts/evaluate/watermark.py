@@ -1,7 +1,8 @@
 """How often the watermark is found, and found where it is not: a table with 95 % intervals.
 
-Clips are the embedded portraits, mirrored or not, that sway, turn and zoom by smooth random paths,
-with grain and light that changes: no renderer is needed, so that hundreds take minutes. Each is
+Clips are the embedded portraits, mirrored or not, whose heads sway, turn, grow and get lighter by
+smooth random paths before a background that stays, as in the videos of the product: no renderer is
+needed, so that hundreds take minutes. Each is
 marked with a payload of its own and written as the product does (x264, CRF 18); what is done to it
 afterwards is a row of the table. A row counts as found where the payload is the one that was put in.
 
@@ -40,18 +41,21 @@ def clip_of(number: int, side: int, frames: int) -> Clip:
     image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     image = np.ascontiguousarray(image[:side, :side])
     image = image if rng.random() < 0.5 else np.ascontiguousarray(image[:, ::-1])
+    down, across = np.mgrid[:side, :side] / side
+    distance = np.hypot((across - 0.5) / 0.32, (down - 0.42) / 0.4)
+    head = np.clip(3 * (1 - distance), 0, 1)[..., None]  # soft at its edge
     times = np.arange(frames) / FPS
     paths = [
         amount * np.sin(2 * np.pi * (rng.uniform(0.1, 0.7) * times + rng.random()))
-        for amount in (4.0, 4.0, 1.5, 0.02, 6.0)  # px, px, degrees, of the size, steps of 255
+        for amount in (6.0, 5.0, 3.0, 0.02, 4.0)  # px, px, degrees, of the size, steps of 255
     ]
     made = []
     for x, y, angle, zoom, light in np.stack(paths, 1):
         turn = cv2.getRotationMatrix2D((side / 2, side / 2), angle, 1.03 + zoom)
         turn[:, 2] += (x, y)
-        frame = cv2.warpAffine(image, turn, (side, side), borderMode=cv2.BORDER_REFLECT)
-        grain = rng.normal(0, 0.8, (side, side, 1))
-        made.append(np.clip(np.rint(frame + light + grain), 0, 255).astype(np.uint8))
+        moved = cv2.warpAffine(image, turn, (side, side), borderMode=cv2.BORDER_REFLECT)
+        frame = image * (1 - head) + (moved + light) * head
+        made.append(np.clip(np.rint(frame), 0, 255).astype(np.uint8))
     return np.stack(made)
 
 
@@ -85,11 +89,12 @@ def changes(folder: Path, number: int) -> dict[str, Callable[[Clip], Clip]]:
     return {
         "as it was written": lambda clip: clip,
         "H.264 at CRF 28": lambda clip: coded(clip, folder, 28),
+        "half the size, CRF 23": lambda clip: coded(half(clip), folder, 23),
         "half the size, CRF 28": lambda clip: coded(half(clip), folder, 28),
         "15 % cropped, CRF 28": lambda clip: coded(cropped(clip, number), folder, 28),
         "2 s of it, CRF 28": lambda clip: coded(clip[-last:], folder, 28),
-        "half of the crop of 2 s, CRF 28": lambda clip: coded(
-            half(cropped(clip[-last:], number)), folder, 28
+        "half of a crop of 2 s, CRF 23": lambda clip: coded(
+            half(cropped(clip[-last:], number)), folder, 23
         ),
     }
 

@@ -1,27 +1,32 @@
 """The mark in the pictures: one square of a payload, repeated over the frame, added to its luma.
 
-It is computed once for a size and is the same in every frame: a face that is held still stays
-still, and a video that is made in parts has the bits of one that is made as a whole.
+It is computed once for a size. How strong it is at a place follows what the frame shows there: weak
+on flat ground, where an eye would find it, stronger in hair and cloth, where no eye does and coders
+keep it. That depends on the frame alone: a face that is held still stays still, and a video that is
+made in parts has the bits of one that is made as a whole.
 """
 
 import threading
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Int8, UInt8
+from jaxtyping import Float, UInt8
 
 from app.provenance.pattern import PUBLIC_KEY, TILE, Patterns
 
-STRENGTH = 1.5
-"""Standard deviation of what is added, in steps of 255: a PSNR of 44 dB in the luma."""
-_Layers = tuple[UInt8[np.ndarray, "H W 3"], UInt8[np.ndarray, "H W 3"]]
+WEAKEST, STRONGEST = 0.8, 2.4
+"""Standard deviation of what is added, in steps of 255, on flat ground and in the finest detail."""
+_RISE = 0.3
+"""How it grows with the mean deviation from what is around."""
+_FINE, _WIDE = 5, 9
+"""Pixels, at half the size, that tell detail from ground, and over which it is averaged."""
 
 
-def layer(payload: int, size: tuple[int, int], key: bytes = PUBLIC_KEY) -> Int8[np.ndarray, "H W"]:
-    """What is added to the frames of `size` (width, height). Raises InputError for a payload of
-    too many bits.
+def layer(payload: int, size: tuple[int, int], key: bytes = PUBLIC_KEY) -> Float[np.ndarray, "H W"]:
+    """The pattern over frames of `size` (width, height), of standard deviation 1. Raises InputError
+    for a payload of too many bits.
     """
-    square = np.rint(STRENGTH * Patterns.of(key).tile(payload)).astype(np.int8)
+    square = Patterns.of(key).tile(payload).astype(np.float32)
     width, height = size
     return np.tile(square, (-(-height // TILE), -(-width // TILE)))[:height, :width]
 
@@ -34,23 +39,35 @@ class Marker:
 
     payload: int
     key: bytes = PUBLIC_KEY
-    _layers: dict[tuple[int, int], _Layers] = field(default_factory=dict)
+    _layers: dict[tuple[int, int], Float[np.ndarray, "H W"]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def mark(self, frame: UInt8[np.ndarray, "H W c"]) -> UInt8[np.ndarray, "H W c"]:
         """A marked copy of an RGB or RGBA frame."""
         import cv2
 
-        more, less = self._of((frame.shape[1], frame.shape[0]))
         colours = np.ascontiguousarray(frame[..., :3])
-        marked = cv2.subtract(cv2.add(colours, more), less)
+        pattern = self._of((frame.shape[1], frame.shape[0]))
+        added = cv2.multiply(pattern, _strength(colours), dtype=cv2.CV_16S)  # rounds to whole steps
+        marked = cv2.add(colours, cv2.merge([added] * 3), dtype=cv2.CV_8U)
         return marked if frame.shape[2] == 3 else np.dstack([marked, frame[..., 3]])
 
-    def _of(self, size: tuple[int, int]) -> _Layers:
+    def _of(self, size: tuple[int, int]) -> Float[np.ndarray, "H W"]:
         with self._lock:
             if size not in self._layers:
-                added = layer(self.payload, size, self.key)[..., None].repeat(3, 2)
-                halves = (np.maximum(added, 0), np.maximum(-added, 0))
-                more, less = (np.ascontiguousarray(half.astype(np.uint8)) for half in halves)
-                self._layers = {size: (more, less)}  # a video has one size
+                self._layers = {size: layer(self.payload, size, self.key)}  # a video has one size
             return self._layers[size]
+
+
+def _strength(colours: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "H W"]:
+    """How strong the mark is at each place of a frame."""
+    import cv2
+
+    height, width = colours.shape[:2]
+    luma = cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(
+        luma, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA
+    )
+    detail = cv2.absdiff(small, cv2.blur(small, (_FINE, _FINE))).astype(np.float32)
+    rough = np.minimum(WEAKEST + _RISE * cv2.blur(detail, (_WIDE, _WIDE)), STRONGEST)
+    return cv2.resize(rough, (width, height), interpolation=cv2.INTER_LINEAR)

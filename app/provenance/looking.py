@@ -17,7 +17,7 @@ from weights.opening import open_regular
 
 FRAMES = 12
 """How many are looked at."""
-_A_SECOND = 2
+_A_SECOND = 2.0
 _MOST_MEMBER = 64 * 2**20
 _MOST_MEMBERS = 200_000
 

@@ -28,6 +28,7 @@ _SYMBOLS, _DATA, _BITS, _GRID = 8, 5, 10, 32
 _STEP = TILE // _GRID
 _SLOWEST, _FASTEST = 1 / 20, 1 / 6.5
 """Cycles a pixel between which the pattern has all its power."""
+_NOTHING = 1e-12
 _SYNC = 2.0
 """Power of the pattern that says where the square begins, in that of another."""
 
@@ -87,7 +88,7 @@ class Patterns:
         payload, right = decoded
         whole = np.conj(self._whole(right)) * spectrum
         surface = np.fft.irfft2(whole, s=(TILE, TILE))
-        score = float(surface[at] / surface.std())
+        score = float(surface[at] / max(surface.std(), _NOTHING))
         wrong = sum(a != b for a, b in zip(symbols, right, strict=True))
         return Read(payload, wrong, score)
 
@@ -107,14 +108,14 @@ class Patterns:
 
         full = np.fft.fft2(square)
         power = uniform_filter(np.abs(full) ** 2, 5, mode="wrap")
-        white = full / np.sqrt(power + 1e-12)
+        white = full / np.sqrt(np.maximum(power, _NOTHING))  # rounding goes below 0
         return white[:, : TILE // 2 + 1] * self.band
 
     def _surface(
         self, spectrum: Complex[np.ndarray, "128 65"], number: int
     ) -> Float[np.ndarray, "128 128"]:
         surface = np.fft.irfft2(spectrum * np.conj(self.spectra[number]), s=(TILE, TILE))
-        return surface / surface.std()
+        return surface / max(surface.std(), _NOTHING)
 
 
 def _spectrum(name: bytes, band: Float[np.ndarray, "128 65"]) -> Complex[np.ndarray, "128 65"]:

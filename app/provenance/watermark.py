@@ -18,6 +18,7 @@ WEAKEST, STRONGEST = 0.8, 2.4
 """Standard deviation of what is added, in steps of 255, on flat ground and in the finest detail."""
 _RISE = 0.3
 """How it grows with the mean deviation from what is around."""
+_STRENGTHS = np.minimum(WEAKEST + _RISE * np.arange(256), STRONGEST).astype(np.float32)
 _FINE, _WIDE = 5, 9
 """Pixels, at half the size, that tell detail from ground, and over which it is averaged."""
 
@@ -48,8 +49,13 @@ class Marker:
 
         colours = np.ascontiguousarray(frame[..., :3])
         pattern = self._of((frame.shape[1], frame.shape[0]))
-        added = cv2.multiply(pattern, _strength(colours), dtype=cv2.CV_16S)  # rounds to whole steps
-        marked = cv2.add(colours, cv2.merge([added] * 3), dtype=cv2.CV_8U)
+        strength = _strength(colours)
+        # Bytes that stop at 0 and 255: what is added and what is taken away, apart.
+        more, less = (
+            cv2.merge([cv2.multiply(pattern, strength, scale=sign, dtype=cv2.CV_8U)] * 3)
+            for sign in (1, -1)
+        )
+        marked = cv2.subtract(cv2.add(colours, more), less)
         return marked if frame.shape[2] == 3 else np.dstack([marked, frame[..., 3]])
 
     def _of(self, size: tuple[int, int]) -> Float[np.ndarray, "H W"]:
@@ -64,10 +70,8 @@ def _strength(colours: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "H W"]:
     import cv2
 
     height, width = colours.shape[:2]
-    luma = cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(
-        luma, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA
-    )
-    detail = cv2.absdiff(small, cv2.blur(small, (_FINE, _FINE))).astype(np.float32)
-    rough = np.minimum(WEAKEST + _RISE * cv2.blur(detail, (_WIDE, _WIDE)), STRONGEST)
+    half = (max(1, width // 2), max(1, height // 2))
+    luma = cv2.cvtColor(cv2.resize(colours, half, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    detail = cv2.blur(cv2.absdiff(luma, cv2.blur(luma, (_FINE, _FINE))), (_WIDE, _WIDE))
+    rough = cv2.LUT(detail, _STRENGTHS)
     return cv2.resize(rough, (width, height), interpolation=cv2.INTER_LINEAR)

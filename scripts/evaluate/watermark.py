@@ -2,9 +2,9 @@
 
 Clips are the embedded portraits, mirrored or not, whose heads sway, turn, grow and get lighter by
 smooth random paths before a background that stays, as in the videos of the product: no renderer is
-needed, so that hundreds take minutes. Each is
-marked with a payload of its own and written as the product does (x264, CRF 18); what is done to it
-afterwards is a row of the table. A row counts as found where the payload is the one that was put in.
+needed, so that hundreds take minutes. Each is marked with a payload of its own and written as the
+product does (x264, CRF 18); what is done to it afterwards is a row of the table. It counts as found
+where the payload is the one that was put in.
 
     .venv/bin/python -m scripts.evaluate.watermark --clips 200
 """

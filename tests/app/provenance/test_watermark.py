@@ -81,7 +81,7 @@ def test_every_frame_gets_the_same_and_hardly_anything(photo: np.ndarray) -> Non
 
 
 def test_a_flat_ground_has_no_blocks_or_lines_in_it() -> None:
-    """No component of the pattern stands out, so no eye finds one: all are noise of one strength."""
+    """No component stands out, so no eye finds one: all are noise of one strength."""
     power = np.abs(np.fft.rfft2(Patterns.of(KEY).tile(PAYLOAD))) ** 2
     inside = power[power > 1e-6 * power.max()]
     assert inside.max() < 12 * inside.mean()

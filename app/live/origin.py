@@ -9,13 +9,12 @@ from app.provenance.origin import Origin, Provenance, digest_of
 from app.render.result import used_weights, versions
 
 
-def live_origin(provenance: Provenance, identity: str, photo: Path, size: int) -> Origin:
+def live_origin(provenance: Provenance, identity: str, photo: Path) -> Origin:
     """That of the conversation of an id, which is a secret: only its hash is told."""
     claim = {
         "version": versions().get("visavis", "unknown"),
         "kind": "live",
         "session": hashlib.sha256(identity.encode()).hexdigest()[:16],
-        "settings": {"size": size},
         "inputs": {"portrait": digest_of(photo)},
         "weights": used_weights(),
     }

@@ -31,7 +31,8 @@ class ServerConfig:
     `endpoint` is a language model that visitors may ask; its key shows nowhere. `proxies` are the
     addresses or networks whose X-Forwarded-For is believed: without them, visitors who come
     through a proxy count as one address. `live_notice` is shown to who talks to a portrait, empty
-    for nothing; `provenance` is whose videos `verify` knows. `ice_servers` are STUN and TURN servers for WebRTC,
+    for nothing; `provenance` is whose videos `verify` knows. `ice_servers` are STUN and TURN
+    servers for WebRTC,
     `turn_secret` what TURN servers share with this one; `webrtc` None offers WebRTC where the extra
     is installed and others can reach this server: it opens UDP ports on every network.
     """

@@ -22,13 +22,14 @@ from app.render.knobs import settings
 from app.render.reading import Reader
 from app.render.request import RenderRequest
 from app.render.result import used_weights, versions
+from app.render.turns import Turn
 from audio2motion.hearing.audio import Waveform
 from motion2video.motion import Motion
 from weights.errors import InputError, MediaError
 
 _MOST_PHOTO = 64 * 2**20
-_APART = {"seed", "consent"}
-"""Told beside the settings."""
+_APART = {"seed", "consent", "turns", "turns_file"}
+"""Told in another way."""
 
 
 def origin_of(
@@ -49,6 +50,8 @@ def origin_of(
             told[setting.name] = value
         else:
             inputs[setting.name] = _digest(value, setting.is_file)
+    if request.has_turns:
+        inputs["turns"] = _digest([_turn(turn) for turn in request.dialogue()], False)
     claim = {
         "version": versions().get("visavis", "unknown"),
         "kind": "video",
@@ -60,6 +63,14 @@ def origin_of(
         **(more or {}),
     }
     return provenance.origin(claim, _with_credentials(request.portrait, reader))
+
+
+def _turn(turn: Turn) -> dict[str, Any]:
+    """A turn whose recording, wherever it lies, is told by its content."""
+    told = plain(turn)
+    if turn.audio is not None:
+        told["audio"] = _digest(turn.audio, True)
+    return told
 
 
 def motion_digest(motion: Motion) -> str:

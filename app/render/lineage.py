@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from app.provenance.credentials import photo_kind
+from app.provenance.credentials import missing, photo_kind
 from app.provenance.origin import Origin, Provenance, digest_of
 from app.render.describing import plain
 from app.render.knobs import settings
@@ -25,7 +25,7 @@ from app.render.result import used_weights, versions
 from app.render.turns import Turn
 from audio2motion.hearing.audio import Waveform
 from motion2video.motion import Motion
-from weights.errors import InputError, MediaError
+from weights.errors import InputError
 
 _MOST_PHOTO = 64 * 2**20
 _APART = {"seed", "consent", "turns", "turns_file"}
@@ -82,12 +82,11 @@ def _digest(value: object, is_file: bool) -> str:
     if is_file and isinstance(value, str | os.PathLike):
         return digest_of(Path(value))
     if isinstance(value, np.ndarray):
-        parts = [str((value.shape, value.dtype.str)).encode(), np.ascontiguousarray(value)]
+        parts = [str((value.shape, value.dtype.str)).encode(), value.tobytes()]
     elif isinstance(value, Motion):
-        parts = [f"{value.fps}".encode(), np.ascontiguousarray(value.values)]
-        parts.append(np.ascontiguousarray(value.mask))
+        parts = [f"{value.fps}".encode(), value.values.tobytes(), value.mask.tobytes()]
     elif isinstance(value, Waveform):
-        parts = [f"{value.sample_rate}".encode(), np.ascontiguousarray(value.samples)]
+        parts = [f"{value.sample_rate}".encode(), value.samples.tobytes()]
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         parts = [json.dumps(dataclasses.asdict(value), sort_keys=True).encode()]
     else:
@@ -108,10 +107,10 @@ def _with_credentials(portrait: object, reader: Reader) -> bytes | None:
     if photo.stat().st_size > _MOST_PHOTO:
         return None
     data = photo.read_bytes()
-    if photo_kind(data) is None:
+    if photo_kind(data) is None or missing() is not None:
         return None
     try:
         known = reader.credentials(photo)
-    except (InputError, MediaError):
+    except InputError:
         return None
     return data if known is not None and known.state != "invalid" else None

@@ -11,6 +11,7 @@ from app.provenance.detector import Found, detect
 from app.provenance.pattern import PAYLOAD_BITS, TILE, Patterns
 from app.provenance.watermark import WEAKEST, Marker, layer
 from app.render.demo import DEFAULT_PORTRAIT
+from motion2video.portrait.portrait import load_image
 from weights.errors import InputError
 
 PAYLOAD = 0x0123456789AB
@@ -19,7 +20,7 @@ KEY = b"a key of somebody's own"
 
 @pytest.fixture(scope="module")
 def photo() -> np.ndarray:
-    image = cv2.cvtColor(cv2.imread(str(DEFAULT_PORTRAIT)), cv2.COLOR_BGR2RGB)
+    image = load_image(DEFAULT_PORTRAIT)[0]
     return cv2.resize(image, (512, 512), interpolation=cv2.INTER_AREA)
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from platformdirs.unix import Unix
 
-import app.api.peer as peer
-from app.api.ice import check_servers
+import app.api.ice as ice
 from app.intake.limits import Limits
 from app.provenance.origin import Provenance
 from audio2motion.voice.endpoint import Endpoint
@@ -73,8 +72,8 @@ class ServerConfig:
                 ) from error
         if not 0 <= self.port < 65536:
             raise InputError(f"got the port {self.port}; wanted 0 to 65535")
-        check_servers(self.ice_servers, self.turn_secret)
-        if self.webrtc and not peer.available():
+        ice.check_servers(self.ice_servers, self.turn_secret)
+        if self.webrtc and not ice.available():
             raise DependencyError("WebRTC needs the extra `webrtc`: pip install 'visavis[webrtc]'")
 
     @property
@@ -83,7 +82,7 @@ class ServerConfig:
         if self.webrtc is not None:
             return self.webrtc
         open_to_others = self.host not in _LOOPBACK or bool(self.ice_servers)
-        return open_to_others and peer.available()
+        return open_to_others and ice.available()
 
     @property
     def known_hosts(self) -> frozenset[str]:

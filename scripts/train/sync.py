@@ -71,13 +71,12 @@ def read(roots: list[Path], split: str, most: int, mels: int) -> list[Take]:
     """All clips with sound, at most so many of a person, evenly chosen."""
     people: dict[str, list[Clip]] = defaultdict(list)
     for clip in (clip for root in roots for clip in clips(root, split)):
-        if clip.audio is not None:
+        if clip.heard:
             people[clip.identity].append(clip)
     out = []
     for person, own in people.items():
         for clip in own[:: -(-len(own) // most)]:
-            assert clip.audio is not None
-            values, sound = clip.motion().values, Waveform.load(clip.audio)
+            values, sound = clip.motion().values, Waveform(clip.samples())
             count = min(len(values), sound.frames)
             out.append(Take(person, values[:count], voice_features(sound, count, mels)))
     return out

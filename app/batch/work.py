@@ -191,9 +191,10 @@ class Worker:
             path.stat().st_size,
             thumbnail(path),
         )
-        for beside in (place_of(path), sidecar_of(path)):
-            if beside.exists():
-                storage.publish(beside, os.path.splitext(address)[0] + beside.suffix)
+        if (beside := place_of(path)).exists():
+            storage.publish(beside, os.path.splitext(address)[0] + beside.suffix)
+        if (beside := sidecar_of(path)).exists():
+            storage.publish(beside, address + beside.suffix)
         storage.publish(path, address)
         return made
 

@@ -45,7 +45,7 @@ def verify(
         watermark_key=places["watermark_key"],
         trusts=places["signing_certificate"],
     )
-    if credentials is None and (beside := sidecar_of(file)).is_file() and beside != file:
+    if credentials is None and (beside := sidecar_of(file)).is_file():
         credentials = beside
     data = None
     if credentials is not None:

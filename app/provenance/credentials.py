@@ -72,8 +72,8 @@ def missing() -> str | None:
 
 
 def sidecar_of(video: Path) -> Path:
-    """Where the credentials of a video lie whose format has no place for them."""
-    return video.with_suffix(SIDECAR)
+    """Where the credentials of a video lie whose format has no place for them: `a.webm.c2pa`."""
+    return video.with_name(video.name + SIDECAR)
 
 
 def forget(video: Path) -> None:

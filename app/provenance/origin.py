@@ -10,23 +10,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import UInt8
 from numpy import ndarray
-from platformdirs.unix import Unix
 
-from app.provenance import credentials
-from app.provenance.authority import given_identity, own_identity, trusted
-from app.provenance.credentials import Placement, sign
-from app.provenance.pattern import PAYLOAD_BITS, PUBLIC_KEY
-from app.provenance.record import Log
-from app.provenance.watermark import Marker
 from weights.errors import DependencyError, InputError, MediaError, OutputError
 from weights.opening import open_regular
 
+if TYPE_CHECKING:
+    from app.provenance.credentials import Placement
+    from app.provenance.watermark import Marker
+
 Frame = UInt8[ndarray, "H W c"]
 _BLOCK = 1 << 20
+_BITS = 48  # as PAYLOAD_BITS of pattern.py, which takes time to load
 _LEAST_KEY, _MOST_KEY = 16, 4096
 OFF = "this video has no watermark and no credentials: provenance was switched off"
 
@@ -56,6 +54,8 @@ class Provenance:
     @cached_property
     def key(self) -> bytes:
         """The key of the mark. Raises InputError for a file that cannot be one."""
+        from app.provenance.pattern import PUBLIC_KEY
+
         if self.watermark_key is None:
             return PUBLIC_KEY
         with open_regular(self.watermark_key, "watermark key", _MOST_KEY) as file:
@@ -72,6 +72,8 @@ class Provenance:
         """Where keys and log are. Raises OutputError without a home."""
         if self.folder is not None:
             return self.folder
+        from platformdirs.unix import Unix
+
         try:
             return Unix("visavis").user_data_path / "provenance"
         except RuntimeError as error:
@@ -80,6 +82,8 @@ class Provenance:
     @property
     def anchors(self) -> str:
         """PEM of whom `verify` trusts."""
+        from app.provenance.authority import trusted
+
         return trusted(self.place, self.trusts or self.certificate)
 
     def origin(self, claim: Mapping[str, Any], photo: bytes | None = None) -> "Origin":
@@ -104,12 +108,12 @@ class Origin:
     def payload(self) -> int:
         """What the mark says."""
         text = json.dumps(self.claim, sort_keys=True, allow_nan=False).encode()
-        return int.from_bytes(hashlib.sha256(text).digest()[: PAYLOAD_BITS // 8], "big")
+        return int.from_bytes(hashlib.sha256(text).digest()[: _BITS // 8], "big")
 
     @property
     def id(self) -> str:
         """The payload as it is written."""
-        return f"{self.payload:0{PAYLOAD_BITS // 4}x}"
+        return f"{self.payload:0{_BITS // 4}x}"
 
     @property
     def part(self) -> "Origin":
@@ -117,7 +121,9 @@ class Origin:
         return replace(self, partial=True)
 
     @cached_property
-    def _marker(self) -> Marker:
+    def _marker(self) -> "Marker":
+        from app.provenance.watermark import Marker
+
         return Marker(self.payload, self.provenance.key)
 
     def mark(self, frame: Frame) -> Frame:
@@ -128,6 +134,8 @@ class Origin:
         """Sign the finished file `path`, which will be called `name`, and write it down. What
         cannot be done is told. Raises OSError where the file cannot be written.
         """
+        from app.provenance.credentials import forget
+
         if self.partial:
             return
         if not self.provenance.enabled:
@@ -135,11 +143,13 @@ class Origin:
         else:
             self.sealed.placement = self._sign(path, name, notify)
         if self.sealed.placement != "sidecar":
-            credentials.forget(name)
+            forget(name)
         self.log({"file": name.name, "sha256": digest_of(path)}, notify)
 
     def log(self, more: Mapping[str, Any], notify: Callable[[str], None]) -> None:
         """A line in the log, with `more` in it."""
+        from app.provenance.record import Log
+
         about = {"id": self.id, "provenance": self.provenance.enabled}
         about |= {"signed": self.sealed.placement, **self.claim}
         try:
@@ -160,7 +170,10 @@ class Origin:
             "consent": self.claim.get("consent"),
         }
 
-    def _sign(self, path: Path, name: Path, notify: Callable[[str], None]) -> Placement | None:
+    def _sign(self, path: Path, name: Path, notify: Callable[[str], None]) -> "Placement | None":
+        from app.provenance import credentials
+        from app.provenance.authority import given_identity, own_identity
+
         unsigned = "this video has its watermark, but no signed credentials"
         if (why := credentials.missing()) is not None:
             notify(f"{unsigned}: {why}")
@@ -172,7 +185,7 @@ class Origin:
             else:
                 identity = own_identity(given.place)
             claim = {**self.claim, "id": self.id, "watermark": True}
-            return sign(path, name, identity, claim, self.photo)
+            return credentials.sign(path, name, identity, claim, self.photo)
         except (OutputError, MediaError, DependencyError) as error:
             notify(f"{unsigned}: {error}")
             return None
@@ -182,7 +195,7 @@ class Origin:
 class Sealed:
     """Where the credentials of a finished file are, None where it has none."""
 
-    placement: Placement | None = None
+    placement: "Placement | None" = None
 
 
 def digest_of(path: Path) -> str:

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from app.provenance.credentials import missing, photo_kind
 from app.provenance.origin import Origin, Provenance, digest_of
 from app.render.describing import plain
 from app.render.knobs import settings
@@ -101,6 +100,8 @@ def _with_credentials(portrait: object, reader: Reader) -> bytes | None:
     """A photo that has credentials of its own, which were read where `reader` reads: one that
     breaks what reads it goes no further.
     """
+    from app.provenance.credentials import missing, photo_kind
+
     if not isinstance(portrait, str | os.PathLike):
         return None
     photo = Path(portrait)

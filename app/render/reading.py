@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
-from app.provenance import credentials
-from app.provenance.credentials import Credentials
 from app.render.request import Crop, Source
 from audio2motion.gestures.gestures import Gesture
 from audio2motion.gestures.timeline import load_timeline
@@ -25,6 +23,7 @@ from motion2video.media.container import MediaInfo, probe
 from motion2video.motion import Motion
 
 if TYPE_CHECKING:
+    from app.provenance.credentials import Credentials
     from motion2video.faces.tracker import FaceTracker
     from motion2video.portrait.portrait import Portrait
 
@@ -66,7 +65,7 @@ class Reader(Protocol):
 
     def credentials(
         self, path: Path, anchors: str = "", beside: bytes | None = None
-    ) -> Credentials | None:
+    ) -> "Credentials | None":
         """As app.provenance.credentials.read."""
         ...
 
@@ -105,8 +104,10 @@ class _Here:
 
     def credentials(
         self, path: Path, anchors: str = "", beside: bytes | None = None
-    ) -> Credentials | None:
-        return credentials.read(path, anchors, beside)
+    ) -> "Credentials | None":
+        from app.provenance.credentials import read
+
+        return read(path, anchors, beside)
 
     def pictures(self, path: Path) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
         from app.provenance.looking import pictures

@@ -10,7 +10,16 @@ from typing import Annotated
 
 import typer
 
-from app.cli import app_command, batch, checking, datasets, evaluation, motions, rendering
+from app.cli import (
+    app_command,
+    batch,
+    checking,
+    datasets,
+    evaluation,
+    motions,
+    rendering,
+    verifying,
+)
 from app.cli.shell import DEBUG, own_process, run
 from app.cli.study import study_commands
 
@@ -60,6 +69,7 @@ for _name, _command in {
     "evaluate": evaluation.evaluate,
     "voices": checking.voices,
     "samples": checking.samples,
+    "verify": verifying.verify,
     "doctor": checking.doctor,
     "batch": batch.batch,
     "app": app_command.app,

@@ -9,7 +9,7 @@ from app.cli.motions import save_motion
 from app.cli.option_group import takes
 from app.cli.reporter import Reporter
 from app.cli.shell import print_result
-from app.render.loading import LoadSettings
+from app.render.loading import PROVENANCE, LoadSettings
 from app.render.output import check_output, check_video
 from app.render.pipeline import Avatar
 from app.render.request import MotionRequest, RenderRequest
@@ -17,6 +17,7 @@ from app.render.result import RenderResult
 from weights.saving import save_whole
 
 _DEMO = (
+    *("label", "consent"),
     *("emotion", "intensity", "valence", "arousal", "expressivity", "regions", "gaze", "style"),
     *("style_clip", "gestures", "gesture_file", "transcript", "auto_gestures"),
     *("seed", "size", "fps"),
@@ -24,7 +25,7 @@ _DEMO = (
 
 
 @takes("given", RenderRequest, _DEMO)
-@takes("loading", LoadSettings, ("steps", "device"))
+@takes("loading", LoadSettings, ("steps", "device", *PROVENANCE))
 def demo(
     given: dict[str, Any],
     loading: dict[str, Any],

@@ -32,6 +32,7 @@ DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
     "silero_vad": "silero-vad",
     "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
 }
 
 

@@ -175,6 +175,7 @@ def _whole(request: RenderRequest, parts: list[dict[str, Any]], frames: int) -> 
         "render_fps": frames / drawing,
         "peak_memory_mb": max(part["peak_memory_mb"] for part in parts),
         "identity": sum(alike) / len(alike) if alike else None,
+        "report": None,  # those of the parts are not of the whole
         "settings": {**first["settings"], **request.describe()},
         "parts": len(parts),
     }

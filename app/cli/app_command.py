@@ -1,11 +1,13 @@
 """`visavis app`: the API and the studio, in one process."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from typer import Option
 
+from app.api.ice import TURN_SECRET_VARIABLE
 from app.api.pulse import Pulse
 from app.api.run import address_of, listen, serve
 from app.api.settings import KEYS_VARIABLE, ServerConfig, default_data_dir, read_keys
@@ -56,6 +58,22 @@ LiveNotice = Annotated[
         help="What a live conversation shows its visitor; empty for nothing, which is logged.",
     ),
 ]
+IceServer = Annotated[
+    list[str] | None,
+    Option(
+        "--ice-server",
+        help="STUN or TURN server for WebRTC, e.g. turn:turn.example.org:3478; repeatable. The "
+        f"secret that TURN shares is in {TURN_SECRET_VARIABLE}.",
+    ),
+]
+WebRtc = Annotated[
+    bool | None,
+    Option(
+        "--webrtc/--no-webrtc",
+        help="Live sound and pictures over WebRTC too; UDP ports are opened on every network.",
+        show_default="where the extra is there and --host opens the server to others",
+    ),
+]
 NoStudio = Annotated[bool, Option("--no-studio", help="The API alone.")]
 
 
@@ -80,6 +98,8 @@ def app(
     allow_host: AllowHost = None,
     data_dir: DataDir = None,
     forwarded_allow_ips: Proxy = None,
+    ice_server: IceServer = None,
+    webrtc: WebRtc = None,
     llm: LanguageModel = False,
     live_notice: LiveNotice = ServerConfig.live_notice,
     no_studio: NoStudio = False,
@@ -100,14 +120,17 @@ def app(
         data_dir or default_data_dir(),
         host,
         port,
-        read_keys(keys_file),
-        tuple(cors or ()),
-        tuple(name.lower() for name in allow_host or ()),
-        _endpoint(endpoint) if llm or any(endpoint.values()) else None,
-        limits,
-        tuple(forwarded_allow_ips or ()),
-        live_notice,
-        origins,
+        keys=read_keys(keys_file),
+        cors=tuple(cors or ()),
+        hosts=tuple(name.lower() for name in allow_host or ()),
+        endpoint=_endpoint(endpoint) if llm or any(endpoint.values()) else None,
+        limits=limits,
+        proxies=tuple(forwarded_allow_ips or ()),
+        live_notice=live_notice,
+        provenance=origins,
+        ice_servers=tuple(ice_server or ()),
+        turn_secret=os.environ.get(TURN_SECRET_VARIABLE) or None,
+        webrtc=webrtc,
     )
     reporter = Reporter()
 

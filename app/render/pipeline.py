@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from app.provenance.origin import Origin, Provenance
+from app.quality.bars import BARS
 from app.render.disclosure import Label
 from app.render.filming import Film, Frame, film
 from app.render.finish import PREVIEW_FPS, PREVIEW_S, PREVIEW_SIDE, is_preview, preview_trim
@@ -191,7 +192,7 @@ class Avatar(Players):
             tell(f"{path} was there already and is replaced")
         origin = following.get("origin") or origin_of(request, self.provenance, self.reader)
         rows, total = deque[np.ndarray](), shown.frames - skip
-        measuring = Measuring(self.drawing(request).basis, total)
+        measuring = Measuring(self.drawing(request).basis, total, shown.fps)
 
         def see(frame: Frame) -> None:
             row, frame = rows.popleft(), frame[..., :3]
@@ -297,7 +298,8 @@ class Avatar(Players):
         alike = None
         if self.embedder is not None:
             alike = identity(portrait, measuring.frames, self.tracker, self.embedder)
-        offset = measuring.sync_offset_ms(shown.voices.agent, made.fps)
+        planned = measuring.count / shown.fps
+        report = measuring.report(shown.voices.agent, alike, planned, out)
         return RenderResult(
             out=os.fspath(out),
             frames=made.frames,
@@ -321,8 +323,9 @@ class Avatar(Players):
             reply=shown.reply,
             order=shown.voices.order,
             agent_start=shown.voices.agent_start,
-            sync_offset_ms=offset,
+            sync_offset_ms=report[BARS["offset"].name].value,
             identity=alike,
+            report=report,
             subtitles=shown.cues,
             provenance=origin.told(),
         )

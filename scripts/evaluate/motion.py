@@ -18,7 +18,6 @@ and mouth. `--closures`: do lips touch on p, b and m of espeak-ng's speech in si
 """
 
 import argparse
-import csv
 import json
 import sys
 from collections import defaultdict
@@ -28,12 +27,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from app.quality.coupling import pearson
 from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform
 from audio2motion.hearing.speech import SPEECH_DELAY
 from audio2motion.network.generator import GeneratorConfig, MotionGenerator
 from audio2motion.voice.synthesis import synthesize_phonemes
 from motion2video.geometry.basis import FaceBasis
-from motion2video.motion import EXPRESSION_NAMES, FPS, ROTATION, Motion, channel_index
+from motion2video.motion import EXPRESSION_NAMES, FPS, ROTATION, channel_index
+from scripts.data.dataset import clips
 
 REACH = 5
 SHIFTS = range(-5, 6)
@@ -46,35 +47,26 @@ def aperture(values: np.ndarray, basis: FaceBasis) -> np.ndarray:
     return basis.lip_gap(values.astype(np.float32))
 
 
-def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Pearson's r; 0 where one does not move."""
-    a, b = a - a.mean(), b - b.mean()
-    size = float(np.sqrt((a**2).sum() * (b**2).sum()))
-    return float((a * b).sum() / size) if size > 1e-9 else 0.0
-
-
 def read(data: Path, splits: set[str], groups: set[str]) -> list[dict]:
     """Clips with sound: name, identity, split, samples and tracked motion of equal length."""
-    clips = []
-    with (data / "index.csv").open() as file:
-        for row in csv.DictReader(file):
-            if row["split"] not in splits or row["group"] not in groups or not row["audio"]:
-                continue
-            motion = Motion.load(data / row["motion"])
-            samples = Waveform.load(data / row["audio"]).samples
-            count = min(len(motion), len(samples) // SAMPLES_PER_FRAME)
-            if count < 12:
-                continue
-            clips.append(
-                {
-                    "name": row["clip"],
-                    "person": row["identity"],
-                    "split": row["split"],
-                    "samples": samples[: count * SAMPLES_PER_FRAME],
-                    "motion": motion[:count],
-                }
-            )
-    return clips
+    found = []
+    for clip in clips(data):
+        if clip.split not in splits or clip.group not in groups or not clip.heard:
+            continue
+        motion, samples = clip.motion(), clip.samples()
+        count = min(len(motion), len(samples) // SAMPLES_PER_FRAME)
+        if count < 12:
+            continue
+        found.append(
+            {
+                "name": clip.name,
+                "person": clip.identity,
+                "split": clip.split,
+                "samples": samples[: count * SAMPLES_PER_FRAME],
+                "motion": motion[:count],
+            }
+        )
+    return found
 
 
 def log_mel(samples: np.ndarray) -> np.ndarray:
@@ -118,13 +110,13 @@ def score(clips: list[dict], predictions: list[np.ndarray], targets: list[str]) 
     """Mean r, std ratio, best offset and mean squared error for every target."""
     out = {}
     for k, target in enumerate(targets):
-        rs = [correlation(p[:, k], c[target]) for c, p in zip(clips, predictions, strict=True)]
+        rs = [pearson(p[:, k], c[target]) for c, p in zip(clips, predictions, strict=True)]
         made = np.mean([p[:, k].std() for p in predictions])
         true = np.mean([c[target].std() for c in clips])
         shifted = {
             s: np.mean(
                 [
-                    correlation(
+                    pearson(
                         p[max(0, s) : len(p) + min(0, s), k],
                         c[target][max(0, -s) : len(p) - max(0, s)],
                     )

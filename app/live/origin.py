@@ -9,13 +9,14 @@ from app.provenance.origin import Origin, Provenance, digest_of
 from app.render.result import used_weights, versions
 
 
-def live_origin(provenance: Provenance, identity: str, photo: Path, size: int) -> Origin:
-    """That of the conversation of an id, which is a secret: only its hash is told."""
+def live_origin(provenance: Provenance, identity: str, photo: Path) -> Origin:
+    """That of the conversation of an id, which is a secret: only its hash is told. The
+    size of its pictures is none of its settings: that changes on the way, and the mark stays.
+    """
     claim = {
         "version": versions().get("visavis", "unknown"),
         "kind": "live",
         "session": hashlib.sha256(identity.encode()).hexdigest()[:16],
-        "settings": {"size": size},
         "inputs": {"portrait": digest_of(photo)},
         "weights": used_weights(),
     }

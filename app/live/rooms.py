@@ -264,7 +264,7 @@ class LiveRooms:
         return read_portrait(reader, path, avatar.tracker, size=size, crop="head")
 
     def _origin(self, room: Room, photo: Path) -> Origin:
-        return live_origin(self._service.loader.get().provenance, room.id, photo, room.size)
+        return live_origin(self._service.loader.get().provenance, room.id, photo)
 
     def _photo(self, portrait: str | None, owner: str) -> Path:
         if portrait is None:

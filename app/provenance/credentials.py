@@ -105,9 +105,9 @@ def sign(
                 c2pa.C2paBuilderIntent.CREATE,
                 c2pa.C2paDigitalSourceType.COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA,
             )
-            if photo is not None:
+            if photo is not None and (holder := photo_kind(photo)) is not None:
                 about = json.dumps({"title": "portrait", "relationship": "inputTo"})
-                builder.add_ingredient(about, photo_kind(photo), io.BytesIO(photo))
+                builder.add_ingredient(about, holder, io.BytesIO(photo))
             given = c2pa.C2paSignerInfo(
                 identity.algorithm.encode(), identity.chain, identity.key, None
             )
@@ -148,7 +148,7 @@ def read(path: Path, anchors: str = "", beside: bytes | None = None) -> Credenti
                 c2pa.Reader(kind, file, beside, context=context) as reader,
             ):
                 state, said = reader.get_validation_state(), reader.get_active_manifest() or {}
-        except c2pa.C2paError.ManifestNotFound:
+        except c2pa.C2paError.ManifestNotFound:  # pyrefly: ignore[missing-attribute]
             return None
         except c2pa.C2paError:  # there is something, and it is damaged
             return Credentials("invalid")

@@ -13,11 +13,15 @@ The band is what a person hardly sees, a coder at low rates keeps, and half the 
 import hashlib
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Complex, Float
 
 from weights.errors import InputError
+
+if TYPE_CHECKING:
+    from reedsolo import RSCodec
 
 TILE = 128
 """Side of the square that repeats, in pixels."""
@@ -127,7 +131,7 @@ def _spectrum(name: bytes, band: Float[np.ndarray, "128 65"]) -> Complex[np.ndar
 
 
 @cache
-def _coder() -> "object":
+def _coder() -> "RSCodec":
     from reedsolo import RSCodec
 
     return RSCodec(_SYMBOLS - _DATA, nsize=1023, c_exp=_BITS)

@@ -24,7 +24,7 @@ from app.render.request import RenderRequest
 from app.render.result import used_weights, versions
 from audio2motion.hearing.audio import Waveform
 from motion2video.motion import Motion
-from weights.errors import InputError, MediaError
+from weights.errors import InputError
 
 _MOST_PHOTO = 64 * 2**20
 _APART = {"seed", "consent"}
@@ -70,13 +70,14 @@ def motion_digest(motion: Motion) -> str:
 def _digest(value: object, is_file: bool) -> str:
     if is_file and isinstance(value, str | os.PathLike):
         return digest_of(Path(value))
+    parts: list[bytes | memoryview]
     if isinstance(value, np.ndarray):
-        parts = [str((value.shape, value.dtype.str)).encode(), np.ascontiguousarray(value)]
+        parts = [str((value.shape, value.dtype.str)).encode(), np.ascontiguousarray(value).data]
     elif isinstance(value, Motion):
-        parts = [f"{value.fps}".encode(), np.ascontiguousarray(value.values)]
-        parts.append(np.ascontiguousarray(value.mask))
+        parts = [f"{value.fps}".encode(), np.ascontiguousarray(value.values).data]
+        parts.append(np.ascontiguousarray(value.mask).data)
     elif isinstance(value, Waveform):
-        parts = [f"{value.sample_rate}".encode(), np.ascontiguousarray(value.samples)]
+        parts = [f"{value.sample_rate}".encode(), np.ascontiguousarray(value.samples).data]
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         parts = [json.dumps(dataclasses.asdict(value), sort_keys=True).encode()]
     else:
@@ -101,6 +102,6 @@ def _with_credentials(portrait: object, reader: Reader) -> bytes | None:
         return None
     try:
         known = reader.credentials(photo)
-    except (InputError, MediaError):
+    except InputError:
         return None
     return data if known is not None and known.state != "invalid" else None

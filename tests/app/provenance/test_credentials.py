@@ -41,7 +41,9 @@ def photo() -> np.ndarray:
 
     from app.render.demo import DEFAULT_PORTRAIT
 
-    image = cv2.cvtColor(cv2.imread(str(DEFAULT_PORTRAIT)), cv2.COLOR_BGR2RGB)
+    read = cv2.imread(str(DEFAULT_PORTRAIT))
+    assert read is not None
+    image = cv2.cvtColor(read, cv2.COLOR_BGR2RGB)
     return cv2.resize(image, (384, 384), interpolation=cv2.INTER_AREA)
 
 
@@ -85,6 +87,7 @@ def test_a_video_is_untouched_until_a_byte_changes(
     beside = sidecar_of(out).read_bytes() if suffix == ".webm" else None
     assert origin.told()["signed"] == ("sidecar" if beside else "embedded")
     found = verify(out, provenance, HERE, said, beside)
+    assert found.credentials is not None
     assert (found.verdict, found.credentials) == (
         "untouched",
         Credentials("trusted", origin.id, found.credentials.signer, "Visavis", True),

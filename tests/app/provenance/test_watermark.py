@@ -19,7 +19,9 @@ KEY = b"a key of somebody's own"
 
 @pytest.fixture(scope="module")
 def photo() -> np.ndarray:
-    image = cv2.cvtColor(cv2.imread(str(DEFAULT_PORTRAIT)), cv2.COLOR_BGR2RGB)
+    read = cv2.imread(str(DEFAULT_PORTRAIT))
+    assert read is not None
+    image = cv2.cvtColor(read, cv2.COLOR_BGR2RGB)
     return cv2.resize(image, (512, 512), interpolation=cv2.INTER_AREA)
 
 

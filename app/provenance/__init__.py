@@ -1,4 +1,4 @@
-"""Where a video comes from: a mark in its pictures, signed credentials in its file, a line in a log.
+"""Where a video comes from: a mark in its pictures, signed credentials in its file, lines in a log.
 The verdict on a video that somebody shows is put together from these three."""
 
 import lazy_loader

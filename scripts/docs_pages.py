@@ -22,6 +22,7 @@ PAPERS = {
     "contributing.md": "CONTRIBUTING.md",
     "reporting.md": "SECURITY.md",
     "cards/terms.md": "weights/LICENSE.md",
+    "cards/making.md": "weights/README.md",
 }
 
 CARDS = "cards/*.md"  # in mkdocs.yml: every card of weights/
@@ -54,7 +55,8 @@ def _with_cards(pages: list) -> list:
 
 def cards() -> list[Path]:
     """The model cards, by name."""
-    return sorted(p for p in (ROOT / "weights").glob("*.md") if p.name != "LICENSE.md")
+    papers = {Path(name).name for name in PAPERS.values()}
+    return sorted(p for p in (ROOT / "weights").glob("*.md") if p.name not in papers)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -18,10 +18,18 @@ from app.cli.commands import main
 
 ROOT = Path(__file__).resolve().parents[1]
 BEFORE = ROOT / "tests" / "golden" / "readme_before.md"
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+MAKING = ROOT / "weights" / "README.md"
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"), MAKING]
+)
 SHELL = "(?:bash|sh|console)"
 # Pages that MkDocs makes at every build: scripts/docs_pages.py.
 MADE = re.compile(r"(cards|reference)/\w+\.md|(changelog|contributing|reporting|rooms)\.md")
+
+
+def named(page: Path) -> str:
+    """Of a page, among the tests."""
+    return str(page.relative_to(ROOT).with_suffix(""))
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -49,6 +57,7 @@ def wrong_commands(line: str) -> list[str]:
             wrong.append(script)
     line = re.sub(r"(?<!\S)scripts/bench (\w+)", r"python -m scripts.benchmarks.\1", line)
     line = re.sub(r"(?<!\S)scripts/rooms(?!\S)", "python -m scripts.rooms", line)
+    line = re.sub(r"(?<!\S)scripts/train/all(?!\S)", "python -m scripts.train.chain", line)
     for module, rest in re.findall(r"python -m (scripts\.[\w.]+)(.*)", line):
         if not (ROOT / (module.replace(".", "/") + ".py")).is_file():
             wrong.append(module)
@@ -88,7 +97,7 @@ def visavis_help(words: tuple[str, ...]) -> str:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("page", [*PAGES, BEFORE], ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", [*PAGES, BEFORE], ids=named)
 def test_every_command_and_option_exists(page: Path):
     wrong = {line: found for line in lines_of_shell(page) if (found := wrong_commands(line))}
     assert wrong == {}
@@ -121,7 +130,7 @@ def test_python_of_every_page_runs(tmp_path: Path):
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_link_and_named_file_is_there(page: Path):
     text = page.read_text(encoding="utf-8")
     targets = re.findall(r"\]\(\s*([^)#\s]+)[^)]*\)", text)
@@ -164,7 +173,7 @@ def test_every_page_is_on_the_site():
     made += ["rooms.md", "one-frames-way.md"]
     assert sorted(listed) == sorted([*made, *(p.name for p in (ROOT / "docs").glob("*.md"))])
     table = (ROOT / "docs" / "model-cards.md").read_text(encoding="utf-8")
-    cards = {p.name for p in (ROOT / "weights").glob("*.md")} - {"LICENSE.md"}
+    cards = {p.name for p in (ROOT / "weights").glob("*.md")} - {"LICENSE.md", MAKING.name}
     assert cards <= set(re.findall(r"\(cards/(\w+\.md)\)", table))
 
 

@@ -4,6 +4,7 @@
 a misspelt `sha256` would otherwise switch a check off.
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ from weights.errors import InputError, WeightsError
 from weights.opening import read_regular
 
 MANIFEST_PATH = Path(__file__).with_name("manifest.toml")
+MANIFEST_VARIABLE = "VISAVIS_MANIFEST"
+"""Environment variable: another manifest.toml, beside whose files lie (weights of one's own)."""
 UNSET_HASH = "0" * 64
 """Stands in the manifest for an embedded file that has not been made yet."""
 
@@ -76,9 +79,19 @@ class Manifest:
         return self.roles[name]
 
 
+def load_manifest(path: Path | None = None) -> Manifest:
+    """Read and check a manifest: without a path that of $VISAVIS_MANIFEST, else the project's own.
+
+    Raises WeightsError when it is missing, broken or not as described.
+    """
+    if path is None:
+        named = os.environ.get(MANIFEST_VARIABLE)
+        path = Path(named).expanduser().absolute() if named else MANIFEST_PATH
+    return _read(path)
+
+
 @cache
-def load_manifest(path: Path = MANIFEST_PATH) -> Manifest:
-    """Read and check a manifest; WeightsError when it is missing, broken or not as described."""
+def _read(path: Path) -> Manifest:
     try:
         tables = tomllib.loads(read_regular(path, "weights manifest", _MAX_BYTES).decode())
     except InputError as error:

@@ -15,7 +15,7 @@ from weights.opening import open_regular
 from weights.registry import find
 from weights.saving import save_whole
 
-_CONFIG = "config"
+_CONFIG, _MADE = "config", "made"
 _MAX_BYTES = 1 << 36
 _MAX_HEADER = 16 << 20
 
@@ -64,14 +64,33 @@ def _check_header(path: Path) -> None:
         raise WeightsError(f"cannot read the weights file {path}: its header has {stated} bytes")
 
 
+def read_made(path: Path) -> Config:
+    """How a file was made, as `save_safetensors` was told; {} where nobody said. Raises
+    WeightsError when it is no safetensors file.
+    """
+    _check_header(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            made = json.loads((file.metadata() or {}).get(_MADE, "{}"))
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+        raise WeightsError(f"cannot read the weights file {path}: {error}") from error
+    return made if isinstance(made, dict) else {}
+
+
 def save_safetensors(
-    path: Path, tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]
+    path: Path,
+    tensors: Mapping[str, np.ndarray],
+    config: Mapping[str, Any],
+    made: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a weights file under a temporary name, then rename it. Same input, same bytes.
 
-    `config` must be plain JSON values. Raises OutputError when the file cannot be written.
+    `config` must be plain JSON values, and so must `made`: of what and by what the file was made.
+    Raises OutputError when the file cannot be written.
     """
     header = {_CONFIG: json.dumps(config, sort_keys=True)}
+    if made:
+        header[_MADE] = json.dumps(made, sort_keys=True)
     # safetensors writes the buffer of a transposed view as it lies in memory: make it contiguous.
     data = save({name: np.ascontiguousarray(t) for name, t in tensors.items()}, header)
     save_whole(path, data, "the weights file")

@@ -4,7 +4,7 @@ that a speech encoder makes of them.
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -242,7 +242,7 @@ def load_voices(speech: Path, encoder: VoiceEncoder) -> list[Item]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Take:
+class Take:
     """A stretch of one person: samples [640 T], motion [T, 90], its weight, and its share."""
 
     samples: np.ndarray
@@ -251,7 +251,7 @@ class _Take:
     share: float
 
 
-def _take(clip: Clip) -> _Take:
+def take_of(clip: Clip) -> Take:
     """A clip as it is; the lips of a silent one are unknown, and of a slow track nearly so. Of a
     sample of a dataset that holds as well where speech is nobody's for sure, and for what its way
     to motion does not tell.
@@ -275,10 +275,10 @@ def _take(clip: Clip) -> _Take:
     if isinstance(clip, SampleClip):
         weight *= known_of(clip.sample, frames)
     share = SHARES["silent" if not clip.heard else group]
-    return _Take(samples[: frames * SAMPLES_PER_FRAME], values, weight, share)
+    return Take(samples[: frames * SAMPLES_PER_FRAME], values, weight, share)
 
 
-def _joined(takes: list[_Take]) -> _Take:
+def _joined(takes: list[Take]) -> Take:
     """Short clips in a row. What the face did before a joint tells nothing of what it does after
     it, but for the lips, which follow the voice: the first chunk there is not learned.
     """
@@ -286,7 +286,7 @@ def _joined(takes: list[_Take]) -> _Take:
     weights = [take.weight.copy() for take in takes]
     for weight in weights[1:]:
         weight[:CHUNK, rest] = 0
-    return _Take(
+    return Take(
         np.concatenate([take.samples for take in takes]),
         np.concatenate([take.values for take in takes]),
         np.concatenate(weights),
@@ -294,32 +294,43 @@ def _joined(takes: list[_Take]) -> _Take:
     )
 
 
-def _varied(rng: np.random.Generator, take: _Take) -> _Take:
+def varied(rng: np.random.Generator, take: Take) -> Take:
     """The same faster or slower, through another microphone."""
     talk = respeed(Talk(take.samples, take.values, None), float(rng.uniform(0.9, 1.1)))
     assert talk.values is not None
     at = np.linspace(0, len(take.weight) - 1, talk.frames).astype(int)
-    return _Take(microphone(rng, talk.samples), talk.values, take.weight[at], take.share)
+    return Take(microphone(rng, talk.samples), talk.values, take.weight[at], take.share)
 
 
-@torch.inference_mode()
 def load_takes(root: Path, encoder: VoiceEncoder) -> list[Item]:
-    """The training clips of a folder as scripts/data/dataset.py has it, short ones of a person
-    joined, and long ones that are heard a second time, varied.
+    """The training clips of a folder as scripts/data/dataset.py has it, long ones that are heard a
+    second time, varied.
     """
-    short: dict[tuple[str, str, bool], list[list[_Take]]] = {}
-    takes, rng = [], np.random.default_rng(0)
-    for clip in clips(root, "train"):
-        one = _take(clip)
+    return items_of(together(clips(root, "train"), np.random.default_rng(0)), encoder)
+
+
+def together(found: Sequence[Clip], again: np.random.Generator | None = None) -> list[Take]:
+    """Stretches of LONG_FRAMES and more: long clips as they are (and where they are heard `again`,
+    varied), then short ones of a person in a row.
+    """
+    short: dict[tuple[str, str, bool], list[list[Take]]] = {}
+    takes = list[Take]()
+    for clip in found:
+        one = take_of(clip)
         if len(one.values) >= LONG_FRAMES:
-            takes += [one, _varied(rng, one)] if clip.heard else [one]
+            takes += [one, varied(again, one)] if clip.heard and again else [one]
             continue
         groups = short.setdefault((clip.group, clip.identity, not clip.heard), [[]])
         if sum(len(take.values) for take in groups[-1]) > VOICE_SECONDS * FPS:
             groups.append([])
         groups[-1].append(one)
     takes += [_joined(group) for groups in short.values() for group in groups]
-    takes = [take for take in takes if len(take.values) >= LONG_FRAMES]
+    return [take for take in takes if len(take.values) >= LONG_FRAMES]
+
+
+@torch.inference_mode()
+def items_of(takes: list[Take], encoder: VoiceEncoder) -> list[Item]:
+    """Takes as items, each in a style of its own; heads that are not known have none."""
     heard = features_of(encoder, [t.samples for t in takes], [len(t.values) for t in takes])
     mood = np.append(Mood().vector, np.zeros(STYLE_DIM + 1, np.float32))
     items = []

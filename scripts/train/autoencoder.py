@@ -124,7 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=9000)
+    parser.add_argument("--steps", type=int, help="9000; 60 with --tiny")
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--save-minutes", type=float, default=LoopConfig.save_minutes)
     parser.add_argument("--tiny", action="store_true")
@@ -137,7 +137,7 @@ def main() -> None:
     held = made_up(6, seed=1) if arguments.tiny else crops(arguments.data, held_out=True)
     sheet = held[:: max(1, len(held) // 24)][:24]
     model = Autoencoder(AutoencoderConfig()).to(memory_format=torch.channels_last)  # pyrefly: ignore[no-matching-overload]
-    steps = 60 if arguments.tiny else arguments.steps
+    steps = arguments.steps or (60 if arguments.tiny else 9000)
     config = LoopConfig(
         steps,
         1.5e-3,

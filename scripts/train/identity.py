@@ -164,7 +164,7 @@ def main() -> None:
         "--teacher", type=Path, help="MobileFaceNet.tflite, see scripts.evaluate.identity"
     )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, help="6000; 40 with --tiny")
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--workers", type=int, help="processes that draw batches")
@@ -182,7 +182,7 @@ def main() -> None:
     print(f"{len(faces)} faces of {len(set(faces.people.tolist()))} people", flush=True)
     model = IdentityNetwork(IdentityConfig())
     model.to(memory_format=torch.channels_last)  # pyrefly: ignore[no-matching-overload]
-    steps, size = (40, 16) if a.tiny else (a.steps, BATCH)
+    steps, size = a.steps or (40 if a.tiny else 6000), 16 if a.tiny else BATCH
     ahead = Ahead(partial(draw, faces, size), batch_workers(a.workers))
     theirs = sorted_pairs(held.vectors, held.people)
 

@@ -16,6 +16,7 @@ on from DIR/checkpoint.pt.
 
 import argparse
 import sys
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
@@ -275,6 +276,15 @@ def fit_reader(network: MotionNetwork, items: list[Item]) -> None:
     network.reader.copy_(torch.cat([face.solve(), closures], 1))
 
 
+def lips_times(state: Mapping[str, Tensor], factor: float) -> dict[str, Tensor]:
+    """A network that corrects its reader's lips by so much more: exported ones keep part of it."""
+    found = dict(state)
+    for name in ("leave.weight", "leave.bias", "direct.weight", "direct.bias"):
+        found[name] = state[name].clone()
+        found[name][list(SPEECH_CHANNELS)] *= factor
+    return found
+
+
 def go_on_from(network: MotionNetwork, path: Path) -> None:
     """Take over what fits from a weights file, its reader too. The network's own statistics stay:
     what takes motion in and gives it out is put into their terms. Channels that the old network
@@ -296,9 +306,7 @@ def go_on_from(network: MotionNetwork, path: Path) -> None:
     back = old["std"] / std
     old["reader"][-1, :-1] += ((old["mean"] - mean) / old["std"])[lips]
     old["reader"][:, :-1] *= back[lips]
-    for name in ("leave", "direct"):
-        for part in ("weight", "bias"):
-            old[f"{name}.{part}"][lips] /= header["lip_correction"]
+    old = lips_times(old, 1 / header["lip_correction"])
     state = network.state_dict()
     fresh = state["enter.weight"][:, ~moved].clone()
     for name, value in old.items():
@@ -387,10 +395,8 @@ def main() -> None:
         return objective(batch.to(network.mean.device))
 
     def export(state: dict[str, Tensor], steps: int, minutes: float) -> None:
-        tensors = {k: v.half().numpy() for k, v in state.items()}
-        for name in ("leave", "direct"):
-            for part in ("weight", "bias"):
-                tensors[f"{name}.{part}"][list(SPEECH_CHANNELS)] *= options.lip_correction
+        kept = lips_times(state, options.lip_correction)
+        tensors = {k: v.half().numpy() for k, v in kept.items()}
         header = {
             "model": asdict(config),
             "trained": {"steps": steps, "minutes": minutes},

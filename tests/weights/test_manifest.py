@@ -6,7 +6,7 @@ import pytest
 
 from weights import load_manifest
 from weights.errors import WeightsError
-from weights.manifest import is_inside
+from weights.manifest import MANIFEST_PATH, MANIFEST_VARIABLE, is_inside
 
 EMBEDDED_LIMIT = 40_000_000
 
@@ -95,3 +95,18 @@ def test_embedded_weights_have_cards_and_stay_small():
     assert sum(role.size for role in embedded) <= EMBEDDED_LIMIT
     listed = {role.file for role in embedded}
     assert {path.name for path in manifest.root.glob("*.safetensors")} <= listed
+
+
+def test_another_manifest_is_named_by_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = MANIFEST_PATH.read_text(encoding="utf-8").partition("\n[autoencoder]")[0]
+    (tmp_path / "manifest.toml").write_text(text)
+    monkeypatch.setenv(MANIFEST_VARIABLE, str(tmp_path / "manifest.toml"))
+    assert load_manifest().root == tmp_path and [*load_manifest().roles] == ["face_basis"]
+    assert load_manifest(MANIFEST_PATH).root == MANIFEST_PATH.parent
+    monkeypatch.setenv(MANIFEST_VARIABLE, str(tmp_path / "none"))
+    with pytest.raises(WeightsError, match="none"):
+        load_manifest()
+    monkeypatch.setenv(MANIFEST_VARIABLE, "")
+    assert load_manifest().root == MANIFEST_PATH.parent

@@ -8,6 +8,7 @@ import pytest
 from tests.weights.conftest import sha256
 from weights import load_safetensors, read_safetensors, save_safetensors
 from weights.errors import OutputError, WeightsError
+from weights.tensors import read_made
 
 TENSORS = {
     "weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -27,6 +28,16 @@ def test_round_trip(tmp_path: Path):
         assert tensors[name].dtype == tensor.dtype
         np.testing.assert_array_equal(tensors[name], tensor)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_how_a_file_was_made_is_beside_its_configuration(tmp_path: Path):
+    save_safetensors(tmp_path / "a", TENSORS, CONFIG, {"seed": 3, "inputs": {"x": "1"}})
+    save_safetensors(tmp_path / "b", TENSORS, CONFIG)
+    assert read_made(tmp_path / "a") == {"seed": 3, "inputs": {"x": "1"}}
+    assert read_safetensors(tmp_path / "a")[1] == CONFIG and read_made(tmp_path / "b") == {}
+    (tmp_path / "c").write_text("no tensors here, but long enough")
+    with pytest.raises(WeightsError, match="cannot read"):
+        read_made(tmp_path / "c")
 
 
 def test_a_transposed_view_keeps_its_values(tmp_path: Path):

@@ -23,7 +23,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,9 +65,10 @@ class Chain:
 
     def __init__(self, stages: Sequence[Stage], places: Places, manifest: Manifest) -> None:
         """`manifest` has the embedded weights: what a stage opens that none before it makes."""
-        self.stages, self.places, self.manifest = stages, places, manifest
+        self.stages, self.manifest = stages, manifest
+        self.places = replace(places, out=places.out.absolute())
         places.out.mkdir(parents=True, exist_ok=True)
-        self.ledger = Ledger.open(places.out / "stages.json")
+        self.ledger = Ledger.open(self.places.out / "stages.json")
         self._hashes: dict[Path, str] = {}
 
     def lacking(self, wanted: Sequence[Stage]) -> list[str]:
@@ -112,8 +114,7 @@ class Chain:
         """Run what has to be run, then write OUT/weights. Raises BusyError while another run is at
         work here, StageError where a stage fails.
         """
-        with (self.places.out / "lock").open("a+") as lock:
-            _hold(lock, self.places.out)
+        with self._alone() as lock:
             for number, stage in enumerate(wanted, 1):
                 why = self.why(stage)
                 notify(f"[{number}/{len(wanted)}] {stage.name}: {why or 'is as it was'}")
@@ -122,14 +123,15 @@ class Chain:
             self.collect(notify)
 
     def accept(self, stage: Stage) -> None:
-        """Take the product that is there for that of what the stage is made of now."""
+        """Take the product that is there for that of what the stage is made of now. Raises
+        BusyError as `run` does.
+        """
         product = self.product(stage)
         if not product.exists():
             raise InputError(f"{product} is not there: run the stage {stage.name}")
-        entry = self._entry(stage)
-        self.ledger.note(
-            stage.name, entry, state="done", product=self._hash(product), accepted=True
-        )
+        with self._alone():
+            entry, found = self._entry(stage), self._hash(product)
+            self.ledger.note(stage.name, entry, state="done", product=found, accepted=True)
 
     def product(self, stage: Stage) -> Path:
         """The file, or the folder, that counts of a stage."""
@@ -161,6 +163,14 @@ class Chain:
         files = {role: made.get(role, self._embedded(role)) for role in embedded}
         offer(own, files, self.manifest)
         shutil.rmtree(own / ".made", ignore_errors=True)
+
+    @contextmanager
+    def _alone(self) -> Iterator[IO[str]]:
+        """While nobody else is at work in the folder; with the ledger as it is then."""
+        with (self.places.out / "lock").open("a+") as lock:
+            _hold(lock, self.places.out)
+            self.ledger = Ledger.open(self.ledger.path)
+            yield lock
 
     def _run(self, stage: Stage, lock: IO[str], fresh: bool) -> None:
         if lacks := self.lacking([stage]):
@@ -194,7 +204,7 @@ class Chain:
                 f"the stage {stage.name} {what}: put right what it says above, and give the same "
                 "command again"
             )
-        self._hashes.clear()
+        self._hashes.pop(product, None)
         self.ledger.note(
             stage.name, entry, state="done", seconds=seconds, product=self._hash(product)
         )
@@ -225,7 +235,7 @@ class Chain:
             if path is None:
                 raise InputError(f"--{name} is needed: see weights/README.md")
             return path.absolute()
-        return self.places.out.absolute() / name
+        return self.places.out / name
 
     def _inputs(self, stage: Stage) -> dict[str, Path]:
         """What a stage reads, by names that are the same on every machine."""
@@ -286,6 +296,7 @@ def _history(stage: Stage, entry: Entry) -> dict[str, object]:
         "command": entry.command,
         "seed": entry.seed,
         "began": entry.began,
+        "accepted": entry.accepted,
         "inputs": entry.made.inputs,
         "weights": entry.made.weights,
         "code": hashlib.sha256(json.dumps(entry.made.code).encode()).hexdigest(),

@@ -78,9 +78,8 @@ def imports(tree: ast.AST) -> list[str]:
 def meaning(tree: ast.AST) -> str:
     """What a file says without its docstrings and other strings that stand alone, as text."""
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [one for one in body if not _is_text(one)] or [ast.Pass()]
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [one for one in node.body if not _is_text(one)] or [ast.Pass()]
     return ast.dump(tree)
 
 

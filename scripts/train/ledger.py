@@ -83,6 +83,5 @@ class Ledger:
 
 
 def _entry(data: dict[str, Any]) -> Entry:
-    made = data["made"]
-    made = Made(**{**made, "arguments": tuple(made["arguments"])})
-    return Entry(**{**data, "made": made})
+    made = data.pop("made")
+    return Entry(made=Made(arguments=tuple(made.pop("arguments")), **made), **data)

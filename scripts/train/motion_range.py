@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from audio2motion.gestures.controls import Controls
 from audio2motion.gestures.style import PART_CHANNELS, STYLE_PARTS, TYPICAL, deviations
 from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform
 from audio2motion.network.gate import SPEECH_CHANNELS
@@ -56,12 +55,12 @@ def takes_of(folder: Path) -> Takes:
 
 
 def tokens_of(
-    generator: MotionGenerator, sound: Waveform, seed: int, controls: Controls | None = None
+    generator: MotionGenerator, sound: Waveform, seed: int
 ) -> tuple[Float[np.ndarray, "T 90"], Float[np.ndarray, "s"]]:
     """The network's tokens for a voice, before anything is done to them; and the mean of what the
     reader guesses of its lips while it speaks.
     """
-    state, found = generator.init_state(seed, controls), []
+    state, found = generator.init_state(seed), []
     for at in range(0, len(sound.samples) - CHUNK_SAMPLES + 1, CHUNK_SAMPLES):
         piece = Dyad(Waveform(sound.samples[at : at + CHUNK_SAMPLES]))
         state, motion = generator.step(state, piece)

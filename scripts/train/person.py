@@ -5,8 +5,7 @@
 
 DATA is a dataset of `visavis data import`, or a folder as scripts/data/dataset.py has it. What the
 person says is cut into pieces of PIECE_S seconds, of which the last sixth is held out, whatever
-split the person is in. It goes on from the embedded generator or from FILE; then how far lips go is
-fitted to the person. The figures, before and after, are of the pieces held out alone, in the
+split the person is in. It goes on from the embedded generator or from FILE. The figures, before and after, are of the pieces held out alone, in the
 person's own style; "better" and "worse" are said where the mean change is more than twice its
 standard error. They are printed and left in DIR/person.json. A stopped run goes on from
 DIR/checkpoint.pt. VISAVIS_MANIFEST=DIR/weights/manifest.toml makes every program use the result.
@@ -40,7 +39,6 @@ from scripts.evaluate.liveliness import curves, speeds
 from scripts.train.loop import LoopConfig, lip_aperture, run
 from scripts.train.motion import Objective, lips_times
 from scripts.train.motion_batches import draw
-from scripts.train.motion_range import apart, median_quantiles, tokens_of
 from scripts.train.offering import offer
 from weights import find, load_manifest
 from weights.errors import InputError, VisavisError
@@ -167,26 +165,6 @@ def _off(made: np.ndarray | float, true: np.ndarray | float) -> float:
     return float(np.abs(np.log(ratio)).mean())
 
 
-def fit_lips(path: Path, encoder: SpeechEncoder, train: Sequence[Take], style: np.ndarray) -> None:
-    """Have each shape of the lips go as far as the person's, in a generator's file: their quantiles
-    in what is made of what the person says become those of what the person did.
-    """
-    network, _ = network_of(path)
-    generator = MotionGenerator(encoder, network, GeneratorConfig())
-    controls = Controls(style=tuple(style.tolist()))
-    made = [
-        tokens_of(generator, Waveform(take.samples), seed, controls)[0]
-        for seed, take in enumerate(train)
-    ]
-    tensors, header = read_safetensors(path)
-    fitted = {
-        "lips_made": apart(median_quantiles(made)),
-        "lips_real": median_quantiles([take.values for take in train]),
-    }
-    fitted = {name: value.astype(np.float32) for name, value in fitted.items()}
-    save_safetensors(path, tensors | fitted, header)
-
-
 @torch.no_grad()
 def losses(network: MotionNetwork, items: list[Item], aperture: Tensor) -> np.ndarray:
     """[MEASURED] the flow-matching loss, with chance that is always the same."""
@@ -224,7 +202,6 @@ def made_up() -> Pieces:
         samples = rng.normal(size=len(on) * SAMPLES_PER_FRAME) * 0.1
         values = np.zeros((len(on), MOTION_DIM), np.float32)
         values[:, channel_index("jawOpen")] = 0.4 * on
-        values[:, channel_index("mouthPucker")] = 0.2 * on
         values[:, ROTATION.start] = 0.1 * np.sin(np.arange(len(on)) / 4)
         samples = (samples * np.repeat(on, SAMPLES_PER_FRAME)).astype(np.float32)
         takes.append(Take(samples, values, np.ones_like(values), 1.0))
@@ -319,7 +296,6 @@ def tune(options: argparse.Namespace) -> dict[str, dict]:
         stop=options.stop,
     )
     run(network, loss, keep, loop, options.out, options.seed)
-    fit_lips(path, encoder, pieces.train, style)
     table = compared(before, figures(path))
     told = {"person": pieces.person, "style": style.round(3).tolist(), "figures": table}
     save_whole(options.out / "person.json", json.dumps(told, indent=1).encode(), "the figures")

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from audio2motion.network.marginals import LIP_SHAPES
 from audio2motion.network.model import MotionNetwork
-from motion2video.motion import FPS, MOTION_DIM, channel_index
+from motion2video.motion import FPS, MOTION_DIM
 from scripts.data.motion_items import Take
 from scripts.train.motion import lips_times
 from scripts.train.person import (
@@ -116,6 +115,3 @@ def test_a_tiny_run_tells_before_and_after(
     assert "loss" in capsys.readouterr().out
     network, header = network_of(tmp_path / "motion_generator.safetensors")
     assert isinstance(network, MotionNetwork) and header["trained"]["steps"] == 6
-    assert (network.lips_made.diff(dim=1) > 0).all(), "how far lips go is the person's"
-    pucker = LIP_SHAPES.index(channel_index("mouthPucker"))
-    assert network.lips_real[pucker].max() == pytest.approx(0.2, abs=0.01)

@@ -67,6 +67,7 @@ OWN = (
     "drive",
     "mix",
     "stride",
+    "drift",
     "usual",
     "lips_made",
     "lips_real",

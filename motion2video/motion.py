@@ -282,6 +282,10 @@ class Motion:
 
         Raises OutputError when the place cannot be written.
         """
+        return save_whole(path, self.to_bytes(), "the motion")
+
+    def to_bytes(self) -> bytes:
+        """What `save` writes."""
         file = io.BytesIO()
         arrays: dict[str, Any] = {
             "format": np.array(_FORMAT),
@@ -292,7 +296,7 @@ class Motion:
             **_rest_arrays(self.rest),
         }
         np.savez_compressed(file, **arrays)
-        return save_whole(path, file.getvalue(), "the motion")
+        return file.getvalue()
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> "Motion":
@@ -302,6 +306,12 @@ class Motion:
         holds more than two hours.
         """
         path = Path(path)
+        with open_regular(path, "motion file", _MAX_BYTES) as file:
+            return Motion.read(file, path)
+
+    @staticmethod
+    def read(file: io.BufferedIOBase, path: Path) -> "Motion":
+        """As `load`, from an open file that messages call `path`."""
         names = len(EXPRESSION_NAMES)
         wanted = {
             "format": Wanted("U", 1, 4 * 64),
@@ -310,13 +320,12 @@ class Motion:
             "valid": Wanted("b", MAX_FRAMES),
             "values": Wanted("f", MAX_FRAMES * MOTION_DIM),
         }
-        with open_regular(path, "motion file", _MAX_BYTES) as file:
-            try:
-                data = read_arrays(file, wanted, _REST_ARRAYS)
-            except ValueError as error:
-                raise MotionError(
-                    f"{path} is not a motion file as Motion.save writes it: {error}"
-                ) from error
+        try:
+            data = read_arrays(file, wanted, _REST_ARRAYS)
+        except ValueError as error:
+            raise MotionError(
+                f"{path} is not a motion file as Motion.save writes it: {error}"
+            ) from error
         if data["format"].size != 1 or str(data["format"].item()) != _FORMAT:
             raise MotionError(f"{path} has format {data['format']!s:.40}; wanted {_FORMAT}")
         if tuple(data["names"].ravel().tolist()) != EXPRESSION_NAMES:

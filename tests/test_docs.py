@@ -57,7 +57,9 @@ def wrong_commands(line: str) -> list[str]:
         wrong += [f"{module} {o}" for o in options_in(rest) if f'"{o}"' not in source]
     # `(?<!\S)`: not the `visavis` of a path, an image or a folder.
     for words, rest in re.findall(r"(?<!\S)(?:\.venv/bin/)?visavis ((?:[a-z]+ ?)+)(.*)", line):
-        known = visavis_help(tuple(words.split()[: 2 if words.startswith("weights") else 1]))
+        known = visavis_help(
+            tuple(words.split()[: 2 if words.startswith(("weights ", "data ")) else 1])
+        )
         wrong += [f"visavis {words.strip()} {o}" for o in options_in(rest) if o not in known]
     return wrong
 

@@ -15,7 +15,14 @@ from typing import Annotated, Any, Literal, cast
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+)
 from starlette.datastructures import UploadFile
 
 from app.api.json_bodies import JsonBody, JsonBounds, LongText, check_json, read_json
@@ -26,6 +33,8 @@ from app.jobs.record import file_fields, frozen
 from app.jobs.store import Upload
 from app.render.knobs import Setting, settings
 from app.render.request import FILE_KINDS, SERVERS_OWN, MotionRequest, RenderRequest
+from app.render.turns import MOST_PAUSE, Turn, Who
+from audio2motion.gestures.text_limits import MAX_CHARACTERS
 
 _PLAIN = (bool, type(None))
 _EXAMPLES = {
@@ -132,6 +141,19 @@ def _model(kind: str, name: str, more: dict[str, Any]) -> type[BaseModel]:
     )
 
 
+class TurnIn(_Strict):
+    """A turn of a dialogue."""
+
+    who: Who = Field(description="Who says it.")
+    text: str = Field(description="The words.", max_length=MAX_CHARACTERS)
+    voice: str | None = Field(
+        None, description="The voice, unless it is `voice`'s.", max_length=200
+    )
+    pause: float | None = Field(
+        None, description="Seconds before it, unless it is `pause`'s.", ge=0, le=MOST_PAUSE
+    )
+
+
 _LONGEST = 10_000
 _MOST_FIELDS = 64
 
@@ -155,6 +177,11 @@ def _json_type(hint: Any, setting: Setting) -> Any:
         kept = [_json_type(a, setting) for a in arguments]
         kept = [k for k, a in zip(kept, arguments, strict=True) if k is not type(None) or a is k]
         return typing.Union[tuple(kept)]  # pyrefly: ignore[invalid-annotation] # noqa: UP007 (made at run time)
+    if origin is Sequence and Turn in typing.get_args(arguments[0]):
+        line = Annotated[str, Field(max_length=_LONGEST)]
+        # Told in full at its place: a form's parts have no definitions to refer to.
+        told = {"anyOf": [{"type": "string", "maxLength": _LONGEST}, TurnIn.model_json_schema()]}
+        return list[Annotated[line | TurnIn, WithJsonSchema(told)]]
     if origin is Sequence:
         return list[_json_type(arguments[0], setting)]  # pyrefly: ignore[invalid-annotation]
     if origin is Mapping:
@@ -302,4 +329,4 @@ def _validated(model: type[BaseModel], values: object) -> dict[str, Any]:
     except ValidationError as error:
         found = error.errors(include_input=False, include_context=False, include_url=False)
         raise Problem(422, in_words(found)) from error
-    return {name: getattr(made, name) for name in made.model_fields_set}
+    return made.model_dump(exclude_unset=True)

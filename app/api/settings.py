@@ -8,12 +8,15 @@ from pathlib import Path
 
 from platformdirs.unix import Unix
 
+import app.api.peer as peer
+from app.api.ice import check_servers
 from app.intake.limits import Limits
 from audio2motion.voice.endpoint import Endpoint
-from weights.errors import InputError, OutputError
+from weights.errors import DependencyError, InputError, OutputError
 
 KEYS_VARIABLE = "VISAVIS_API_KEYS"
 
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _KEY = re.compile(r"[!-~]{16,256}")  # printable ASCII without spaces: what a header can carry
 
 
@@ -25,7 +28,9 @@ class ServerConfig:
     are refused, so that no page can reach a server on loopback through a name of its own.
     `endpoint` is a language model that visitors may ask; its key shows nowhere. `proxies` are the
     addresses or networks whose X-Forwarded-For is believed: without them, visitors who come
-    through a proxy count as one address.
+    through a proxy count as one address. `ice_servers` are STUN and TURN servers for WebRTC,
+    `turn_secret` what TURN servers share with this one; `webrtc` None offers WebRTC where the extra
+    is installed and others can reach this server: it opens UDP ports on every network.
     """
 
     data_dir: Path
@@ -37,6 +42,9 @@ class ServerConfig:
     endpoint: Endpoint | None = None
     limits: Limits = field(default_factory=Limits)
     proxies: tuple[str, ...] = ()
+    ice_servers: tuple[str, ...] = ()
+    turn_secret: str | None = field(default=None, repr=False)
+    webrtc: bool | None = None
 
     def __post_init__(self) -> None:
         for key in self.keys:
@@ -59,11 +67,22 @@ class ServerConfig:
                 ) from error
         if not 0 <= self.port < 65536:
             raise InputError(f"got the port {self.port}; wanted 0 to 65535")
+        check_servers(self.ice_servers, self.turn_secret)
+        if self.webrtc and not peer.available():
+            raise DependencyError("WebRTC needs the extra `webrtc`: pip install 'visavis[webrtc]'")
+
+    @property
+    def offers_webrtc(self) -> bool:
+        """Whether sound and pictures of a conversation may travel over WebRTC."""
+        if self.webrtc is not None:
+            return self.webrtc
+        open_to_others = self.host not in _LOOPBACK or bool(self.ice_servers)
+        return open_to_others and peer.available()
 
     @property
     def known_hosts(self) -> frozenset[str]:
         """Names that a request's Host may have; loopback is always known."""
-        return frozenset({"127.0.0.1", "localhost", "::1", self.host.lower(), *self.hosts})
+        return frozenset({*_LOOPBACK, self.host.lower(), *self.hosts})
 
 
 def read_keys(path: Path | None) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from app.api.follow import Follow, Snapshot
 from app.api.guard import ANONYMOUS, SESSION_HEADER
 from app.api.problems import Problem, responses
 from app.api.schema import FileInput, JobOut, read_request, request_body
+from app.intake.allowance import require_turns
 from app.jobs.queue import Job
 from app.jobs.store import StoredFile
 from app.render.request import FILE_KINDS, MotionRequest, RenderRequest
@@ -253,6 +254,7 @@ class _Jobs:
             if kind == "video" and "portrait" not in values:
                 raise Problem(422, "portrait: wanted a photo")
             made = RenderRequest(**values) if kind == "video" else MotionRequest(**values)
+            require_turns(made, context.config.limits)
             if kind == "motion":
                 made.require_voice()
         except BaseException:

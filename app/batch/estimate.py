@@ -5,6 +5,7 @@ ledger has seen; where it has seen too little, from drawing a few seconds of the
 """
 
 import itertools
+import math
 import os
 import tempfile
 import time
@@ -19,9 +20,12 @@ from app.batch import storage
 from app.batch.ledger import Ledger
 from app.batch.manifest import Item
 from app.batch.work import AvatarSettings, with_threads
+from app.render.dialogue import seconds_of
 from app.render.filming import film
-from app.render.order import length
+from app.render.order import TAIL, length
 from app.render.pipeline import Avatar
+from app.render.request import RenderRequest
+from app.render.turns import Turn
 from motion2video.motion import Motion
 from weights.errors import VisavisError
 
@@ -173,6 +177,8 @@ def _length(item: Item, known: dict[str, float | None]) -> float | None:
         if name in item.files:
             whole = _probed(item.fields[name], known)
             return None if whole is None else item.request().cut(whole)
+    if item.fields.get("turns"):
+        return _dialogue_length(item.request(), known)
     voices = ("agent_audio", "interlocutor_audio", "interlocutor_video")
     parts = {name: _probed(item.fields[name], known) for name in voices if name in item.files}
     text, request = item.fields.get("text"), item.request()
@@ -184,6 +190,16 @@ def _length(item: Item, known: dict[str, float | None]) -> float | None:
     other = seen if other is None else other  # taken to have sound
     whole = length(request.order, request.pause, text is not None, agent, other, seen)[0]
     return request.cut(whole)
+
+
+def _dialogue_length(request: RenderRequest, known: dict[str, float | None]) -> float | None:
+    def seconds(turn: Turn) -> float:
+        if turn.text is not None:
+            return len(turn.text) / CHARACTERS_PER_SECOND
+        return _probed(str(turn.recording), known) or math.nan
+
+    whole = seconds_of(request.dialogue(), request.pause, TAIL, seconds)
+    return None if math.isnan(whole) else request.cut(whole)
 
 
 def _probed(address: str, known: dict[str, float | None]) -> float | None:

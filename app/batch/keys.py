@@ -49,7 +49,8 @@ def key_of(item: Item, networks: dict[str, Any], hash_of: Callable[[str], str]) 
                 "visavis": metadata.version("visavis"),
                 "weights": used_weights(item.request().renderer),
                 "networks": networks,
-                "inputs": {name: hash_of(item.fields[name]) for name in item.files},
+                "inputs": {name: hash_of(item.fields[name]) for name in item.files}
+                | {name: hash_of(address) for name, address in item.recordings.items()},
                 "words": _with_defaults(item, words),
                 "container": PurePosixPath(item.output).suffix.lower(),
             },
@@ -61,4 +62,7 @@ def key_of(item: Item, networks: dict[str, Any], hash_of: Callable[[str], str]) 
 def _with_defaults(item: Item, words: dict[str, Any]) -> dict[str, Any]:
     """Every field, so that a changed default is a changed video."""
     described = item.request().describe()
-    return {name: value for name, value in described.items() if name not in item.files} | words
+    told = {name: value for name, value in described.items() if name not in item.files} | words
+    if told.get("turns"):  # of their recordings the content counts
+        told["turns"] = [{n: v for n, v in row.items() if n != "audio"} for row in told["turns"]]
+    return told

@@ -15,8 +15,10 @@ from typing import Any, Literal
 
 from app.batch import storage
 from app.batch.rows import read_rows
+from app.render.describing import plain
 from app.render.knobs import Setting, by_name
 from app.render.request import RenderRequest
+from app.render.turns import load_turns, read_turns, recordings_in
 from motion2video.media.codings import ARCHIVE, SUFFIXES
 from weights.errors import InputError, VisavisError, one_line
 
@@ -37,6 +39,12 @@ class Item:
     output: str
     fields: dict[str, Any]
     files: tuple[str, ...]
+
+    @property
+    def recordings(self) -> dict[str, str]:
+        """The recordings among its turns: "turn 2" to an absolute address."""
+        found = recordings_in(read_turns(self.fields.get("turns") or ()))
+        return {name: str(path) for name, path in found.items()}
 
     def request(self, **places: str) -> RenderRequest:
         """What is to be rendered; `places` says where copies of files are on this machine."""
@@ -113,6 +121,9 @@ def _item(
     for name in files:
         # A default comes from the command line, whose folder is not the manifest's.
         fields[name] = storage.resolve(fields[name], folder if name in read else os.getcwd())
+    if (turns := _turns(fields, folder if "turns" in read else os.getcwd())) is not None:
+        fields = {n: v for n, v in fields.items() if n != "turns_file"} | {"turns": turns}
+        files = tuple(name for name in files if name != "turns_file")
     request = Item(row, "", fields, files).request()
     output = output or f"{row:06d}{request.suffix}"
     request.check_name(Path(output))
@@ -122,10 +133,29 @@ def _item(
 def _without_rivals(defaults: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, Any]:
     """Defaults, less a voice for rows that bring another kind of one."""
     kept = dict(defaults)
-    if read.keys() & {"agent_audio", "text", "driving_video"}:
-        kept.pop("agent_audio", None)
-        kept.pop("text", None)
+    if read.keys() & {"agent_audio", "text", "driving_video", "turns", "turns_file"}:
+        for name in ("agent_audio", "text", "turns", "turns_file"):
+            kept.pop(name, None)
     return kept
+
+
+def _turns(fields: Mapping[str, Any], folder: str) -> list[Any] | None:
+    """The turns of a row, those of its file too, as plain values; recordings by their addresses."""
+    if (name := fields.get("turns_file")) is not None:
+        if storage.is_remote(name):
+            raise InputError(f"turns_file: {name} is elsewhere; put the turns into the row")
+        turns = load_turns(name)
+    elif (given := fields.get("turns")) is not None:
+        turns = read_turns(given)
+    else:
+        return None
+    told = [plain(turn) for turn in turns]
+    for row in told:
+        if (audio := row.get("audio")) is not None:
+            row["audio"] = storage.resolve(audio, folder)
+            if storage.is_remote(row["audio"]):
+                raise InputError(f"the recording {audio} of a turn is elsewhere; copy it here")
+    return told
 
 
 def _output(value: object) -> str:
@@ -147,8 +177,8 @@ def _missing_files(items: Iterable[Item]) -> Iterator[tuple[int, str]]:
     """Files that rows name and that are not there; each is looked for once."""
     known: dict[str, str | None] = {}
     for item in items:
-        for name in item.files:
-            address = item.fields[name]
+        named = [(name, item.fields[name]) for name in item.files]
+        for name, address in (*named, *item.recordings.items()):
             if address not in known:
                 try:
                     known[address] = None if storage.exists(address) else "there is no file"

@@ -93,7 +93,7 @@ def content_hash(address: str) -> str:
                 if info.get(name):
                     return f"{name}:{str(info[name]).strip(chr(34))}"
     digest = hashlib.sha256()
-    with _reading(address) as file:
+    with reading(address) as file:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
@@ -101,16 +101,39 @@ def content_hash(address: str) -> str:
 
 def read_bytes(address: str, max_bytes: int = _WHOLE) -> bytes:
     """All of a file. Raises MediaError when it cannot be read, LimitError for a larger one."""
-    with _reading(address) as file:
+    with reading(address) as file:
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise LimitError(f"{address} has more than {max_bytes} bytes, the most that is read")
     return data
 
 
+def read_range(address: str, start: int, count: int) -> bytes:
+    """Bytes `start` to `start + count` of a file, and no others where the store can do that.
+
+    Raises MediaError when it cannot be read or has no such bytes.
+    """
+    with reading(address) as file:
+        file.seek(start)
+        data = file.read(count)
+    if len(data) != count:
+        raise MediaError(f"{address} has no bytes {start} to {start + count}: it is cut off")
+    return data
+
+
+def list_files(folder: str) -> list[str]:
+    """Addresses of all files in a folder and those in it, sorted; none where there is no folder."""
+    if not is_remote(folder):
+        root = Path(resolve(folder, os.getcwd()))
+        return sorted(str(path) for path in root.rglob("*") if path.is_file())
+    with _asked(folder):
+        store, path = _store(folder)
+        return sorted(store.unstrip_protocol(str(found)) for found in store.find(path))
+
+
 def fetch(address: str, target: Path) -> Path:
     """A copy of a remote file as `target`. Raises MediaError when it cannot be had."""
-    with _reading(address) as source, target.open("wb") as copy:
+    with reading(address) as source, target.open("wb") as copy:
         shutil.copyfileobj(source, copy, _BLOCK)
     return target
 
@@ -203,7 +226,8 @@ def _asked(address: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _reading(address: str) -> Iterator:
+def reading(address: str) -> Iterator:
+    """A file opened for reading bytes, which can be sought in. Raises MediaError."""
     with _asked(address):
         if is_remote(address):
             store, path = _store(address)

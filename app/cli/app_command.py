@@ -1,11 +1,13 @@
 """`visavis app`: the API and the studio, in one process."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from typer import Option
 
+from app.api.ice import TURN_SECRET_VARIABLE
 from app.api.pulse import Pulse
 from app.api.run import address_of, listen, serve
 from app.api.settings import KEYS_VARIABLE, ServerConfig, default_data_dir, read_keys
@@ -49,6 +51,22 @@ Proxy = Annotated[
         help="Address or network of a proxy whose X-Forwarded-For is believed; repeatable.",
     ),
 ]
+IceServer = Annotated[
+    list[str] | None,
+    Option(
+        "--ice-server",
+        help="STUN or TURN server for WebRTC, e.g. turn:turn.example.org:3478; repeatable. The "
+        f"secret that TURN shares is in {TURN_SECRET_VARIABLE}.",
+    ),
+]
+WebRtc = Annotated[
+    bool | None,
+    Option(
+        "--webrtc/--no-webrtc",
+        help="Live sound and pictures over WebRTC too; UDP ports are opened on every network.",
+        show_default="where the extra is there and --host opens the server to others",
+    ),
+]
 NoStudio = Annotated[bool, Option("--no-studio", help="The API alone.")]
 
 
@@ -70,6 +88,8 @@ def app(
     allow_host: AllowHost = None,
     data_dir: DataDir = None,
     forwarded_allow_ips: Proxy = None,
+    ice_server: IceServer = None,
+    webrtc: WebRtc = None,
     llm: LanguageModel = False,
     no_studio: NoStudio = False,
 ) -> None:
@@ -92,6 +112,9 @@ def app(
         _endpoint(endpoint) if llm or any(endpoint.values()) else None,
         limits,
         tuple(forwarded_allow_ips or ()),
+        tuple(ice_server or ()),
+        os.environ.get(TURN_SECRET_VARIABLE) or None,
+        webrtc,
     )
     reporter = Reporter()
 

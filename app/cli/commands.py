@@ -1,4 +1,4 @@
-"""The command line: `visavis demo | render | batch | track | motion | app | export | voices ...`.
+"""The command line: `visavis demo | render | batch | track | motion | app | data ...`.
 
 Heavy parts are imported inside the commands, so that `visavis --help` answers at once.
 """
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import app_command, batch, checking, motions, rendering
+from app.cli import app_command, batch, checking, datasets, motions, rendering
 from app.cli.shell import DEBUG, own_process, run
 
 commands = typer.Typer(
@@ -64,3 +64,4 @@ for _name, _command in {
 }.items():
     commands.command(_name)(_command)
 commands.add_typer(checking.weights_commands, name="weights")
+commands.add_typer(datasets.data_commands, name="data")

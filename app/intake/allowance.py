@@ -11,10 +11,13 @@ from app.intake.limits import Limits
 from app.intake.sandbox import shared_sandbox
 from app.intake.values import SandboxReader
 from app.render.request import MotionRequest, RenderRequest
+from app.render.turns import read_turns
 from weights.errors import LimitError, VisavisError
 
 MOST_GESTURES = 200
 """Gestures that one request may place."""
+MOST_TURNS = 40
+"""Turns that one dialogue may have."""
 _TEXTS = ("text", "ask", "persona")
 
 
@@ -35,6 +38,17 @@ def require_allowed(request: MotionRequest, limits: Limits) -> None:
     for name in _TEXTS:
         require_text(name, getattr(request, name) or "", limits.max_text)
     require_count("gestures", request.gestures or (), MOST_GESTURES)
+    require_turns(request, limits)
+
+
+def require_turns(request: MotionRequest, limits: Limits) -> None:
+    """Raise LimitError for a dialogue of more turns, or of more words, than are taken."""
+    require_count("turns", request.turns or (), MOST_TURNS)
+    words = sum(len(turn.text or "") for turn in read_turns(request.turns or ()))
+    if words > limits.max_text:
+        raise LimitError(
+            f"got turns of {words} characters together; at most {limits.max_text} are taken"
+        )
 
 
 def require_text(name: str, text: str, most: int) -> None:

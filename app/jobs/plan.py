@@ -5,10 +5,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.render.order import Arranged, length
+from app.render.dialogue import seconds_of, voice_of
+from app.render.order import TAIL, Arranged, length
 from app.render.reading import HERE, Reader
 from app.render.request import RendererName, RenderRequest, Source
 from app.render.result import peak_memory_mb
+from app.render.turns import Turn
 from audio2motion.hearing.audio import Waveform
 from motion2video.motion import Motion
 from motion2video.reference.families import FAMILIES
@@ -43,7 +45,8 @@ _LEARNING = 0.5
 class Plan:
     """`seconds` and `frames` of video at most `size` pixels long; `work_s` how long it will
     probably take, `memory_mb` the memory the whole process will then have held, `gpu_mb` that of
-    the GPU where a public checkpoint draws; `order` of two voices (None: there are not two).
+    the GPU where a public checkpoint draws; `order` of two voices (None: there are not two);
+    `turns` of a dialogue.
     """
 
     seconds: float
@@ -53,13 +56,15 @@ class Plan:
     memory_mb: float
     gpu_mb: float = 0.0
     order: Arranged | None = None
+    turns: int = 0
 
     def __str__(self) -> str:
         gpu = f", {self.gpu_mb / 1000:.1f} GB of the GPU's" if self.gpu_mb else ""
+        told = f"; {self.turns} turns" if self.turns else _ORDERS[self.order]
         return (
             f"{self.seconds:.1f} s of video, {self.frames} frames of up to {self.size} px: about "
             f"{_duration(self.work_s)} of work, {self.memory_mb / 1000:.1f} GB of memory{gpu}"
-            f"{_ORDERS[self.order]}"
+            f"{told}"
         )
 
 
@@ -102,7 +107,8 @@ def make_plan(request: RenderRequest, pace: Pace, reader: Reader = HERE) -> Plan
     gpu = 0.0
     if request.renderer != "embedded":
         gpu = need(FAMILIES[request.renderer], ReferenceConfig(), _HALF).total / 1e6
-    return Plan(seconds, frames, request.size, work, memory, gpu, order)
+    turns = len(request.dialogue())
+    return Plan(seconds, frames, request.size, work, memory, gpu, order, turns)
 
 
 def video_seconds(request: RenderRequest, reader: Reader = HERE) -> float:
@@ -121,6 +127,8 @@ def _length_and_order(request: RenderRequest, reader: Reader) -> tuple[float, Ar
         info = reader.info(Path(request.driving_video))
         order: Arranged | None = None if request.interlocutor_audio is None else "together"
         return info.video_seconds or info.seconds, order
+    if request.has_turns:
+        return _dialogue_seconds(request, reader), None
     agent, other, seen = (
         None if source is None else _length(source, reader)
         for source in (request.agent_audio, request.interlocutor_audio, request.interlocutor_video)
@@ -129,13 +137,32 @@ def _length_and_order(request: RenderRequest, reader: Reader) -> tuple[float, Ar
         heard = reader.info(Path(request.interlocutor_video)).audio_codec is not None
         other = seen if heard else None
     if request.text is not None:
-        from audio2motion.voice.speakers import find_speaker
-        from audio2motion.voice.synthesis import synthesize
-
-        # espeak-ng takes no time, and about as long to say it as a natural voice.
-        agent = synthesize(request.text, find_speaker(request.voice).espeak).seconds
+        agent = _said_seconds(request.text, request.voice)
     from_words = request.text is not None
     return length(request.order, request.pause, from_words, agent, other, seen)
+
+
+def _dialogue_seconds(request: RenderRequest, reader: Reader) -> float:
+    def seconds(turn: Turn) -> float:
+        if turn.text is not None:
+            return _said_seconds(turn.text, voice_of(turn, request.voice))
+        assert turn.audio is not None
+        return _length(turn.audio, reader)
+
+    return seconds_of(request.dialogue(), request.pause, TAIL, seconds)
+
+
+def _said_seconds(text: str, voice: str) -> float:
+    """How long espeak-ng takes to say it, without the codes in it: known at once, and about as
+    long as a natural voice takes.
+    """
+    from audio2motion.voice.sentences import SentenceStream
+    from audio2motion.voice.speakers import find_speaker
+    from audio2motion.voice.synthesis import synthesize
+
+    stream = SentenceStream(keep_unknown=True)
+    _ = [*stream.push(text), *stream.flush()]
+    return synthesize(stream.text, find_speaker(voice).espeak).seconds
 
 
 def _length(source: Source | Waveform, reader: Reader) -> float:

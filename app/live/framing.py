@@ -6,6 +6,8 @@ follows. All sound is 16-bit little-endian mono at 16 kHz. To the server:
     0x01 sound         the visitor's voice: samples
     0x02 picture       the visitor's face: a JPEG
     0x03 voice         what the agent shall say: samples
+    0x04 placed sound  the visitor's voice over WebRTC's data channel: u64 place of the first
+                       sample, in samples since they began to send, then samples
 
 From the server a header of 16 bytes, little-endian, comes before the data:
 
@@ -27,10 +29,11 @@ from jaxtyping import Float
 
 from weights.errors import MediaError
 
-SOUND, PICTURE, VOICE = 0x01, 0x02, 0x03
+SOUND, PICTURE, VOICE, PLACED = 0x01, 0x02, 0x03, 0x04
 JPEG, H264, AGENT = 0x11, 0x12, 0x13
 KEY_FRAME = 1
 _HEADER = struct.Struct("<BBHIQ")
+_PLACE = struct.Struct("<Q")
 Video = Literal["jpeg", "h264"]
 
 
@@ -71,3 +74,13 @@ def to_samples(data: bytes) -> Float[np.ndarray, "n"]:
     if len(data) % 2:
         raise MediaError("got half a sample of sound; wanted 16-bit samples")
     return np.frombuffer(data, "<i2").astype(np.float32) / 32767
+
+
+def to_placed(data: bytes) -> tuple[int, Float[np.ndarray, "n"]]:
+    """The place and the samples of a message of placed sound, without its first byte. Raises
+    MediaError for one that is too short, or holds half a sample.
+    """
+    if len(data) < _PLACE.size:
+        raise MediaError(f"got {len(data)} bytes of placed sound; wanted {_PLACE.size} or more")
+    (at,) = _PLACE.unpack_from(data)
+    return at, to_samples(data[_PLACE.size :])

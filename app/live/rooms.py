@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from app.intake.sandbox import shared_sandbox
 from app.intake.values import SandboxReader
 from app.jobs.service import Service
-from app.live.session import LiveConfig, LiveSession
+from app.live.config import LiveConfig
+from app.live.session import LiveSession
 from app.render.demo import DEFAULT_PORTRAIT
 from app.render.pipeline import Avatar
 from app.render.reading import read_portrait
@@ -34,6 +35,8 @@ _LINGER_S = 60.0
 """A conversation whose visitor has gone is kept in memory for so long, then on disk."""
 _SILENT_S = 30.0
 """A visitor who sends nothing for so long keeps their place only while nobody needs it."""
+_GONE_S = 4.0
+"""A visitor sends sound all the time: a connection that brought none for so long has broken off."""
 _SAVING_S = 30.0
 _LOOK_S = 5.0
 _log = logging.getLogger("visavis.live")
@@ -45,13 +48,21 @@ class Room:
     """One conversation: its session, who it belongs to, and its latest picture for onlookers."""
 
     def __init__(
-        self, identity: str, owner: str, place: str, session: LiveSession, size: int
+        self,
+        identity: str,
+        owner: str,
+        place: str,
+        session: LiveSession,
+        size: int,
+        portrait: str | None,
     ) -> None:
         self.id, self.owner, self.place = identity, owner, place
-        self.session, self.size = session, size
+        self.session, self.size, self.portrait = session, size, portrait
         self.lock = threading.Lock()
         """Held by whoever works on the session: a connection that broke off may still be at it."""
         self.attached = True
+        self.visits = 1
+        """Connections so far; only the latest speaks for the visitor."""
         self.left = self.began = self.heard = time.monotonic()
         self.taken_over = False
         self.told: set[Callable[[], None]] = set()
@@ -59,6 +70,7 @@ class Room:
         self.look: bytes = b""
         self.looked = 0
         """Grows with every picture."""
+        self.onlookers = 0
         self.turns: list[Turn] = []
         """What was asked of a language model and what it said."""
 
@@ -66,6 +78,15 @@ class Room:
         """The latest picture, for onlookers."""
         self.look, self.looked = jpeg, self.looked + 1
         self.tell()
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Somebody looks on: pictures are made for them."""
+        self.onlookers += 1
+        try:
+            yield
+        finally:
+            self.onlookers -= 1
 
     def tell(self) -> None:
         """There is news."""
@@ -126,7 +147,7 @@ class LiveRooms:
         with self._admitted(place):
             path = self._photo(portrait, owner)
             session = self._begin(path, size, lambda a, p: LiveSession(a, p, config))
-            room = Room(secrets.token_urlsafe(16), owner, place, session, size)
+            room = Room(secrets.token_urlsafe(16), owner, place, session, size, portrait)
             self._service.database.rows(
                 "insert into live values (?, ?, ?, ?, null, ?)",
                 *(room.id, owner, str(size), portrait, time.time()),
@@ -136,14 +157,19 @@ class LiveRooms:
             return room
 
     def resume(self, identity: str, owner: str, place: str) -> Room:
-        """A conversation that its visitor had left, also before a restart. Raises NotFoundError."""
+        """A conversation that its visitor had left, also before a restart, or whose connection has
+        broken off unnoticed. Raises NotFoundError, and BusyError while the other connection lives.
+        """
         with self._lock:
             self._saved.wait_for(lambda: identity not in self._saving, _SAVING_S)
             room = self._rooms.get(identity)
             if room is not None and room.owner == owner:
-                if room.attached:
+                now = time.monotonic()
+                if room.attached and now - room.heard < _GONE_S:
                     raise BusyError("this conversation is going on in another connection", 1)
-                room.attached, room.heard = True, time.monotonic()
+                room.attached, room.heard = True, now
+                room.visits += 1
+                room.tell()
                 return room
         row = self._service.database.row(
             "select * from live where id = ? and owner = ? and state is not null", identity, owner
@@ -155,7 +181,7 @@ class LiveRooms:
                 path, data = self._photo(row["portrait"], owner), self._path(identity).read_bytes()
                 size = int(row["options"])
                 session = self._begin(path, size, lambda a, p: LiveSession.restore(a, p, data))
-                room = Room(identity, owner, place, session, size)
+                room = Room(identity, owner, place, session, size, row["portrait"])
                 room.turns = self._turns(identity)
                 with self._lock:
                     self._rooms[identity] = room
@@ -178,6 +204,15 @@ class LiveRooms:
     def look_up(self, identity: str) -> Room | None:
         """A conversation in memory, by its id alone: who calls has checked who asks."""
         return self._rooms.get(identity)
+
+    def resize(self, room: Room, size: int) -> None:
+        """Go on in pictures of another size. Raises what reading the photo raises."""
+        path = self._photo(room.portrait, room.owner)
+        portrait = self._portrait(self._service.loader.get(), path, size)
+        with room.lock:
+            room.session.change_portrait(portrait)
+            room.size = size
+        self._service.database.rows("update live set options = ? where id = ?", str(size), room.id)
 
     def leave(self, room: Room) -> None:
         """The visitor has gone, maybe to come back."""
@@ -209,8 +244,11 @@ class LiveRooms:
         self, path: Path, size: int, make: Callable[[Avatar, Portrait], LiveSession]
     ) -> LiveSession:
         avatar = self._service.loader.get()
+        return make(avatar, self._portrait(avatar, path, size))
+
+    def _portrait(self, avatar: Avatar, path: Path, size: int) -> Portrait:
         reader = SandboxReader(shared_sandbox())
-        return make(avatar, read_portrait(reader, path, avatar.tracker, size=size, crop="head"))
+        return read_portrait(reader, path, avatar.tracker, size=size, crop="head")
 
     def _photo(self, portrait: str | None, owner: str) -> Path:
         if portrait is None:

@@ -14,21 +14,21 @@ of the agent's, and the chunks that follow are silent.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from app.live.speaking import SpeechQueue
+from app.live.config import LiveConfig
+from app.live.ear import Ear
+from app.live.speaking import Caption, SpeechQueue
 from app.live.visitor import VisitorFace
 from app.render.pipeline import Avatar
-from audio2motion.gestures.controls import Controls
 from audio2motion.hearing.audio import (
     SAMPLE_RATE,
     SAMPLES_PER_FRAME,
     Dyad,
     Sound,
-    VoiceActivity,
     VoiceActivityState,
     Waveform,
 )
@@ -38,7 +38,6 @@ from audio2motion.network.state_codec import decode, encode
 from audio2motion.saveable import saveable
 from audio2motion.voice.agent_voice import AgentVoice
 from motion2video.motion import Motion
-from motion2video.network.choices import Quality
 from motion2video.portrait.portrait import Portrait
 from weights.errors import InputError, StateError
 
@@ -48,35 +47,12 @@ _FADE = 80  # samples, 5 ms: sound that stops at once clicks
 _AUDIBLE = 1e-4
 
 
-@saveable
-@dataclass(frozen=True)
-class LiveConfig:
-    """The visitor has begun to talk when the probability of speech is `onset` or more for two
-    frames of 40 ms on end, or `sure` or more for one; below `rest` for `rest_frames` they have
-    stopped. `barge_in` off lets the agent finish. Raises InputError.
-    """
-
-    seed: int = 0
-    quality: Quality = "live"
-    controls: Controls = field(default_factory=Controls)
-    barge_in: bool = True
-    onset: float = 0.5
-    sure: float = 0.7
-    rest: float = 0.35
-    rest_frames: int = 8
-
-    def __post_init__(self) -> None:
-        if not 0 < self.rest <= self.onset <= self.sure < 1:
-            raise InputError(
-                f"got rest {self.rest}, onset {self.onset}, sure {self.sure}; wanted them to rise"
-            )
-
-
 @dataclass(frozen=True, eq=False)
 class LiveChunk:
     """200 ms of the agent: `frames` [5, h, w, 3] RGB and `agent` [3200] samples that belong to
     them, the `index`-th of the conversation. `latency_s` is the time from the call that brought the
-    last sample it needed to its being ready; `agent_speaks` and `visitor_speaks` what goes on.
+    last sample it needed to its being ready; `agent_speaks` and `visitor_speaks` what goes on;
+    `captions` the sentences that the agent begins in it, at samples of the chunk.
     """
 
     index: int
@@ -85,6 +61,7 @@ class LiveChunk:
     latency_s: float
     agent_speaks: bool
     visitor_speaks: bool
+    captions: tuple[Caption, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,52 +111,6 @@ class LiveState:
     playing: bool
 
 
-class Ear:
-    """Follows whether the visitor talks. Equal sound gives equal onsets, however it was cut: a copy
-    may listen ahead of a session that is still drawing.
-    """
-
-    def __init__(
-        self, config: LiveConfig, activity: VoiceActivityState | None = None, received: int = 0
-    ) -> None:
-        self.received = received
-        self.loud = self.quiet = self.onset_at = 0
-        self.speaks = False
-        self._config, self._activity = config, VoiceActivity(activity)
-
-    @property
-    def activity(self) -> VoiceActivityState:
-        """Where the detection of speech stands."""
-        return self._activity.state
-
-    def copy(self) -> "Ear":
-        """Another one that stands where this one does."""
-        other = Ear(self._config, self.activity, self.received)
-        other.loud, other.quiet, other.onset_at = self.loud, self.quiet, self.onset_at
-        other.speaks = self.speaks
-        return other
-
-    def hear(self, piece: Float[np.ndarray, "n"]) -> bool:
-        """Take sound in; True when the visitor begins to talk in it."""
-        config, began = self._config, False
-        first = self.received // SAMPLES_PER_FRAME
-        self.received += len(piece)
-        for number, probability in enumerate(self._activity.push(piece).tolist(), first):
-            if probability >= config.onset:
-                if self.loud == 0:
-                    self.onset_at = number * SAMPLES_PER_FRAME
-                self.loud += 2 if probability >= config.sure else 1
-                self.quiet = 0
-                if self.loud >= 2 and not self.speaks:
-                    self.speaks = began = True
-            else:
-                self.loud = 0
-                self.quiet = self.quiet + 1 if probability < config.rest else 0
-                if self.quiet >= config.rest_frames:
-                    self.speaks = False
-        return began
-
-
 class LiveSession:
     """One conversation with one portrait. One thread pushes; `say` and `stop` may come from any."""
 
@@ -200,6 +131,7 @@ class LiveSession:
         self._speech = SpeechQueue(self.problems.append)
         self._rest = np.empty(0, np.float32)
         self._held = np.zeros(CHUNK_SAMPLES, np.float32)
+        self._captions: tuple[Caption, ...] = ()  # of `_held`
         self._chunks = 0
         self._muted = self._playing = self._stopped = False
         # A chunk of silence first: the generator hears the agent's voice a chunk ahead.
@@ -290,12 +222,13 @@ class LiveSession:
     def _make(self, arrived: float, pictures: int) -> LiveChunk:
         """The chunk whose time has come, now that the visitor's sound of the next one is full."""
         muted, self._muted = self._muted, False
-        said = self._speech.take(CHUNK_SAMPLES)
+        said, captions = self._speech.take(CHUNK_SAMPLES)
         dyad = Dyad(Waveform(said), Waveform(self._rest))
         self._generator, motion = self._avatar.generator.step(
             self._generator, dyad, self._face.motion(CHUNK_FRAMES)
         )
         agent, self._held = self._held, said
+        begun, self._captions = self._captions, captions
         if muted:
             agent, motion = _hushed(agent, motion)
         drawn, shows = _fewer(pictures)
@@ -312,10 +245,16 @@ class LiveSession:
             latency_s=time.perf_counter() - arrived,
             agent_speaks=self._playing,
             visitor_speaks=self.ear.speaks,
+            captions=() if muted or self._muted else begun,
         )
         self._chunks += 1
         self._rest = np.empty(0, np.float32)
         return chunk
+
+    def change_portrait(self, portrait: Portrait) -> None:
+        """Go on with the same motion in another picture, e.g. a larger one of the same person."""
+        self.portrait = portrait
+        self._render = self._renderer.init_state(portrait, self.config.seed)
 
     def close(self) -> None:
         """Let voices go."""

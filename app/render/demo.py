@@ -2,28 +2,22 @@
 
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from app.render.dialogue import hold
+from app.render.order import PAUSE
+from app.render.turns import read_turns
 from audio2motion.gestures.transcript import Transcript
-from audio2motion.hearing.audio import SAMPLE_RATE, Waveform
+from audio2motion.hearing.audio import Waveform
+from audio2motion.hearing.recording import Recording
+from audio2motion.voice.agent_voice import SpokenReply
+from audio2motion.voice.speakers import DEFAULT_VOICE, Speaker, find_speaker
 
 ASSETS = Path(__file__).parents[1] / "assets"
 DEFAULT_PORTRAIT = ASSETS / "portraits" / "default.jpg"
 EXAMPLES = tuple(sorted(DEFAULT_PORTRAIT.parent.glob("*.jpg")))
 """Photos that come with the software, whose names tell a woman from a man."""
 _SCRIPT = ASSETS / "demo.toml"
-
-
-@dataclass(frozen=True)
-class Turn:
-    """What one person says after `pause` seconds of silence."""
-
-    who: str
-    pause: float
-    text: str
 
 
 def default_output() -> Path:
@@ -48,26 +42,21 @@ def play(
     """As `conversation`, with what the agent says and when, in natural voices. `notify` is told
     when espeak-ng has to stand in for them.
     """
-    from audio2motion.voice.speakers import Speaker, find_speaker
-
     data = tomllib.loads(script.read_text(encoding="utf-8"))
-    speakers = {who: find_speaker(data[who]["voice"]) for who in ("agent", "interlocutor")}
+    names = [data[who]["voice"] for who in ("agent", "interlocutor")]
+    speakers = {name: find_speaker(name) for name in names}
     if not natural:
-        speakers = {who: Speaker(speaker.espeak) for who, speaker in speakers.items()}
+        speakers = {name: Speaker(speaker.espeak) for name, speaker in speakers.items()}
     notices = {speaker.notice for speaker in speakers.values() if speaker.notice is not None}
     if notify is not None:
         for notice in notices:
             notify(notice)
-    voices: dict[str, list[np.ndarray]] = {who: [] for who in speakers}
-    said = Transcript("")
-    for turn in (Turn(**table) for table in data["turns"]):
-        pause = np.zeros(round(turn.pause * SAMPLE_RATE), np.float32)
-        spoken, words = speakers[turn.who].say(turn.text)
-        for who, parts in voices.items():
-            parts.append(pause)
-            if who == turn.who == "agent":
-                said = said.followed_by(words, sum(map(len, parts)) / SAMPLE_RATE)
-            parts.append(spoken.samples if who == turn.who else np.zeros_like(spoken.samples))
-    end = np.zeros(round(data["end"]["pause"] * SAMPLE_RATE), np.float32)
-    agent, interlocutor = (Waveform(np.concatenate([*parts, end])) for parts in voices.values())
-    return agent, interlocutor, said
+
+    def speak(text: str, voice: str) -> SpokenReply:
+        return SpokenReply(*speakers[voice].say(text), ())
+
+    turns = read_turns([{"voice": data[turn["who"]]["voice"], **turn} for turn in data["turns"]])
+    held = hold(turns, DEFAULT_VOICE, PAUSE, data["end"]["pause"], speak, Recording.load)
+    assert held.agent is not None and held.interlocutor is not None and held.reply is not None
+    agent, other = (Waveform(v.read(0, len(v))) for v in (held.agent, held.interlocutor))
+    return agent, other, held.reply.transcript

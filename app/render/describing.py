@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from app.render.turns import Turn
 from audio2motion.gestures.gestures import Gesture
 from audio2motion.gestures.transcript import Transcript
 from audio2motion.hearing.audio import Waveform
@@ -27,6 +28,8 @@ def plain(value: object) -> Any:
         return f"transcript of {len(value.text)} characters"
     if isinstance(value, Gesture):
         return asdict(value)
+    if isinstance(value, Turn):
+        return {name: plain(item) for name, item in vars(value).items() if item is not None}
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, list | tuple):

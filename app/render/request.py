@@ -14,6 +14,8 @@ from app.render.driving import DrivingAmount, DrivingRegions, DrivingSmoothing, 
 from app.render.finish import Finish
 from app.render.knobs import Knob, check, settings
 from app.render.order import PAUSE, Order
+from app.render.rivals import check_rivals, require_unguided
+from app.render.turns import Turn, Turns, TurnsFile, load_turns, read_turns
 from audio2motion.gestures.emotion import EMOTIONS
 from audio2motion.gestures.gestures import KINDS, Gesture
 from audio2motion.gestures.ranges import AROUSAL, EXPRESSIVITY, INTENSITY, VALENCE
@@ -57,6 +59,9 @@ class MotionRequest:
     unless there is an audio), both or neither. Where both are heard, `order` says who speaks when;
     in turns the agent begins `pause` seconds after the interlocutor's last word. Words that are
     spoken here have 0.3 s of silence around them; before them only where nobody else is heard.
+
+    A dialogue is given turn by turn instead, by `turns` or in a `turns_file`: see
+    app/render/turns.py.
 
     Gestures are placed in seconds of the video; a transcript has the times of its recording.
 
@@ -158,13 +163,16 @@ class MotionRequest:
     pause: Annotated[
         float,
         Knob(
-            "In turns, from their last word to the agent's first:",
+            "In turns, from their last word to the agent's first, and before each turn of a "
+            "dialogue that has no pause of its own:",
             0.0,
             10.0,
             "seconds",
             label="Pause before the answer (s)",
         ),
     ] = PAUSE
+    turns: Turns = None
+    turns_file: TurnsFile = None
     driving_video: DrivingVideo = None
     driving_amount: DrivingAmount = 1.0
     driving_regions: DrivingRegions = "all"
@@ -233,110 +241,36 @@ class MotionRequest:
 
     def __post_init__(self) -> None:
         check(self)
-        if self.agent_audio is not None and self.text is not None:
-            raise InputError(
-                "got both a recording of the agent's voice and a text to speak; give one of them"
-            )
-        if self.text is not None and not self.text.strip():
-            raise InputError("got an empty text; give the words that the agent says")
-        self._check_ask()
-        if self.text is None and self.ask is None and self.voice != type(self).voice:
-            raise InputError(
-                f"got the voice {self.voice!r} without a text; a voice only speaks a text"
-            )
-        if self.style is not None and self.style_clip is not None:
-            raise InputError("got both a style and a style clip; give one of them")
-        if self.transcript is not None and self.agent_audio is None:
-            raise InputError(
-                "got a transcript without a recording of the agent's voice; a transcript says what "
-                "is heard there"
-            )
-        self._check_driving()
+        check_rivals(self)
+        if self.turns is not None and not read_turns(self.turns):
+            raise InputError("got a dialogue without turns; give at least one")
         _ = self.controls
-
-    def _check_ask(self) -> None:
-        if self.llm_url is not None:
-            from audio2motion.voice.endpoint import check_url
-
-            check_url(self.llm_url)  # before anything repeats it: it may have a password in it
-        if self.ask is None:
-            given = [n for n in _FOR_ASK if getattr(self, n) is not None]
-            if given:
-                raise InputError(
-                    f"got {' and '.join(given)} but no prompt for a language model (ask); give one"
-                )
-        elif not self.ask.strip():
-            raise InputError("got an empty prompt; give what the language model is asked")
-        elif self.text is not None or self.agent_audio is not None:
-            raise InputError(
-                "got both a prompt for a language model and a recording or text for the agent to "
-                "say; give one of them"
-            )
-
-    def _check_driving(self) -> None:
-        if self.driving_video is None:
-            changed = [n for n in _FOR_DRIVING if getattr(self, n) != getattr(type(self), n)]
-            if changed:
-                raise InputError(
-                    f"got {' and '.join(changed)} without a driving video, whose movement it is "
-                    "about; give one"
-                )
-            return
-        if self.text is not None or self.ask is not None:
-            raise InputError(
-                "got both a driving video and words for the agent to say; the video brings its own "
-                "voice: leave the words out, or give a recording of them (agent_audio)"
-            )
-        if self.order == "turns":
-            raise InputError(
-                "got the order turns together with a driving video, with which the agent's voice "
-                "begins; leave the order out"
-            )
-        if self.driven_whole:
-            self._require_unguided(
-                "a driving video that moves all of the face",
-                "leave it out, or take less of the video (driving_regions)",
-            )
 
     @property
     def driven_whole(self) -> bool:
         """Whether a video of one's own moves all of the face."""
         return self.driving_video is not None and self.driving_regions == "all"
 
-    def _require_unguided(self, by: str, otherwise: str) -> None:
-        """With a motion of its own the face follows nothing else: say so instead of ignoring it."""
-        changed = [
-            name
-            for name, given in (
-                ("a prompt", self.ask is not None),
-                ("an interlocutor's video", self.interlocutor_video is not None),
-                ("an emotion", self.emotion != type(self).emotion),
-                ("an intensity", self.intensity != type(self).intensity),
-                ("a valence", self.valence is not None),
-                ("an arousal", self.arousal is not None),
-                ("an expressivity", self.expressivity != type(self).expressivity),
-                ("an expressivity of regions", bool(self.regions)),
-                ("a gaze", self.gaze is not None),
-                ("a style", self.style is not None or self.style_clip is not None),
-                ("gestures", bool(self.gestures) or self.gesture_file is not None),
-                ("a transcript", self.transcript is not None),
-            )
-            if given
-        ]
-        if changed:
-            raise InputError(
-                f"got {' and '.join(changed)} together with {by}, which already says what the face "
-                f"does; {otherwise}"
-            )
-        if self.interlocutor_audio is not None and not self._hears_both:
-            raise InputError(
-                f"got the interlocutor's audio together with {by}: it would be neither heard nor "
-                "reacted to; mix both voices, or leave it out"
-            )
+    @property
+    def has_turns(self) -> bool:
+        """Whether a dialogue is given turn by turn."""
+        return self.turns is not None or self.turns_file is not None
 
     @property
-    def _hears_both(self) -> bool:
+    def has_words(self) -> bool:
+        """Whether a voice speaks here from words, or may."""
+        return self.text is not None or self.ask is not None or self.has_turns
+
+    @property
+    def hears_both(self) -> bool:
+        """Whether the other person's voice is heard, not only listened to."""
         return False
+
+    def dialogue(self) -> tuple[Turn, ...]:
+        """The turns, of which there are none without a dialogue. Raises as load_turns does."""
+        if self.turns_file is not None:
+            return load_turns(self.turns_file)
+        return read_turns(self.turns or ())
 
     @property
     def emotion_given(self) -> bool:
@@ -373,14 +307,14 @@ class MotionRequest:
         """Whether there is anybody to hear or to see."""
         given = (self.agent_audio, self.text, self.ask)
         given += (self.interlocutor_audio, self.interlocutor_video, self.driving_video)
-        return any(item is not None for item in given)
+        return self.has_turns or any(item is not None for item in given)
 
     def require_voice(self) -> None:
         """Raise InputError when nothing was given that a motion could be made from."""
         if not self.has_voice:
             raise InputError(
-                "nothing was given to move the face: give the agent's audio, a text or a "
-                "prompt, the interlocutor's audio or video, a driving video, or (for a video) a "
+                "nothing was given to move the face: give the agent's audio, a text, turns or "
+                "a prompt, the interlocutor's audio or video, a driving video, or (for a video) a "
                 "motion file"
             )
 
@@ -388,7 +322,8 @@ class MotionRequest:
     def inputs(self) -> tuple[Path, ...]:
         """The files that are read."""
         values = [getattr(self, s.name) for s in settings(type(self)) if s.is_file]
-        return tuple(Path(v) for v in values if isinstance(v, str | os.PathLike))
+        said = [turn.recording for turn in read_turns(self.turns or ())]
+        return tuple(Path(v) for v in (*values, *said) if isinstance(v, str | os.PathLike))
 
     def describe(self) -> dict[str, Any]:
         """Every field as a plain JSON value; sounds and arrays as a short description."""
@@ -469,7 +404,7 @@ class RenderRequest(Finish, MotionRequest):
                 "does; give one or the other"
             )
         else:
-            self._require_unguided("a motion file", "give one or the other")
+            require_unguided(self, "a motion file", "give one or the other")
 
     def playing(self, motion: Motion) -> "RenderRequest":
         """The same video of a motion that was made for it, without sound and subtitles."""
@@ -478,7 +413,8 @@ class RenderRequest(Finish, MotionRequest):
         return replace(self, **heard, motion=motion, fps=motion.fps)
 
     @property
-    def _hears_both(self) -> bool:
+    def hears_both(self) -> bool:
+        """Whether the other person's voice is in the video."""
         return self.mix == "both"
 
     def _check_drawn(self) -> None:
@@ -487,8 +423,8 @@ class RenderRequest(Finish, MotionRequest):
         if self.renderer != "embedded" and not own:
             kept = f"the renderer {self.renderer} keeps the photo's background"
             raise InputError(f"{kept}; another one is drawn by the renderer embedded alone")
-        if self.subtitles != "none" and self.text is self.ask is self.transcript is None:
-            wanted = "give a text, a prompt, or a transcript of the agent's recording"
+        if self.subtitles != "none" and not self.has_words and self.transcript is None:
+            wanted = "give a text, turns, a prompt, or a transcript of the agent's recording"
             raise InputError(f"got subtitles without words; {wanted}")
 
 
@@ -496,5 +432,3 @@ SERVERS_OWN = frozenset(s.name for s in settings(RenderRequest) if s.knob.server
 """Fields that no visitor of a server may give."""
 FILE_KINDS = {s.name: s.knob.kinds for s in settings(RenderRequest) if s.knob.kinds}
 """Fields that a visitor may fill with a file, and what its content may be."""
-_FOR_DRIVING = ("driving_amount", "driving_regions", "driving_smoothing")
-_FOR_ASK = ("persona", "llm_url", "llm_model", "llm_key_file", "speech_model", "speech_voice")

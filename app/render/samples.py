@@ -12,13 +12,19 @@ from weights.errors import OutputError
 
 _QUESTION = "And what did you do up there, all day, in the fog?"
 _ANSWER = "Nothing at all. We sat at the lake and waited. No, really, it was wonderful!"
+_DIALOGUE = (
+    {"who": "interlocutor", "audio": "question.wav"},
+    {"who": "agent", "text": "[smile] Mostly nothing. I counted the ducks."},
+    {"who": "interlocutor", "text": "Really? And how many were there?", "pause": 0.5},
+    {"who": "agent", "text": "Seven. No, wait, eight: one was asleep.", "pause": 0.2},
+)
 _GESTURES = ("brow-raise@0.2", "nod@0.9:0.6x0.8", "smile@1.6")
 
 
 def write_samples(folder: Path, notify: Callable[[str], None]) -> list[Path]:
     """me.jpg, question.wav and answer.wav with answer.srt, a conversation as two tracks (left.wav,
-    right.wav), and gestures (timeline.json). A file that is there already stays. Returns what was
-    written; raises OutputError.
+    right.wav), gestures (timeline.json), and the turns of a dialogue (dialogue.json). A file that
+    is there already stays. Returns what was written; raises OutputError.
     """
     made: list[Path] = []
 
@@ -36,6 +42,8 @@ def write_samples(folder: Path, notify: Callable[[str], None]) -> list[Path]:
             path.write_bytes(DEFAULT_PORTRAIT.read_bytes())
         if path := new("timeline.json"):
             path.write_text(json.dumps(list(_GESTURES), indent=2) + "\n", encoding="utf-8")
+        if path := new("dialogue.json"):
+            path.write_text(json.dumps(_DIALOGUE, indent=2) + "\n", encoding="utf-8")
         if path := new("question.wav"):
             _said(_QUESTION, MANS_VOICE, notify)[0].save(path)
         if path := new("answer.wav"):

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from app.render.order import Arranged, agent_start, arrange, tail
+from app.render.dialogue import hold
+from app.render.order import TAIL, Arranged, agent_start, arrange, tail
 from app.render.reading import HERE, Reader
 from app.render.request import SERVERS_OWN, MotionRequest, Notify, Progress, Source
 from audio2motion.gestures.transcript import Transcript
@@ -181,6 +182,8 @@ def load_sound(request: MotionRequest, reader: Reader = HERE) -> Voices:
     """The voices of a request as sound that is only heard, each when `hear` has it: nobody needs to
     speak in it.
     """
+    if request.has_turns:
+        return _dialogue(request, reader)
     agent, reply = _agent(request, reader)
     other = _load(request.interlocutor_audio, reader)
     if other is None and request.interlocutor_video is not None:
@@ -205,6 +208,8 @@ def hear(
     else.
     """
     request.require_voice()
+    if request.has_turns:
+        return _dialogue(request, reader, progress, notify)
     agent, reply = _agent(request, reader, progress, notify)
     if request.driving_video is not None:
         _tell_unheard(request, agent, notify)
@@ -234,6 +239,32 @@ def hear(
     if request.order == "auto" and voices.order is not None and request.driving_video is None:
         notify(_told(voices))
     return voices
+
+
+def _dialogue(
+    request: MotionRequest,
+    reader: Reader,
+    progress: Progress | None = None,
+    notify: Notify | None = None,
+) -> Voices:
+    """The voices of turns, which are on one clock already."""
+    told = set[str]()
+
+    def tell(notice: str) -> None:  # of several turns once
+        if notify is not None and notice not in told:
+            notify(notice)
+        told.add(notice)
+
+    def speak(text: str, voice: str) -> SpokenReply:
+        said = listen(StoppableVoice(TextVoice(text, voice, tell), progress))
+        return _wanted(said, request)
+
+    held = hold(request.dialogue(), request.voice, request.pause, TAIL, speak, reader.sound)
+    both = held.agent is not None and held.interlocutor is not None
+    order: Arranged | None = "turns" if both else None
+    return Voices(
+        held.agent, held.interlocutor, reply=held.reply, order=order, agent_start=held.agent_start
+    )
 
 
 def _on_one_clock(request: MotionRequest, voices: Voices) -> Voices:

@@ -104,11 +104,19 @@ def file_name(request: RenderRequest) -> str:
     """What a video is called, without a suffix: whose photo it is, and what they say or do."""
     given = (request.portrait, request.motion or request.agent_audio)
     whose, moved = (Path(item).stem if isinstance(item, str) else "" for item in given)
-    name = _NO_WORD.sub("-", f"{whose} {moved or request.text or 'listens'}".lower()).strip("-")
+    name = _NO_WORD.sub(
+        "-", f"{whose} {moved or request.text or _first_words(request)}".lower()
+    ).strip("-")
     if len(name) <= _LONGEST_NAME:
         return name or "video"
     name = name[:_LONGEST_NAME]
     return name.rpartition("-")[0] or name
+
+
+def _first_words(request: RenderRequest) -> str:
+    """What a dialogue begins with; without one they only listen."""
+    words = (turn.text for turn in request.dialogue() if turn.text)
+    return next(words, "talks") if request.has_turns else "listens"
 
 
 def write_reply(workshop: Workshop, page: Page, prompt: str) -> str:

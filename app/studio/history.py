@@ -8,12 +8,14 @@ import json
 import shutil
 import zipfile
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from app.render.subtitles import place_of
 from app.studio.creation import Creation
 from app.studio.made import Made
+from app.studio.turn_rows import exchanged
 from app.studio.workshop import Page
 from weights.errors import InputError
 
@@ -39,6 +41,13 @@ def keep(
         name: _copy(Path(path), folder / "given" / name / Path(path).name)
         for name, path in files.items()
     }
+    if (rows := form.get("turns")) is not None:
+        numbers = count(1)
+
+        def copied(path: str) -> str:
+            return _copy(Path(path), folder / "given" / f"turn {next(numbers)}" / Path(path).name)
+
+        copies["turns"] = exchanged(rows, copied)
     if (words := place_of(made.video)).is_file():
         _copy(words, folder / words.name)
     kept = Made(
@@ -76,6 +85,10 @@ def again(made: Made, page: Page) -> dict[str, Any]:
     for name, value in form.items():
         if isinstance(value, str) and value.startswith(inside):
             form[name] = _copy(Path(value), page.new_folder() / Path(value).name)
+    if (rows := form.get("turns")) is not None:
+        form["turns"] = exchanged(
+            rows, lambda path: _copy(Path(path), page.new_folder() / Path(path).name)
+        )
     return form
 
 

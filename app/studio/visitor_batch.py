@@ -146,6 +146,8 @@ def _looked_at(item: Item, limits: Limits, reader: Reader) -> RenderRequest:
     """The request of a row whose files have been looked at, each by its content."""
     for name in item.files:
         require_file(Path(item.fields[name]), FILE_KINDS[name], limits)
+    for address in item.recordings.values():
+        require_file(Path(address), FILE_KINDS["agent_audio"], limits)
     request = item.request()
     require_length(video_seconds(request, reader), limits)
     return request
@@ -164,16 +166,33 @@ def _wrong_in(row: Mapping[str, Any], given: Mapping[str, Path]) -> Iterator[str
     """What of a row is not taken here: a file that was not uploaded with it, and whatever would
     have this server ask a language model: one of the visitor's choice would be sent its key.
     """
-    for word in Schema().files:
-        name = row.get(word)
+    named = [(word, row.get(word)) for word in Schema().files if word not in SERVERS_OWN]
+    for word, name in (*named, *_recordings(row)):
         if name is not None and (not isinstance(name, str) or name not in given):
             yield (
                 f"{word} is {name!r}, which was not uploaded; upload the files together with the "
                 "manifest, and name them without folders"
             )
     for word in ("ask", *sorted(SERVERS_OWN)):
-        if word in row:
+        if word not in row:
+            continue
+        if word == "turns_file":
+            yield "turns_file names other files; write the turns into the row (turns)"
+        else:
             yield f"no language model is asked here; leave out {word}"
+
+
+def _recordings(row: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """What the turns of a row, as a list or as JSON in a cell, name as recordings."""
+    turns = row.get("turns")
+    if isinstance(turns, str):
+        try:
+            turns = json.loads(turns) if turns.lstrip().startswith("[") else ()
+        except (ValueError, RecursionError):
+            return  # it is refused when it is read
+    for number, turn in enumerate(turns if isinstance(turns, list) else (), 1):
+        if isinstance(turn, Mapping) and "audio" in turn:
+            yield f"the recording of turn {number}", turn["audio"]
 
 
 def _without(sentence: str, files: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@
 never drifts against its picture.
 """
 
+import io
 import os
 import secrets
 import wave
@@ -160,6 +161,29 @@ class Waveform(Sound):
         """
         return Waveform(decode_sound(Path(path), sample_rate, max_seconds), sample_rate)
 
+    def to_wav(self) -> bytes:
+        """As a 16-bit `.wav` file."""
+        data = np.clip(np.rint(self.samples * 32768.0), -32768, 32767).astype("<i2").tobytes()
+        file = io.BytesIO()
+        with wave.open(file, "wb") as writer:
+            writer.setnchannels(1)
+            writer.setsampwidth(2)
+            writer.setframerate(self.sample_rate)
+            writer.writeframes(data)
+        return file.getvalue()
+
+    @staticmethod
+    def of_wav(data: bytes, name: str) -> "Waveform":
+        """What `to_wav` gave; messages call it `name`. Raises MediaError for any other file."""
+        try:
+            with wave.open(io.BytesIO(data)) as reader:
+                if (reader.getnchannels(), reader.getsampwidth()) != (1, 2):
+                    raise MediaError(f"{name} is not a 16-bit .wav of one channel")
+                rate, held = reader.getframerate(), reader.readframes(reader.getnframes())
+        except (wave.Error, EOFError) as error:
+            raise MediaError(f"{name} is not a .wav file: {error}") from error
+        return Waveform(np.frombuffer(held, "<i2").astype(np.float32) / 32768.0, rate)
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a 16-bit `.wav` (under a temporary name, then renamed).
 
@@ -170,15 +194,10 @@ class Waveform(Sound):
             raise InputError(f"sound is written as .wav; got the name {path.name}")
         if path.is_dir():
             raise OutputError(f"{path} is a folder; give a file name for the sound")
-        data = np.clip(np.rint(self.samples * 32768.0), -32768, 32767).astype("<i2").tobytes()
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         try:
             with temporary.open("xb") as file:
-                with wave.open(file, "wb") as writer:
-                    writer.setnchannels(1)
-                    writer.setsampwidth(2)
-                    writer.setframerate(self.sample_rate)
-                    writer.writeframes(data)
+                file.write(self.to_wav())
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)

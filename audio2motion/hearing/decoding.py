@@ -22,22 +22,31 @@ _CHANNEL_WEIGHT = {"FC": 1.0, "FL": 0.7, "FR": 0.7, "LFE": 0.0}
 _LOWEST_RATE, _HIGHEST_RATE = 1000, 384_000
 
 
-def decode_sound(path: Path, sample_rate: int, max_seconds: float) -> Float[np.ndarray, "N"]:
+def decode_sound(
+    path: Path, sample_rate: int, max_seconds: float, channel: int | None = None
+) -> Float[np.ndarray, "N"]:
     """All sound of a file as mono float32 samples at `sample_rate`, at least one of them; see
     `decode_pieces`.
     """
-    return np.concatenate(list(decode_pieces(path, sample_rate, max_seconds)))
+    return np.concatenate(list(decode_pieces(path, sample_rate, max_seconds, channel)))
+
+
+def count_channels(path: Path) -> int:
+    """Channels of the sound of a file, 0 where it has none. Raises MediaError for no media file."""
+    with open_media(path) as container:
+        return container.streams.audio[0].channels if container.streams.audio else 0
 
 
 def decode_pieces(
-    path: Path, sample_rate: int, max_seconds: float
+    path: Path, sample_rate: int, max_seconds: float, channel: int | None = None
 ) -> Iterator[Float[np.ndarray, "n"]]:
     """The sound of a file, piece by piece, as mono float32 samples in -1..1 at `sample_rate`.
 
     Sample 0 is time 0 of the picture, where there is one: a track that starts later begins with
     silence, one that starts earlier is cut. Without a picture it is the first sample. Raises
     MediaError for a file that is not there, is not sound, is cut off or damaged, has no
-    samples, or lasts longer than `max_seconds`.
+    samples, or lasts longer than `max_seconds`; for a `channel` (from 0, instead of all of them
+    mixed) that it does not have.
     """
     with open_media(path) as container:
         if not container.streams.audio:
@@ -55,7 +64,7 @@ def decode_pieces(
             left = max(0, round((float(end) - (origin or 0.0)) * sample_rate))
         frames = _decode(path, container, stream)
         some = False
-        for piece in _resample(_place(path, frames, origin, max_seconds), sample_rate):
+        for piece in _resample(_place(path, frames, origin, max_seconds, channel), sample_rate):
             taken = np.clip(piece[:left], -1.0, 1.0)
             left -= len(taken)
             if len(taken):
@@ -133,8 +142,10 @@ def _promised_seconds(path: Path, container: "InputContainer", stream: "AudioStr
     return seconds if counted else 0.0
 
 
-def _mono(frame: "AudioFrame") -> Float[np.ndarray, "n"]:
-    """One frame's channels mixed to one; a lone voice keeps its level, so does a stereo one."""
+def _mono(path: Path, frame: "AudioFrame", channel: int | None) -> Float[np.ndarray, "n"]:
+    """One frame's channels mixed to one, or a single one of them; a lone voice keeps its level, so
+    does a stereo one.
+    """
     data = frame.to_ndarray()
     names = [channel.name for channel in frame.layout.channels]
     if not frame.format.is_planar:
@@ -144,19 +155,25 @@ def _mono(frame: "AudioFrame") -> Float[np.ndarray, "n"]:
     elif data.dtype.kind == "i":
         data = data.astype(np.float32) / 2.0 ** (8 * data.dtype.itemsize - 1)
     data = np.nan_to_num(data.astype(np.float32, copy=False))
-    if len(names) == 1:
-        return data[0]
+    if channel is not None and channel >= len(names):
+        raise MediaError(f"{path} has {len(names)} channels of sound; wanted number {channel + 1}")
+    if len(names) == 1 or channel is not None:
+        return data[channel or 0]
     weight = np.array([_CHANNEL_WEIGHT.get(n, 0.5) for n in names] if len(names) > 2 else [1, 1])
     return (weight / weight.sum()).astype(np.float32) @ data
 
 
 def _place(
-    path: Path, frames: "Iterable[AudioFrame]", origin: float | None, max_seconds: float
+    path: Path,
+    frames: "Iterable[AudioFrame]",
+    origin: float | None,
+    max_seconds: float,
+    channel: int | None,
 ) -> Iterator[tuple[Float[np.ndarray, "n"], int]]:
     """Mono pieces with their rates, from time `origin` on: late starts and gaps are silence."""
     clock, started = 0.0, False
     for frame in frames:
-        samples, rate = _mono(frame), frame.sample_rate
+        samples, rate = _mono(path, frame, channel), frame.sample_rate
         if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
             raise MediaError(
                 f"{path} has {rate} samples a second; wanted {_LOWEST_RATE} to {_HIGHEST_RATE}"

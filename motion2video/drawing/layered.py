@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int, Integer, UInt8
+from jaxtyping import Bool, Float, Int, Integer, UInt8
 
 from motion2video.drawing.places import INNER_LIPS
 from motion2video.drawing.shading import Shading
@@ -31,6 +31,7 @@ from motion2video.portrait.layers import (
     make_plate,
     padded,
     unmixed,
+    without_mirrored,
     without_rim,
 )
 
@@ -56,12 +57,13 @@ JUMP = 8.0  # pixels of the photo between neighbours: two parts of the head
 @dataclass(frozen=True, eq=False)
 class _Drawn:
     """Triangle numbers of a window's pixels (places in `order`), and their corners there; `under`
-    are those of the back of the head alone.
+    are those of the back of the head alone, of which some go on into gaps (`laps`, by number).
     """
 
     window: tuple[slice, slice]
     ids: Int[np.ndarray, "h w"]
     under: Int[np.ndarray, "h w"]
+    laps: Bool[np.ndarray, "n"]
     order: Integer[np.ndarray, "n"]
     corners: Float[np.ndarray, "n 3 2"]
 
@@ -103,6 +105,7 @@ class LayeredWarp:
         plate, whole = make_plate(canvas, alpha, self.unit)
         whole = unmixed(canvas, plate, whole, self.unit)
         marks = landmarks + self.shift
+        whole = without_mirrored(whole, marks, self.pad)
         outline = Silhouette.of(np.minimum(alpha, whole), marks, self.unit, basis)
         self.shading = Shading.of(canvas, marks, basis)
         ys, xs = np.mgrid[: alpha.shape[0], : alpha.shape[1]]
@@ -247,7 +250,8 @@ class LayeredWarp:
         below: Float[np.ndarray, "478 3"],
     ) -> _Drawn:
         """Painter's order: the back of the head, front shell and eyeballs, open mouth, then the
-        face's skin.
+        face's skin. Of the nape what looks away comes before all: it is seen in gaps between a jaw
+        that has turned and the neck.
         """
         eyes, skin, front, _ = self.parts
         outer = len(eyes) + len(skin)
@@ -260,13 +264,17 @@ class LayeredWarp:
         facing[: len(eyes)] = True
         facing |= self.turn == 0
         facing[outer : outer + len(front)] = True  # of skin and back, what looks at us
+        beyond = slice(outer + len(front), outer + len(front) + self.shell.nape)
+        filling = np.zeros_like(facing)
+        filling[beyond] = ~facing[beyond]
         depth = corners[..., 2].mean(1)
         depth[: len(eyes)] += BEHIND * self.unit
         depth[: self.lids] += BEHIND * self.unit
         turn = np.ones(len(depth), np.int64)  # whose turn to be drawn it is
         turn[outer + len(front) :] = 0
+        turn[filling] = -1
         turn[len(eyes) : outer] = 2
-        order = np.flatnonzero(facing)
+        order = np.flatnonzero(facing | filling)
         order = order[np.lexsort((-depth[order], turn[order]))]
         first, last = np.searchsorted(turn[order], [1, 2]).tolist()
         fixed = np.round(corners[order, :, :2] * 2**_SHIFT).astype(np.int32)
@@ -281,7 +289,8 @@ class LayeredWarp:
         x0, y0 = np.clip(moved[:, :2].min(0).astype(int) - 2, p, [w - p, h - p])
         x1, y1 = np.clip(moved[:, :2].max(0).astype(int) + 3, p, [w - p, h - p])
         window = np.s_[y0:y1, x0:x1]
-        return _Drawn(window, ids[window], under[window], order, corners[order, :, :2])
+        laps, flat = order >= beyond.stop, corners[order, :, :2]
+        return _Drawn(window, ids[window], under[window], laps, order, flat)
 
     def _grid(
         self, drawn: _Drawn, maps: Float[np.ndarray, "n 3 2"]
@@ -314,7 +323,9 @@ class LayeredWarp:
         if not (drawn.under >= 0).any():
             return
         seen, square = drawn.under >= 0, np.ones((2 * self.lap + 1,) * 2, np.uint8)
-        near = cv2.dilate((drawn.under + 1).astype(np.uint16), square).astype(np.int32) - 1
+        looks = seen & drawn.laps[drawn.under]
+        near = np.where(looks, drawn.under + 1, 0).astype(np.uint16)
+        near = cv2.dilate(near, square).astype(np.int32) - 1
         under = np.where(seen, drawn.under, near)
         solid = (seen | (rgba[..., 3] == 255)).astype(np.uint8)
         closed = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, square) > 0
@@ -322,7 +333,7 @@ class LayeredWarp:
         y, x = np.nonzero(open_to_it)
         if not len(y):
             return
-        much = cv2.blur(seen.astype(np.float32), (4 * self.lap + 1,) * 2)[y, x]
+        much = cv2.blur(looks.astype(np.float32), (4 * self.lap + 1,) * 2)[y, x]
         lies = np.where(seen[y, x], 1, np.clip((much - MUCH) / MUCH, 0, 1))[:, None]
         map_of = maps[under[y, x]]
         at = map_of[:, 0] * x[:, None] + map_of[:, 1] * y[:, None] + map_of[:, 2]

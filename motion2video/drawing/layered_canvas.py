@@ -32,6 +32,7 @@ from motion2video.drawing.places import INNER_LIPS
 from motion2video.drawing.warp import eyeballs
 from motion2video.drawing.windows import Brush
 
+_FIRST = 1e5  # pixels of depth beyond all others: drawn before them
 _REACH = 4  # pixels of the blur about edges
 
 
@@ -56,6 +57,8 @@ class LayeredCanvas(GpuStage):
         eyes, skin, front, back = (len(part) for part in head.parts)
         order = torch.arange(eyes + skin + front + back, device=device)
         self._eyes = eyes
+        self._beyond = eyes + skin + front + head.shell.nape  # where the rest of the back begins
+        self._nape = (order >= eyes + skin + front) & (order < self._beyond)
         self._turns = [
             order >= eyes + skin + front,
             (order < eyes) | (order >= eyes + skin) & (order < eyes + skin + front),
@@ -128,7 +131,9 @@ class LayeredCanvas(GpuStage):
         shown = _area(corners) * self._turn
         _, before, skin = self._turns
         facing = (shown > FACING) | (shown > 0) & skin | (self._turn == 0) | before
-        depth = corners[..., 2].mean(2)
+        filling = self._nape & ~facing
+        facing = facing | self._nape
+        depth = corners[..., 2].mean(2) + filling * _FIRST
         depth[:, : self._eyes] += BEHIND * self._head.unit
         depth[:, : self._head.lids] += BEHIND * self._head.unit
         height, width = self._head.size
@@ -146,13 +151,15 @@ class LayeredCanvas(GpuStage):
             numbers = raster.draw_triangles(triangles, self._side)[:, :height, :width]
             found.append(_chosen(chosen, numbers))
             if part == 0:
-                lapped = _chosen(chosen, _lapped(numbers, self._head.lap))
+                laps = _chosen(chosen, numbers) >= self._beyond
+                lapped = _chosen(chosen, _lapped(numbers, laps, self._head.lap))
         hole = raster.fill_polygons(lips, self._side)[:, :height, :width] > 0.5
         behind, front, face = found
+        laps = behind >= self._beyond
         early = torch.where(front >= 0, front, behind)
         ids = torch.where(face >= 0, face, torch.where(hole, -1, early))
         opened = hole & (face < 0)
-        return _Ids(torch.where(opened, 0, ids), behind, lapped, opened)
+        return _Ids(torch.where(opened, 0, ids), behind, laps, lapped, opened)
 
     def _shown(self, grid: Float[Tensor, "n h w 2"]) -> Float[Tensor, "n 4 h w"]:
         """The atlas at the places of a map."""
@@ -197,12 +204,13 @@ class LayeredCanvas(GpuStage):
 @dataclass(frozen=True, eq=False)
 class _Ids:
     """Per pixel the triangle that it shows, -1 for none (`ids`), that of the back of the head
-    (`behind`), the same drawn a little over its edge (`lapped`), and whether it is in an open
-    mouth.
+    (`behind`), whether that goes on into gaps (`laps`), the same drawn a little over its edge
+    (`lapped`), and whether it is in an open mouth.
     """
 
     ids: Int[Tensor, "n h w"]
     behind: Int[Tensor, "n h w"]
+    laps: Bool[Tensor, "n h w"]
     lapped: Int[Tensor, "n h w"]
     opened: Bool[Tensor, "n h w"]
 
@@ -213,9 +221,14 @@ def _chosen(chosen: Int[Tensor, "n m"], numbers: Int[Tensor, "n h w"]) -> Int[Te
     return torch.where(numbers < 0, -1, which.view_as(numbers))
 
 
-def _lapped(numbers: Int[Tensor, "n h w"], lap: int) -> Int[Tensor, "n h w"]:
-    """What was drawn, `lap` pixels over its edge; of several the one that was drawn last."""
-    near = F.max_pool2d(numbers[:, None].float(), 2 * lap + 1, 1, lap)[:, 0]
+def _lapped(
+    numbers: Int[Tensor, "n h w"], laps: Bool[Tensor, "n h w"], lap: int
+) -> Int[Tensor, "n h w"]:
+    """What was drawn, `lap` pixels over its edge where it `laps`; of several the one that was drawn
+    last.
+    """
+    near = torch.where(laps, numbers, -1)[:, None].float()
+    near = F.max_pool2d(near, 2 * lap + 1, 1, lap)[:, 0]
     return torch.where(numbers >= 0, numbers, near.to(numbers.dtype))
 
 
@@ -228,7 +241,8 @@ def _over(
     size = (2 * lap + 1, 1, lap)
     closed = 1 - F.max_pool2d(1 - F.max_pool2d(solid, *size), *size)
     seen = (front[:, 3:] < 255) & (closed > 0) & ((under >= 0) & (drawn.ids != under))[:, None]
-    lies = ((_mean(covers, 4 * lap + 1) - MUCH) / MUCH).clamp(0, 1).maximum(covers)
+    much = _mean(drawn.laps[:, None].float(), 4 * lap + 1)
+    lies = ((much - MUCH) / MUCH).clamp(0, 1).maximum(covers)
     share = front[:, 3:] / 255
     beneath = (1 - share) * lies * back[:, 3:] / 255
     whole = (share + beneath).clamp(min=1e-6)

@@ -6,7 +6,7 @@ else.
 """
 
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from weights.errors import WeightsError
 from weights.tensors import load_safetensors
 
 
+@runtime_checkable
 class FaceEmbedder(Protocol):
     """Gives unit vectors of faces, near for one person and far for two."""
 

@@ -19,7 +19,7 @@ from motion2video.faces.boxes import Box, box_of, cut, distance, scaled, square,
 from motion2video.faces.insight import Detection, InsightDetector
 from motion2video.faces.landmarker import Landmarker, Mesh
 from weights import find
-from weights.errors import FaceError, InputError, MediaError
+from weights.errors import FaceError, InputError, MediaError, StateError
 
 MIN_FACE_WIDTH = 64
 MAX_YAW = 45.0
@@ -215,7 +215,7 @@ class FaceTracker:
         """
         if not (np.isfinite(fps) and fps > 0):
             raise InputError(f"got {fps} fps; wanted a positive rate")
-        follower = _Follower(self, face)
+        follower = Follower(self, face)
         meshes = [follower.step(frame) for frame in _same_size(frames)]
         if not meshes:
             raise MediaError("the video has no frames; wanted at least one")
@@ -233,8 +233,8 @@ class FaceTracker:
             )
         seen = [mesh for mesh in meshes if mesh is not None]
         return FaceTrack(
-            _fill(np.stack([mesh[0] for mesh in seen]), valid),
-            _fill(np.stack([mesh[1] for mesh in seen]), valid),
+            filled(np.stack([mesh[0] for mesh in seen]), valid),
+            filled(np.stack([mesh[1] for mesh in seen]), valid),
             valid,
             float(fps),
             follower.image_size,
@@ -289,11 +289,12 @@ class FaceTracker:
         return min(near, key=lambda face: distance(face.box, box), default=None)
 
 
-class _Follower:
-    """The state of one `FaceTracker.track`: which face, where it was, what part of the frame the
-    video landmarker sees (all of it, or for a small face a region around it)."""
+class Follower:
+    """One face through a video: which, where it was, what part of the frame the video landmarker
+    sees (all of it, or for a small face a region around it). `step` finds it by `rule` and searches
+    for it when it is lost; who knows which one it is calls `begin` and then `follow`."""
 
-    def __init__(self, tracker: FaceTracker, rule: str) -> None:
+    def __init__(self, tracker: FaceTracker, rule: str = "largest") -> None:
         self.notices: tuple[str, ...] = ()
         self.image_size = (0, 0)
         self._tracker = tracker
@@ -316,6 +317,32 @@ class _Follower:
         self._lost = 0
         self._last = face
         return face.landmarks, face.expression
+
+    def begin(self, frame: UInt8[np.ndarray, "H W 3"], face: Face) -> Face:
+        """Follow this face of a frame, which may have company; as it is seen from then on."""
+        self.image_size = face.image_size
+        self._several, self._lost = True, 0
+        self._last = self._aim(frame, face)
+        return self._last
+
+    def follow(self, frame: UInt8[np.ndarray, "H W 3"]) -> Face | None:
+        """The face in the next frame, looked for only around where it was."""
+        face = self._follow(frame)
+        self._lost = 0 if face is not None else self._lost + 1
+        self._last = face or self._last
+        return face
+
+    @property
+    def last(self) -> Face:
+        """The face as it was seen last. Raises StateError before it was."""
+        if self._last is None:
+            raise StateError("no face is followed yet; begin with one")
+        return self._last
+
+    @property
+    def lost(self) -> int:
+        """Frames since it was seen last."""
+        return self._lost
 
     def _follow(self, frame: UInt8[np.ndarray, "H W 3"]) -> Face | None:
         """By the video landmarker, from where the face was."""
@@ -399,7 +426,7 @@ def _merge(faces: list[Face]) -> list[Face]:
     return kept
 
 
-def _fill(
+def filled(
     seen: Float[np.ndarray, "V *shape"], valid: Bool[np.ndarray, "T"]
 ) -> Float[np.ndarray, "T *shape"]:
     """Values at the valid frames -> at all frames: linear in between, held at the ends."""

@@ -5,6 +5,7 @@ directory is bounded before it is parsed, each member is there once and neither 
 than wanted, and exactly the bytes of the promised shape are unpacked.
 """
 
+import io
 import math
 import struct
 import tokenize
@@ -13,7 +14,6 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
 
 import numpy as np
 
@@ -35,7 +35,9 @@ class Wanted:
 
 
 def read_arrays(
-    file: BinaryIO, wanted: Mapping[str, Wanted], optional: Mapping[str, Wanted] | None = None
+    file: io.BufferedIOBase,
+    wanted: Mapping[str, Wanted],
+    optional: Mapping[str, Wanted] | None = None,
 ) -> dict[str, np.ndarray]:
     """The wanted arrays of a `.npz`, and those of `optional` that are there; others are not looked
     at.
@@ -60,7 +62,7 @@ def read_arrays(
         return arrays
 
 
-def _check_directory(file: BinaryIO) -> None:
+def _check_directory(file: io.BufferedIOBase) -> None:
     """The end of a zip without a comment and without the 64-bit extension, and a directory of a
     bounded size: zipfile would make an object of every entry."""
     file.seek(0, 2)

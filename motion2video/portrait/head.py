@@ -30,6 +30,10 @@ _SPACING = 0.17  # of the outer mesh
 _BESIDE_FACE = 0.3  # over which the skin goes from the face's border over to the skull
 _NECK = 0.80  # radius of the neck
 _CHIN_SLOPE = 0.45  # below the jaw, over which the surface goes back to the neck
+_STIFF = 0.4  # of the head's motion, that a nape takes over which is seen beside a neck
+_CLOSED = 0.15  # from the outline: where the neck's front goes over to its back
+_NAPE = 0.7  # about the lobes of the ears, over which the head's back goes over to the neck's
+_JAW_SLOPE = 0.1  # the same below the jaw's corners, which hang over it
 _AROUND = 0.75  # of the head's radius, from its outline inwards: what may come to be seen behind
 _COLLAR = 1.25  # below the chin, where the skin no longer follows the head
 _LOBE = 0.35  # of the way from nose to chin
@@ -46,7 +50,8 @@ _FARTHEST = 0.5  # that a torso goes
 @dataclass(frozen=True, eq=False)
 class HeadShell:
     """The mesh around a face. `points` are the face's 478, then the front shell's, then the back's;
-    `front` and `back` its triangles (`front` shares the face's outline), `bone` how much of the
+    `front` and `back` its triangles (`front` shares the face's outline; the first `nape` of the
+    back are below the ears), `bone` how much of the
     head's rigid motion a shell point takes over, `border` how the face's outline moves the front
     shell's points.
     """
@@ -54,6 +59,7 @@ class HeadShell:
     points: Float[np.ndarray, "n 3"]
     front: Int[np.ndarray, "f 3"]
     back: Int[np.ndarray, "b 3"]
+    nape: int
     bone: Float[np.ndarray, "m 1"]
     border: Float[np.ndarray, "k 36"]
     unit: float
@@ -167,9 +173,16 @@ class Silhouette:
         edge = 1 - np.clip(at(self.to_edge, xy) / (_NECK * u), 0, 1)
         beside = np.abs(xy[:, 0] - self.landmarks[_CHIN, 0]) / (1.2 * _NECK * u)
         round_ = _NECK * u * np.sqrt(1 - np.maximum(edge, np.clip(beside, 0, 1)) ** 2)
-        k = _smooth((xy[:, 1] - self.jaw_line(xy[:, 0])) / (_CHIN_SLOPE * u))
+        aside = _smooth((np.abs(xy[:, 0] - self.landmarks[_CHIN, 0]) / u - 0.2) / 0.5)
+        slope = (_CHIN_SLOPE + (_JAW_SLOPE - _CHIN_SLOPE) * aside) * u
+        k = _smooth((xy[:, 1] - self.jaw_line(xy[:, 0])) / slope)
+        nape = _smooth((xy[:, 1] - self.ears[1]) / (_NAPE * u) + 0.5)
         near, far = (at(skull, xy) + shift for skull in (self.skull.near, self.skull.far))
-        return near + (middle - round_ - near) * k, far + (middle + round_ - far) * k
+        near = near + (middle - round_ - near) * k
+        far = far + (middle + round_ - far) * nape
+        closed = nape * np.exp(-((at(self.to_edge, xy) / (_CLOSED * u)) ** 2))
+        closed *= 1 - np.exp(-((at(self.to_face, xy) / (_CLOSED * u)) ** 2))
+        return near + (middle - near) * closed, far + (middle - far) * closed
 
     def beside_face(self, xy: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n"]:
         """By how much the skin at places outside the face is farther than the skull has it: at the
@@ -193,6 +206,10 @@ def build_shell(
     oval = outline.landmarks[FACE_OVAL, :2]
     outer, front = _front(outline, sheet, moving, oval, h)
     rear, back = _rear(outline, moving, h)
+    low = (rear[back, 1].max(1) > outline.ears[1] - 0.5 * _NAPE * u) & (
+        outline.bone(rear)[back].min(1) > _STIFF
+    )
+    back = np.concatenate([back[low], back[~low]])
     shells = [
         np.column_stack([outer, outline.depths(outer)[0]]),
         np.column_stack([rear, outline.depths(rear)[1]]),
@@ -205,6 +222,7 @@ def build_shell(
         points,
         front,
         back + 478 + len(outer),
+        int(low.sum()),
         outline.bone(points[478:, :2]).astype(np.float32)[:, None],
         (soft / soft.sum(1, keepdims=True) * fade).astype(np.float32),
         u,

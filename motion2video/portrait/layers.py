@@ -18,13 +18,14 @@ PAD = 0.9  # width of the border
 _GROW = 0.06  # by which the hole in the plate is larger than the person
 _DEEP, _DEEP_IN_WALL = 1.2, 0.4  # beyond this the plate is smooth: nobody knows what is there
 _SOFT = 0.25
-_SURE = 0.97
+_SURE, _SOLID = 0.97, 0.5
 _RIM_WIDTH = 0.06  # of the person's edge, in which mattes are wrong
 _CONTRAST, _OFF_LINE = 50.0, 18.0  # levels: before a wall of another colour; a mixture's error
 _AWAY = 15  # pixels about the skin that have its colour
 _SKIN = 3.0  # times the skin's own deviation in colour
 _BROWS = [105, 334]
 _HAIRLINE = 0.1  # of the height of an ear, by which hair ends softly
+_WITHIN, _SHADE = (0.06, 0.2), 0.8  # of the head's radius; of the light
 _RIM = 0.16  # of the head's radius: the band whose colours the back of the head has
 
 
@@ -138,6 +139,19 @@ def unmixed(
     return np.minimum(alpha, cv2.GaussianBlur(least, (0, 0), 0.6))
 
 
+def without_mirrored(
+    alpha: Float[np.ndarray, "h w"], landmarks: Float[np.ndarray, "478 3"], pad: int
+) -> Float[np.ndarray, "h w"]:
+    """The matte without what the canvas's border of `pad` pixels mirrors of a person who does not
+    reach the picture's edge there: a second head of hair above the first.
+    """
+    oval = landmarks[FACE_OVAL, :2].astype(np.int32)
+    face = np.asarray(cv2.fillPoly(np.zeros(alpha.shape, np.uint8), [oval], 1), np.uint8)
+    own = component((alpha > _SOLID).astype(np.uint8), face)
+    own[pad:-pad, pad:-pad] = 1
+    return np.asarray(alpha * own, np.float32)
+
+
 def clean_front(
     canvas: UInt8[np.ndarray, "h w 3"],
     plate: Float[np.ndarray, "h w 3"],
@@ -189,8 +203,11 @@ def make_layers(
     middle = int(np.nonzero(face)[1].mean())
     behind = _without_ears(canvas.astype(np.float32), known, ears, middle)
     hair, beyond = _at_hairline(push_pull(behind, known), ears)
+    y = np.arange(len(front), dtype=np.float32)
+    below = np.clip((y - ears[1]) / max(1.0, _HAIRLINE * (ears[1] - ears[0])), 0, 1)
     k = (np.clip(band * 2, 0, 1) * beyond[:, None])[..., None]
     back = front * k + hair * (1 - k)
+    back += (_nape(front, sure, to_edge, radius) - back) * below[:, None, None]
     stays = (follows < 0.06) & (face == 0)
     fade = np.where(face > 0, 1, np.clip((follows - 0.015) / 0.03, 0, 1))
     return Layers(
@@ -199,6 +216,19 @@ def make_layers(
         _bytes(np.dstack([front, alpha * stays * 255])),
         _bytes(plate),
     )
+
+
+def _nape(
+    front: Float[np.ndarray, "h w 3"],
+    sure: Float[np.ndarray, "h w"],
+    to_edge: Float[np.ndarray, "h w"],
+    radius: float,
+) -> Float[np.ndarray, "h w 3"]:
+    """The skin of a neck in the shade, as it is well within its outline, where no light of the
+    background falls on it.
+    """
+    within = (to_edge > _WITHIN[0] * radius) & (to_edge < _WITHIN[1] * radius)
+    return _SHADE * push_pull(front, within * sure)
 
 
 def _without_ears(

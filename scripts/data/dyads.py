@@ -66,6 +66,7 @@ from motion2video.motion import (
     Motion,
     channel_index,
 )
+from scripts.data.dataset import clips
 from scripts.data.moods import Mood, draw_mood
 
 FPS = 25
@@ -125,26 +126,23 @@ def load(data: Path, speech: Path) -> Sources:
     """Read the training clips and the voices."""
     people: dict[str, list[Talk]] = {}
     drifts = []
-    with (data / "index.csv").open() as file:
-        rows = [r for r in csv.DictReader(file) if r["split"] == "train"]
-    for row in rows:
-        motion = Motion.load(data / row["motion"])
-        values = clean(motion.values)
+    for clip in clips(data, "train"):
+        values = clean(clip.motion().values)
         weight = np.ones(MOTION_DIM, np.float32)
-        slow = float(row["native_fps"]) < 20
-        if row["group"] == "facegood":
+        slow = clip.fps < 20
+        if clip.group == "facegood":
             weight[:] = 0
             weight[[i for i in SPEECH if i < EXPRESSION.stop]] = 1
-        if row["group"] == "longclips":
+        if clip.group == "longclips":
             drift = values[:, POSE] - values[:, POSE].mean(0)
             if len(drift) > 100 and 0.4 < np.degrees(drift[:, :3].std(0).max()) < 6:
                 drifts.append(drift)
-        if slow or not row["audio"]:
+        if slow or not clip.heard:
             continue
-        samples = Waveform.load(data / row["audio"]).samples
+        samples = clip.samples()
         frames = min(len(values), len(samples) // SAMPLES_PER_FRAME)
         talk = Talk(samples[: frames * SAMPLES_PER_FRAME], values[:frames], weight)
-        people.setdefault(row["identity"], []).append(talk)
+        people.setdefault(clip.identity, []).append(talk)
     voices: dict[str, list[Talk]] = {}
     for path in sorted(speech.glob("*.wav")):
         name = path.stem[:5] if path.stem.startswith("de_") else path.stem[:2]

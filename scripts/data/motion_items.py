@@ -14,6 +14,9 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import KDTree
 from torch import Tensor
 
+from app.dataset.layout import Dataset, Sample
+from app.dataset.seamless_motion import unseen_channels
+from app.dataset.speaking import mask_of
 from audio2motion.gestures.style import STYLE_DIM, measure_style
 from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Waveform
 from audio2motion.hearing.speech import ANALYSIS_FRAMES, SpeechFeatures, VoiceEncoder
@@ -32,7 +35,7 @@ from motion2video.motion import (
     Motion,
     channel_index,
 )
-from scripts.data.dataset import Clip, clips
+from scripts.data.dataset import Clip, SampleClip, clips
 from scripts.data.dyads import Talk, microphone, respeed
 from scripts.data.moods import Mood
 
@@ -46,6 +49,7 @@ by as much as half a degree a frame, it leaves a third, and of the whole four fi
 """
 SHARES = {
     "real": 3.0,
+    "mapped": 1.0,
     "generated": 0.7,
     "longclips": 2.0,
     "silent": 1.0,
@@ -118,7 +122,9 @@ def features_of(
 
 @torch.inference_mode()
 def load_items(data: Path, encoder: VoiceEncoder) -> list[Item]:
-    """All conversations of a folder."""
+    """All conversations of a folder, or those of a dataset that are trained on."""
+    if Dataset.is_one(data):
+        return load_conversations(Dataset.open(data), encoder)
     with (data / "dyads.csv").open() as file:
         rows = list(csv.DictReader(file))
     motions = [Motion.load(data / f"{row['name']}.agent.npz") for row in rows]
@@ -149,6 +155,49 @@ def load_items(data: Path, encoder: VoiceEncoder) -> list[Item]:
             )
         )
     return items
+
+
+def load_conversations(dataset: Dataset, encoder: VoiceEncoder) -> list[Item]:
+    """Each of a pair as the agent once, if there is motion and a voice of them."""
+    pairs = [p for a, b in dataset.conversations("train") for p in ((a, b), (b, a))]
+    pairs = [(a, b) for a, b in pairs if a.motion and a.voice and b.voice]
+    samples = list({one.key: one for pair in pairs for one in pair}.values())
+    sounds = [voice.samples for one in samples if (voice := dataset.voice(one)) is not None]
+    found = features_of(encoder, sounds, [one.frames for one in samples])
+    heard = {one.key: features for one, features in zip(samples, found, strict=True)}
+    items = []
+    for agent, other in pairs:
+        motion, theirs, seen = dataset.motion(agent), dataset.motion(other), None
+        assert motion is not None
+        if theirs is not None:
+            flag = theirs.mask[:, None].astype(np.float32)
+            seen = torch.from_numpy(np.concatenate([theirs.values, flag], 1)).half()
+        weight = motion.mask[:, None] * known_of(agent, agent.frames)
+        style = measure_style(motion.values)
+        controls = np.concatenate([Mood().vector, style, [1.0]]).astype(np.float32)
+        items.append(
+            Item(
+                heard[agent.key],
+                heard[other.key],
+                torch.from_numpy(motion.values),
+                torch.from_numpy(weight.astype(np.float32)),
+                seen,
+                torch.from_numpy(controls),
+            )
+        )
+    return items
+
+
+def known_of(sample: Sample, frames: int) -> np.ndarray:
+    """[frames, 90] 1 where a sample tells of a channel: not of the lips in speech that is nobody's
+    for sure, nor of what its way to motion cannot see.
+    """
+    known = np.ones((frames, MOTION_DIM), np.float32)
+    known[:, list(unseen_channels(sample.motion))] = 0
+    unsure = mask_of(sample.doubt, frames)
+    lips = np.isin(np.arange(MOTION_DIM), SPEECH_CHANNELS)
+    known[unsure[:, None] & lips] = 0
+    return known
 
 
 def shut_frames(phones: list, frames: int) -> np.ndarray:
@@ -202,12 +251,15 @@ class _Take:
     share: float
 
 
-def _take(clip: Clip, group: str, slow: bool) -> _Take:
-    """A clip as it is; the lips of a silent one are unknown, and of a slow track nearly so."""
-    motion = clip.motion()
+def _take(clip: Clip) -> _Take:
+    """A clip as it is; the lips of a silent one are unknown, and of a slow track nearly so. Of a
+    sample of a dataset that holds as well where speech is nobody's for sure, and for what its way
+    to motion does not tell.
+    """
+    motion, group = clip.motion(), clip.group
     frames, samples = len(motion), None
-    if clip.audio is not None:
-        samples = Waveform.load(clip.audio).samples
+    if clip.heard:
+        samples = clip.samples()
         frames = min(frames, len(samples) // SAMPLES_PER_FRAME)
     values = motion.values[:frames].copy()
     pose = slice(ROTATION.start, TRANSLATION.stop)
@@ -218,9 +270,11 @@ def _take(clip: Clip, group: str, slow: bool) -> _Take:
     if samples is None:
         weight[:, list(SPEECH_CHANNELS)] = 0
         samples = np.zeros(frames * SAMPLES_PER_FRAME, np.float32)
-    if slow:
+    if clip.fps < SLOW_FPS:
         weight[:, list(SPEECH_CHANNELS)] *= 0.1
-    share = SHARES["silent" if clip.audio is None else group]
+    if isinstance(clip, SampleClip):
+        weight *= known_of(clip.sample, frames)
+    share = SHARES["silent" if not clip.heard else group]
     return _Take(samples[: frames * SAMPLES_PER_FRAME], values, weight, share)
 
 
@@ -253,17 +307,14 @@ def load_takes(root: Path, encoder: VoiceEncoder) -> list[Item]:
     """The training clips of a folder as scripts/data/dataset.py has it, short ones of a person
     joined, and long ones that are heard a second time, varied.
     """
-    with (root / "index.csv").open(newline="", encoding="utf8") as file:
-        rows = {row["clip"]: row for row in csv.DictReader(file)}
     short: dict[tuple[str, str, bool], list[list[_Take]]] = {}
     takes, rng = [], np.random.default_rng(0)
     for clip in clips(root, "train"):
-        row = rows[clip.name]
-        one = _take(clip, row["group"], float(row["native_fps"]) < SLOW_FPS)
+        one = _take(clip)
         if len(one.values) >= LONG_FRAMES:
-            takes += [one, _varied(rng, one)] if clip.audio is not None else [one]
+            takes += [one, _varied(rng, one)] if clip.heard else [one]
             continue
-        groups = short.setdefault((row["group"], clip.identity, clip.audio is None), [[]])
+        groups = short.setdefault((clip.group, clip.identity, not clip.heard), [[]])
         if sum(len(take.values) for take in groups[-1]) > VOICE_SECONDS * FPS:
             groups.append([])
         groups[-1].append(one)

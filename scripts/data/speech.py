@@ -12,7 +12,6 @@ trained to, for the baseline of scripts/evaluate/motion.py. What is there alread
 """
 
 import argparse
-import csv
 import json
 import tempfile
 import wave
@@ -24,6 +23,7 @@ import numpy as np
 from audio2motion.hearing.audio import SAMPLE_RATE
 from audio2motion.hearing.decoding import decode_sound
 from audio2motion.voice.synthesis import list_variants, synthesize_phonemes
+from scripts.data.dataset import clips
 from scripts.data.whisper import Whisper, model_file
 from scripts.train.speech import read_wave
 from weights.errors import InputError
@@ -76,8 +76,7 @@ def sentences(pack: Path, data: Path) -> tuple[list[str], list[str]]:
         lines = archive.read(name).decode("utf8").splitlines()
     english = [line.split("|")[-1] for line in lines if "|" in line]
     words = json.loads((pack / "lrc" / "words.json").read_text(encoding="utf8"))
-    with (data / "index.csv").open(encoding="utf8") as file:
-        train = {r["clip"] for r in csv.DictReader(file) if r["split"] == "train"}
+    train = {clip.name for clip in clips(data, "train")}
     arabic = [" ".join(w["diacritized"] for w in words[c]) for c in words if c in train]
     return english, [line for line in arabic if line.strip()]
 

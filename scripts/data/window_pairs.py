@@ -197,7 +197,7 @@ def clip_jobs(data: Path, test: bool, rng: np.random.Generator) -> list[Made]:
     """The talking clips, some of every person."""
     people, made = defaultdict(list), list[Made]()
     for clip in clips(data):
-        if clip.video is not None and (clip.split == "test" if test else clip.split == "train"):
+        if clip.filmed and (clip.split == "test" if test else clip.split == "train"):
             people[clip.identity].append(clip)
     for ones in people.values():
         for n in rng.choice(len(ones), min(len(ones), 4 if test else 20), replace=False):

@@ -111,9 +111,9 @@ def _faces(data: Path, split: str) -> dict[str, list[Talk]]:
     """The talking clips of the split by person, around the middle of each clip's own pose."""
     people = defaultdict(list)
     for clip in clips(data, split):
-        if clip.audio is None:
+        if not clip.heard:
             continue
-        samples = Waveform.load(clip.audio).samples
+        samples = clip.samples()
         values = clip.motion().values.copy()
         frames = min(len(values), len(samples) // SAMPLES_PER_FRAME)
         if frames < 20:

@@ -18,7 +18,6 @@ and mouth. `--closures`: do lips touch on p, b and m of espeak-ng's speech in si
 """
 
 import argparse
-import csv
 import json
 import sys
 from collections import defaultdict
@@ -33,7 +32,8 @@ from audio2motion.hearing.speech import SPEECH_DELAY
 from audio2motion.network.generator import GeneratorConfig, MotionGenerator
 from audio2motion.voice.synthesis import synthesize_phonemes
 from motion2video.geometry.basis import FaceBasis
-from motion2video.motion import EXPRESSION_NAMES, FPS, ROTATION, Motion, channel_index
+from motion2video.motion import EXPRESSION_NAMES, FPS, ROTATION, channel_index
+from scripts.data.dataset import clips
 
 REACH = 5
 SHIFTS = range(-5, 6)
@@ -55,26 +55,24 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 def read(data: Path, splits: set[str], groups: set[str]) -> list[dict]:
     """Clips with sound: name, identity, split, samples and tracked motion of equal length."""
-    clips = []
-    with (data / "index.csv").open() as file:
-        for row in csv.DictReader(file):
-            if row["split"] not in splits or row["group"] not in groups or not row["audio"]:
-                continue
-            motion = Motion.load(data / row["motion"])
-            samples = Waveform.load(data / row["audio"]).samples
-            count = min(len(motion), len(samples) // SAMPLES_PER_FRAME)
-            if count < 12:
-                continue
-            clips.append(
-                {
-                    "name": row["clip"],
-                    "person": row["identity"],
-                    "split": row["split"],
-                    "samples": samples[: count * SAMPLES_PER_FRAME],
-                    "motion": motion[:count],
-                }
-            )
-    return clips
+    found = []
+    for clip in clips(data):
+        if clip.split not in splits or clip.group not in groups or not clip.heard:
+            continue
+        motion, samples = clip.motion(), clip.samples()
+        count = min(len(motion), len(samples) // SAMPLES_PER_FRAME)
+        if count < 12:
+            continue
+        found.append(
+            {
+                "name": clip.name,
+                "person": clip.identity,
+                "split": clip.split,
+                "samples": samples[: count * SAMPLES_PER_FRAME],
+                "motion": motion[:count],
+            }
+        )
+    return found
 
 
 def log_mel(samples: np.ndarray) -> np.ndarray:

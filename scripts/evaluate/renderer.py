@@ -110,7 +110,7 @@ def cases(data: Path, split: str, clips_each: int, targets: int) -> Iterator[Cas
     rng, basis = np.random.default_rng(0), FaceBasis.load()
     for clip in clips(data, split):
         seen[clip.identity] = seen.get(clip.identity, 0) + 1
-        if clip.video is None or seen[clip.identity] > clips_each:
+        if not clip.filmed or seen[clip.identity] > clips_each:
             continue
         pictures, marks, motion = clip.pictures(), clip.track()["landmarks"], clip.motion()
         if abs(len(pictures) - len(marks)) > 1 or len(marks) < 10:
@@ -235,7 +235,7 @@ def laws(data: Path, split: str, judge: Judge, photos: int = 16) -> dict[str, Fi
     `seams`: greatest difference of any pixel between motion in one piece and in pieces.
     """
     renderer = renderer_of("default")
-    drivers = [c.motion().values[:25:4] for c in clips(data, split) if c.video is not None]
+    drivers = [c.motion().values[:25:4] for c in clips(data, split) if c.filmed]
     rng = np.random.default_rng(0)
     album = sorted(stills(data, split), key=lambda s: -float(interocular(s.landmarks)))
     sharpest = range(min(photos // 2, len(album)))

@@ -36,7 +36,7 @@ def crops(root: Path, held_out: bool, clips_each: int = 60, seed: int = 0) -> np
     for clip in clips(root):
         seen[clip.identity] = seen.get(clip.identity, 0) + 1
         wrong_side = (clip.split == "train") == held_out
-        if wrong_side or clip.video is None or seen[clip.identity] > clips_each:
+        if wrong_side or not clip.filmed or seen[clip.identity] > clips_each:
             continue
         pictures, landmarks = clip.pictures(), clip.track()["landmarks"]
         for i in rng.choice(min(len(pictures), len(landmarks)), 4):

@@ -70,7 +70,7 @@ def gather(data: Path, teacher: Identity, kept: Path, held_out: bool) -> Faces:
             if (still.split == "train") != held_out:
                 add(still.picture(), still.landmarks, still.identity)
         for clip in clips(data):
-            if clip.video is None or held_out or clip.split != "train":
+            if not clip.filmed or held_out or clip.split != "train":
                 continue
             frames, marks = clip.pictures(), clip.track()["landmarks"]
             count = min(len(frames), len(marks))

@@ -15,7 +15,6 @@ the network was trained as well). What comes when stays as the network has it.
 """
 
 import argparse
-import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,13 +84,11 @@ def talks_of(folder: Path) -> list[Talk]:
 
 def takes_of(folder: Path) -> Takes:
     """Sound and motion of every real training take."""
-    with (folder / "index.csv").open(newline="", encoding="utf8") as file:
-        real = {row["clip"] for row in csv.DictReader(file) if row["group"] == "real"}
     found = []
     for clip in clips(folder, "train"):
-        if clip.name not in real or clip.audio is None or clip.frames < SHORTEST * FPS:
+        if clip.group != "real" or not clip.heard or clip.frames < SHORTEST * FPS:
             continue
-        samples, motion = Waveform.load(clip.audio).samples, clip.motion()
+        samples, motion = clip.samples(), clip.motion()
         count = min(len(motion), len(samples) // SAMPLES_PER_FRAME, int(SECONDS * FPS))
         found.append((Waveform(samples[: count * SAMPLES_PER_FRAME]), motion.values[:count]))
     return found

@@ -3,7 +3,7 @@
 
     scripts/train/speech.py --data CLIPS --speech VOICES --out DIR [--minutes 30] [--whisper]
 
-CLIPS has an `index.csv` (clip, split, motion, audio, ...), Motion files and 16 kHz wav files;
+CLIPS is a dataset, as scripts/data/dataset.py reads it;
 VOICES has wav files without faces, `phones.json` ({name: [[IPA, start s, end s], ...]}) and, for
 any sound of both folders, `teacher/<name>.npy` [T, 384] at 25 fps (scripts/data/speech.py).
 Whatever is missing is left out. Only clips of the split `train` are used. With `--whisper` the
@@ -11,7 +11,6 @@ encoder starts from Whisper's first layers (scripts/data/whisper.py).
 """
 
 import argparse
-import csv
 import json
 import sys
 import wave
@@ -40,6 +39,7 @@ from audio2motion.hearing.speech import (
 )
 from motion2video.geometry.basis import FaceBasis
 from motion2video.motion import DETAIL, EXPRESSION_NAMES, Motion
+from scripts.data import dataset
 from scripts.data.whisper import Whisper, model_file, start_from_whisper
 from scripts.train.loop import Ahead, LoopConfig, batch_workers, lip_aperture, run
 from weights.tensors import read_safetensors, save_safetensors
@@ -137,15 +137,12 @@ def load_clips(data: Path, speech: Path, front: MelFrontEnd) -> list[Clip]:
 
     aperture = lip_aperture(FaceBasis.load())
     clips = []
-    with (data / "index.csv").open() as file:
-        rows = [r for r in csv.DictReader(file) if r["split"] == "train" and r["audio"]]
-    for row in rows:
-        if float(row["native_fps"]) < 20:
+    for one in dataset.clips(data, "train"):
+        if one.fps < 20 or not one.heard:
             continue
-        motion = Motion.load(data / row["motion"])
-        samples = read_wave(data / row["audio"])
-        mouth_only = row["group"] == "facegood"
-        clips.append(make_clip(samples, front, aperture, teacher(row["clip"]), motion, mouth_only))
+        samples, mouth_only = one.samples(), one.group == "facegood"
+        soft = teacher(one.name)
+        clips.append(make_clip(samples, front, aperture, soft, one.motion(), mouth_only))
     phones = json.loads((speech / "phones.json").read_text())
     for path in sorted(speech.glob("*.wav")):
         samples = read_wave(path)

@@ -67,10 +67,17 @@ def running(
     keys: tuple[str, ...] = (),
     cors: tuple[str, ...] = (),
     endpoint: Endpoint | None = None,
+    webrtc: bool | None = None,
 ) -> Iterator[Served]:
     """A server in a thread, gone at the end of the block."""
     config = ServerConfig(
-        folder, port=0, keys=keys, cors=cors, endpoint=endpoint, limits=limits or Limits()
+        folder,
+        port=0,
+        keys=keys,
+        cors=cors,
+        endpoint=endpoint,
+        limits=limits or Limits(),
+        webrtc=webrtc,
     )
     app = create_app(lambda: avatar, config)
     server = uvicorn.Server(uvicorn_settings(app, config))

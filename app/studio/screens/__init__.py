@@ -54,7 +54,9 @@ def mount(app: "FastAPI", workshop: Workshop, live: str | None = None) -> None:
         pwa=False,
         theme=blocks.theme(),
         css_paths=[blocks.STYLE],
-        head=f"<script>{blocks.SCRIPT.read_text(encoding='utf-8')}</script>",
+        head="".join(
+            f"<script>{script.read_text(encoding='utf-8')}</script>" for script in blocks.SCRIPTS
+        ),
     )
     for route in app.routes:
         if isinstance(route, Mount) and route.path == PATH:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gradio.themes import Base
 
 STYLE = ASSETS / "studio" / "studio.css"
-SCRIPT = ASSETS / "studio" / "studio.js"
+SCRIPTS = tuple(ASSETS / "studio" / name for name in ("studio.js", "turns.js"))
 ICON = ASSETS / "studio" / "icon.svg"
 TITLE = "Visavis"
 _LEAST_QUEUE = 64

@@ -14,9 +14,11 @@ from app.studio.screens.follow import (
     fail,
 )
 from app.studio.screens.form import (
+    COLOUR,
     FORM_FIELDS,
     Form,
     add_gesture,
+    background_choices,
     component,
     label_of,
     parse_gestures,
@@ -204,7 +206,22 @@ def _output(parts: dict[str, Any]) -> None:
     import gradio as gr
 
     with gr.Accordion("Output", open=False):
-        parts["background"] = gr.Textbox(**component("background", info=False))
+        parts["background"] = gr.Radio(
+            background_choices(),
+            value=Form.background,
+            label="Behind the person",
+            elem_id="background",
+        )
+        parts["background_colour"] = gr.ColorPicker(
+            Form.background_colour, label="Colour", visible=False, elem_id="background-colour"
+        )
+        parts["background"].change(
+            lambda behind: gr.update(visible=behind == COLOUR),
+            parts["background"],
+            parts["background_colour"],
+            api_visibility="private",
+            queue=False,
+        )
         parts["background_picture"] = gr.File(
             label=label_of("background_picture"),
             file_types=["image"],
@@ -290,12 +307,22 @@ def _connect_plan(
     gr.on(
         [
             parts[name].change
-            for name in ("says", "text", "voice", "agent_audio", "size", "renderer", "gestures")
+            for name in (
+                "says",
+                "text",
+                "turns",
+                "voice",
+                "agent_audio",
+                "size",
+                "renderer",
+                "gestures",
+            )
         ]
         + [
             parts[name].change
             for name in (
                 *("interlocutor_audio", "interlocutor_video", "order", "pause", "motion", "trim"),
+                *("background", "background_colour", "background_picture", "format", "mix"),
             )
         ],
         plan,

@@ -1,5 +1,6 @@
 """The motion editor: curves over both voices, edits of a range, drawing only what changed."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,7 @@ def build(
         end = gr.Number(1, label="To (s)", minimum=0, step=0.04, elem_id="edit-end")
         undo = gr.Button("Undo", elem_id="undo")
         redo = gr.Button("Redo", elem_id="redo")
+    wrong = gr.HTML(elem_id="undo-wrong")
     view = [shown, start, end]
     outputs = [curves, told]
     _tools(workshop, view, outputs)
@@ -80,7 +82,7 @@ def build(
         button.click(
             endpoint(partial(_change, change), workshop, names),
             view,
-            outputs,
+            [*outputs, wrong],
             api_name=change.__name__,
             show_progress="hidden",
         )
@@ -153,15 +155,18 @@ def _tool(
     view: "list[Any]",
     outputs: "list[Any]",
 ) -> None:
-    """A button that applies one edit to the range and draws the curves again."""
+    """A button that applies one edit to the range and draws the curves again; what is wrong with
+    the edit is said below it.
+    """
     import gradio as gr
 
     label = "Trim to the range" if name == "trim" else f"Apply {name}"
     button = gr.Button(label, elem_id=f"apply-{name}", size="sm", variant="secondary")
+    wrong = gr.HTML(elem_id=f"{name}-wrong")
     button.click(
         endpoint(partial(_edit, apply), workshop, ("shown", "start", "end", *own)),
         [*view, *parts],
-        outputs,
+        [*outputs, wrong],
         api_name=f"edit_{name}",
         show_progress="hidden",
     )
@@ -199,7 +204,7 @@ def _project(workshop: Workshop, visitor: Visitor) -> Project:
     return project
 
 
-def _edit(
+async def _edit(
     apply: Callable[..., None],
     workshop: Workshop,
     visitor: Visitor,
@@ -207,27 +212,36 @@ def _edit(
     start: Number,
     end: Number,
     *values: Any,
-) -> list[str]:
+) -> AsyncIterator[list[Any]]:
     def change(project: Project) -> None:
         apply(project, float(start or 0), float(end or 0), *values)
 
-    return _change(change, workshop, visitor, shown, start, end)
+    async for told in _change(change, workshop, visitor, shown, start, end):
+        yield told
 
 
-def _change(
+async def _change(
     change: Callable[[Project], None],
     workshop: Workshop,
     visitor: Visitor,
     shown: Sequence[str],
     start: Number,
     end: Number,
-) -> list[str]:
-    try:
+) -> AsyncIterator[list[Any]]:
+    """The curves after a change, or why there is none where its button is."""
+    import gradio as gr
+
+    def changed() -> list[str]:
         project = _project(workshop, visitor)
         change(project)
+        return _drawn(project, shown, start, end)
+
+    try:
+        drawn = await asyncio.to_thread(changed)
     except VisavisError as error:
-        fail(error)
-    return _drawn(project, shown, start, end)
+        yield [gr.update(), gr.update(), markup.alert(str(error))]
+        fail(error, told=True)
+    yield [*drawn, ""]
 
 
 def _look(

@@ -98,7 +98,9 @@ def find_faces(path: str, tracker: FaceTracker, reader: Reader = HERE) -> Faces:
 
 
 def show_faces(workshop: Workshop, visitor: Visitor, photo: str | None) -> tuple[Any, Any, str]:
-    """The photo with its faces marked, the choices among them, and what is wrong with the photo."""
+    """The photo with its faces marked, where there are several, the choices among them, and what is
+    wrong with the photo.
+    """
     import gradio as gr
 
     hidden = gr.update(visible=False)
@@ -113,11 +115,12 @@ def show_faces(workshop: Workshop, visitor: Visitor, photo: str | None) -> tuple
         page.faceless = photo
         return hidden, nothing, markup.alert(str(error))
     chosen = found.largest
-    picker = gr.update(choices=found.choices, value=str(chosen + 1), visible=len(found.faces) > 1)
-    drawn = _kept(found, chosen, page)
+    several = len(found.faces) > 1
+    picker = gr.update(choices=found.choices, value=str(chosen + 1), visible=several)
+    marked = gr.update(value=str(_kept(found, chosen, page)), visible=True) if several else hidden
     trouble = found.trouble(chosen)
     said = markup.alert(trouble) if trouble else ""
-    return gr.update(value=str(drawn), visible=True), picker, said
+    return marked, picker, said
 
 
 def mark_face(

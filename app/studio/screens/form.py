@@ -16,6 +16,7 @@ from app.render.knobs import by_name
 from app.render.order import Order
 from app.render.request import FILE_KINDS, Crop, Mix, RendererName, RenderRequest
 from app.studio.screens import markup
+from app.studio.turn_rows import FIRST_ROWS, recordings_of, turns_of
 from app.studio.workshop import Workshop
 from audio2motion.gestures.controls import REGIONS
 from audio2motion.gestures.gestures import Gesture
@@ -31,10 +32,14 @@ from audio2motion.voice.speakers import (
 from motion2video.network.choices import Quality
 from weights.errors import InputError
 
-Says = Literal["a text", "a recording", "nothing"]
+Says = Literal["a text", "a recording", "a dialogue", "nothing"]
 Heard = Literal["auto", "agent", "both"]
 GREETING = "Hello! It is lovely to meet you. What shall we talk about?"
 """So that a photo is all that a visitor needs to bring."""
+COLOUR = "colour"
+"""The background is a colour, which another field has."""
+_PART = r"\s*([0-9]{1,3}(?:\.[0-9]{1,9})?)\s*"
+_RGB = re.compile(rf"rgba?\({_PART},{_PART},{_PART}[,)]")
 _SEEDS = 1_000_000
 _SAMPLES = 16
 """Sounds of voices that are kept: a second of work and 0.2 MB each."""
@@ -60,6 +65,7 @@ class Form:
     text: str = GREETING
     voice: str = RenderRequest.voice
     agent_audio: str | None = None
+    turns: str = FIRST_ROWS
     interlocutor_audio: str | None = None
     interlocutor_video: str | None = None
     order: Order = RenderRequest.order
@@ -84,6 +90,7 @@ class Form:
     new_seed: bool = True
     seed: int = RenderRequest.seed
     background: str = RenderRequest.background
+    background_colour: str = "#20a060"
     background_picture: str | None = None
     aspect: Aspect = RenderRequest.aspect
     subtitles: Subtitles = RenderRequest.subtitles
@@ -94,7 +101,7 @@ class Form:
         """The request; a seed is drawn when `new_seed`. Raises InputError."""
         if not self.photo:
             raise InputError(_NO_PHOTO)
-        given = self.motion or None
+        given, talk = self.motion or None, self.says == "a dialogue"
         guided = (
             {}
             if given
@@ -107,7 +114,7 @@ class Form:
                 else None,
                 "style": self.style or None,
                 "gestures": parse_gestures(self.gestures),
-                "interlocutor_video": self.interlocutor_video or None,
+                "interlocutor_video": None if talk else self.interlocutor_video or None,
                 "auto_gestures": bool(self.auto_gestures),
             }
         )
@@ -121,15 +128,17 @@ class Form:
             raise InputError(
                 "nobody is heard yet: let the person say something, or give the other's voice"
             )
-        other, picture = self.interlocutor_audio or None, self.background_picture or None
+        other = None if talk else self.interlocutor_audio or None
+        picture = self.background_picture or None
         return RenderRequest(
             portrait=self.photo,
             face=self.face or RenderRequest.face,
             text=self.text if speaks else None,
-            voice=self.voice if speaks else RenderRequest.voice,
+            turns=turns_of(self.turns) if talk else None,
+            voice=self.voice if speaks or talk else RenderRequest.voice,
             agent_audio=self.agent_audio if self.says == "a recording" else None,
             interlocutor_audio=other if not given or self.heard == "both" else None,
-            order=self.order,
+            order=RenderRequest.order if talk else self.order,
             pause=float(self.pause),
             motion=given,
             size=int(self.size),
@@ -137,7 +146,7 @@ class Form:
             quality=self.quality,
             crop=self.crop,
             mix=self.heard,
-            background=RenderRequest.background if picture else self.background.strip(),
+            background=RenderRequest.background if picture else self.behind,
             background_picture=picture,
             aspect=self.aspect,
             subtitles=self.subtitles,
@@ -149,10 +158,17 @@ class Form:
 
     @property
     def heard(self) -> Mix:
-        """Whose voice the video has: the person's, and the other's too where they say nothing."""
+        """Whose voice the video has: the person's, and the other's too in a dialogue, or where they
+        say nothing.
+        """
         if self.mix == "auto":
-            return "both" if self.says == "nothing" else "agent"
+            return "both" if self.says in ("nothing", "a dialogue") else "agent"
         return self.mix
+
+    @property
+    def behind(self) -> str:
+        """The background as a request has it."""
+        return hex_colour(self.background_colour) if self.background == COLOUR else self.background
 
     @property
     def texts(self) -> dict[str, str]:
@@ -162,7 +178,12 @@ class Form:
     @property
     def files(self) -> tuple[str, ...]:
         """The files that are read."""
-        return _files(self)
+        return (*_files(self), *self.recordings)
+
+    @property
+    def recordings(self) -> tuple[str, ...]:
+        """The files among its turns."""
+        return recordings_of(self.turns) if self.says == "a dialogue" else ()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -213,6 +234,11 @@ class PuppetForm:
     def files(self) -> tuple[str, ...]:
         """The files that are read."""
         return _files(self)
+
+    @property
+    def recordings(self) -> tuple[str, ...]:
+        """Files beside those of its fields: none."""
+        return ()
 
 
 Filled = Form | PuppetForm
@@ -265,6 +291,8 @@ def request_of(form: Filled, workshop: Workshop) -> RenderRequest:
     for name, wanted in form.kinds.items():
         if (path := getattr(form, name)) is not None:
             workshop.files.require(Path(path), wanted)
+    for path in form.recordings:
+        workshop.files.require(Path(path), FILE_KINDS["agent_audio"])
     request = form.request()
     require_allowed(request, limits)
     return request
@@ -289,6 +317,24 @@ def renderer_choice(limits: Limits) -> dict[str, Any]:
     """What the component of the renderer is told; it is shown where there is a choice."""
     offered = list(limits.renderers)
     return {**component("renderer"), "choices": offered, "visible": len(offered) > 1}
+
+
+def background_choices() -> list[tuple[str, str]]:
+    """(shown, value) of what is behind the person."""
+    return [
+        ("as in the photo", "own"),
+        ("the photo, blurred", "blur"),
+        ("a colour", COLOUR),
+        ("nothing (transparent)", "transparent"),
+    ]
+
+
+def hex_colour(picked: str) -> str:
+    """What a colour picker gives, `#rrggbb` or `rgba(r, g, b, a)`, as the former."""
+    found = _RGB.match(picked)
+    if found is None:
+        return picked
+    return "#" + "".join(f"{min(255, round(float(part))):02x}" for part in found.groups())
 
 
 def heard_choices() -> list[tuple[str, Heard]]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 PAGE = "/live"
+_FOLDER = ASSETS / "studio" / "live"
+_PARTS = ("page.css", "talk.js", "page.js")
 ROOMY = 4
 """Cores with which a slow voice speaks while a portrait is drawn: each wants one of its own."""
 
@@ -32,8 +34,9 @@ def add_page(app: "FastAPI", socket: str, answers: bool) -> str:
 
     photos = {path.stem: path for path in EXAMPLES}
     portraits = [(name.replace("_", " "), f"{PAGE}/portraits/{name}") for name in photos]
-    text = (ASSETS / "studio" / "live.html").read_text(encoding="utf-8")
+    text = (_FOLDER / "page.html").read_text(encoding="utf-8")
     for name, value in (
+        ("page", PAGE),
         ("socket", socket),
         ("portraits", json.dumps(portraits)),
         ("emotions", json.dumps(EMOTIONS)),
@@ -45,6 +48,12 @@ def add_page(app: "FastAPI", socket: str, answers: bool) -> str:
     @app.get(PAGE, include_in_schema=False)
     def live_page() -> HTMLResponse:
         return HTMLResponse(text)
+
+    @app.get(PAGE + "/{name}", include_in_schema=False)
+    def live_part(name: str) -> FileResponse:
+        if name not in _PARTS:
+            raise HTTPException(404)
+        return FileResponse(_FOLDER / name, headers={"Cache-Control": "no-cache"})
 
     @app.get(PAGE + "/portraits/{name}", include_in_schema=False)
     def live_portrait(name: str) -> FileResponse:
@@ -74,5 +83,5 @@ def build(page: str | None) -> None:
         return
     gr.HTML(
         f"<iframe class='v-live' src='{page}' title='Live conversation' loading='lazy' "
-        "allow='microphone; camera; autoplay'></iframe>"
+        "allow='microphone; camera; autoplay; fullscreen; speaker-selection'></iframe>"
     )

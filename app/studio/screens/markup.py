@@ -1,6 +1,7 @@
 """The pieces of HTML that the screens show: progress with its preview, errors, figures."""
 
 import base64
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -18,6 +19,8 @@ _WORDS = (
     ("the agent", "the person"),
 )
 
+_TURN = re.compile(r"turn ([0-9]{1,3}): ")
+
 
 def note(sentence: str) -> str:
     """A quiet sentence."""
@@ -26,13 +29,19 @@ def note(sentence: str) -> str:
 
 def lacking(sentence: str) -> str:
     """What a video cannot be made without yet."""
-    return f'<p class="v-note v-lacking">{escape(plain(sentence))}</p>'
+    return f'<p class="v-note v-lacking"{_of_turn(sentence)}>{escape(plain(sentence))}</p>'
+
+
+def _of_turn(sentence: str) -> str:
+    """The mark by which an error about a turn is said at its row too."""
+    found = _TURN.match(sentence)
+    return "" if found is None else f' data-turn="{found[1]}"'
 
 
 def alert(sentence: str) -> str:
     """An error that a screen reader says at once."""
     lines = "<br>".join(escape(plain(sentence)).splitlines())
-    return f'<p class="v-alert" role="alert">{lines}</p>'
+    return f'<p class="v-alert" role="alert"{_of_turn(sentence)}>{lines}</p>'
 
 
 def plain(sentence: str) -> str:

@@ -14,7 +14,9 @@ from urllib.parse import quote
 
 import anyio.to_thread
 
+from app.studio.screens.turns import TURNS_ID
 from app.studio.screens.visitors import Visitor, visitor_of
+from app.studio.turn_rows import exchanged
 from app.studio.visitor_files import VisitorFiles
 from app.studio.workshop import Workshop
 from weights.errors import InputError, VisavisError
@@ -81,6 +83,11 @@ class _OwnFiles(Blocks):
                     given[i] = await anyio.to_thread.run_sync(
                         _claimed, inputs[i], many, visitor, files
                     )
+                elif _is_turns(block):
+                    _require_plain(inputs[i])
+                    given[i] = await anyio.to_thread.run_sync(
+                        _claimed_rows, inputs[i], visitor, files
+                    )
                 else:
                     _require_plain(inputs[i])
         except VisavisError as error:
@@ -91,7 +98,7 @@ class _OwnFiles(Blocks):
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
         """As gradio's, with a handle for each file of ours."""
-        if not any(_is_file(block) for block in block_fn.outputs):
+        if not any(_is_file(block) or _is_turns(block) for block in block_fn.outputs):
             return await super().postprocess_data(block_fn, predictions, state)
         left = [predictions] if len(block_fn.outputs) == 1 else list(predictions)
         made: dict[int, Any] = {}
@@ -101,6 +108,8 @@ class _OwnFiles(Blocks):
             if _is_file(block) and file not in (None, _ended()):
                 made[i] = await anyio.to_thread.run_sync(self._handed, file)
                 left[i] = {**value, "value": None} if isupdate else None
+            elif _is_turns(block) and isinstance(value, str):
+                left[i] = await anyio.to_thread.run_sync(self._handed_rows, value)
         told = left[0] if len(left) == 1 else left
         shown = await super().postprocess_data(block_fn, told, state)
         for i, data in made.items():
@@ -120,6 +129,10 @@ class _OwnFiles(Blocks):
         path = Path(file["path"])
         return _file_data(path, self.workshop.files.public_handle(path))
 
+    def _handed_rows(self, rows: str) -> str:
+        """What the page is told of turns, whose recordings are the visitor's."""
+        return exchanged(rows, lambda path: self._handed(path)["path"])
+
     def _handed(self, path: Any) -> dict[str, Any]:
         """What the page is told of a file that was made for its visitor."""
         visitor = _asking.get()
@@ -138,6 +151,18 @@ def _file_kinds() -> tuple[type, ...]:
 
 def _is_file(block: object) -> bool:
     return isinstance(block, _file_kinds())
+
+
+def _is_turns(block: object) -> bool:
+    """Whether it has rows in which files are named."""
+    return getattr(block, "elem_id", None) == TURNS_ID
+
+
+def _claimed_rows(value: Any, visitor: Visitor | None, files: VisitorFiles) -> str | None:
+    """Rows whose recordings are paths of files that the page has uploaded."""
+    if not isinstance(value, str):
+        return None
+    return exchanged(value, lambda handle: _claimed(handle, False, visitor, files))
 
 
 def _ended() -> object:

@@ -15,6 +15,7 @@ from app.studio.screens.form import (
     sample_of,
     voice_choices,
 )
+from app.studio.screens.turns import add_turns
 from app.studio.screens.visitors import Visitor
 from app.studio.workshop import Workshop
 from weights.errors import VisavisError
@@ -62,41 +63,46 @@ def add_voices(parts: dict[str, Any], workshop: Workshop) -> None:
             elem_id="agent-audio",
             buttons=[],
         )
-    _add_other(parts)
-    shown = [parts["agent_audio"], parts["text"], voice, sample, *asking]
+        editor = add_turns(parts, workshop.limits)
+    other = _add_other(parts)
+    shown = [parts["agent_audio"], parts["text"], voice, sample, editor, other, *asking]
     show = partial(_show_voice, len(asking))
     parts["says"].change(show, parts["says"], shown, api_visibility="private", queue=False)
 
 
-def _add_other(parts: dict[str, Any]) -> None:
-    """Whom the person listens to, and whose voices the video has."""
+def _add_other(parts: dict[str, Any]) -> "gr.Column":
+    """Whom the person listens to, and whose voices the video has; returned is what only counts
+    where there is no dialogue.
+    """
     import gradio as gr
 
     with gr.Accordion("The other person, whom the portrait listens to", open=False):
-        parts["interlocutor_audio"] = gr.Audio(
-            label=label_of("interlocutor_audio"),
-            type="filepath",
-            sources=["upload", "microphone"],
-            elem_id="interlocutor-audio",
-            buttons=[],
-        )
-        parts["interlocutor_video"] = gr.Video(
-            label=label_of("interlocutor_video"),
-            sources=["upload", "webcam"],
-            elem_id="interlocutor-video",
-            buttons=[],
-            height=280,
-        )
+        with gr.Column() as alone:
+            parts["interlocutor_audio"] = gr.Audio(
+                label=label_of("interlocutor_audio"),
+                type="filepath",
+                sources=["upload", "microphone"],
+                elem_id="interlocutor-audio",
+                buttons=[],
+            )
+            parts["interlocutor_video"] = gr.Video(
+                label=label_of("interlocutor_video"),
+                sources=["upload", "webcam"],
+                elem_id="interlocutor-video",
+                buttons=[],
+                height=280,
+            )
+            parts["order"] = gr.Radio(**component("order"), elem_id="order")
         parts["mix"] = gr.Radio(
             heard_choices(),
             value=Form.mix,
             label=label_of("mix"),
-            info="As it fits: the person's, and the other's too where the person says nothing",
+            info="As it fits: the person's, and the other's too in a dialogue, or where the person "
+            "says nothing",
             elem_id="mix",
         )
-        with gr.Row():
-            parts["order"] = gr.Radio(**component("order"), elem_id="order")
-            parts["pause"] = gr.Number(**component("pause"), step=0.1, elem_id="pause")
+        parts["pause"] = gr.Number(**component("pause"), step=0.1, elem_id="pause")
+    return alone
 
 
 def _show_voice(asking: int, says: Says) -> list[Any]:
@@ -104,7 +110,9 @@ def _show_voice(asking: int, says: Says) -> list[Any]:
     import gradio as gr
 
     written = says == "a text"
-    visible = [says == "a recording", written, written, False, *[written] * asking]
+    talk = says == "a dialogue"
+    visible = [says == "a recording", written, written or talk, False, talk, not talk]
+    visible += [written] * asking
     return [gr.update(visible=v) for v in visible]
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import av
+import cv2
 import httpx
 import numpy as np
 import pytest
@@ -123,6 +124,46 @@ def test_h264_decodes(served: Served) -> None:
         decoded += codec.decode(av.Packet(unit.data))
     decoded += codec.decode(None)
     assert len(decoded) == 30 and (decoded[0].width, decoded[0].height) == (128, 128)
+
+
+def test_sentences_are_told_and_pictures_change_their_size(served: Served) -> None:
+    with Visitor(served, size=64) as visit:
+        visit.tell(type="say", text="Hello there. [smile] How are you?")
+        time.sleep(0.3)
+        visit.send(silence(1.0))
+        visit.hear("caption")
+        told = next(m for m in visit.said if m["type"] == "caption")
+        assert (told["who"], told["text"]) == ("agent", "Hello there.")
+        assert told["time"] >= CHUNK_SAMPLES
+        visit.tell(type="size", size=96)
+        end = time.monotonic() + 60
+        while not any(m["type"] == "size" for m in visit.said):
+            assert time.monotonic() < end
+            visit.send(silence(0.2))
+            visit.hear("chunk", sum(m["type"] == "chunk" for m in visit.said) + 1)
+        said = next(m for m in visit.said if m["type"] == "size")
+        assert (said["width"], said["height"]) == (96, 96)
+        visit.tell(type="end")
+    shown = cv2.imdecode(np.frombuffer(visit.of(framing.JPEG)[-1].data, np.uint8), 1)
+    assert shown is not None and shown.shape[:2] == (96, 96)
+
+
+def test_who_comes_back_need_not_wait_for_a_line_that_died_unnoticed(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.live.rooms._GONE_S", 0.3)
+    with Visitor(served, size=64) as dead:
+        dead.send(silence(0.2))
+        dead.hear("chunk")
+        time.sleep(0.5)
+        with Visitor(served, type="resume", session=dead.ready["session"]) as back:
+            assert back.ready["type"] == "ready"
+            dead.hear("problem")
+            assert dead.said[-1]["status"] == 409
+            back.send(silence(0.2))
+            back.hear("chunk")
+            assert back.of(framing.AGENT)[0].chunk == 1
+            back.tell(type="end")
 
 
 class Talk:

@@ -6,6 +6,7 @@ import pytest
 
 from app.cli.commands import main
 from app.render.samples import as_srt, write_samples
+from app.render.turns import load_turns
 from audio2motion.gestures.timeline import load_timeline
 from audio2motion.gestures.transcript import Transcript
 from audio2motion.hearing.audio import Waveform
@@ -27,6 +28,8 @@ def test_samples_are_what_the_examples_want_and_nothing_is_overwritten(
     words = Transcript.load(tmp_path / "answer.srt")
     assert words.timed and words.words[-1].end < answer.seconds + 0.1
     assert len(load_timeline(tmp_path / "timeline.json")) == 3
+    asked, *said = load_turns(tmp_path / "dialogue.json")
+    assert asked.recording == tmp_path / "question.wav" and all(turn.text for turn in said)
     assert write_samples(tmp_path, lambda notice: None) == []
 
 

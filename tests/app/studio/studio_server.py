@@ -76,7 +76,11 @@ class Window:
 
 @contextlib.contextmanager
 def serve(
-    avatar: Avatar, folder: Path, endpoint: Endpoint | None = None, limits: Limits | None = None
+    avatar: Avatar,
+    folder: Path,
+    endpoint: Endpoint | None = None,
+    limits: Limits | None = None,
+    webrtc: bool | None = None,
 ) -> Iterator[Studio]:
     """The studio on a free port of the loopback; visitors may ask the model at `endpoint`."""
     import uvicorn
@@ -86,7 +90,7 @@ def serve(
     from app.studio.screens import mount
 
     limits = limits or Limits()
-    config = ServerConfig(folder / "server", endpoint=endpoint, limits=limits)
+    config = ServerConfig(folder / "server", endpoint=endpoint, limits=limits, webrtc=webrtc)
     app = create_app(lambda: avatar, config)
     workshop = Workshop(app.state.context.queue, endpoint)
     at_end(app, workshop.close)
@@ -185,7 +189,7 @@ def prepare(visitor: Window, photo: Path, words: str, size: int = 160) -> None:
     """A photo, a text and a small picture."""
     page = visitor.page
     give_photo(visitor, photo)
-    page.wait_for_selector("#faces img")
+    page.wait_for_selector("#make:enabled")
     page.locator("#text textarea").fill(words)
     page.locator("button.label-wrap", has_text="Picture and quality").click()
     box = page.locator("#size input")

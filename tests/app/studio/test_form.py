@@ -15,6 +15,7 @@ from app.studio.screens.form import (
     PUPPET_FIELDS,
     Form,
     PuppetForm,
+    background_choices,
     component,
     from_values,
     label_of,
@@ -70,11 +71,12 @@ def test_a_video_is_called_after_what_is_in_it() -> None:
 
 def test_screens_have_words_of_their_own() -> None:
     """What the command line calls agent and interlocutor."""
-    shown = [name for name in FORM_FIELDS if name in SETTINGS and name != "mix"]
+    shown = [name for name in FORM_FIELDS if name in SETTINGS and name not in ("mix", "turns")]
     said = [component(name).get("info", "") + label_of(name) for name in shown]
     said.append(markup.alert("the interlocutor's audio and the agent's are not of one length"))
     assert not [text for text in said if "interlocutor" in text or "agent" in text]
-    live = (ASSETS / "studio" / "live.html").read_text(encoding="utf-8")
+    parts = (ASSETS / "studio" / "live").iterdir()
+    live = "".join(part.read_text(encoding="utf-8") for part in parts)
     assert not [word for word in ("photon", "barge-in</", "a chunk<") if word in live]
 
 
@@ -154,8 +156,9 @@ def test_every_setting_is_in_the_form_or_left_out_on_purpose() -> None:
     asked = [
         Form(**every).request(),  # pyrefly: ignore[bad-argument-type]
         Form(**every, says="a recording").request(),  # pyrefly: ignore[bad-argument-type]
+        Form(photo="me.jpg", says="a dialogue").request(),
         Form(photo="me.jpg", motion="m.npz", says="nothing").request(),
-        Form(photo="me.jpg", background=" blur ", subtitles="burned").request(),
+        Form(photo="me.jpg", background="blur", subtitles="burned").request(),
         Form(photo="me.jpg", background="blur", background_picture="beach.jpg").request(),
     ]
     plain = {field.name: field.default for field in fields(RenderRequest)}
@@ -167,6 +170,19 @@ def test_every_setting_is_in_the_form_or_left_out_on_purpose() -> None:
     }
     assert reached | set(ELSEWHERE) == set(plain)
     assert reached & set(ELSEWHERE) == set()
+
+
+def test_a_colour_is_picked_for_the_background() -> None:
+    for picked in ("#20a060", "rgba(32, 160, 96, 1)", "rgb(32,160.2,96)"):
+        form = Form(photo="me.jpg", background="colour", background_colour=picked)
+        assert form.request().background == "#20a060"
+    with pytest.raises(InputError, match="background"):
+        Form(photo="me.jpg", background="colour", background_colour="red").request()
+    asked = {
+        Form(photo="me.jpg", background=value, format="webm").request().background
+        for _, value in background_choices()
+    }
+    assert asked == {"own", "blur", "#20a060", "transparent"}
 
 
 def test_the_screen_puppet_asks_for_all_of_a_driving_video() -> None:

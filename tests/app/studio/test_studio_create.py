@@ -183,7 +183,6 @@ def test_a_video_drives_a_photo_which_then_plays(visitor: Window, driving: Path)
     visitor.show_tab("Puppet")
     page.wait_for_function(SHOWN, arg="Puppet")
     page.set_input_files("#puppet-photo input[type=file]", DEFAULT_PORTRAIT)
-    page.wait_for_selector("#puppet-faces img")
     page.set_input_files("#puppet-driving-video input[type=file]", driving)
     page.wait_for_function("document.querySelector('#puppet-plan').innerText.includes('s of vid')")
     page.locator("#puppet-regions label", has_text="face").click()
@@ -198,6 +197,33 @@ def test_a_video_drives_a_photo_which_then_plays(visitor: Window, driving: Path)
     page.locator("#puppet-driving-video button[aria-label*='lear']").first.click()
     page.wait_for_function("document.querySelector('#puppet-plan').innerText.includes('no video')")
     assert page.locator("#puppet-make").is_disabled()
+
+
+def test_a_dialogue_is_made_turn_by_turn_and_found_again(visitor: Window, voice: Path):
+    page = visitor.page
+    prepare(visitor, DEFAULT_PORTRAIT, "unused", 96)
+    page.locator("#says label", has_text="a dialogue").click()
+    page.get_by_label("Turn 1 is").select_option("audio")
+    page.wait_for_selector(".v-turn-bad")
+    assert "no recording yet" in page.locator(".v-turn-wrong").first.inner_text()
+    assert page.locator("#make").is_disabled()
+    page.get_by_label("Recording of turn 1").set_input_files(voice)
+    page.get_by_label("Words of turn 2").fill("Fine, thank you.")
+    page.get_by_label("Voice of turn 2").select_option("en-us")
+    page.get_by_role("button", name="Delete turn 3").click()
+    page.wait_for_function("document.querySelector('#plan').innerText.includes('2 turns')")
+    visitor.shoot("turns-1280-light")
+    page.click("#make")
+    page.wait_for_selector("#video video")
+    played = page.evaluate(PLAYED)
+    assert played["seconds"] > Waveform.load(voice).seconds + 0.6 and played["sound"] > 0
+    page.reload()
+    page.wait_for_selector("#make")
+    page.locator("#past-list button").click()
+    page.click("#past-again")
+    page.wait_for_selector(".v-turn audio")
+    page.wait_for_function("document.querySelector('#plan').innerText.includes('2 turns')")
+    assert page.get_by_label("Words of turn 2").input_value() == "Fine, thank you."
 
 
 def test_with_several_faces_one_is_picked(visitor: Window, tmp_path: Path):
@@ -336,7 +362,8 @@ def tour(request: pytest.FixtureRequest, browser, studio: Studio) -> Tour:
     with window(browser, studio, width, dark) as visitor:
         page = visitor.page
         page.locator("#examples button").nth(3).click()
-        page.wait_for_selector("#faces img")
+        page.wait_for_selector("#make:enabled")
+        assert page.locator("#faces").is_hidden(), "one face is the photo again"
         for tab in ("Create", "Puppet", "Motion editor", "Compare", "Batch", "Live"):
             visitor.show_tab(tab)
             page.wait_for_function(SHOWN, arg=tab)

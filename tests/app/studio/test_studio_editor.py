@@ -72,7 +72,13 @@ def test_an_edited_range_alone_is_drawn_again(browser, studio: Studio, avatar: A
         page.locator("#edit-start input").fill("8")
         page.locator("#edit-start input").blur()
         page.click("#apply-scale")
-        page.wait_for_selector("text=no frame lies between 8 and 9 s")
+        page.wait_for_selector("#scale-wrong [role=alert]")
+        assert "no frame lies between 8 and 9 s" in page.locator("#scale-wrong").inner_text()
+        assert page.locator(".toast-body").count() == 0, "it is said twice"
+        page.locator("#edit-start input").fill("0")
+        page.locator("#edit-start input").blur()
+        page.click("#apply-scale")
+        page.wait_for_selector("#scale-wrong [role=alert]", state="detached")
         assert visitor.faults == []
 
 

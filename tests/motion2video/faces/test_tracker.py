@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from motion2video.faces.tracker import (
     Face,
     FaceTracker,
-    _fill,
+    filled,
     pick_face,
     require_usable,
     turned_notice,
@@ -267,7 +267,7 @@ def test_track_refuses_what_it_cannot_use(tracker: FaceTracker, woman: np.ndarra
 def test_fill_is_linear_inside_and_held_outside() -> None:
     valid = np.array([0, 1, 0, 0, 1, 1, 0], bool)
     seen = np.array([[1.0], [4.0], [6.0]], np.float32)
-    np.testing.assert_allclose(_fill(seen, valid)[:, 0], [1, 1, 2, 3, 4, 6, 6])
+    np.testing.assert_allclose(filled(seen, valid)[:, 0], [1, 1, 2, 3, 4, 6, 6])
 
 
 def test_nothing_is_printed_from_load_to_exit() -> None:

@@ -1,5 +1,6 @@
 """The fitted head under a photo: how deep it is, where it closes, and what lies behind."""
 
+import copy
 import dataclasses
 from pathlib import Path
 
@@ -61,6 +62,65 @@ def test_the_skin_goes_on_from_the_faces_border_without_a_step(outline: Silhouet
     oval = outline.landmarks[FACE_OVAL]
     depth, _ = outline.depths(oval[:, :2])
     assert np.abs(depth - oval[:, 2]).max() < 0.1 * outline.unit
+
+
+def test_a_neck_closes_behind_the_jaw(outline: Silhouette):
+    """Its front and its back meet at the outline, so that neither leaves the other as it turns."""
+    u = outline.unit
+    rows = slice(outline.ears[1] + round(0.4 * u), round(outline.chin + 0.4 * u))
+    rim = np.zeros(outline.solid.shape, bool)
+    rim[rows] = ((outline.solid > 0) & (outline.to_edge <= 1.5) & (outline.to_face > 0.25 * u))[
+        rows
+    ]
+    near, far = outline.depths(np.argwhere(rim)[:, ::-1].astype(np.float32))
+    assert len(near) > 20
+    assert (far - near).max() < 0.06 * u
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_the_nape_is_seen_between_a_turned_jaw_and_the_neck(
+    portrait: Portrait, basis: FaceBasis, gpu: bool
+):
+    """What the jaw uncovers is the nape, not the wall: without it there is a gap below the ear."""
+    assert portrait.matte is not None
+    face = PortraitFace.fit(portrait.face.landmarks, portrait.face.expression, basis)
+    warp = LayeredWarp(portrait.image, portrait.face.landmarks, basis, portrait.matte)
+    without = copy.copy(warp)
+    without.shell = dataclasses.replace(warp.shell, nape=0)
+    values = np.zeros((1, MOTION_DIM), np.float32)
+    values[0, ROTATION] = head_rotation(np.radians([[25.0, 0, 0]]))[0]
+    marks, eyes = face.keypoints(Motion(values))
+    if gpu:
+        engine = Renderer.load(RenderConfig(steps=0), ComputeConfig(device="cpu"))
+        made = engine.init_state(portrait).prepared
+        stages = [
+            LayeredCanvas(one, made.inside, made.brush, torch.device("cpu"))
+            for one in (warp, without)
+        ]
+        pair = [stage.drawn(marks, eyes)[0].permute(1, 2, 0).numpy() for stage in stages]
+    else:
+        pair = [one.warp(marks[0], eyes[0]) for one in (warp, without)]
+    with_it, bare = (frame[..., :3].astype(int) for frame in pair)
+    differs = np.abs(with_it - bare).max(-1) > 30
+    wall = np.median(portrait.image[:20].reshape(-1, 3), 0)
+    where = np.argwhere(differs)
+    assert len(where) > 0.004 * warp.unit**2
+    assert np.abs(bare[differs] - wall).mean() < np.abs(with_it[differs] - wall).mean()
+    top = marks[0, 2, 1]  # the nose
+    assert (where[:, 0] > top).mean() > 0.8
+
+
+def test_over_a_head_that_bows_comes_no_second_one(portrait: Portrait, basis: FaceBasis):
+    """The border of the canvas mirrors the photo, hair and all."""
+    assert portrait.matte is not None
+    cut = int(np.argmax((portrait.matte > 0.5).any(1))) - 3
+    image, matte = portrait.image[cut:], portrait.matte[cut:]
+    marks = portrait.face.landmarks - np.array([0, cut, 0], np.float32)
+    warp = LayeredWarp(np.ascontiguousarray(image), marks, basis, matte)
+    down = marks + np.array([0, 0.4 * warp.unit, 0], np.float32)
+    above = warp.warp(down)[: round(0.2 * warp.unit)].astype(int)
+    wall = np.median(above.reshape(-1, 3), 0)
+    assert np.abs(above - wall).max() < 40
 
 
 def test_hair_makes_the_head_larger_but_the_face_no_deeper(

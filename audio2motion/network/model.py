@@ -109,7 +109,7 @@ class MotionNetwork(nn.Module):
         self.register_buffer("usual", torch.zeros(len(SPEECH_CHANNELS)))
         self.register_buffer("lips_made", SCORES.repeat(len(LIP_SHAPES), 1))
         self.register_buffer("lips_real", SCORES.repeat(len(LIP_SHAPES), 1))
-        self.register_buffer("drift", torch.zeros(MOTION_DIM))
+        self.register_buffer("drift", torch.zeros(2, MOTION_DIM))
         self.register_buffer("yoke", yoke(), persistent=False)
         heard = agent_dim(config.speech_features) + 1
         self.register_buffer("reader", torch.zeros(heard, len(SPEECH_CHANNELS) + 1))
@@ -278,11 +278,16 @@ class MotionNetwork(nn.Module):
         return companded(u, self.remembered)
 
     def expanded(self, z: Float[Tensor, "*b 90"]) -> Float[Tensor, "*b 90"]:
-        """What has flowed to innovations in units of their reach, no farther than people's and
-        without what they lead on and on by: of the twentieth part of a deviation a head that goes
-        on from itself comes to rest degrees aside.
+        """What has flowed to innovations in units of their reach, and no farther than people's."""
+        return expanded(z.clamp(-MOST_FLOWN, MOST_FLOWN), self.remembered)
+
+    def adrift(
+        self, style: Float[Tensor, "*b 90"], in_conversation: bool
+    ) -> Float[Tensor, "*b 90"]:
+        """What innovations lead on and on by, alone and in a conversation: of the twentieth part of
+        a deviation a head that goes on from itself comes to rest degrees aside.
         """
-        return expanded(z.clamp(-MOST_FLOWN, MOST_FLOWN), self.remembered) - self.drift
+        return self.drift[int(in_conversation)] * style
 
     def astray(self, new: Float[Tensor, "90"], frames: float) -> Float[Tensor, "90"]:
         """How far a voice leads lips on and on, by the sum of what was `new` in `frames` of speech:

@@ -15,6 +15,7 @@ the network was trained as well). What comes when stays as the network has it.
 """
 
 import argparse
+import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,14 +41,14 @@ from scripts.data.dataset import clips
 from weights import find
 from weights.tensors import read_safetensors, save_safetensors
 
-SECONDS = 30.0
+SECONDS = 15.0
 SHORTEST = 5.0
 ROUNDS = 3
 """How far motion goes does not grow as its noise does: one correction is too few."""
 LONGEST = 1.6
 """The most that noise is multiplied by, or divided."""
-TALKS = 10
-RETURNS, OFTEN = 0.05, 0.5
+TALKS = 8
+RETURNS, OFTEN = 0.05, 1.0
 """Of how far a head is aside, what it comes back by in a chunk; and the part of a correction that
 is made at once.
 """
@@ -127,15 +128,14 @@ def longer(
 
 def less_aside(
     drift: Float[np.ndarray, "90"],
-    made: Float[np.ndarray, "90"],
-    wanted: Float[np.ndarray, "90"],
+    aside: Float[np.ndarray, "90"],
     drive: Float[np.ndarray, "90 5 5"],
 ) -> Float[np.ndarray, "90"]:
-    """The drift after one more correction, by the mean tokens that are `made` and `wanted`."""
+    """The drift after one more correction, by how far tokens are `aside` in the mean."""
     out = drift.copy()
     for i in POSE:
         led = drive[i, -1].sum()  # by a chunk of ones
-        out[i] += OFTEN * RETURNS * (made[i] - wanted[i]) / led
+        out[i] += OFTEN * RETURNS * aside[i] / led
     return out
 
 
@@ -150,6 +150,10 @@ def median_quantiles(takes: list[Float[np.ndarray, "T 90"]]) -> Float[np.ndarray
         sides = [row for row, name in enumerate(stems) if name == stem]
         found[sides] = found[sides].mean(0)
     return found
+
+
+def _middle(tokens: list[Float[np.ndarray, "T 90"]]) -> Float[np.ndarray, "90"]:
+    return np.concatenate(tokens).mean(0) if tokens else np.zeros(MOTION_DIM, np.float32)
 
 
 def apart(rows: Float[np.ndarray, "l k"]) -> Float[np.ndarray, "l k"]:
@@ -171,9 +175,12 @@ def main() -> None:
     generator = MotionGenerator.load(GeneratorConfig(**options.config), weights=path)
     network, takes = generator.network, takes_of(options.takes)
     talks = talks_of(options.data) if options.data else []
-    real = [values for _, values in takes] + [talk.values for talk in talks]
-    wanted = network.normalise(torch.from_numpy(np.concatenate(real))).numpy().mean(0)
-    stride, drift, tokens = np.ones(MOTION_DIM, np.float32), np.zeros(MOTION_DIM, np.float32), []
+    wanted = [
+        _middle([network.normalise(torch.from_numpy(x)).numpy() for x in real])
+        for real in ([x for _, x in takes], [talk.values for talk in talks])
+    ]
+    stride, tokens = np.ones(MOTION_DIM, np.float32), []
+    drift = np.zeros((2, MOTION_DIM), np.float32)
     for turn in range(ROUNDS + 1):
         network.stride.copy_(torch.from_numpy(stride))
         network.drift.copy_(torch.from_numpy(drift))
@@ -183,15 +190,17 @@ def main() -> None:
             tokens_of(generator, talk.dyad, seed, talk.seen)[0]
             for seed, talk in enumerate(talks, len(takes))
         ]
-        middle = np.concatenate([*tokens, *said]).mean(0)
-        print("aside " + " ".join(f"{x:.2f}" for x in (middle - wanted)[POSE]))
+        aside = [_middle(x) - middle for x, middle in zip((tokens, said), wanted, strict=True)]
+        for where in aside:
+            print("aside " + " ".join(f"{x:.2f}" for x in where[POSE]))
         network.usual.copy_(torch.from_numpy(np.median([x for _, x in made], 0)))
         made = [network.denormalise(torch.from_numpy(x)).numpy() for x in tokens]
         swing = np.median([deviations(values) for values in made], 0) / TYPICAL
         print(" ".join(f"{n} {x:.2f}" for n, x in zip(STYLE_PARTS, swing, strict=False)))
         if turn < ROUNDS:
             stride = longer(stride, made)
-            drift = less_aside(drift, middle, wanted, network.drive.numpy())
+            drive = network.drive.numpy()
+            drift = np.stack([less_aside(*x, drive) for x in zip(drift, aside, strict=True)])
     fitted = {
         "stride": stride,
         "drift": drift,

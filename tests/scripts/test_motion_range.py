@@ -77,6 +77,6 @@ def test_what_leads_aside_is_taken_off() -> None:
     drift, led_on = np.zeros(MOTION_DIM), 0.02
     for _ in range(20):
         resting = (led_on - drift) / 0.05
-        drift = less_aside(drift, resting, np.zeros(MOTION_DIM), drive)
+        drift = less_aside(drift, resting, drive)
     assert np.isclose(drift[YAW], led_on, rtol=1e-3)
     assert not drift[SQUINT], "of heads alone"

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Fit how far made motion goes to how far people's does (buffers `stride`, `drift`, `lips_made` and
-`lips_real` of role `motion_generator`).
+"""Fit how far made motion goes to how far people's does (buffers `stride`, `drift`, `recall`,
+`lips_made` and `lips_real` of role `motion_generator`).
 
     python -m scripts.train.motion_range --takes TALKERS [--data DYADS] [--weights FILE]
                                          [--config JSON] [--out FILE]
@@ -11,7 +11,9 @@ from. `stride` is what the noise is multiplied by, part by part of a style, unti
 takes swings as far as the median person; and each shape of the lips has its quantiles in what was
 made become those of the median person. `drift` is what innovations of heads lead on and on by,
 until heads are where people's are in the mean, in the takes and in conversations (DYADS, on which
-the network was trained as well). What comes when stays as the network has it.
+the network was trained as well). And heads come back (`recall`): a network that only ever saw what
+people did before hardly leads back from where it has led itself, so that its errors add up; of how
+far a head is off, a chunk that goes on keeps SETTLES. What comes when stays as the network has it.
 """
 
 import argparse
@@ -38,6 +40,7 @@ from motion2video.motion import (
     Motion,
 )
 from scripts.data.dataset import clips
+from scripts.train.motion_source import DAMPED
 from weights import find
 from weights.tensors import read_safetensors, save_safetensors
 
@@ -48,6 +51,8 @@ ROUNDS = 3
 LONGEST = 1.6
 """The most that noise is multiplied by, or divided."""
 TALKS = 8
+SETTLES = 0.96
+"""In place of DAMPED of scripts/train/motion_source.py, for heads: what is off halves in 4 s."""
 RETURNS, OFTEN = 0.05, 1.0
 """Of how far a head is aside, what it comes back by in a chunk; and the part of a correction that
 is made at once.
@@ -172,6 +177,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="else the same file")
     options = parser.parse_args()
     path = options.weights or find("motion_generator")
+    tensors, header = read_safetensors(path)
     generator = MotionGenerator.load(GeneratorConfig(**options.config), weights=path)
     network, takes = generator.network, takes_of(options.takes)
     talks = talks_of(options.data) if options.data else []
@@ -179,6 +185,9 @@ def main() -> None:
         _middle([network.normalise(torch.from_numpy(x)).numpy() for x in real])
         for real in ([x for _, x in takes], [talk.values for talk in talks])
     ]
+    recall = tensors["recall"].astype(np.float32)
+    recall[POSE] *= SETTLES / header.get("settles", DAMPED)
+    network.recall.copy_(torch.from_numpy(recall))
     stride, tokens = np.ones(MOTION_DIM, np.float32), []
     drift = np.zeros((2, MOTION_DIM), np.float32)
     for turn in range(ROUNDS + 1):
@@ -202,6 +211,7 @@ def main() -> None:
             drive = network.drive.numpy()
             drift = np.stack([less_aside(*x, drive) for x in zip(drift, aside, strict=True)])
     fitted = {
+        "recall": recall,
         "stride": stride,
         "drift": drift,
         "usual": network.usual.numpy(),
@@ -211,9 +221,8 @@ def main() -> None:
     for channels, name in zip(PART_CHANNELS, STYLE_PARTS, strict=False):
         print(f"{name:12} {stride[channels].mean():.2f}")
     print(f"{len(takes)} takes")
-    tensors, header = read_safetensors(path)
     tensors |= {name: x.astype(np.float32) for name, x in fitted.items()}
-    save_safetensors(options.out or path, tensors, header)
+    save_safetensors(options.out or path, tensors, {**header, "settles": SETTLES})
 
 
 if __name__ == "__main__":

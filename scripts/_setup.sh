@@ -205,6 +205,11 @@ sys.exit(build != "cpu" or pinned not in (sys.argv[1:] or [pinned]))
 PYTHON
 }
 
+install_provenance() { # signed credentials, where they can be had: without them the mark stays
+    (EXTRAS="${EXTRAS:+$EXTRAS,}provenance" && install_packages) ||
+        touch "$VENV/.visavis-no-provenance"
+}
+
 install_voices() { # natural voices, where they can be had: without them espeak-ng speaks
     (EXTRAS="${EXTRAS:+$EXTRAS,}voices" && install_packages) || touch "$VENV/.visavis-no-voices"
 }
@@ -304,7 +309,11 @@ setup_environment() {
         import_pip_settings || return
         verified || say "  VISAVIS_UNVERIFIED=1: no file is compared with its known hash"
         phase "packages ($FLAVOUR torch)" install_packages || { explain_mismatch && return 1; }
-        rm -f -- "$VENV/.visavis-no-voices"
+        rm -f -- "$VENV"/.visavis-no-{voices,provenance}
+        phase "content credentials" install_provenance
+        if [[ -f $VENV/.visavis-no-provenance ]]; then
+            say "  They cannot be had here, so videos are marked and not signed."
+        fi
         phase "natural voices" install_voices
         if [[ -f $VENV/.visavis-no-voices ]]; then
             say "  They cannot be had here, so espeak-ng speaks (VISAVIS_EXTRAS=voices tries again)."

@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import gc
 import importlib.util
 import shutil
+import tempfile
 from collections.abc import Generator
 from contextlib import nullcontext
 from pathlib import Path
@@ -26,6 +27,8 @@ from jaxtyping import install_import_hook
 
 from tests.unchecked import unchecked
 
+os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="visavis-tests-")
+"""Signing keys and the log of what tests made lie there, not in the home of whoever runs them."""
 PACKAGES = ["app", "audio2motion", "motion2video", "weights"]
 
 if not os.environ.get("VISAVIS_UNCHECKED_SHAPES"):

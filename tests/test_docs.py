@@ -58,7 +58,7 @@ def wrong_commands(line: str) -> list[str]:
     # `(?<!\S)`: not the `visavis` of a path, an image or a folder.
     for words, rest in re.findall(r"(?<!\S)(?:\.venv/bin/)?visavis ((?:[a-z]+ ?)+)(.*)", line):
         known = visavis_help(
-            tuple(words.split()[: 2 if words.startswith(("weights ", "data ")) else 1])
+            tuple(words.split()[: 2 if words.startswith(("weights ", "data ", "study ")) else 1])
         )
         wrong += [f"visavis {words.strip()} {o}" for o in options_in(rest) if o not in known]
     return wrong

@@ -29,9 +29,11 @@ HEAVY |= {"pyarrow", "ray", "s3fs", "transformers"}
 # Import names that differ from the name of what carries them.
 DISTRIBUTIONS = {
     "PIL": "pillow",
+    "c2pa": "c2pa-python",
     "cv2": "opencv-python-headless",
     "silero_vad": "silero-vad",
     "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
 }
 
 

@@ -23,6 +23,7 @@ from app.api.metrics import Metrics
 from app.api.problems import Problem
 from app.api.reference import add_reference
 from app.api.settings import ServerConfig
+from app.api.verify import make_verify_router
 from app.jobs.database import Database
 from app.jobs.loader import AvatarFactory, Loader
 from app.jobs.queue import JobQueue
@@ -104,6 +105,7 @@ def create_app(load_avatar: AvatarFactory, config: ServerConfig) -> FastAPI:
     app.include_router(api_videos.make_router(context))
     app.include_router(make_live_router(context, rooms, metrics))
     app.include_router(make_choices_router())
+    app.include_router(make_verify_router(context))
     add_reference(app)
     _add_operations(app, loader, queue, metrics)
     _describe(app, bool(config.keys))

@@ -5,6 +5,7 @@ import hmac
 import ipaddress
 import re
 import time
+from importlib.util import find_spec
 from typing import Any
 
 from weights.errors import InputError
@@ -16,6 +17,11 @@ _SERVER = re.compile(
     r"(?:\?transport=(?:udp|tcp))?"
 )
 _MOST_CANDIDATES = 16
+
+
+def available() -> bool:
+    """Whether the extra `webrtc` is installed."""
+    return find_spec("aiortc") is not None
 
 
 def check_servers(urls: tuple[str, ...], secret: str | None) -> None:

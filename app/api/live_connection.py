@@ -151,7 +151,7 @@ class Connection:
             portrait = self._context.store.add(owner, data, ("picture",), "portrait").id
         controls = Controls(emotion=message.emotion, expressivity=message.expressivity)
         config = LiveConfig(seed=message.seed, controls=controls, barge_in=message.barge_in)
-        return self._rooms.open(owner, place, portrait, message.size, config)
+        return self._rooms.open(owner, place, portrait, message.size, config, message.consent)
 
     async def _welcome(self, room: Room) -> None:
         width, height = self._shown = room.session.size
@@ -163,6 +163,8 @@ class Connection:
             fps=FPS,
             sample_rate=SAMPLE_RATE,
             chunk_samples=CHUNK_SAMPLES,
+            notice=self._context.config.live_notice,
+            provenance={"watermark": False} if room.origin is None else room.origin.told(),
             pictures_url=f"/v1/live/{room.id}.mjpeg?token={token_of(self._context, room.id)}",
             **self._webrtc(),
         )
@@ -372,7 +374,7 @@ class Connection:
             events = room.session.push(samples, pictures, pictures_for(late), barge_in=False)
         for chunk in (event for event in events if isinstance(event, LiveChunk)):
             self._metrics.chunk_seconds.observe(chunk.latency_s)
-            out += self._packed(chunk, room)
+            out += self._packed(room.marked(chunk), room)
         return out
 
     def _packed(self, chunk: LiveChunk, room: Room) -> list[bytes | dict[str, Any]]:

@@ -46,6 +46,7 @@ class Start(_Message):
     emotion: str = _setting("emotion", max_length=MAX_NAME)
     expressivity: float = _setting("expressivity")
     barge_in: bool = LiveConfig.barge_in
+    consent: str | None = _setting("consent", max_length=400)
 
 
 class Resume(_Message):

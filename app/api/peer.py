@@ -10,7 +10,6 @@ import contextlib
 import time
 from collections.abc import Callable
 from fractions import Fraction
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,11 +30,6 @@ _PIECE = SAMPLE_RATE // 50
 _CLOCK = 90_000
 _LOOK_S = 0.01
 _MOST_SECTIONS = 3
-
-
-def available() -> bool:
-    """Whether the extra `webrtc` is installed."""
-    return find_spec("aiortc") is not None
 
 
 class Peer:

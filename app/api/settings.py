@@ -8,14 +8,15 @@ from pathlib import Path
 
 from platformdirs.unix import Unix
 
-import app.api.peer as peer
-from app.api.ice import check_servers
+import app.api.ice as ice
 from app.intake.limits import Limits
+from app.provenance.origin import Provenance
 from audio2motion.voice.endpoint import Endpoint
 from weights.errors import DependencyError, InputError, OutputError
 
 KEYS_VARIABLE = "VISAVIS_API_KEYS"
 
+AI_NOTICE = "You are talking to an AI: the person in the picture is not real."
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _KEY = re.compile(r"[!-~]{16,256}")  # printable ASCII without spaces: what a header can carry
 
@@ -28,7 +29,9 @@ class ServerConfig:
     are refused, so that no page can reach a server on loopback through a name of its own.
     `endpoint` is a language model that visitors may ask; its key shows nowhere. `proxies` are the
     addresses or networks whose X-Forwarded-For is believed: without them, visitors who come
-    through a proxy count as one address. `ice_servers` are STUN and TURN servers for WebRTC,
+    through a proxy count as one address. `live_notice` is shown to who talks to a portrait, empty
+    for nothing; `provenance` is whose videos `verify` knows. `ice_servers` are STUN and TURN
+    servers for WebRTC,
     `turn_secret` what TURN servers share with this one; `webrtc` None offers WebRTC where the extra
     is installed and others can reach this server: it opens UDP ports on every network.
     """
@@ -42,6 +45,8 @@ class ServerConfig:
     endpoint: Endpoint | None = None
     limits: Limits = field(default_factory=Limits)
     proxies: tuple[str, ...] = ()
+    live_notice: str = AI_NOTICE
+    provenance: Provenance = field(default_factory=Provenance)
     ice_servers: tuple[str, ...] = ()
     turn_secret: str | None = field(default=None, repr=False)
     webrtc: bool | None = None
@@ -67,8 +72,8 @@ class ServerConfig:
                 ) from error
         if not 0 <= self.port < 65536:
             raise InputError(f"got the port {self.port}; wanted 0 to 65535")
-        check_servers(self.ice_servers, self.turn_secret)
-        if self.webrtc and not peer.available():
+        ice.check_servers(self.ice_servers, self.turn_secret)
+        if self.webrtc and not ice.available():
             raise DependencyError("WebRTC needs the extra `webrtc`: pip install 'visavis[webrtc]'")
 
     @property
@@ -77,7 +82,7 @@ class ServerConfig:
         if self.webrtc is not None:
             return self.webrtc
         open_to_others = self.host not in _LOOPBACK or bool(self.ice_servers)
-        return open_to_others and peer.available()
+        return open_to_others and ice.available()
 
     @property
     def known_hosts(self) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """The routes of jobs: videos and motions, their states, events and files."""
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import json
@@ -28,6 +29,7 @@ EVENT_S = 0.2
 _BEAT_S = 10.0
 _BLOCK = 1 << 20
 _WEBVTT = "text/vtt"
+_C2PA = "application/c2pa"
 _MEDIA_TYPES = {
     ".mp4": "video/mp4",
     ".webm": "video/webm",
@@ -163,6 +165,18 @@ def _add_results(router: APIRouter, jobs: "_Jobs") -> None:
         return await jobs.subtitles(request, id)
 
     @router.get(
+        "/videos/{id}/credentials",
+        summary="The content credentials of a finished video whose format has no place for them",
+        response_class=Response,
+        responses={
+            **responses(401, 404, 409, 422),
+            200: {"description": "A .c2pa file.", "content": {_C2PA: {"schema": _BINARY}}},
+        },
+    )
+    async def credentials(request: Request, id: JobId) -> Response:
+        return await jobs.credentials(request, id)
+
+    @router.get(
         "/videos/{id}/events",
         summary="Progress as server-sent events, until the job has ended",
         response_class=StreamingResponse,
@@ -292,6 +306,18 @@ class _Jobs:
         if not cues:
             raise Problem(404, "this video was made without subtitles: ask for file or burned")
         return PlainTextResponse(to_webvtt(cues), media_type=_WEBVTT)
+
+    async def credentials(self, request: Request, identity: str) -> Response:
+        """What is signed about a finished video, where that is not in its file."""
+        job = await self.get(identity, request)
+        if job.result is None:
+            raise Problem(409, f"this job is {job.state}: it has no credentials")
+        beside = job.result.get("provenance", {}).get("sidecar")
+        if beside is None:
+            raise Problem(
+                404, "this video has no credentials beside it: they are in it, or nowhere"
+            )
+        return Response(base64.b64decode(beside), media_type=_C2PA)
 
     def _look(self, identity: str, owner: str) -> Snapshot:
         job = self._context.queue.get(identity, owner)

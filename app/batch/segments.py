@@ -12,6 +12,7 @@ import json
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ import numpy as np
 from app.batch import storage
 from app.batch.ledger import Made
 from app.batch.work import Task, Worker
+from app.provenance.credentials import sidecar_of
 from app.render.finish import is_preview
+from app.render.lineage import origin_of
 from app.render.performance import perform
 from app.render.request import RenderRequest
 from app.render.subtitles import Cue, place_of, save
@@ -122,7 +125,8 @@ def _draw(worker: Worker, task: Task) -> None:
     memory = worker.avatar.renderer.memory_frames
     part, skip = part_request(request, motion, task.cuts[task.part], memory)
     path = folder / f"{secrets.token_hex(8)}{suffix}"
-    result = worker.avatar.render(part, path, skip=skip)
+    origin = origin_of(request, worker.avatar.provenance, worker.avatar.reader).part
+    result = worker.avatar.render(part, path, skip=skip, origin=origin)
     _put(worker, task, path, f"{task.part}{suffix}")
     _put_json(worker, task, result.to_json(), f"{task.part}.json")
 
@@ -145,11 +149,15 @@ def _join(worker: Worker, task: Task) -> Made:
         if about["has_sound"]:
             empty = path.stat().st_size == 0  # which cannot be mapped
             sound = np.zeros(0, np.float32) if empty else np.memmap(path, "<f4", "r")
-        frames = join_videos(parts, out, request.fps, sound, SAMPLE_RATE)
-        result = {**_whole(request, results, frames), **about["told"]}
+        avatar, told = worker.avatar, about["told"]
+        origin = origin_of(request, avatar.provenance, avatar.reader)
+        seal = partial(origin.seal, name=out, notify=told["notices"].append)
+        stack.callback(sidecar_of(out).unlink, missing_ok=True)
+        frames = join_videos(parts, out, request.fps, sound, SAMPLE_RATE, seal)
+        result = {**_whole(request, results, frames), **told, "provenance": origin.told()}
         if request.subtitles == "file":
             stack.callback(place_of(out).unlink, missing_ok=True)
-            save([Cue(**cue) for cue in about["told"]["subtitles"]], place_of(out))
+            save([Cue(**cue) for cue in told["subtitles"]], place_of(out))
         made = worker.deliver(task.item, task.key, out, result)
     storage.remove_tree(_folder(worker, task))
     return made
@@ -167,6 +175,7 @@ def _whole(request: RenderRequest, parts: list[dict[str, Any]], frames: int) -> 
         "render_fps": frames / drawing,
         "peak_memory_mb": max(part["peak_memory_mb"] for part in parts),
         "identity": sum(alike) / len(alike) if alike else None,
+        "report": None,  # those of the parts are not of the whole
         "settings": {**first["settings"], **request.describe()},
         "parts": len(parts),
     }

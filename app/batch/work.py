@@ -21,12 +21,18 @@ from typing import Any, Literal
 from app.batch import storage
 from app.batch.ledger import Made
 from app.batch.manifest import Item
+from app.provenance.credentials import sidecar_of
 from app.render.loading import LoadSettings
 from app.render.pipeline import Avatar
 from app.render.subtitles import place_of
 from weights.errors import InputError, OutputError
 
 DEFAULT_AVATAR = "app.batch.work:load_avatar"
+_NO_PICTURE = (
+    *("device", "threads", "compile"),
+    *("provenance_dir", "signing_certificate", "signing_key"),
+)
+"""Settings that change no frame."""
 _THUMBNAIL = 96  # pixels on the long side
 _KEPT_FILES = 32  # copies of remote files that a worker keeps
 
@@ -41,7 +47,7 @@ class AvatarSettings(LoadSettings):
     def identity(self) -> dict[str, Any]:
         """What of it changes the pictures."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {k: v for k, v in values.items() if k not in ("device", "threads", "compile")}
+        return {k: v for k, v in values.items() if k not in _NO_PICTURE}
 
     def load(self) -> Avatar:
         """The Avatar. Raises InputError for an import path that leads nowhere, and what
@@ -160,6 +166,7 @@ class Worker:
         finally:
             out.unlink(missing_ok=True)
             place_of(out).unlink(missing_ok=True)
+            sidecar_of(out).unlink(missing_ok=True)
 
     def inputs(self, item: Item) -> dict[str, str]:
         """Field to path on this machine, of an item's files in stores; copies are kept a while."""
@@ -186,6 +193,8 @@ class Worker:
         )
         if (beside := place_of(path)).exists():
             storage.publish(beside, os.path.splitext(address)[0] + beside.suffix)
+        if (beside := sidecar_of(path)).exists():
+            storage.publish(beside, address + beside.suffix)
         storage.publish(path, address)
         return made
 

@@ -13,7 +13,7 @@ from app.api.run import address_of, listen, serve
 from app.api.settings import KEYS_VARIABLE, ServerConfig, default_data_dir, read_keys
 from app.cli.option_group import takes
 from app.intake.limits import Limits, SetLimits
-from app.render.loading import LoadSettings, offered
+from app.render.loading import PROVENANCE, LoadSettings, offered
 from app.render.request import MotionRequest
 from audio2motion.voice.endpoint import Endpoint
 from weights.errors import DependencyError
@@ -51,6 +51,13 @@ Proxy = Annotated[
         help="Address or network of a proxy whose X-Forwarded-For is believed; repeatable.",
     ),
 ]
+LiveNotice = Annotated[
+    str,
+    Option(
+        "--live-notice",
+        help="What a live conversation shows its visitor; empty for nothing, which is logged.",
+    ),
+]
 IceServer = Annotated[
     list[str] | None,
     Option(
@@ -75,7 +82,10 @@ NoStudio = Annotated[bool, Option("--no-studio", help="The API alone.")]
 @takes(
     "loading",
     LoadSettings,
-    ("steps", "detector", "speech_encoder", "device", "weights_dir", "offload", "slicing"),
+    (
+        *("steps", "detector", "speech_encoder", "device", "weights_dir", "offload", "slicing"),
+        *PROVENANCE,
+    ),
 )
 def app(
     endpoint: dict[str, Any],
@@ -91,6 +101,7 @@ def app(
     ice_server: IceServer = None,
     webrtc: WebRtc = None,
     llm: LanguageModel = False,
+    live_notice: LiveNotice = ServerConfig.live_notice,
     no_studio: NoStudio = False,
 ) -> None:
     """Serve the API under /v1, and the studio, until Ctrl-C."""
@@ -100,6 +111,9 @@ def app(
     from app.render.pipeline import Avatar
     from app.studio.mount import mount_studio
 
+    if data_dir is not None and loading["provenance_dir"] is None:
+        loading["provenance_dir"] = data_dir / "provenance"
+    origins = LoadSettings(**loading).origins
     renderers = offered(LoadSettings(**loading))
     limits = replace(Limits.having(chosen), renderers=renderers)
     config = ServerConfig(
@@ -112,6 +126,8 @@ def app(
         _endpoint(endpoint) if llm or any(endpoint.values()) else None,
         limits,
         tuple(forwarded_allow_ips or ()),
+        live_notice,
+        origins,
         tuple(ice_server or ()),
         os.environ.get(TURN_SECRET_VARIABLE) or None,
         webrtc,
@@ -124,6 +140,10 @@ def app(
         reporter.notify("the networks are loaded")
         return avatar
 
+    if not origins.enabled:
+        reporter.notify("provenance is off: videos have neither a watermark nor credentials")
+    if not live_notice:
+        reporter.notify("live conversations do not say that an AI is talking (--live-notice)")
     with listen(config) as listener:
         address = address_of(listener)
         reporter.notify(f"starting the {'API' if no_studio else 'studio and the API'} at {address}")

@@ -10,8 +10,18 @@ from typing import Annotated
 
 import typer
 
-from app.cli import app_command, batch, checking, datasets, motions, rendering
+from app.cli import (
+    app_command,
+    batch,
+    checking,
+    datasets,
+    evaluation,
+    motions,
+    rendering,
+    verifying,
+)
 from app.cli.shell import DEBUG, own_process, run
+from app.cli.study import study_commands
 
 commands = typer.Typer(
     help="From a photo and two voices to a video of a person who talks and visibly listens.",
@@ -56,8 +66,10 @@ for _name, _command in {
     "motion": rendering.motion,
     "export": motions.export,
     "import": motions.import_motion,
+    "evaluate": evaluation.evaluate,
     "voices": checking.voices,
     "samples": checking.samples,
+    "verify": verifying.verify,
     "doctor": checking.doctor,
     "batch": batch.batch,
     "app": app_command.app,
@@ -65,3 +77,4 @@ for _name, _command in {
     commands.command(_name)(_command)
 commands.add_typer(checking.weights_commands, name="weights")
 commands.add_typer(datasets.data_commands, name="data")
+commands.add_typer(study_commands, name="study")

@@ -41,6 +41,10 @@ HeadPortrait = Annotated[
 ExportFps = Annotated[
     float | None, Option("--fps", help="Frames a second.", show_default="the motion's own")
 ]
+ReportOut = Annotated[
+    Path | None,
+    Option("--report", help="Write what was measured of the video into this .json file too."),
+]
 AsJson = Annotated[bool, Option("--json", help="One JSON object on stdout and nothing else there.")]
 Video = Annotated[Path, Argument(help="A video of one person.")]
 Roles = Annotated[list[str] | None, Argument(help="Names of weights; all needed ones if none.")]

@@ -5,6 +5,7 @@ It has no environment, no key and no connection but the one to its server, and n
 a visitor's. Each child reads one file, confined, says what is in it, and ends.
 """
 
+import base64
 import dataclasses
 import gc
 import importlib
@@ -116,6 +117,21 @@ def _transcript(path: Path, _: dict[str, Any]) -> Iterator[Message]:
     yield Message("item", {"text": read.text, "language": read.language}, (words,))
 
 
+def _credentials(path: Path, arguments: dict[str, Any]) -> Iterator[Message]:
+    from app.provenance.credentials import read
+
+    beside = arguments["beside"]
+    found = read(path, arguments["anchors"], beside and base64.b64decode(beside))
+    yield Message("item", None if found is None else dataclasses.asdict(found))
+
+
+def _pictures(path: Path, _: dict[str, Any]) -> Iterator[Message]:
+    from app.provenance.looking import pictures
+
+    for picture in pictures(path):
+        yield Message("item", None, (picture,))
+
+
 def _manifest(path: Path, _: dict[str, Any]) -> Iterator[Message]:
     from app.intake.visitor_manifest import read_rows
 
@@ -132,6 +148,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "gestures": _gestures,
     "transcript": _transcript,
     "manifest": _manifest,
+    "credentials": _credentials,
+    "pictures": _pictures,
 }
 
 

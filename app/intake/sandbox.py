@@ -30,7 +30,7 @@ from weights.errors import BusyError, DependencyError, MediaError, VisavisError
 
 Check = Callable[[], None]
 """Called several times a second while a decoder works; what it raises ends the decoder."""
-_ROOT = str(Path(__file__).resolve().parents[1])
+_ROOT = str(Path(__file__).resolve().parents[2])
 _LAUNCH = (
     "import sys; sys.path.append(sys.argv[3]); from app.intake.child import main; "
     "main(int(sys.argv[1]), sys.argv[2], sys.argv[3])"

@@ -1,5 +1,6 @@
 """Values out of strangers' files, decoded in a sandbox and checked here, type by type."""
 
+import base64
 import dataclasses
 import os
 import re
@@ -14,6 +15,7 @@ from app.intake.inspection import Kind
 from app.intake.limits import Limits
 from app.intake.sandbox import Check, Sandbox
 from app.intake.wire import Message
+from app.provenance.credentials import Credentials, State
 from app.render.reading import Picture
 from audio2motion.gestures.gestures import Gesture, Span
 from audio2motion.gestures.transcript import Transcript, Word
@@ -131,6 +133,28 @@ class SandboxReader:
             _nonsense(path)
         read = tuple(Word(int(a), int(b), start, end) for a, b, start, end in words.tolist())
         return Transcript(text, read, language)
+
+    def credentials(
+        self, path: Path, anchors: str = "", beside: bytes | None = None
+    ) -> Credentials | None:
+        """As app.provenance.credentials.read."""
+        text = None if beside is None else base64.b64encode(beside).decode()
+        value = self._one("credentials", path, {"anchors": anchors, "beside": text}).value
+        if value is None:
+            return None
+        names = {field.name for field in dataclasses.fields(Credentials)}
+        if not isinstance(value, dict) or set(value) != names:
+            _nonsense(path)
+        state, synthetic = value.pop("state"), value.pop("synthetic")
+        fits = state in get_args(State) and isinstance(synthetic, bool)
+        if not fits or not all(isinstance(item, str | None) for item in value.values()):
+            _nonsense(path)
+        return Credentials(state, synthetic=synthetic, **value)
+
+    def pictures(self, path: Path) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        """As app.provenance.looking.pictures."""
+        for message in self._messages("pictures", path, {}, 3 * MAX_PIXELS):
+            yield _rgb(message, path)
 
     def rows(self, path: Path) -> list[dict[str, Any]]:
         """As app.intake.visitor_manifest.read_rows."""

@@ -30,6 +30,7 @@ from app.jobs.record import files_in, from_record, hide_paths, to_record
 from app.jobs.store import FileStore
 from app.jobs.table import ENDED, LOST, MAX_RESTARTS, Job, JobStore, Kind, State, Step
 from app.jobs.work import suffix_of, work
+from app.provenance.credentials import sidecar_of
 from app.render.pipeline import Avatar
 from app.render.request import MotionRequest, RenderRequest
 from app.render.subtitles import place_of
@@ -371,7 +372,8 @@ class JobQueue:
                 self.pace.learn(frames, request.size, seconds, request.renderer)
         finally:
             out.unlink(missing_ok=True)
-            place_of(out).unlink(missing_ok=True)  # the result has them
+            for beside in (place_of(out), sidecar_of(out)):
+                beside.unlink(missing_ok=True)  # the result has them
 
     def _keep(
         self, owner: str, running: Running, out: Path, result: dict[str, Any], told: list[str]

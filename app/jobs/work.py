@@ -1,11 +1,13 @@
 """The work of one job, apart from queue and database: a request becomes a file and its figures."""
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from app.jobs.record import file_fields
+from app.provenance.credentials import sidecar_of
 from app.render.pipeline import Avatar
 from app.render.request import MotionRequest, Notify, Progress, RenderRequest
 from app.render.result import RenderResult
@@ -42,7 +44,10 @@ def work(
     avatar = load()
     bounded("preparing", 0, 1)
     if isinstance(request, RenderRequest):
-        return _figures(avatar.render(request, out, progress=bounded, notify=notify))
+        figures = _figures(avatar.render(request, out, progress=bounded, notify=notify))
+        if (beside := sidecar_of(out)).exists():
+            figures["provenance"]["sidecar"] = base64.b64encode(beside.read_bytes()).decode()
+        return figures
     motion = avatar.motion(request, bounded, notify)
     motion.save(out)
     return {"frames": len(motion), "fps": motion.fps, "seconds": motion.seconds}

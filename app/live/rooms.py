@@ -12,15 +12,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from app.intake.sandbox import shared_sandbox
 from app.intake.values import SandboxReader
 from app.jobs.service import Service
 from app.live.config import LiveConfig
-from app.live.session import LiveSession
+from app.live.origin import live_origin
+from app.live.session import LiveChunk, LiveSession
+from app.provenance.origin import Origin
 from app.render.demo import DEFAULT_PORTRAIT
 from app.render.pipeline import Avatar
 from app.render.reading import read_portrait
@@ -70,6 +74,8 @@ class Room:
         self.look: bytes = b""
         self.looked = 0
         """Grows with every picture."""
+        self.origin: Origin | None = None
+        """What marks its pictures."""
         self.onlookers = 0
         self.turns: list[Turn] = []
         """What was asked of a language model and what it said."""
@@ -78,6 +84,12 @@ class Room:
         """The latest picture, for onlookers."""
         self.look, self.looked = jpeg, self.looked + 1
         self.tell()
+
+    def marked(self, chunk: LiveChunk) -> LiveChunk:
+        """The chunk as it leaves, whichever way it goes."""
+        if self.origin is None:
+            return chunk
+        return replace(chunk, frames=np.stack([self.origin.mark(f) for f in chunk.frames]))
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -137,9 +149,16 @@ class LiveRooms:
         self._thread.start()
 
     def open(
-        self, owner: str, place: str, portrait: str | None, size: int, config: LiveConfig
+        self,
+        owner: str,
+        place: str,
+        portrait: str | None,
+        size: int,
+        config: LiveConfig,
+        consent: str | None = None,
     ) -> Room:
         """A new conversation with the photo of that id in the store; the embedded one for None.
+        `consent` is that of the person shown, for the log.
 
         Raises BusyError when there are too many, NotFoundError for a photo that is not theirs, and
         what loading and the photo raise.
@@ -148,6 +167,8 @@ class LiveRooms:
             path = self._photo(portrait, owner)
             session = self._begin(path, size, lambda a, p: LiveSession(a, p, config))
             room = Room(secrets.token_urlsafe(16), owner, place, session, size, portrait)
+            room.origin = self._origin(room, path)
+            room.origin.log({"consent": consent}, _log.warning)
             self._service.database.rows(
                 "insert into live values (?, ?, ?, ?, null, ?)",
                 *(room.id, owner, str(size), portrait, time.time()),
@@ -182,7 +203,7 @@ class LiveRooms:
                 size = int(row["options"])
                 session = self._begin(path, size, lambda a, p: LiveSession.restore(a, p, data))
                 room = Room(identity, owner, place, session, size, row["portrait"])
-                room.turns = self._turns(identity)
+                room.turns, room.origin = self._turns(identity), self._origin(room, path)
                 with self._lock:
                     self._rooms[identity] = room
                 return room
@@ -249,6 +270,9 @@ class LiveRooms:
     def _portrait(self, avatar: Avatar, path: Path, size: int) -> Portrait:
         reader = SandboxReader(shared_sandbox())
         return read_portrait(reader, path, avatar.tracker, size=size, crop="head")
+
+    def _origin(self, room: Room, photo: Path) -> Origin:
+        return live_origin(self._service.loader.get().provenance, room.id, photo)
 
     def _photo(self, portrait: str | None, owner: str) -> Path:
         if portrait is None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+from app.render.disclosure import Disclosure
 from app.render.knobs import Knob
 from motion2video.media.codings import CLEAR_SUFFIXES, PREVIEW_SUFFIXES
 from weights.errors import InputError
@@ -26,7 +27,7 @@ _WORDS = ("own", "blur", "transparent")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Finish:
+class Finish(Disclosure):
     """What is done to a video beside who talks in it and how. `background` is a word or a colour;
     a `background_picture` stands for it. `trim` is START:END in seconds of what would be made.
     `format` is the kind of file where no name says it.
@@ -82,6 +83,7 @@ class Finish:
 
     def check_finish(self) -> None:
         """Raise InputError for values that cannot be used."""
+        self.check_disclosure()
         if self.background not in _WORDS and not _COLOUR.fullmatch(self.background):
             raise InputError(
                 f"got the background {self.background!r}; wanted {', '.join(_WORDS)} or a colour "

@@ -3,8 +3,10 @@
 import os
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Annotated
 
+from app.provenance.origin import Provenance
 from app.render.knobs import Knob
 from app.render.request import RendererName
 from motion2video.network.choices import MAX_THREADS, AttentionKind, Backend, Precision
@@ -94,6 +96,42 @@ class LoadSettings:
     slicing: Annotated[bool, Knob("Attention of a few frames at a time: less memory, slower.")] = (
         ReferenceConfig.slicing
     )
+    provenance: Annotated[
+        bool,
+        Knob("Mark every frame and sign the file, so that it can be told where a video is from."),
+    ] = True
+    provenance_dir: Annotated[
+        str | os.PathLike[str] | None,
+        Knob("Folder of the signing key and of the log of what was made.", unset="of this user"),
+    ] = None
+    signing_certificate: Annotated[
+        str | os.PathLike[str] | None,
+        Knob("Chain of certificates (PEM) to sign with.", unset="one made at first use"),
+    ] = None
+    signing_key: Annotated[
+        str | os.PathLike[str] | None,
+        Knob("Its private key (PEM, without a password).", unset="that of the one made here"),
+    ] = None
+    watermark_key: Annotated[
+        str | os.PathLike[str] | None,
+        Knob("File with a key of your own for the watermark.", unset="the public one"),
+    ] = None
+
+    @property
+    def origins(self) -> Provenance:
+        """How videos say where they come from. Raises InputError."""
+        paths = (
+            None if given is None else Path(given)
+            for given in (
+                self.provenance_dir,
+                self.signing_certificate,
+                self.signing_key,
+                self.watermark_key,
+            )
+        )
+        made = Provenance(self.provenance, *paths)
+        _ = made.key  # now, not at the first frame
+        return made
 
     @property
     def reference(self) -> ReferenceConfig:
@@ -123,6 +161,13 @@ class LoadSettings:
     def compute(self) -> ComputeConfig:
         """How the renderer's networks run; raises InputError, DependencyError."""
         return ComputeConfig(**{f.name: getattr(self, f.name) for f in fields(ComputeConfig)})
+
+
+PROVENANCE = (
+    *("provenance", "provenance_dir", "signing_certificate", "signing_key"),
+    "watermark_key",
+)
+"""The settings that `origins` is made of."""
 
 
 def offered(loading: LoadSettings) -> tuple[RendererName, ...]:

@@ -1,18 +1,28 @@
-"""What is measured of a video while it is made: how its lips go with the voice, and whether the
-face stays that of the photo.
+"""What is measured of a video while it is made: a few numbers of every frame, and a few looks at
+the pictures. The report made of it is that of app/quality/report.py.
 """
 
+import math
+import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from app.render.sync import sync_offset_ms
-from audio2motion.hearing.audio import Sound
+from app.quality.activity import active
+from app.quality.bars import BARS, KEPT
+from app.quality.verdict import Check, Report
+from audio2motion.hearing.audio import Sound, speech_probability
+from motion2video.motion import FPS
+from weights.errors import VisavisError
 
 if TYPE_CHECKING:
+    from app.quality.lip_sync import LipSyncJudge
     from motion2video.faces.identity import FaceEmbedder
     from motion2video.faces.tracker import FaceTracker
     from motion2video.geometry.basis import FaceBasis
@@ -20,26 +30,104 @@ if TYPE_CHECKING:
 
 LOOKS = 4
 """Frames of a video in which the face is compared with the photo."""
+FLICKER_EVERY = 8
+"""Frames from one look for flicker to the next; QUIET of these looks count, the calmest."""
+QUIET = 0.25
+FLICKER_SIDE = 512
+"""Of larger pictures every second pixel is looked at, or every third."""
 
 
 @dataclass(eq=False)
 class Measuring:
-    """Follows a video of about `count` frames; keeps one number a frame, and LOOKS frames."""
+    """Follows a video of about `count` frames at `fps`; keeps a few numbers a frame, and LOOKS
+    frames.
+    """
 
     basis: "FaceBasis"
     count: int
-    gap: list[float] = field(default_factory=list)
+    fps: float = FPS
     frames: list[UInt8[np.ndarray, "H W 3"]] = field(default_factory=list)
+    spent: float = 0.0
+    """Seconds of processor time that it took so far."""
+    _rows: list[Float[np.ndarray, "k"]] = field(default_factory=list)
+    _unrest: list[tuple[float, float]] = field(default_factory=list)
+    _last: deque[UInt8[np.ndarray, "h w"]] = field(default_factory=lambda: deque(maxlen=3))
+    _moved: deque[Float[np.ndarray, "90"]] = field(default_factory=lambda: deque(maxlen=3))
 
     def see(self, row: Float[np.ndarray, "90"], frame: UInt8[np.ndarray, "H W 3"]) -> None:
         """The next frame, and the motion that it shows."""
-        if len(self.gap) in {int((k + 0.5) * self.count / LOOKS) for k in range(LOOKS)}:
+        started, at = time.thread_time(), len(self._rows)
+        if at in {int((k + 0.5) * self.count / LOOKS) for k in range(LOOKS)}:
             self.frames.append(frame.copy())
-        self.gap.append(float(self.basis.lip_gap(row[None])[0]))
+        gap = self.basis.lip_gap(row[None])
+        self._rows.append(np.concatenate([row[list(KEPT)], gap, self._judge.seen(row)]))
+        if at % FLICKER_EVERY < 3:
+            self._look(at % FLICKER_EVERY, row, frame)
+        self.spent += time.thread_time() - started
 
-    def sync_offset_ms(self, voice: Sound | None, fps: float) -> float | None:
-        """As app.render.sync.sync_offset_ms; None without a voice."""
-        return None if voice is None else sync_offset_ms(np.array(self.gap), voice, fps)
+    @cached_property
+    def _judge(self) -> "LipSyncJudge":
+        from app.quality.lip_sync import LipSyncJudge
+
+        return LipSyncJudge.load()
+
+    def _look(self, number: int, row: np.ndarray, frame: np.ndarray) -> None:
+        """One of three frames that follow each other."""
+        from app.quality.pictures import flicker
+
+        step = math.ceil(max(frame.shape[:2]) / FLICKER_SIDE)
+        self._last.append(np.ascontiguousarray(frame[::step, ::step, 1]))
+        self._moved.append(row)
+        if number == 2 and len(self._last) == 3:
+            before, now, after = self._moved
+            moved = float(np.abs(after - now).sum() + np.abs(now - before).sum())
+            self._unrest.append((moved, flicker(*self._last)))
+
+    @property
+    def flicker(self) -> float | None:
+        """Mean over the calmest looks; None before the first."""
+        calm = sorted(self._unrest, key=lambda look: look[0])[
+            : math.ceil(QUIET * len(self._unrest))
+        ]
+        return sum(found for _, found in calm) / len(calm) if calm else None
+
+    def report(
+        self, voice: Sound | None, identity: float | None, planned_s: float, out: Path
+    ) -> Report:
+        """Of the video in the file `out`, whose agent's voice is at 16 kHz; None: they say nothing.
+        `planned_s` is how long it was to be.
+        """
+        from app.quality.report import Seen, at_rate, behaviour_checks, sync_checks
+
+        started = time.thread_time()
+        curves = at_rate(np.array(self._rows, np.float32), self.fps)
+        kept, gap, lips = np.split(curves, [len(KEPT), len(KEPT) + 1], 1)
+        probability = np.zeros(0, np.float32) if voice is None else speech_probability(voice)
+        seen = Seen(kept, gap[:, 0], active(probability, len(kept)))
+        sync = None
+        if voice is not None:
+            sync = self._judge.judge(lips, voice, float(seen.spoken.sum() / FPS))
+        checks = (
+            *sync_checks(sync),
+            BARS["identity"].judge(identity, "" if identity is not None else "no face was found"),
+            BARS["flicker"].judge(self.flicker),
+            *behaviour_checks(seen),
+            _length(out, planned_s),
+        )
+        return Report(checks, round(self.spent + time.thread_time() - started, 3))
+
+
+def _length(out: Path, planned_s: float) -> Check:
+    """How much longer a file is than it was to be."""
+    from motion2video.media.container import probe
+
+    try:
+        seconds = probe(out).video_seconds
+    except VisavisError:  # single pictures have no length
+        seconds = None
+    if seconds is None:
+        return BARS["length"].judge(None, f"{out.suffix} says no length")
+    return BARS["length"].judge(seconds - planned_s)
 
 
 def identity(

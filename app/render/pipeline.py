@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from app.provenance.origin import Origin, Provenance
+from app.quality.bars import BARS
+from app.render.disclosure import Label
 from app.render.filming import Film, Frame, film
 from app.render.finish import PREVIEW_FPS, PREVIEW_S, PREVIEW_SIDE, is_preview, preview_trim
 from app.render.layout import Layout, read_scene, remarks
+from app.render.lineage import origin_of
 from app.render.loading import LoadSettings
 from app.render.measuring import Measuring, identity
 from app.render.output import check_video
@@ -53,7 +57,8 @@ class Following(TypedDict, total=False):
     """How the making of a video is followed: `progress` is called with what is being done, frames
     done and frames in all, `notify` with each notice as it comes up, `watch` with each frame, and
     `begin` before the first one with the motion that is only played, if it is. `skip` frames are
-    drawn first and not written. What they raise ends the work.
+    drawn first and not written. `origin` is that of the whole where this is a part. What they
+    raise ends the work.
     """
 
     progress: Progress | None
@@ -61,6 +66,7 @@ class Following(TypedDict, total=False):
     watch: Watch | None
     begin: Callable[[Motion | None], None] | None
     skip: int
+    origin: Origin
 
 
 _MOTION_CHUNK = 5
@@ -81,6 +87,8 @@ class Avatar(Players):
     embedder: "FaceEmbedder | None" = None
     references: "Mapping[str, Later[ReferenceRenderer]]" = field(default_factory=dict)
     """Renderers of public checkpoints, by their names."""
+    provenance: Provenance = field(default_factory=Provenance)
+    """What is done so that a video's file says where it comes from."""
 
     @staticmethod
     def load(
@@ -100,7 +108,7 @@ class Avatar(Players):
 
         settings = settings or LoadSettings(**fields)
         steps, speech_encoder = settings.steps, settings.speech_encoder
-        config = RenderConfig(steps=steps)
+        config, provenance = RenderConfig(steps=steps), settings.origins
         own, where = settings.compute, pick_device(settings.device)
 
         def tracker() -> "FaceTracker":
@@ -138,7 +146,7 @@ class Avatar(Players):
 
         references = {name: Later(partial(reference, name)) for name in FAMILIES}
         parts: list[Any] = [Later(load) for load in (tracker, generator, renderer, embedder)]
-        return Avatar(*parts, references=references)
+        return Avatar(*parts, references=references, provenance=provenance)
 
     def ready(self) -> "Avatar":
         """This Avatar with every part loaded: what a server wants before the first request.
@@ -182,8 +190,9 @@ class Avatar(Players):
         files = [out, *([place_of(out)] if request.subtitles == "file" else [])]
         for path in filter(Path.exists, files):
             tell(f"{path} was there already and is replaced")
+        origin = following.get("origin") or origin_of(request, self.provenance, self.reader)
         rows, total = deque[np.ndarray](), shown.frames - skip
-        measuring = Measuring(self.drawing(request).basis, total)
+        measuring = Measuring(self.drawing(request).basis, total, shown.fps)
 
         def see(frame: Frame) -> None:
             row, frame = rows.popleft(), frame[..., :3]
@@ -201,11 +210,14 @@ class Avatar(Players):
             watch=see,
             finish=finish,
             progress=progress,
+            origin=origin,
+            notify=tell,
         )
         for path in files[1:]:
             save(shown.cues, path)
         box = layout.moved(portrait.face.box)
-        return self._result(request, out, made, portrait, box, shown, measuring, notices, started)
+        known = (box, shown, measuring, origin)
+        return self._result(request, out, made, portrait, known, notices, started)
 
     def frames(
         self,
@@ -277,17 +289,17 @@ class Avatar(Players):
         out: Path,
         made: Film,
         portrait: "Portrait",
-        face_box: tuple[float, float, float, float],
-        shown: Performance,
-        measuring: Measuring,
+        known: tuple[tuple[float, float, float, float], Performance, Measuring, Origin],
         notices: list[str],
         started: float,
     ) -> RenderResult:
         """All that is known of a video, measured once it is there."""
+        face_box, shown, measuring, origin = known
         alike = None
         if self.embedder is not None:
             alike = identity(portrait, measuring.frames, self.tracker, self.embedder)
-        offset = measuring.sync_offset_ms(shown.voices.agent, made.fps)
+        planned = measuring.count / shown.fps
+        report = measuring.report(shown.voices.agent, alike, planned, out)
         return RenderResult(
             out=os.fspath(out),
             frames=made.frames,
@@ -311,9 +323,11 @@ class Avatar(Players):
             reply=shown.reply,
             order=shown.voices.order,
             agent_start=shown.voices.agent_start,
-            sync_offset_ms=offset,
+            sync_offset_ms=report[BARS["offset"].name].value,
             identity=alike,
+            report=report,
             subtitles=shown.cues,
+            provenance=origin.told(),
         )
 
 
@@ -337,10 +351,14 @@ def _finishing(
     """What becomes of the drawn frames of a video, in their order. Raises InputError for subtitles
     that cannot be drawn.
     """
+    lay = layout.lay
+    if request.label is not None:
+        label = Label(request.label)
+        lay = lambda frame: label.lay(layout.lay(frame))  # noqa: E731
     if request.subtitles != "burned":
-        return layout.lay
+        return lay
     burner, numbers = Burner(shown.cues, shown.fps), itertools.count()
-    return lambda frame: burner.burn(layout.lay(frame), next(numbers))
+    return lambda frame: burner.burn(lay(frame), next(numbers))
 
 
 def _noted(motions: Iterable[Motion], rows: deque[np.ndarray], skip: int) -> Iterator[Motion]:

@@ -23,6 +23,7 @@ from motion2video.media.container import MediaInfo, probe
 from motion2video.motion import Motion
 
 if TYPE_CHECKING:
+    from app.provenance.credentials import Credentials
     from motion2video.faces.tracker import FaceTracker
     from motion2video.portrait.portrait import Portrait
 
@@ -62,6 +63,16 @@ class Reader(Protocol):
         """As Transcript.load."""
         ...
 
+    def credentials(
+        self, path: Path, anchors: str = "", beside: bytes | None = None
+    ) -> "Credentials | None":
+        """As app.provenance.credentials.read."""
+        ...
+
+    def pictures(self, path: Path) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        """As app.provenance.looking.pictures."""
+        ...
+
 
 class _Here:
     """Reads in this process."""
@@ -90,6 +101,18 @@ class _Here:
 
     def transcript(self, path: Path) -> Transcript:
         return Transcript.load(path)
+
+    def credentials(
+        self, path: Path, anchors: str = "", beside: bytes | None = None
+    ) -> "Credentials | None":
+        from app.provenance.credentials import read
+
+        return read(path, anchors, beside)
+
+    def pictures(self, path: Path) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        from app.provenance.looking import pictures
+
+        return pictures(path)
 
 
 HERE: Reader = _Here()

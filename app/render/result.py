@@ -3,10 +3,11 @@
 import dataclasses
 import resource
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
+from app.quality.verdict import Report
 from app.render.order import Arranged
 from app.render.subtitles import Cue
 from audio2motion.gestures.gestures import Gesture
@@ -56,9 +57,11 @@ class RenderResult:
     `gestures` all that were placed or found in the agent's words, each of the latter with its
     `source` there, `weights` role to SHA-256, `order` that of the two voices (None: there are not
     two), `agent_start` the second of the video at which the agent's voice begins, `subtitles` those
-    that were wanted. Known of some
-    videos only: `sync_offset_ms`, by how much the lips are behind the agent's voice (see
-    app/render/sync.py), and `identity`, how much the face is that of the photo, up to 1 (see
+    that were wanted, `report` what was measured of the video, each figure beside its bar,
+    `provenance` what the file says of where it comes from (see docs/provenance.md): the `id` in its
+    mark, whether there is a `watermark`, how it is `signed` (embedded, sidecar or None), and the
+    `consent`. Known of some videos only: `sync_offset_ms`, by how much the lips are behind the
+    agent's voice, and `identity`, how much the face is that of the photo, up to 1 (see
     app/render/measuring.py).
     """
 
@@ -83,10 +86,13 @@ class RenderResult:
     sync_offset_ms: float | None = None
     identity: float | None = None
     subtitles: tuple[Cue, ...] = ()
+    report: Report | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The result as an object of plain JSON values."""
-        return dataclasses.asdict(self)
+        told = None if self.report is None else self.report.to_json()
+        return dataclasses.asdict(self) | {"report": told}
 
     def __str__(self) -> str:
         width, height = self.size

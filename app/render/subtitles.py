@@ -133,7 +133,7 @@ class Burner:
         self._fps = fps
         self._cues = [replace(cue, text=cue.text.translate(_PLAIN)) for cue in cues]
         self._drawn: tuple[Cue, UInt8[np.ndarray, "H W 4"]] | None = None
-        found = _font_of("".join(cue.text for cue in self._cues))
+        found = font_of("".join(cue.text for cue in self._cues))
         if found is None:
             raise InputError(
                 "the subtitles have letters that no font here has, so they cannot be burned into "
@@ -149,13 +149,19 @@ class Burner:
             return frame
         if self._drawn is None or self._drawn[0] != now:
             self._drawn = now, written(now.text, (frame.shape[1], frame.shape[0]), self._font)
-        over = self._drawn[1]
-        share = over[..., 3:].astype(np.float32) / 255
-        out = frame.copy()
-        out[..., :3] = np.round(frame[..., :3] * (1 - share) + over[..., :3] * share)
-        if out.shape[2] == 4:
-            out[..., 3] = np.maximum(out[..., 3], over[..., 3])
-        return out
+        return laid_over(frame, self._drawn[1])
+
+
+def laid_over(
+    frame: UInt8[np.ndarray, "H W c"], over: UInt8[np.ndarray, "H W 4"]
+) -> UInt8[np.ndarray, "H W c"]:
+    """A copy of a frame with a picture over it, as far as that is not clear."""
+    share = over[..., 3:].astype(np.float32) / 255
+    out = frame.copy()
+    out[..., :3] = np.round(frame[..., :3] * (1 - share) + over[..., :3] * share)
+    if out.shape[2] == 4:
+        out[..., 3] = np.maximum(out[..., 3], over[..., 3])
+    return out
 
 
 def written(text: str, size: tuple[int, int], name: str = "") -> UInt8[np.ndarray, "H W 4"]:
@@ -169,8 +175,8 @@ def written(text: str, size: tuple[int, int], name: str = "") -> UInt8[np.ndarra
     draw = ImageDraw.Draw(image)
     letter = max(_LEAST, round(_HEIGHT * min(size)))
     while True:
-        font = _font(letter, name)
-        lines, rim = _lines(text, font, _WIDE * width), max(1, round(_STROKE * letter))
+        chosen = font(letter, name)
+        lines, rim = _lines(text, chosen, _WIDE * width), max(1, round(_STROKE * letter))
         step = round(1.25 * letter)
         if step * len(lines) <= height / 3 or letter <= 8:
             break
@@ -178,28 +184,28 @@ def written(text: str, size: tuple[int, int], name: str = "") -> UInt8[np.ndarra
     top = height - round(0.05 * height) - step * len(lines)
     for number, line in enumerate(lines):
         where = (width / 2, top + number * step)
-        draw.text(where, line, "white", font, anchor="ma", stroke_width=rim, stroke_fill="black")
+        draw.text(where, line, "white", chosen, anchor="ma", stroke_width=rim, stroke_fill="black")
     return np.array(image, np.uint8)
 
 
-def _lines(text: str, font: "FreeTypeFont", width: float) -> list[str]:
+def _lines(text: str, chosen: "FreeTypeFont", width: float) -> list[str]:
     """The text in lines that are no wider; a word that is, is broken."""
     lines = [""]
     for word in text.split():
         grown = f"{lines[-1]} {word}".strip()
-        if font.getlength(grown) <= width:
+        if chosen.getlength(grown) <= width:
             lines[-1] = grown
             continue
         if lines[-1]:
             lines.append("")
         for letter in word:
-            if lines[-1] and font.getlength(lines[-1] + letter) > width:
+            if lines[-1] and chosen.getlength(lines[-1] + letter) > width:
                 lines.append("")
             lines[-1] += letter
     return lines
 
 
-def _font_of(text: str) -> str | None:
+def font_of(text: str) -> str | None:
     """Pillow's own font ("") where it has the letters of a text, which are those of English; else
     the first of the system's that has them, None where none has.
     """
@@ -214,15 +220,16 @@ def _font_of(text: str) -> str | None:
 
 
 @cache
-def _font(height: int, name: str) -> "FreeTypeFont":
+def font(height: int, name: str) -> "FreeTypeFont":
+    """The font that `font_of` named, in pixels of height."""
     from PIL import ImageFont
     from PIL.ImageFont import FreeTypeFont
 
     if name:
         return ImageFont.truetype(name, height)
-    font = ImageFont.load_default(height)
-    assert isinstance(font, FreeTypeFont)  # with a size, and FreeType, which its wheels have
-    return font
+    own = ImageFont.load_default(height)
+    assert isinstance(own, FreeTypeFont)  # with a size, and FreeType, which its wheels have
+    return own
 
 
 @cache
@@ -237,5 +244,5 @@ def _shape(letter: str, name: str) -> UInt8[np.ndarray, "h w"]:
     from PIL import Image, ImageDraw
 
     image = Image.new("L", (32, 32))
-    ImageDraw.Draw(image).text((4, 4), letter, 255, _font(20, name))
+    ImageDraw.Draw(image).text((4, 4), letter, 255, font(20, name))
     return np.array(image, np.uint8)

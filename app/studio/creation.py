@@ -17,6 +17,7 @@ from app.jobs.crew import Cancelled, Running
 from app.jobs.plan import video_seconds
 from app.render.filming import Frame, film
 from app.render.finish import is_preview
+from app.render.lineage import origin_of
 from app.render.pipeline import Avatar
 from app.render.request import RenderRequest
 from app.render.result import RenderResult
@@ -191,6 +192,7 @@ def compare(
     first, second = (avatar.frames(request, notify=run.notices.append) for request in requests)
     out = page.new_folder() / "comparison.mp4"
     sound = load_sound(requests[0], avatar.reader).mixed(requests[0].mix == "both")
+    other = origin_of(requests[1], avatar.provenance, avatar.reader)
     film(
         _side_by_side(first, second),
         out,
@@ -200,6 +202,8 @@ def compare(
         watch=run.preview.show,
         progress=run.progress,
         doing="rendering both",
+        origin=origin_of(requests[0], avatar.provenance, avatar.reader, {"beside": other.id}),
+        notify=run.notices.append,
     )
     return out
 
@@ -241,7 +245,9 @@ def render_edit(workshop: Workshop, page: Page, project: Project, run: Running) 
     folder = page.new_folder()
     motion = project.take.motion
     try:
-        drawn = project.render(avatar, folder / "edited.mp4", run.progress, run.preview.show)
+        drawn = project.render(
+            avatar, folder / "edited.mp4", run.progress, run.preview.show, run.notices.append
+        )
     except BaseException:
         page.drop(folder)
         raise

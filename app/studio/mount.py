@@ -26,7 +26,7 @@ def mount_studio(app: "FastAPI") -> str | None:
     gradios = context.database.folder / "gradio"
     keep_gradio_in(gradios)
     shop = importlib.import_module("app.studio.workshop")
-    workshop = shop.Workshop(context.queue, context.config.endpoint)
+    workshop = shop.Workshop(context.queue, context.config.endpoint, context.config.provenance)
     at_end(app, workshop.close, gradios)
     importlib.import_module("app.studio.screens").mount(app, workshop, live="/v1/live")
     return None

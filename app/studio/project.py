@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from app.render.filming import film
+from app.render.disclosure import Label
+from app.render.filming import Frame, film
 from app.render.layout import Layout, read_scene
+from app.render.lineage import motion_digest, origin_of
 from app.render.pipeline import Avatar
-from app.render.request import Progress, RenderRequest
+from app.render.request import Notify, Progress, RenderRequest
 from app.render.voices import Voices, load_sound
 from app.studio.curves import VoiceRow
 from app.studio.editor import Take
@@ -84,6 +86,13 @@ class Project:
         edges = np.flatnonzero(missing[1:] != missing[:-1])
         return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
+    def _finishing(self) -> Callable[[Frame], Frame]:
+        """What becomes of a drawn frame before it is marked."""
+        if self.request.label is None:
+            return self.layout.lay
+        label = Label(self.request.label)
+        return lambda drawn: label.lay(self.layout.lay(drawn))
+
     def voice_rows(self) -> list[VoiceRow]:
         """Both voices under the current take, and where somebody speaks in them."""
         take = self.take
@@ -103,7 +112,9 @@ class Project:
 
         return self.cache.frames(self.take.motion, draw)
 
-    def render(self, avatar: Avatar, out: Path, progress: Progress, show: Show) -> int:
+    def render(
+        self, avatar: Avatar, out: Path, progress: Progress, show: Show, notify: Notify
+    ) -> int:
         """Write the video of the current take; returns how many frames were drawn for it.
 
         `show` is called with each frame. What `progress` raises ends the work and leaves no file.
@@ -120,8 +131,12 @@ class Project:
             sound,
             total=total,
             watch=show,
-            finish=self.layout.lay,
+            finish=self._finishing(),
             progress=progress,
+            origin=origin_of(
+                self.request, avatar.provenance, avatar.reader, {"edited": motion_digest(motion)}
+            ),
+            notify=notify,
         )
         return drawn
 

@@ -18,6 +18,7 @@ from app.jobs.crew import Running
 from app.jobs.errand import Errand, Work
 from app.jobs.queue import JobQueue
 from app.jobs.store import FileStore
+from app.provenance.origin import Provenance
 from app.render.pipeline import Avatar
 from app.studio.made import Made
 from app.studio.project import Project
@@ -111,10 +112,16 @@ class Page:
 class Workshop:
     """The pages of any number of visitors, whose errands are done by the server's `queue`, and
     whose files are in its store. Close it before the queue's database. `endpoint` is a language
-    model that visitors may ask.
+    model that visitors may ask, `provenance` whose videos are known here.
     """
 
-    def __init__(self, queue: JobQueue, endpoint: Endpoint | None = None) -> None:
+    def __init__(
+        self,
+        queue: JobQueue,
+        endpoint: Endpoint | None = None,
+        provenance: Provenance | None = None,
+    ) -> None:
+        self.provenance = provenance or Provenance()
         self.queue, self.limits, self.endpoint = queue, queue.limits, endpoint
         self.files = VisitorFiles(queue.store)
         self._pages: dict[str, Page] = {}

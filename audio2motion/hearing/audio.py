@@ -386,12 +386,12 @@ class VoiceActivity:
         self._windows += 1
 
 
-def speech_probability(waveform: Waveform) -> Float[np.ndarray, "T"]:
+def speech_probability(sound: Sound) -> Float[np.ndarray, "T"]:
     """[T] probability of speech in 0..1 for every motion frame.
 
-    Raises MediaError unless the waveform is at 16 kHz.
+    Raises MediaError unless the sound is at 16 kHz.
     """
-    return np.fromiter(_probabilities(waveform), np.float32)
+    return np.fromiter(_probabilities(sound), np.float32)
 
 
 def speech_segments(sound: Sound) -> list[tuple[float, float]]:

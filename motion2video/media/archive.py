@@ -3,6 +3,7 @@
 import contextlib
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,9 @@ class ArchiveWriter(VideoWriter):
         audio: "np.ndarray | Readable | None" = None,
         sample_rate: int = 16_000,
         clear: bool = False,
+        seal: Callable[[Path], None] | None = None,
     ) -> None:
-        super().__init__(path, size, fps, None, sample_rate, clear=clear)
+        super().__init__(path, size, fps, None, sample_rate, clear=clear, seal=seal)
         self._archive: zipfile.ZipFile | None = None
 
     def _begin(self) -> None:

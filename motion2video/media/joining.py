@@ -5,7 +5,7 @@ whole, so it is the sound of a video that was written in one go, sample for samp
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,9 +28,10 @@ def join_videos(
     fps: float,
     audio: Float[np.ndarray, "N"] | Readable | None = None,
     sample_rate: int = 16_000,
+    seal: Callable[[Path], None] | None = None,
 ) -> int:
     """Write the pictures of `parts`, one after the other, and `audio`, as VideoWriter would have;
-    returns the number of frames. `path` appears only when complete.
+    returns the number of frames. `path` appears only when complete; `seal` as VideoWriter's.
 
     Raises MediaError for parts that are not of one kind, OutputError when it cannot be written.
     """
@@ -40,7 +41,7 @@ def join_videos(
     if size is None:
         raise MediaError(f"{parts[0]} has no picture; wanted a part of a video")
     files = [Path(part) for part in parts]
-    joined = _Joiner(files[0], path, size, fps, audio, sample_rate)
+    joined = _Joiner(files[0], path, size, fps, audio, sample_rate, seal)
     with joined:
         for file in files:
             joined.append(file)
@@ -58,8 +59,9 @@ class _Joiner(VideoWriter):
         fps: float,
         audio: Float[np.ndarray, "N"] | Readable | None,
         sample_rate: int,
+        seal: Callable[[Path], None] | None,
     ) -> None:
-        super().__init__(path, size, fps, audio, sample_rate)
+        super().__init__(path, size, fps, audio, sample_rate, seal=seal)
         self._like = like
 
     def append(self, part: Path) -> None:

@@ -9,7 +9,7 @@ import itertools
 import math
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -277,6 +277,8 @@ class VideoWriter:
     anything to read them from) is cut or followed by silence to fit the picture. Memory does not
     grow with the length.
 
+    `seal` is called with the finished file before it gets its name, and may replace it.
+
     The ending of `path` says how it is coded (see codings.py); `clear` frames are RGBA. A .gif or
     .webp has no sound.
 
@@ -293,8 +295,9 @@ class VideoWriter:
         sample_rate: int = 16_000,
         config: EncoderConfig | None = None,
         clear: bool = False,
+        seal: Callable[[Path], None] | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path, self._seal = Path(path), seal
         self._coding: Coding = coding_of(self.path, clear)
         self._picturing, self._channels = Picturing(self._coding), 4 if clear else 3
         self.rate = exact_rate(fps)
@@ -424,6 +427,8 @@ class VideoWriter:
         if self.frames == 0:
             raise OutputError(f"no frame was given for {self.path}, so nothing was written")
         self._close()
+        if self._seal is not None:
+            self._seal(self._temporary)
         descriptor = os.open(self._temporary, os.O_RDWR)
         try:
             os.fsync(descriptor)

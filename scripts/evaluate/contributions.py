@@ -16,38 +16,13 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from app.quality.groups import GROUPS
 from audio2motion.hearing.audio import Dyad, Waveform
 from audio2motion.network.chunks import Chunk
 from audio2motion.network.condition import Condition
-from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.generator import GeneratorConfig, GeneratorState, MotionGenerator
-from motion2video.motion import (
-    DETAIL,
-    EXPRESSION,
-    EXPRESSION_NAMES,
-    MOTION_DIM,
-    ROTATION,
-    TRANSLATION,
-    Motion,
-)
+from motion2video.motion import MOTION_DIM, Motion
 from scripts.data.dataset import judged
-
-
-def _named(*starts: str) -> list[int]:
-    return [i for i, name in enumerate(EXPRESSION_NAMES) if name.startswith(starts)]
-
-
-GROUPS: dict[str, list[int]] = {
-    "lips": [i for i in SPEECH_CHANNELS if i < EXPRESSION.stop],
-    "head rotation": list(range(ROTATION.start, ROTATION.stop)),
-    "head translation": list(range(TRANSLATION.start, TRANSLATION.stop)),
-    "brows": _named("brow"),
-    "smile and cheeks": _named("mouthSmile", "cheekSquint", "mouthDimple"),
-    "squint": _named("eyeSquint", "eyeWide"),
-    "blinks": _named("eyeBlink"),
-    "gaze": _named("eyeLook"),
-    "detail": list(range(DETAIL.start, DETAIL.stop)),
-}
 
 
 class Mute(MotionGenerator):

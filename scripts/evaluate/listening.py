@@ -8,7 +8,7 @@ faces of people held out (scripts/evaluate/conversations.py) and generated with 
 table is that of scripts/evaluate/listening_figures.py. `--split val` has other people and other
 voices: tune on it.
 
-The shuffle test is the directed gain of scripts/evaluate/directed_gain.py, in 1e-4 nats: what the
+The shuffle test is the directed gain of app/quality/directed_gain.py, in 1e-4 nats: what the
 partner's voice (and face) tells of the listener beyond the listener's own past. It must be
 positive for matched partners, and not for partners of other conversations, nor for the generator
 run again without hearing or seeing anybody. `--motions DIR` keeps what was generated, or takes it
@@ -24,22 +24,16 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from app.quality.activity import widened
+from app.quality.directed_gain import Case, Gain, directed_gain
+from app.quality.events import AT_PARTNER, SMILE, gaze_angle
 from audio2motion.behaviour.eyes import BLINK_CHANNELS
 from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform, speech_probability
 from audio2motion.network.generator import GeneratorConfig, MotionGenerator
 from motion2video.geometry.basis import FaceBasis
 from motion2video.motion import FPS, ROTATION, Motion, channel_index
 from scripts.evaluate.conversations import Conversation, converse
-from scripts.evaluate.directed_gain import Case, Gain, directed_gain
-from scripts.evaluate.listening_figures import (
-    AT_PARTNER,
-    SMILE,
-    Figure,
-    Listener,
-    figures,
-    gaze_angle,
-    widened,
-)
+from scripts.evaluate.listening_figures import Figure, Listener, figures
 
 SPEECH_ON = 0.5
 PACE = 0.2

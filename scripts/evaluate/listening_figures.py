@@ -18,22 +18,26 @@ from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.signal import butter, find_peaks, sosfiltfilt
 
-from motion2video.motion import EYE_TURN_DEGREES, FPS, ROTATION, TRANSLATION, channel_index
+from app.quality.activity import Roles, bridged, widened
+from app.quality.events import (
+    AT_PARTNER,
+    SMILE,
+    blinks,
+    fast,
+    gaze_angle,
+    grouped,
+    peaks,
+)
+from motion2video.motion import FPS, ROTATION, TRANSLATION, channel_index
 from scripts.evaluate.conversations import Conversation
 
-PROMINENCE = 1.5
 PARTNER_PROMINENCE = 2.5
 """Of the other's nods, whose answers are looked for: a talking head is never still."""
 FASTEST_ANSWER = 8
 """Frames (0.3 s): nobody answers faster to what they see."""
-SAME_NOD = 25
-"""Frames within which the next peak belongs to the same nod."""
-AT_PARTNER = 4.5
 SHUFFLES = 100
 SECOND = int(FPS)
-SMILE = [channel_index(f"mouthSmile{side}") for side in ("Left", "Right")]
 MIRRORED = 0.4
 """Correlation of the other's smile and one's own, at its best lag, that counts as an answer."""
 
@@ -53,12 +57,12 @@ class Listener:
     @property
     def speaks(self) -> Bool[np.ndarray, "T"]:
         """Speaking, short pauses included."""
-        return bridged(self.agent, round(0.4 * FPS))
+        return Roles.of(self.agent).speaks
 
     @property
     def listens(self) -> Bool[np.ndarray, "T"]:
         """Not speaking, trimmed."""
-        return ~widened(self.speaks, round(0.2 * FPS))
+        return Roles.of(self.agent).listens
 
 
 @dataclass(frozen=True)
@@ -79,53 +83,6 @@ class Figure:
         low = -np.inf if self.low is None else self.low
         high = np.inf if self.high is None else self.high
         return bool(low <= self.value <= high)
-
-
-def bridged(mask: Bool[np.ndarray, "T"], gap: int) -> Bool[np.ndarray, "T"]:
-    """The mask with holes of at most `gap` frames filled."""
-    out = mask.copy()
-    edges = np.flatnonzero(np.diff(np.concatenate([[1], mask.astype(int), [1]])))
-    for start, end in zip(edges[::2], edges[1::2], strict=True):
-        if end - start <= gap:
-            out[start:end] = True
-    return out
-
-
-def widened(mask: Bool[np.ndarray, "T"], frames: int) -> Bool[np.ndarray, "T"]:
-    """The mask grown to both sides."""
-    return np.convolve(mask, np.ones(2 * frames + 1), "same") > 0.5
-
-
-def peaks(pitch: Float[np.ndarray, "T"], prominence: float = PROMINENCE) -> np.ndarray:
-    """Frames of the nodding peaks of a pitch in radians (down positive)."""
-    return find_peaks(fast(pitch), prominence=prominence)[0]
-
-
-def fast(angle: Float[np.ndarray, "T"]) -> Float[np.ndarray, "T"]:
-    """Degrees above 0.3 Hz."""
-    return sosfiltfilt(butter(2, 0.3, "high", fs=FPS, output="sos"), np.degrees(angle))
-
-
-def grouped(found: np.ndarray) -> list[np.ndarray]:
-    """Peaks as nods."""
-    return np.split(found, np.flatnonzero(np.diff(found) > SAME_NOD) + 1) if len(found) else []
-
-
-def gaze_angle(values: Float[np.ndarray, "T 90"]) -> Float[np.ndarray, "T"]:
-    """Degrees between where eyes and head point and the camera."""
-    look = {
-        k: values[:, channel_index(f"eyeLook{k}")]
-        for k in ("OutLeft", "InLeft", "UpLeft", "DownLeft")
-    }
-    yaw, pitch = (np.degrees(values[:, ROTATION.start + i]) for i in (1, 0))
-    right = (look["OutLeft"] - look["InLeft"]) * EYE_TURN_DEGREES + yaw
-    up = (look["UpLeft"] - look["DownLeft"]) * EYE_TURN_DEGREES - pitch
-    return np.hypot(right, up)
-
-
-def blinks(values: Float[np.ndarray, "T 90"]) -> np.ndarray:
-    """Frames at which the lids are down."""
-    return find_peaks(values[:, channel_index("eyeBlinkLeft")], height=0.5, distance=5)[0]
 
 
 def figures(listeners: list[Listener], seed: int = 0) -> list[Figure]:

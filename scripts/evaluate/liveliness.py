@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from app.quality import distributions
 from audio2motion.hearing.audio import Dyad
 from audio2motion.network.generator import GeneratorConfig, MotionGenerator
 from motion2video.motion import FPS, ROTATION, channel_index
@@ -107,13 +108,7 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
     """The distance of two Gaussians [n, k], in units of the deviations of `a`."""
     mean, std = a.mean(0), a.std(0) + 1e-6
     a, b = (a - mean) / std, (b - mean) / std
-    first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    # tr sqrt(A B) by symmetric matrices alone: there may be fewer windows than numbers of one.
-    values, vectors = np.linalg.eigh(first)
-    half = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
-    shared = np.sqrt(np.linalg.eigvalsh(half @ second @ half).clip(min=0)).sum()
-    apart = a.mean(0) - b.mean(0)
-    return float(apart @ apart + np.trace(first + second) - 2 * shared)
+    return distributions.frechet(b, a)
 
 
 def discrimination(takes: list[Take]) -> float | None:

@@ -27,6 +27,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from app.quality.coupling import pearson
 from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform
 from audio2motion.hearing.speech import SPEECH_DELAY
 from audio2motion.network.generator import GeneratorConfig, MotionGenerator
@@ -44,13 +45,6 @@ LEVEL_FLOOR = 1e-9
 def aperture(values: np.ndarray, basis: FaceBasis) -> np.ndarray:
     """[T] gap between the inner lips beyond the neutral face's, in interocular distances."""
     return basis.lip_gap(values.astype(np.float32))
-
-
-def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Pearson's r; 0 where one does not move."""
-    a, b = a - a.mean(), b - b.mean()
-    size = float(np.sqrt((a**2).sum() * (b**2).sum()))
-    return float((a * b).sum() / size) if size > 1e-9 else 0.0
 
 
 def read(data: Path, splits: set[str], groups: set[str]) -> list[dict]:
@@ -116,13 +110,13 @@ def score(clips: list[dict], predictions: list[np.ndarray], targets: list[str]) 
     """Mean r, std ratio, best offset and mean squared error for every target."""
     out = {}
     for k, target in enumerate(targets):
-        rs = [correlation(p[:, k], c[target]) for c, p in zip(clips, predictions, strict=True)]
+        rs = [pearson(p[:, k], c[target]) for c, p in zip(clips, predictions, strict=True)]
         made = np.mean([p[:, k].std() for p in predictions])
         true = np.mean([c[target].std() for c in clips])
         shifted = {
             s: np.mean(
                 [
-                    correlation(
+                    pearson(
                         p[max(0, s) : len(p) + min(0, s), k],
                         c[target][max(0, -s) : len(p) - max(0, s)],
                     )

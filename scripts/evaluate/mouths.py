@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
+from app.quality.perceptual import Lpips
 from motion2video.drawing.stage import draw
 from motion2video.faces.tracker import Face
 from motion2video.geometry.basis import interocular
@@ -26,7 +27,6 @@ from motion2video.network.compute import ComputeConfig
 from motion2video.portrait.portrait import Portrait
 from motion2video.renderer import RenderConfig, Renderer
 from scripts.evaluate.turning import Frame, clips, degrees, fitted
-from scripts.train.perceptual import Lpips
 
 _LIPS = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146]
 _INNER = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95]

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from skimage.metrics import structural_similarity
 
+from app.quality.perceptual import Lpips
 from motion2video.drawing.places import LEFT_EYE, OUTER_LIPS, RIGHT_EYE
 from motion2video.drawing.stage import draw
 from motion2video.drawing.warp import CROP_SIZE, Crop
@@ -40,7 +41,6 @@ from motion2video.renderer import PreparedPortrait, RenderConfig, Renderer
 from scripts.data.dataset import clips, stills
 from scripts.data.renderer_pairs import calm_frame, eyes_at_rest, lively_frames
 from scripts.evaluate.identity import Identity
-from scripts.train.perceptual import Lpips
 from weights.errors import DependencyError
 
 FEATURES = {"mouth": OUTER_LIPS, "eyes": RIGHT_EYE + LEFT_EYE}

@@ -32,6 +32,7 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from app.quality.perceptual import Lpips
 from motion2video.drawing.places import INNER_LIPS, OUTER_LIPS
 from motion2video.faces.tracker import Face, FaceTracker, pick_face
 from motion2video.geometry.basis import (
@@ -48,7 +49,6 @@ from motion2video.portrait.portrait import Portrait
 from motion2video.renderer import Renderer
 from scripts.data.facepack import still_held_out
 from scripts.evaluate.ablation import PARTS, without
-from scripts.train.perceptual import Lpips
 
 LIPS = OUTER_LIPS + INNER_LIPS
 UNSMILING = [33, 133, 362, 263, 168, 6, 197, 195, 9, 151, 10]

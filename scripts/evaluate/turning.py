@@ -29,6 +29,7 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from app.quality.perceptual import Lpips
 from motion2video.drawing.stage import draw
 from motion2video.faces.tracker import Face
 from motion2video.geometry.basis import fit_pose, interocular, rotation_matrix
@@ -37,7 +38,6 @@ from motion2video.portrait.portrait import Portrait
 from motion2video.renderer import RenderConfig, Renderer
 from scripts.data.renderer_pairs import eyes_at_rest
 from scripts.evaluate.identity import Identity
-from scripts.train.perceptual import Lpips
 
 HELD_OUT = 4
 """One clip in so many, by the hash of its name, is never trained on."""

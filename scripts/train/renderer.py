@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from app.quality.perceptual import Lpips
 from motion2video.drawing.places import WINDOWS
 from motion2video.network.autoencoder import Autoencoder
 from motion2video.network.denoiser import FACTOR, Denoiser, DenoiserConfig
@@ -40,7 +41,6 @@ from scripts.train.loop import (
     run,
     training_device,
 )
-from scripts.train.perceptual import Lpips
 from weights.tensors import save_safetensors
 
 BATCH = 16

@@ -382,4 +382,4 @@ def test_no_part_of_a_server_decodes_a_file_itself() -> None:
                 few = len(node.args) + len(node.keywords) < WITH_READER.get(name, 0)
                 if few or name in DIRECT or name == "inspect":
                     found.add(f"{path.relative_to(ROOT)}: {name}")
-    assert found == {"api/live.py: open_picture"}
+    assert found == {"api/live_connection.py: open_picture"}

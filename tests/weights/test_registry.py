@@ -244,6 +244,6 @@ def test_cache_dir_of_somebody_without_a_home(monkeypatch: pytest.MonkeyPatch):
 
 def test_every_embedded_file_is_there_and_sound():
     embedded = [role for role in load_manifest().roles.values() if role.embedded]
-    assert len(embedded) == 13
+    assert len(embedded) == 14
     for role in embedded:
         assert verify(role.name).stat().st_size == role.size

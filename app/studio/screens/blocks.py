@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from app.render.demo import ASSETS
-from app.studio.screens import batch, comparing, create, editing, live, puppet
+from app.studio.screens import batch, checking, comparing, create, editing, live, puppet
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.pair import add_pair
 from app.studio.screens.past import list_of
@@ -52,6 +52,8 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
                 batch.build(workshop)
             with gr.Tab("Live", id="live"):
                 live.build(live_page)
+            with gr.Tab("Check", id="check"):
+                checking.build(workshop)
 
         def leave(request: gr.Request) -> None:
             workshop.leave(visitor_of(request).key)

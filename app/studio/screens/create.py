@@ -236,6 +236,11 @@ def _output(parts: dict[str, Any]) -> None:
             parts["trim"] = gr.Textbox(
                 **component("trim", info=False), placeholder="1.5:4", min_width=120
             )
+        with gr.Row():
+            parts["label"] = gr.Textbox(
+                **component("label", info=False), placeholder="made with AI", min_width=120
+            )
+            parts["consent"] = gr.Textbox(**component("consent", info=False), min_width=120)
 
 
 def connect_photo(workshop: Workshop, parts: dict[str, Any]) -> "gr.events.Dependency":

@@ -96,6 +96,8 @@ class Form:
     subtitles: Subtitles = RenderRequest.subtitles
     trim: str = ""
     format: Format = "mp4"
+    label: str = ""
+    consent: str = ""
 
     def request(self) -> RenderRequest:
         """The request; a seed is drawn when `new_seed`. Raises InputError."""
@@ -152,6 +154,8 @@ class Form:
             subtitles=self.subtitles,
             trim=self.trim.strip() or None,
             format=self.format,
+            label=self.label.strip() or None,
+            consent=self.consent.strip() or None,
             seed=secrets.randbelow(_SEEDS) if self.new_seed else int(self.seed),
             **cast(Any, guided),
         )

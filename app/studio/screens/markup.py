@@ -8,6 +8,7 @@ from pathlib import Path
 
 from app.jobs.preview import Preview
 from app.jobs.table import Job
+from app.quality.verdict import Check, Report
 from app.render.result import RenderResult
 
 _WORDS = (
@@ -20,6 +21,9 @@ _WORDS = (
 )
 
 _TURN = re.compile(r"turn ([0-9]{1,3}): ")
+
+
+_LAMPS = {"green": "good", "amber": "look at it", "red": "off", "unknown": "not told"}
 
 
 def note(sentence: str) -> str:
@@ -117,19 +121,31 @@ def figures(result: RenderResult) -> str:
         ("seed", str(result.seed)),
         ("memory at most", f"{result.peak_memory_mb / 1000:.2f} GB"),
     ]
-    if result.identity is not None:
-        rows.append(("identity similarity", f"{result.identity:.3f} of 1"))
-    if result.sync_offset_ms is not None:
-        rows.append(("lips and voice", _offset(result.sync_offset_ms)))
     if result.gestures:
         rows.append(("gestures", ", ".join(map(str, result.gestures))))
-    return table(rows) + "".join(note(notice) for notice in result.notices)
+    checked = "" if result.report is None else report(result.report)
+    return table(rows) + checked + "".join(note(notice) for notice in result.notices)
 
 
-def _offset(milliseconds: float) -> str:
-    if not milliseconds:
-        return "in sync, to a frame"
-    return f"lips {abs(milliseconds):.0f} ms {'late' if milliseconds > 0 else 'early'}"
+def report(checked: Report) -> str:
+    """What was measured of a video: a lamp, in words too, the value, and its bar."""
+    rows = "".join(
+        f"<tr class='v-{check.level}'><th scope='row'>{escape(check.name)}</th>"
+        f"<td><span class='v-lamp' aria-hidden='true'></span>{_LAMPS[check.level]}</td>"
+        f"<td>{escape(_value(check))}</td><td>{escape(check.bar)}</td></tr>"
+        for check in checked.checks
+    )
+    heads = "".join(f"<th scope='col'>{name}</th>" for name in ("measured", "is", "value", "bar"))
+    return (
+        f"<table class='v-grid v-report'><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody>"
+        "</table>"
+    )
+
+
+def _value(check: Check) -> str:
+    if check.value is None:
+        return plain(check.note or "not known")
+    return f"{check.value:.3g} {check.unit}".strip()
 
 
 def table(rows: Sequence[tuple[str, str]]) -> str:

@@ -17,6 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 import app.live.framing as framing
+from app.api.settings import AI_NOTICE
 from app.client import ServerError
 from app.intake.limits import Limits
 from app.live.session import CHUNK_SAMPLES
@@ -90,6 +91,7 @@ def test_frames_and_voice_as_documented(served: Served, portrait: Path) -> None:
     photo = base64.b64encode(portrait.read_bytes()).decode()
     with Visitor(served, portrait=photo, emotion="happiness") as visit:
         assert visit.ready["type"] == "ready" and visit.ready["chunk_samples"] == CHUNK_SAMPLES
+        assert visit.ready["notice"] == AI_NOTICE and visit.ready["provenance"]["watermark"]
         size = (visit.ready["width"], visit.ready["height"])
         assert size == (128, 128)
         visit.tell(type="say", text="Hello there.")

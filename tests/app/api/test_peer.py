@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-import app.api.peer as peer
+import app.api.ice as ice
 import app.live.framing as framing
 from app.api.settings import ServerConfig
 from audio2motion.hearing.audio import SAMPLE_RATE
@@ -185,7 +185,7 @@ def test_without_the_extra_or_where_nobody_else_may_come_there_is_no_webrtc(
     assert ServerConfig(tmp_path, host="0.0.0.0").offers_webrtc
     assert ServerConfig(tmp_path, ice_servers=("stun:a.example",)).offers_webrtc
     assert not ServerConfig(tmp_path, host="0.0.0.0", webrtc=False).offers_webrtc
-    monkeypatch.setattr(peer, "find_spec", lambda name: None)
+    monkeypatch.setattr(ice, "find_spec", lambda name: None)
     assert not ServerConfig(tmp_path, host="0.0.0.0").offers_webrtc
     with pytest.raises(DependencyError, match=r"visavis\[webrtc\]"):
         ServerConfig(tmp_path, webrtc=True)

@@ -188,6 +188,8 @@ def test_a_part_is_asked_for_as_the_whole_is() -> None:
         "background": "blur",
         "aspect": "1:1",
         "format": "mov",
+        "label": "made with AI",
+        "consent": "agreed",
     }
     others: list[dict[str, Any]] = [{"background_picture": "b.png"}, {"renderer": "aniportrait"}]
     drawing = {f.name for f in fields(RenderRequest)} - {f.name for f in fields(MotionRequest)}

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from app.quality.activity import bridged
+from app.quality.events import blinks, gaze_angle, grouped, peaks
 from audio2motion.behaviour.events import SMILE_CHANNELS, EventState, Scene, Seen, step_events
 from audio2motion.behaviour.statistics import PAUSE_S, STRETCH_S, Person, draw_person
 from motion2video.motion import FPS, ROTATION, channel_index
 from scripts.evaluate.conversations import Turn, plan_turns
-from scripts.evaluate.listening_figures import blinks, bridged, gaze_angle, grouped, peaks
 from tests.unchecked import unchecked
 
 SEEDS = range(4)

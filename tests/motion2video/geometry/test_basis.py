@@ -216,3 +216,13 @@ def test_a_blink_leaves_the_mouth_alone_and_the_jaw_the_brows(basis: FaceBasis) 
     assert np.abs(blink[0, lips] - rest[0, lips]).max() < 0.1
     brows = [105, 334, 10]
     assert np.abs(jaw[0, brows] - rest[0, brows]).max() < 0.1
+
+
+def test_the_gap_of_the_lips_is_that_of_the_keypoints():
+    basis = FaceBasis.load()
+    values = np.random.default_rng(0).uniform(0, 0.5, (4, MOTION_DIM)).astype(np.float32)
+    points = basis.offsets(values)[:, :, 1]
+    np.testing.assert_allclose(basis.lip_gap(values), points[:, 13] - points[:, 14], atol=1e-5)
+    open_mouth = np.zeros((1, MOTION_DIM), np.float32)
+    open_mouth[0, channel_index("jawOpen")] = 0.5
+    assert basis.lip_gap(open_mouth)[0] > 0.05

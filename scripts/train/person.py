@@ -5,10 +5,11 @@
 
 DATA is a dataset of `visavis data import`, or a folder as scripts/data/dataset.py has it. What the
 person says is cut into pieces of PIECE_S seconds, of which the last sixth is held out, whatever
-split the person is in. It goes on from the embedded generator or from FILE. The figures, before and after, are of the pieces held out alone, in the
-person's own style; "better" and "worse" are said where the mean change is more than twice its
-standard error. They are printed and left in DIR/person.json. A stopped run goes on from
-DIR/checkpoint.pt. VISAVIS_MANIFEST=DIR/weights/manifest.toml makes every program use the result.
+split the person is in. It goes on from the embedded generator or from FILE. The figures, before and
+after, are of the pieces held out alone, in the person's own style; "better" and "worse" are said
+where the mean change is more than twice its standard error. They are printed and left in
+DIR/person.json. A stopped run goes on from DIR/checkpoint.pt. With
+VISAVIS_MANIFEST=DIR/weights/manifest.toml every program uses the result.
 """
 
 import argparse

@@ -332,7 +332,8 @@ CHAIN = (
         "motion_generator",
         "scripts.train.motion_range",
         (
-            *("--takes", "{talkers}", "--weights", "{motion}/motion_generator.safetensors"),
+            *("--takes", "{talkers}", "--data", "{dyads}"),
+            *("--weights", "{motion}/motion_generator.safetensors"),
             *("--out", "{here}/motion_generator.safetensors"),
         ),
         "How far its motion goes. The embedded generator went on from weights of earlier designs, "

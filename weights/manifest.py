@@ -80,18 +80,15 @@ class Manifest:
 
 
 def load_manifest(path: Path | None = None) -> Manifest:
-    """Read and check a manifest: without a path that of $VISAVIS_MANIFEST, else the project's own.
-
-    Raises WeightsError when it is missing, broken or not as described.
-    """
+    """`read_manifest`, once a process: without a path of $VISAVIS_MANIFEST, else the project's."""
     if path is None:
         named = os.environ.get(MANIFEST_VARIABLE)
         path = Path(named).expanduser().absolute() if named else MANIFEST_PATH
-    return _read(path)
+    return _kept(path)
 
 
-@cache
-def _read(path: Path) -> Manifest:
+def read_manifest(path: Path) -> Manifest:
+    """Read and check a manifest; WeightsError when it is missing, broken or not as described."""
     try:
         tables = tomllib.loads(read_regular(path, "weights manifest", _MAX_BYTES).decode())
     except InputError as error:
@@ -101,6 +98,9 @@ def _read(path: Path) -> Manifest:
         raise WeightsError(f"the weights manifest {path} is not valid TOML: {error}") from error
     roles = {name: _role(name, table) for name, table in tables.items()}
     return Manifest(roles=MappingProxyType(roles), root=path.parent)
+
+
+_kept = cache(read_manifest)
 
 
 def _role(name: str, table: Any) -> Role:

@@ -79,9 +79,9 @@ def _tensors(path: Path) -> object:
 
 
 def _roles(path: Path) -> object:
-    from weights.manifest import load_manifest
+    from weights.manifest import read_manifest
 
-    return load_manifest.__wrapped__(path)
+    return read_manifest(path)
 
 
 def _state(path: Path) -> object:

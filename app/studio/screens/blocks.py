@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from app.render.demo import ASSETS
 from app.studio.screens import batch, checking, comparing, create, editing, live, puppet
+from app.studio.screens.coming_back import add_returns
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.pair import add_pair
 from app.studio.screens.past import list_of
@@ -42,14 +43,14 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
             with gr.Tab("Create", id="create"):
                 first = create.build(workshop)
             with gr.Tab("Puppet", id="puppet"):
-                driven = puppet.build(workshop)
+                driven, puppet_back = puppet.build(workshop)
             with gr.Tab("Motion editor", id="edit") as tab:
                 editing.build(workshop, [first.edit, driven], tab, tabs)
             with gr.Tab("Compare", id="compare") as compare:
                 comparing.build(workshop, first)
                 add_pair(workshop, compare)
             with gr.Tab("Batch", id="batch"):
-                batch.build(workshop)
+                batch_back = batch.build(workshop)
             with gr.Tab("Live", id="live"):
                 live.build(live_page)
             with gr.Tab("Check", id="check"):
@@ -59,6 +60,7 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
             workshop.leave(visitor_of(request).key)
 
         blocks.unload(leave)
+        add_returns(workshop, blocks, [first.back, puppet_back, batch_back])
         blocks.load(
             endpoint(list_of, workshop, ()), None, first.past, api_visibility="private", queue=False
         )

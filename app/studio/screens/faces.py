@@ -115,6 +115,8 @@ def show_faces(workshop: Workshop, visitor: Visitor, photo: str | None) -> tuple
         page.faceless = photo
         return hidden, nothing, markup.alert(str(error))
     chosen = found.largest
+    if page.face is not None and page.face[0] == photo:  # it is shown again
+        chosen = min(page.face[1], len(found.faces) - 1)
     several = len(found.faces) > 1
     picker = gr.update(choices=found.choices, value=str(chosen + 1), visible=several)
     marked = gr.update(value=str(_kept(found, chosen, page)), visible=True) if several else hidden
@@ -136,7 +138,9 @@ def mark_face(
         fail(f"got the face {face!r}; wanted {' or '.join(numbered)}")
     chosen = int(face) - 1
     trouble = found.trouble(chosen)
-    drawn = _kept(found, chosen, page_of(workshop, visitor))
+    page = page_of(workshop, visitor)
+    page.face = str(photo), chosen
+    drawn = _kept(found, chosen, page)
     return str(drawn), markup.alert(trouble) if trouble else ""
 
 

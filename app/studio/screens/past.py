@@ -59,20 +59,21 @@ def keep_result(
     form: Form,
     told: dict[str, Any],
     strip: Sequence[bytes],
-) -> str:
-    """Put a finished video among the visitor's own; returned is their list. Who has no browser of
-    their own, as callers of the endpoints, shares it with all others, so nothing is kept.
+) -> tuple[str, str]:
+    """Put a finished video among the visitor's own; returned is its key there, and what is to be
+    said of it. Who has no browser of their own, as callers of the endpoints, shares it with all
+    others, so nothing is kept.
     """
     if visitor.owner == ANONYMOUS:
-        return ""
+        return "", ""
     values = {name: getattr(form, name) for name in FORM_FIELDS}
     files = {name: value for name in FORM_FILES if (value := values[name])}
     shelf = workshop.shelf(visitor.owner)
     try:
         kept = keep(shelf, made, values, files, told, strip[0] if strip else b"")
     except VisavisError as error:  # the video itself is there all the same
-        return markup.note(f"This one is not kept: {error}") + list_of(workshop, visitor)
-    return list_of(workshop, visitor, kept.key)
+        return "", markup.note(f"This one is not kept: {error}")
+    return kept.key, ""
 
 
 def list_of(workshop: Workshop, visitor: Visitor, chosen: str = "") -> str:

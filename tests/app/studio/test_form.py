@@ -152,6 +152,8 @@ def test_every_setting_is_in_the_form_or_left_out_on_purpose() -> None:
         "aspect": "9:16",
         "trim": " 0:1",
         "format": "webm",
+        "label": "made with AI",
+        "consent": "she said yes",
     }
     asked = [
         Form(**every).request(),  # pyrefly: ignore[bad-argument-type]

@@ -333,6 +333,7 @@ def test_what_is_one_visitors_is_not_anothers(browser, studio: Studio, visitor: 
     assert mine.project is not None
     folder = mine.project.cache.folder
     assert folder.exists()
+    studio.workshop.grace_s = 0.5
     page.close()
     deadline = time.monotonic() + 15
     while folder.exists() and time.monotonic() < deadline:

@@ -45,7 +45,8 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
             with gr.Tab("Puppet", id="puppet"):
                 driven, puppet_back = puppet.build(workshop)
             with gr.Tab("Motion editor", id="edit") as tab:
-                editing.build(workshop, [first.edit, driven], tab, tabs)
+                openers = [first.edit.click, driven.click, first.past.reopened]
+                editing.build(workshop, openers, tab, tabs)
             with gr.Tab("Compare", id="compare") as compare:
                 comparing.build(workshop, first)
                 add_pair(workshop, compare)
@@ -62,7 +63,11 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
         blocks.unload(leave)
         add_returns(workshop, blocks, [first.back, puppet_back, batch_back])
         blocks.load(
-            endpoint(list_of, workshop, ()), None, first.past, api_visibility="private", queue=False
+            endpoint(list_of, workshop, ()),
+            None,
+            first.past.listed,
+            api_visibility="private",
+            queue=False,
         )
     waiting = max(_LEAST_QUEUE, workshop.limits.max_waiting)
     blocks.queue(api_open=False, max_size=waiting, default_concurrency_limit=4)

@@ -34,7 +34,7 @@ from app.studio.screens.making import (
     shown_sizes,
     told_plan,
 )
-from app.studio.screens.past import add_past
+from app.studio.screens.past import Past, add_past
 from app.studio.screens.presets import SET, add_presets, connect_presets, preset_of
 from app.studio.screens.visitors import Visitor
 from app.studio.screens.voices import add_voices
@@ -49,14 +49,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CreateScreen:
-    """What the other screens need of this one: the form, a finished video, the list of all, and how
-    it comes back.
+    """What the other screens need of this one: the form, a finished video, all that were made, and
+    how it comes back.
     """
 
     inputs: list[Any]
     video: "gr.Video"
     edit: "gr.Button"
-    past: "gr.HTML"
+    past: Past
     back: Back
 
 
@@ -75,7 +75,8 @@ def build(workshop: Workshop) -> CreateScreen:
         with gr.Column(scale=6, min_width=320):
             inputs = [parts[name] for name in FORM_FIELDS]
             result = add_result(workshop)
-            past = add_past(workshop, (inputs, parts["preset"]), result.shown)
+            going = [result.status, result.cancel]
+            past = add_past(workshop, (inputs, parts["preset"]), result.shown, going)
     found = connect_photo(workshop, parts)
     plan = endpoint(_plan, workshop)
     _connect_plan(plan, parts, found, result.told, inputs)
@@ -83,7 +84,7 @@ def build(workshop: Workshop) -> CreateScreen:
     result.make.click(
         endpoint(_make, workshop),
         inputs,
-        [*result.outputs, past],
+        [*result.outputs, past.listed],
         api_name="create",
         api_description="Make a video; the last answer has it, its motion file and its settings.",
         concurrency_limit=None,
@@ -102,7 +103,7 @@ def build(workshop: Workshop) -> CreateScreen:
         planned = filled.then(
             plan, inputs, result.told, api_visibility="private", show_progress="hidden"
         )
-        follow_again(planned, workshop, Form.__name__, follow_video, [*result.outputs, past])
+        follow_again(planned, workshop, Form.__name__, follow_video, [*result.outputs, past.listed])
 
     return CreateScreen(inputs, result.video, result.edit, past, back)
 

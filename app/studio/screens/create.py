@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.intake.limits import Limits
-from app.render.demo import EXAMPLES
+from app.render.demo import ASSETS, DEFAULT_PORTRAIT, EXAMPLES
 from app.studio.screens import markup
 from app.studio.screens.coming_back import Back, fill_again, follow_again, values_of
 from app.studio.screens.endpoints import endpoint
@@ -46,6 +46,9 @@ from weights.errors import VisavisError
 if TYPE_CHECKING:
     import gradio as gr
 
+FIRST_VIDEO = ASSETS / "studio" / "example.mp4"
+"""What becomes of the screen as it is at first; docs/studio.md has the command that makes it."""
+
 
 @dataclass(frozen=True)
 class CreateScreen:
@@ -67,14 +70,14 @@ def build(workshop: Workshop) -> CreateScreen:
     parts: dict[str, Any] = {}
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320):
-            add_photo(parts, workshop)
+            add_photo(parts, workshop, shown=DEFAULT_PORTRAIT)
             add_voices(parts, workshop)
             _movement(parts)
             _picture(parts, workshop.limits)
             _output(parts)
         with gr.Column(scale=6, min_width=320):
             inputs = [parts[name] for name in FORM_FIELDS]
-            result = add_result(workshop)
+            result = add_result(workshop, example=FIRST_VIDEO)
             going = [result.status, result.cancel]
             past = add_past(workshop, (inputs, parts["preset"]), result.shown, going)
     found = connect_photo(workshop, parts)
@@ -108,14 +111,19 @@ def build(workshop: Workshop) -> CreateScreen:
     return CreateScreen(inputs, result.video, result.edit, past, back)
 
 
-def add_photo(parts: dict[str, Any], workshop: Workshop, screen: str = "") -> None:
-    """The photo, the examples, and the faces found; ids begin with the screen's."""
+def add_photo(
+    parts: dict[str, Any], workshop: Workshop, screen: str = "", shown: Path | None = None
+) -> None:
+    """The photo, which at first is the example that is `shown`, the examples, and the faces found;
+    ids begin with the screen's.
+    """
     import gradio as gr
 
     for path in EXAMPLES:
         workshop.files.publish(path)
 
     parts["photo"] = gr.Image(
+        None if shown is None else str(shown),
         label=label_of("portrait"),
         type="filepath",
         image_mode=None,

@@ -4,7 +4,9 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from app.intake.allowance import require_length
 from app.intake.limits import Limits
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     import gradio as gr
 
 _SIZES = (256, 384, 512, 768, 1024)
+_EXAMPLE = "An example, made of the photo and the text that are there at first. Yours comes here."
 _FIRST = "Give a photo to begin, or take one of the examples."
 
 
@@ -83,8 +86,10 @@ class Result:
         return [self.status, *self.shown, self.make, self.cancel, self.edit, self.use_seed]
 
 
-def add_result(workshop: Workshop, screen: str = "") -> Result:
-    """The parts of a result, of which one cancels already."""
+def add_result(workshop: Workshop, screen: str = "", example: Path | None = None) -> Result:
+    """The parts of a result, of which one cancels already; there may be an `example` of one in its
+    place until there is one.
+    """
     import gradio as gr
 
     plan = gr.HTML(markup.note(_FIRST), elem_id=f"{screen}plan")
@@ -94,6 +99,9 @@ def add_result(workshop: Workshop, screen: str = "") -> Result:
         )
         cancel = gr.Button("Cancel", elem_id=f"{screen}cancel", interactive=False)
     status = gr.HTML(elem_id=f"{screen}status")
+    if example is not None:
+        address = f"gradio_api/file={quote(workshop.files.publish(example))}"
+        gr.HTML(markup.example(address, _EXAMPLE), elem_id=f"{screen}example")
     video = made_video("Video", f"{screen}video")
     with gr.Row():
         edit = gr.Button("Edit the motion", interactive=False, elem_id=f"{screen}edit")
@@ -142,7 +150,7 @@ def told_plan(
     page, can = page_of(workshop, visitor), False
     form: Filled = kind()
     try:
-        form = from_values(values, kind)
+        form = page.desk(kind.__name__).form = from_values(values, kind)
         if not form.photo:
             said = markup.note(_FIRST)
         elif form.photo == page.faceless:
@@ -155,7 +163,6 @@ def told_plan(
             said, can = markup.note(f"Plan: {plan}"), True
     except VisavisError as error:
         said = markup.lacking(markup.without_paths(str(error), form.files))
-    page.desk(kind.__name__).form = form
     if page.busy:  # its end switches the button on
         return [said, gr.update(), gr.update()]
     return [said, gr.update(interactive=can), ""]

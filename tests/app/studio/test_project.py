@@ -89,7 +89,8 @@ def test_what_was_made_before_can_be_edited_again(workshop: Workshop, portrait: 
     page = workshop.page("second", "anna")
     opened = workshop.submit(page, lambda run: reopen(workshop, page, request, made, run))
     assert opened.wait(60.0) and opened.state == "succeeded", opened.look().error
-    assert (project := page.project) is opened.result
+    project = page.project
+    assert project is opened.result
     total = made.result.frames
     assert np.array_equal(project.take.motion.values, Motion.load(made.motion).values)
     assert project.stale() == [(0, total)]

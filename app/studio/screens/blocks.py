@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from app.render.demo import ASSETS
+from app.studio import words
 from app.studio.screens import batch, checking, comparing, create, editing, live, puppet
 from app.studio.screens.coming_back import add_returns
 from app.studio.screens.endpoints import endpoint
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from gradio.themes import Base
 
 STYLE = ASSETS / "studio" / "studio.css"
-SCRIPTS = tuple(ASSETS / "studio" / name for name in ("studio.js", "turns.js"))
+_SCRIPTS = tuple(ASSETS / "studio" / name for name in ("studio.js", "turns.js"))
 ICON = ASSETS / "studio" / "icon.svg"
 TITLE = "Visavis"
 _LEAST_QUEUE = 64
@@ -72,6 +73,11 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
     waiting = max(_LEAST_QUEUE, workshop.limits.max_waiting)
     blocks.queue(api_open=False, max_size=waiting, default_concurrency_limit=4)
     return blocks
+
+
+def scripts() -> list[str]:
+    """What the page runs beside gradio's own."""
+    return [words.script(), *(path.read_text(encoding="utf-8") for path in _SCRIPTS)]
 
 
 def theme() -> "Base":

@@ -10,7 +10,7 @@
   window.visavisWords = (sentence) => words.get(sentence) ?? sentence;
   if (!words.size) return;
   document.documentElement.lang = language;
-  const NOT = 'script, style, textarea, pre, code, [translate=no], [contenteditable=true]';
+  const NOT = 'script, style, textarea, pre, code, .gradio-container [role=option], [translate=no], [contenteditable=true]';
   const SAID = ['aria-label', 'title', 'placeholder', 'alt', 'label'];
   const ours = new WeakMap();
 

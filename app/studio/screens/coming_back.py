@@ -58,8 +58,10 @@ def follow_again(
     after: "Step", workshop: Workshop, screen: str, follow: Follow, outputs: list[Any]
 ) -> "Step":
     """After a step, tell on how what the screen has begun goes, or what has become of it."""
+    import gradio as gr
 
     async def go_on(workshop: Workshop, visitor: Visitor) -> AsyncIterator[list[Any]]:
+        yield [gr.skip()] * len(outputs)  # who yields nothing, empties them
         async for shown in follow(workshop, visitor, page_of(workshop, visitor).desk(screen)):
             yield shown
 

@@ -1,4 +1,6 @@
-"""A tab of the studio that is opened, loaded anew, copied and closed, in a real browser."""
+"""A tab of the studio that is opened, in whatever language, loaded anew, copied and closed, in a
+real browser.
+"""
 
 import time
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from app.render.pipeline import Avatar
 from audio2motion.voice.synthesis import synthesize
 from tests.app.studio.studio_server import (
     QUIET,
+    SHOTS,
     Studio,
     Window,
     chromium,
@@ -82,10 +85,48 @@ def test_the_first_screen_can_work_at_once_and_shows_what_it_makes(visitor: Wind
     page.wait_for_selector("#make:enabled")
     assert "s of video" in page.locator("#plan").inner_text()
     assert page.locator("#photo img").is_visible()
+    assert page.locator("#make").inner_text() == "Make the video"
     shown = "document.querySelector('#example video')"
     page.wait_for_function(f"{shown}.readyState > 0")
     assert page.evaluate(f"[{shown}.videoWidth, {shown}.paused]") == [384, True]
     visitor.shoot("create-opened-1280-light")
+
+
+FITS = "document.documentElement.scrollWidth <= innerWidth + 1"
+
+
+@pytest.mark.parametrize(
+    ("language", "width", "make", "start"),
+    [
+        ("de-AT", 1280, "Video erstellen", "Gespräch beginnen"),
+        ("de", 390, "Video erstellen", "Gespräch beginnen"),
+        ("zh-CN", 390, "生成视频", "开始对话"),
+        ("zh-CN", 1280, "生成视频", "开始对话"),
+        ("ar", 1280, "Make the video", "Start the conversation"),
+    ],
+)
+def test_the_pages_speak_the_browsers_language(
+    browser, studio: Studio, language: str, width: int, make: str, start: str
+):
+    """Right to left is no language of ours: such a browser is spoken to in English."""
+    with window(browser, studio, width, language=language) as visitor:
+        page = visitor.page
+        page.wait_for_selector("#make:enabled")
+        assert page.locator("#make").inner_text() == make
+        if language != "ar":
+            assert page.locator("#says legend, #says [data-testid=block-info]").first.inner_text()
+            assert page.evaluate("document.documentElement.lang") == language[:2]
+        assert page.evaluate(FITS)
+        visitor.shoot(f"create-{width}-{language}")
+        live = page.context.new_page()
+        live.goto(f"{studio.url}/live")
+        live.wait_for_function(
+            "wanted => document.querySelector('#connect').textContent === wanted", arg=start
+        )
+        assert live.locator("#emotion").input_value() == "neutral", "what is sent stays English"
+        assert live.evaluate(FITS)
+        live.screenshot(path=SHOTS / f"live-{width}-{language}.png", full_page=True)
+        assert visitor.faults == []
 
 
 def test_a_reload_loses_neither_what_was_filled_in_nor_the_video_under_way(

@@ -48,7 +48,7 @@ def seen(config: dict[str, Any], at_first: bool) -> Iterator[str]:
 def config(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The studio's components."""
 
-    async def built(shop: Workshop) -> dict[str, Any]:
+    async def built(shop: Workshop) -> Any:
         return blocks.build(shop, "/live").get_config_file()
 
     # Outside a loop gradio makes some of its own and never closes them; this thread may be in one.

@@ -415,7 +415,7 @@ class MotionGenerator:
         u_0 = self._noise(state.seed, state.frame, CHUNK) * self._temperature
         u_1 = SOLVERS[self.config.solver](velocity, u_0, time_grid(self.config.steps))
         silent, level = silence(now.voices.cpu().numpy(), state.silent)
-        new = u_1 * reach
+        new = network.expanded(u_1) * reach - network.adrift(swing, now.in_conversation)
         astray = network.astray(state.new, state.said_frames)
         moved = network.led(led, new - astray)
         x_1 = network.kept(origin, moved, self._tensor(silent)[None])

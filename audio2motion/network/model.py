@@ -18,6 +18,7 @@ from collections.abc import Iterable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from audio2motion.network.attention import (
     Block,
@@ -29,6 +30,7 @@ from audio2motion.network.attention import (
     rotate,
     training_mask,
 )
+from audio2motion.network.bursts import KINDS, posterior_mean
 from audio2motion.network.condition import CHUNK, Condition, ConditionEmbedding, agent_dim
 from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.marginals import (
@@ -39,7 +41,7 @@ from audio2motion.network.marginals import (
     to_scores,
     to_values,
 )
-from audio2motion.network.source import coloured, continuation, yoke
+from audio2motion.network.source import coloured, companded, continuation, expanded, yoke
 from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION
 
 CLOSURE_LOW, CLOSURE_HIGH = 0.25, 0.45
@@ -57,6 +59,12 @@ MOST_LEAD = 2.0
 """Most that innovations are expected to be, in the median person's deviations."""
 MOST_STIR = 2.0
 """Most that the logarithm of innovations' size may be off that of the median."""
+MOST_FLOWN = 4.5
+"""Farthest that what flows ends: innovations of 45 times their reach."""
+BURST_ODDS, BURST_SIZE, BURST_SPREAD = -3.5, 2.0, 0.8
+"""What is said of bursts before anything is learned: the logarithm of their odds beside going on,
+how large they are, and how alike each other.
+"""
 LATEST_TIME = 0.95
 """The velocity is not asked for any nearer to the data: it divides by 1 - t."""
 
@@ -80,6 +88,7 @@ class MotionNetwork(nn.Module):
     usual: Tensor
     lips_made: Tensor
     lips_real: Tensor
+    drift: Tensor
     yoke: Tensor
     remembered: Tensor
     pose: Tensor
@@ -100,6 +109,7 @@ class MotionNetwork(nn.Module):
         self.register_buffer("usual", torch.zeros(len(SPEECH_CHANNELS)))
         self.register_buffer("lips_made", SCORES.repeat(len(LIP_SHAPES), 1))
         self.register_buffer("lips_real", SCORES.repeat(len(LIP_SHAPES), 1))
+        self.register_buffer("drift", torch.zeros(2, MOTION_DIM))
         self.register_buffer("yoke", yoke(), persistent=False)
         heard = agent_dim(config.speech_features) + 1
         self.register_buffer("reader", torch.zeros(heard, len(SPEECH_CHANNELS) + 1))
@@ -110,6 +120,8 @@ class MotionNetwork(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.leave = nn.Linear(width, MOTION_DIM)
         self.direct = nn.Linear(width, MOTION_DIM)
+        self.bursts = nn.Linear(width, 4 * MOTION_DIM)
+        self.spreads = nn.Parameter(torch.full((MOTION_DIM, KINDS), math.log(BURST_SPREAD)))
         self.innovation = nn.Linear(MOTION_DIM, width, bias=False)
         self.lead_after = nn.Linear(width, MOTION_DIM)
         self.lead_at = nn.Linear(width, MOTION_DIM, bias=False)
@@ -124,6 +136,11 @@ class MotionNetwork(nn.Module):
         self.register_buffer("pose", pose, persistent=False)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.innovation.weight)
+        nn.init.zeros_(self.bursts.weight)
+        with torch.no_grad():
+            odds, size = self.bursts.bias.chunk(2)
+            odds.fill_(BURST_ODDS)
+            size.fill_(math.log(math.expm1(BURST_SIZE)))
         nn.init.zeros_(self.lead_after.weight)
         nn.init.zeros_(self.lead_after.bias)
         nn.init.zeros_(self.lead_at.weight)
@@ -256,6 +273,22 @@ class MotionNetwork(nn.Module):
         """The tokens that innovations make of where a chunk is led."""
         return origin + coloured(u * reach, self.drive)
 
+    def companded(self, u: Float[Tensor, "*b 90"]) -> Float[Tensor, "*b 90"]:
+        """Innovations in units of their reach to what flows."""
+        return companded(u, self.remembered)
+
+    def expanded(self, z: Float[Tensor, "*b 90"]) -> Float[Tensor, "*b 90"]:
+        """What has flowed to innovations in units of their reach, and no farther than people's."""
+        return expanded(z.clamp(-MOST_FLOWN, MOST_FLOWN), self.remembered)
+
+    def adrift(
+        self, style: Float[Tensor, "*b 90"], in_conversation: bool
+    ) -> Float[Tensor, "*b 90"]:
+        """What innovations lead on and on by, alone and in a conversation: of the twentieth part of
+        a deviation a head that goes on from itself comes to rest degrees aside.
+        """
+        return self.drift[int(in_conversation)] * style
+
     def astray(self, new: Float[Tensor, "90"], frames: float) -> Float[Tensor, "90"]:
         """How far a voice leads lips on and on, by the sum of what was `new` in `frames` of speech:
         what is new has no mean, but in a voice unlike those of people, which shuts them for good.
@@ -320,12 +353,21 @@ class MotionNetwork(nn.Module):
         t: Float[Tensor, "b t 1"] | float,
         embedded: Float[Tensor, "b t e"],
     ) -> Float[Tensor, "b t 90"]:
-        """u_1 as it would be if innovations were Gaussian around a linear guess from the condition,
-        and what the layers correct of that; both eyes move as one.
+        """What z_1 is to be expected: of lips as it would be if innovations were Gaussian around a
+        linear guess from the condition, of the rest by the mixture of bursts.py, and what the
+        layers correct of that; both eyes move as one.
         """
+        features = self.norm(x)
         guess = self.direct(embedded[..., : self.config.width])
         kept = t / (t * t + (1 - t) * (1 - t))
-        return (guess + kept * (u_t - t * guess) + self.leave(self.norm(x))) @ self.yoke
+        led = guess + kept * (u_t - t * guess)
+        odds, size = self.bursts(features).unflatten(-1, (2, 2, MOTION_DIM)).unbind(-3)
+        up, down = F.softplus(size).unbind(-2)
+        means = torch.stack([guess, guess + up, guess - down], -1)
+        logits = torch.stack([torch.zeros_like(guess), *odds.unbind(-2)], -1)
+        burst = posterior_mean(u_t, t, means, self.spreads.exp(), logits)
+        expected = torch.where(self.remembered > 0, burst, led)
+        return (expected + self.leave(features)) @ self.yoke
 
     @property
     def _steps(self) -> list[Block]:

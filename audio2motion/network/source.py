@@ -4,6 +4,10 @@ Every channel has a linear rule from the five frames before to the next five, an
 leaves open within the chunk, both fitted to people (scripts/train/motion_source.py). The flow works
 on that rest alone, in units of its deviation: innovations u, white noise at t = 0. A chunk thus
 begins where the one before it ended, at its speed, and the network says what is new.
+
+Faces rest and burst: a blink, a saccade or a smile is an innovation of ten to forty deviations of
+those at rest. What flows is therefore companded: u = sinh(z) of every channel but the lips', so
+that what is made has people's tails and not a Gaussian's.
 """
 
 import torch
@@ -40,6 +44,18 @@ def coloured(u: Float[Tensor, "*b 5 c"], drive: Float[Tensor, "c 5 5"]) -> Float
 def whitened(x: Float[Tensor, "*b 5 c"], drive: Float[Tensor, "c 5 5"]) -> Float[Tensor, "*b 5 c"]:
     """The inverse of `coloured`."""
     return torch.einsum("cij,...jc->...ic", torch.linalg.inv(drive), x)
+
+
+def companded(u: Float[Tensor, "*b c"], channels: Float[Tensor, "c"]) -> Float[Tensor, "*b c"]:
+    """Innovations with their tails drawn in, of the `channels` that are 1: asinh, which is u itself
+    near 0 and its logarithm far out.
+    """
+    return torch.where(channels > 0, torch.asinh(u), u)
+
+
+def expanded(z: Float[Tensor, "*b c"], channels: Float[Tensor, "c"]) -> Float[Tensor, "*b c"]:
+    """The inverse of `companded`."""
+    return torch.where(channels > 0, torch.sinh(z), z)
 
 
 def white(seed: int, frame: int, count: int) -> Float[Tensor, "1 t 90"]:

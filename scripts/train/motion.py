@@ -67,6 +67,7 @@ OWN = (
     "drive",
     "mix",
     "stride",
+    "drift",
     "usual",
     "lips_made",
     "lips_real",
@@ -79,8 +80,14 @@ network makes of their voices holds for others in part.
 POSE = (*range(*ROTATION.indices(MOTION_DIM)), *range(*TRANSLATION.indices(MOTION_DIM)))
 ASIDE, RETURN_S = 0.6, 4.0
 """Of heads that are drawn, this share begins aside and comes back in these seconds (to a third)."""
-FAR = 6.0
-"""Innovations beyond this many deviations are errors of trackers."""
+FAR = 8.0
+"""Innovations beyond this many of the median person's deviations are errors of trackers."""
+FARTHEST = 6.0
+"""And innovations that flow beyond this are of lips where hardly any were expected."""
+REST_COUNTS = 0.5
+"""Power of how large innovations are expected to be, by which they count: what begins at rest would
+count too little in full. Of lips it is 1.
+"""
 STEADY_ERROR, SUDDEN_ERROR, SLOW_ERROR = 0.2, 0.5, 10
 """How far off what was done before may be: in deviations, in those of innovations, and for how many
 frames a slow error lasts.
@@ -121,7 +128,7 @@ class Objective:
         embedded = network.embed(drop_inputs(batch), batch.condition)
         heard = network.heard_alone(_chunks(embedded.detach()))
         origin = network.origin(_before(_chunks(x_1)), _before(heard), heard)
-        new = whitened(_chunks(x_1) - origin, network.drive)
+        new = whitened(_chunks(x_1) - origin, network.drive).clamp(-FAR, FAR)
         past, after = network.finished(self._remembered(x_1), embedded)
         lead = network.lead(after, _chunks(embedded), swing)
         reach = network.reach(after, _chunks(embedded), swing)
@@ -129,7 +136,7 @@ class Objective:
         stir = _stir(new - lead, reach, _chunks(known))
         lead, reach = lead.detach(), reach.detach()
         led = network.led(origin, lead)
-        u_1 = ((new - lead) / reach).clamp(-FAR, FAR).flatten(1, 2)
+        u_1 = network.companded(((new - lead) / reach).flatten(1, 2)).clamp(-FARTHEST, FARTHEST)
         u_0 = network.mixed(torch.randn(size, count, MOTION_DIM, device=device))
         t = torch.sigmoid(torch.randn(size, count // CHUNK, device=device) * 1.2 - 0.3)
         t = torch.where(torch.rand_like(t) < 0.15, torch.zeros_like(t), t)
@@ -139,7 +146,8 @@ class Objective:
         guess = network.clean_estimate(past, x_t, u_t, t, embedded)
         importance = 1 / (1 - t).clamp(min=0.3)
         weight = known * importance[..., None]
-        weight = (_chunks(weight) * (reach / swing[:, None])).flatten(1, 2)
+        usual = network.remembered.to(device) * (REST_COUNTS - 1) + 1
+        weight = (_chunks(weight) * (reach / swing[:, None]).pow(usual)).flatten(1, 2)
         made = network.moved(led, _chunks(guess), reach).flatten(1, 2)
         parts = self._lips(made, batch, importance)
         parts["unled"] = self._unled(guess * reach.flatten(1, 2), batch)
@@ -207,7 +215,7 @@ def _stir(new: Tensor, reach: Tensor, weight: Tensor) -> Tensor:
     likelihood, by Laplace's law, so that what is rare and large does not decide alone. A Gaussian
     of that deviation has GAUSSIAN of it as its mean absolute value.
     """
-    size = new.clamp(-FAR, FAR).abs() / (GAUSSIAN * reach) + reach.log()
+    size = new.abs() / (GAUSSIAN * reach) + reach.log()
     return (size * weight).sum() / weight.sum().clamp(min=1)
 
 

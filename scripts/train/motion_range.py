@@ -1,19 +1,25 @@
 #!/usr/bin/env python3
-"""Fit how far made motion goes to how far people's does (buffers `stride`, `lips_made` and
-`lips_real` of role `motion_generator`).
+"""Fit how far made motion goes to how far people's does (buffers `stride`, `drift`, `recall`,
+`lips_made` and `lips_real` of role `motion_generator`).
 
-    python -m scripts.train.motion_range --takes TALKERS [--weights FILE] [--config JSON]
-                                         [--out FILE]
+    python -m scripts.train.motion_range --takes TALKERS [--data DYADS] [--weights FILE]
+                                         [--config JSON] [--out FILE]
 
 A network that is asked for the median talker makes a mean of many, which swings less than any; and
 of lips a voice tells a half at the most. So the voices of the real training takes are generated
 from. `stride` is what the noise is multiplied by, part by part of a style, until the median of
 takes swings as far as the median person; and each shape of the lips has its quantiles in what was
-made become those of the median person. What comes when stays as the network has it.
+made become those of the median person. `drift` is what innovations of heads lead on and on by,
+until heads are where people's are in the mean, in the takes and in conversations (DYADS, on which
+the network was trained as well). And heads come back (`recall`): a network that only ever saw what
+people did before hardly leads back from where it has led itself, so that its errors add up; of how
+far a head is off, a chunk that goes on keeps SETTLES. What comes when stays as the network has it.
 """
 
 import argparse
+import csv
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,21 +31,61 @@ from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform
 from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.generator import CHUNK_SAMPLES, GeneratorConfig, MotionGenerator
 from audio2motion.network.marginals import LIP_SHAPES, SCORE_GAIN, SCORED, quantiles
-from motion2video.motion import EXPRESSION_NAMES, FPS, MOTION_DIM
+from motion2video.motion import (
+    EXPRESSION_NAMES,
+    FPS,
+    MOTION_DIM,
+    ROTATION,
+    TRANSLATION,
+    Motion,
+)
 from scripts.data.dataset import clips
+from scripts.train.motion_source import DAMPED
 from weights import find
 from weights.tensors import read_safetensors, save_safetensors
 
-SECONDS = 30.0
+SECONDS = 15.0
 SHORTEST = 5.0
 ROUNDS = 3
 """How far motion goes does not grow as its noise does: one correction is too few."""
 LONGEST = 1.6
 """The most that noise is multiplied by, or divided."""
+TALKS = 8
+SETTLES = 0.96
+"""In place of DAMPED of scripts/train/motion_source.py, for heads: what is off halves in 4 s."""
+RETURNS, OFTEN = 0.05, 1.0
+"""Of how far a head is aside, what it comes back by in a chunk; and the part of a correction that
+is made at once.
+"""
+POSE = [*range(*ROTATION.indices(MOTION_DIM)), *range(*TRANSLATION.indices(MOTION_DIM))]
 LEAST_STEP = 1e-3
 """Between two quantiles of tokens: they are divided by."""
 
 Takes = list[tuple[Waveform, Float[np.ndarray, "T 90"]]]
+
+
+@dataclass(frozen=True, eq=False)
+class Talk:
+    """A conversation of training: voices, what is seen of the other, and the agent's motion."""
+
+    dyad: Dyad
+    seen: Motion | None
+    values: Float[np.ndarray, "T 90"]
+
+
+def talks_of(folder: Path) -> list[Talk]:
+    """The first conversations of a folder as scripts/data/dyads.py writes it."""
+    with (folder / "dyads.csv").open(newline="", encoding="utf8") as file:
+        rows = [row for row in csv.DictReader(file) if row["interlocutor"] == "1"]
+    found = []
+    for name, seen in [(row["name"], row["seen"] == "1") for row in rows[:TALKS]]:
+        voices = (
+            Waveform.load(folder / f"{name}.{side}.wav") for side in ("agent", "interlocutor")
+        )
+        theirs = Motion.load(folder / f"{name}.interlocutor.npz") if seen else None
+        values = Motion.load(folder / f"{name}.agent.npz").values
+        found.append(Talk(Dyad(*voices), theirs, values))
+    return found
 
 
 def takes_of(folder: Path) -> Takes:
@@ -55,15 +101,19 @@ def takes_of(folder: Path) -> Takes:
 
 
 def tokens_of(
-    generator: MotionGenerator, sound: Waveform, seed: int
+    generator: MotionGenerator, dyad: Dyad, seed: int, seen: Motion | None = None
 ) -> tuple[Float[np.ndarray, "T 90"], Float[np.ndarray, "s"]]:
-    """The network's tokens for a voice, before anything is done to them; and the mean of what the
-    reader guesses of its lips while it speaks.
+    """The network's tokens for a voice, or for two, before anything is done to them; and the mean
+    of what the reader guesses of its lips while it speaks.
     """
     state, found = generator.init_state(seed), []
-    for at in range(0, len(sound.samples) - CHUNK_SAMPLES + 1, CHUNK_SAMPLES):
-        piece = Dyad(Waveform(sound.samples[at : at + CHUNK_SAMPLES]))
-        state, motion = generator.step(state, piece)
+    other = dyad.interlocutor
+    for at in range(0, len(dyad.agent) - CHUNK_SAMPLES + 1, CHUNK_SAMPLES):
+        now = slice(at, at + CHUNK_SAMPLES)
+        heard = None if other is None else Waveform(other.samples[now])
+        piece = Dyad(Waveform(dyad.agent.samples[now]), heard)
+        state, motion = generator.step(state, piece, seen)
+        seen = None
         if len(motion):
             found.append(state.recent[0].cpu().numpy())
     return np.concatenate(found), (state.said / max(state.said_frames, 1)).cpu().numpy()
@@ -81,6 +131,19 @@ def longer(
     return out.clip(1 / LONGEST, LONGEST)
 
 
+def less_aside(
+    drift: Float[np.ndarray, "90"],
+    aside: Float[np.ndarray, "90"],
+    drive: Float[np.ndarray, "90 5 5"],
+) -> Float[np.ndarray, "90"]:
+    """The drift after one more correction, by how far tokens are `aside` in the mean."""
+    out = drift.copy()
+    for i in POSE:
+        led = drive[i, -1].sum()  # by a chunk of ones
+        out[i] += OFTEN * RETURNS * aside[i] / led
+    return out
+
+
 def median_quantiles(takes: list[Float[np.ndarray, "T 90"]]) -> Float[np.ndarray, "l k"]:
     """Of every shape of the lips, the medians over takes of their quantiles; the same for both
     sides.
@@ -94,6 +157,10 @@ def median_quantiles(takes: list[Float[np.ndarray, "T 90"]]) -> Float[np.ndarray
     return found
 
 
+def _middle(tokens: list[Float[np.ndarray, "T 90"]]) -> Float[np.ndarray, "90"]:
+    return np.concatenate(tokens).mean(0) if tokens else np.zeros(MOTION_DIM, np.float32)
+
+
 def apart(rows: Float[np.ndarray, "l k"]) -> Float[np.ndarray, "l k"]:
     """Quantiles of which none is as large as the next."""
     steps = LEAST_STEP * np.arange(rows.shape[1])
@@ -104,26 +171,49 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--takes", type=Path, required=True, help="see scripts.data.talkers")
+    parser.add_argument("--data", type=Path, help="see scripts.data.dyads")
     parser.add_argument("--weights", type=Path, help="a generator's file; else the embedded one")
     parser.add_argument("--config", type=json.loads, default={}, help="of GeneratorConfig, as JSON")
     parser.add_argument("--out", type=Path, help="else the same file")
     options = parser.parse_args()
     path = options.weights or find("motion_generator")
+    tensors, header = read_safetensors(path)
     generator = MotionGenerator.load(GeneratorConfig(**options.config), weights=path)
     network, takes = generator.network, takes_of(options.takes)
+    talks = talks_of(options.data) if options.data else []
+    wanted = [
+        _middle([network.normalise(torch.from_numpy(x)).numpy() for x in real])
+        for real in ([x for _, x in takes], [talk.values for talk in talks])
+    ]
+    recall = tensors["recall"].astype(np.float32)
+    recall[POSE] *= SETTLES / header.get("settles", DAMPED)
+    network.recall.copy_(torch.from_numpy(recall))
     stride, tokens = np.ones(MOTION_DIM, np.float32), []
+    drift = np.zeros((2, MOTION_DIM), np.float32)
     for turn in range(ROUNDS + 1):
         network.stride.copy_(torch.from_numpy(stride))
-        made = [tokens_of(generator, sound, seed) for seed, (sound, _) in enumerate(takes)]
+        network.drift.copy_(torch.from_numpy(drift))
+        made = [tokens_of(generator, Dyad(sound), seed) for seed, (sound, _) in enumerate(takes)]
         tokens = [x for x, _ in made]
+        said = [
+            tokens_of(generator, talk.dyad, seed, talk.seen)[0]
+            for seed, talk in enumerate(talks, len(takes))
+        ]
+        aside = [_middle(x) - middle for x, middle in zip((tokens, said), wanted, strict=True)]
+        for where in aside:
+            print("aside " + " ".join(f"{x:.2f}" for x in where[POSE]))
         network.usual.copy_(torch.from_numpy(np.median([x for _, x in made], 0)))
         made = [network.denormalise(torch.from_numpy(x)).numpy() for x in tokens]
         swing = np.median([deviations(values) for values in made], 0) / TYPICAL
         print(" ".join(f"{n} {x:.2f}" for n, x in zip(STYLE_PARTS, swing, strict=False)))
         if turn < ROUNDS:
             stride = longer(stride, made)
+            drive = network.drive.numpy()
+            drift = np.stack([less_aside(*x, drive) for x in zip(drift, aside, strict=True)])
     fitted = {
+        "recall": recall,
         "stride": stride,
+        "drift": drift,
         "usual": network.usual.numpy(),
         "lips_made": apart(median_quantiles(tokens)),
         "lips_real": median_quantiles([values for _, values in takes]),
@@ -131,9 +221,8 @@ def main() -> None:
     for channels, name in zip(PART_CHANNELS, STYLE_PARTS, strict=False):
         print(f"{name:12} {stride[channels].mean():.2f}")
     print(f"{len(takes)} takes")
-    tensors, header = read_safetensors(path)
     tensors |= {name: x.astype(np.float32) for name, x in fitted.items()}
-    save_safetensors(options.out or path, tensors, header)
+    save_safetensors(options.out or path, tensors, {**header, "settles": SETTLES})
 
 
 if __name__ == "__main__":

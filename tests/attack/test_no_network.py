@@ -36,6 +36,8 @@ pytestmark = pytest.mark.network
 ROOT = Path(__file__).parents[2]
 START = "import sys; from app.cli.commands import main; sys.exit(main())"
 READY_S = 120
+KEYS = "home/.local/share/visavis/provenance"
+"""The keys and the log of whoever makes videos, see docs/provenance.md."""
 CALLS = "network,open,openat,creat"
 ADDRESS = re.compile(r'inet_addr\("([^"]+)"\)|inet_pton\(AF_INET6, "([^"]+)"')
 PORT = re.compile(r"sin6?_port=htons\((\d+)\)")
@@ -98,8 +100,12 @@ class Place:
         return [*watch, sys.executable, "-c", code, *words]
 
     def left(self) -> list[str]:
-        """All files and folders that are there now, but for the three folders and the trace."""
+        """All files and folders that are there now, but for the three folders, the trace, and
+        where keys are.
+        """
+        keys = self.folder / KEYS
         known = {self.trace, *(self.folder / name for name in ("home", "tmp", "cwd"))}
+        known |= {keys, *keys.parents, *keys.glob("*")}
         return sorted(
             str(path.relative_to(self.folder))
             for path in self.folder.rglob("*")

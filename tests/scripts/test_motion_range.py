@@ -9,7 +9,14 @@ from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.generator import MotionGenerator
 from audio2motion.network.marginals import LIP_SHAPES
 from motion2video.motion import MOTION_DIM, channel_index
-from scripts.train.motion_range import LONGEST, apart, longer, median_quantiles, tokens_of
+from scripts.train.motion_range import (
+    LONGEST,
+    apart,
+    less_aside,
+    longer,
+    median_quantiles,
+    tokens_of,
+)
 
 SQUINT, YAW = channel_index("eyeSquintLeft"), 53
 
@@ -58,7 +65,18 @@ def test_lips_go_as_far_as_people_and_the_rest_is_left_alone() -> None:
 def test_tokens_are_those_of_the_stream() -> None:
     generator = MotionGenerator.load()
     noise = np.random.default_rng(0).normal(size=2 * SAMPLE_RATE).astype(np.float32) * 0.1
-    tokens, _ = tokens_of(generator, Waveform(noise), seed=1)
+    tokens, _ = tokens_of(generator, Dyad(Waveform(noise)), seed=1)
     made = generator.generate(Dyad(Waveform(noise)), seed=1).values
     assert tokens.shape == (45, MOTION_DIM)
     assert np.corrcoef(tokens[:, YAW], made[:45, YAW])[0, 1] > 0.99
+
+
+def test_what_leads_aside_is_taken_off() -> None:
+    """A walk that comes back by a twentieth a chunk, and is led on by as much as it must not be."""
+    drive = np.tile(np.eye(5), (MOTION_DIM, 1, 1))
+    drift, led_on = np.zeros(MOTION_DIM), 0.02
+    for _ in range(20):
+        resting = (led_on - drift) / 0.05
+        drift = less_aside(drift, resting, drive)
+    assert np.isclose(drift[YAW], led_on, rtol=1e-3)
+    assert not drift[SQUINT], "of heads alone"

@@ -153,7 +153,7 @@ def test_every_setting_is_in_the_form_or_left_out_on_purpose() -> None:
         "trim": " 0:1",
         "format": "webm",
         "label": "made with AI",
-        "consent": "she said yes",
+        "consent": "I am the person shown",
     }
     asked = [
         Form(**every).request(),  # pyrefly: ignore[bad-argument-type]

@@ -8,7 +8,15 @@ from audio2motion.gestures.style import STYLE_DIM, STYLE_PARTS, gains
 from audio2motion.network.condition import CHUNK
 from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.model import ModelConfig, MotionNetwork
-from audio2motion.network.source import YOKED, coloured, continuation, white, whitened
+from audio2motion.network.source import (
+    YOKED,
+    coloured,
+    companded,
+    continuation,
+    expanded,
+    white,
+    whitened,
+)
 from motion2video.motion import MOTION_DIM, ROTATION
 from scripts.train.motion_source import Source, fit
 
@@ -147,3 +155,13 @@ def test_a_livelier_style_has_larger_innovations() -> None:
     assert (far >= near).all()
     ratio = (far / near)[0, 0, ROTATION]
     assert torch.allclose(ratio, torch.full((3,), float(np.exp(0.7))))
+
+
+def test_tails_are_drawn_in_and_out_again() -> None:
+    """Of every channel but those that are told to stay."""
+    channels = torch.tensor([1.0, 1.0, 0.0])
+    u = torch.tensor([[0.01, 36.0, 5.0], [-0.5, -8.0, -5.0]])
+    z = companded(u, channels)
+    assert torch.allclose(expanded(z, channels), u, rtol=1e-5)
+    assert torch.equal(z[:, 2], u[:, 2])
+    assert float(z[0, 0]) == pytest.approx(0.01, rel=1e-3) and float(z[0, 1]) < 4.5

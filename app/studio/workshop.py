@@ -33,6 +33,8 @@ from weights.errors import BusyError, UnavailableError
 GRACE_S = 60.0
 """Seconds in which a tab that was left may come back: a reload, a wrong click, a lost network."""
 _TIDY_S = 60.0
+_STOP_S = 2.0
+"""For so long an errand that was cancelled is waited for, before its files go."""
 
 
 @dataclass(eq=False)
@@ -235,6 +237,8 @@ class Workshop:
         """Stop what runs for a page that is none any more, and remove its files."""
         try:
             page.cancel()
+            for errand in page.errands:  # it may be writing a frame
+                errand.wait(_STOP_S)
         finally:
             self.queue.store.remove_page(page.key)
 

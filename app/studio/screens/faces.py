@@ -105,7 +105,8 @@ def show_faces(workshop: Workshop, visitor: Visitor, photo: str | None) -> tuple
     import gradio as gr
 
     hidden = gr.update(visible=False)
-    nothing = gr.update(choices=[], value=None, visible=False)
+    # The choices stay: an answer for the photo before may come after that for this one.
+    nothing = gr.update(value=None, visible=False)
     page = page_of(workshop, visitor)
     page.faceless = None
     if not photo or Path(photo) in EXAMPLES:  # they show one face, and the networks can wait

@@ -18,11 +18,13 @@ from app.jobs.plan import video_seconds
 from app.render.filming import Frame, film
 from app.render.finish import is_preview
 from app.render.lineage import origin_of
+from app.render.performance import given_motion
 from app.render.pipeline import Avatar
 from app.render.request import RenderRequest
 from app.render.result import RenderResult
 from app.render.voices import StoppableVoice, load_sound
 from app.studio.editor import Take
+from app.studio.made import Made
 from app.studio.project import EDITABLE_S, Project, open_project
 from app.studio.workshop import Page, Workshop
 from audio2motion.voice.agent_voice import listen
@@ -231,6 +233,37 @@ class Edit:
     motion: Path
     frames: int
     drawn: int
+
+
+def reopen(
+    workshop: Workshop, page: Page, request: RenderRequest, made: Made, run: Running
+) -> Project:
+    """Let the motion of one of the visitor's results be edited again, in place of their last
+    project. None of its frames is there any more: they are drawn when the edited video is made.
+
+    `request` is that of the result. Raises InputError for what cannot be edited, and as
+    `open_project` does.
+    """
+    if not made.editable:
+        raise InputError(
+            f"this video cannot be edited: it lasts more than {EDITABLE_S:.0f} s, is transparent, "
+            "or only a part was kept"
+        )
+    require_allowed(request, workshop.limits)
+    run.progress("loading the networks", 0, 1)
+    avatar = workshop.avatar(run.check)
+    run.progress("looking at the photo", 0, 1)
+    folder = page.new_folder()
+    frames = folder / "frames"
+    frames.mkdir()
+    take = Take(Motion.load(made.motion), made.result.gestures)
+    try:
+        project = open_project(request, avatar, frames, take, given_motion(request, avatar.reader))
+    except BaseException:
+        page.drop(folder)
+        raise
+    page.keep(project)
+    return project
 
 
 def render_edit(workshop: Workshop, page: Page, project: Project, run: Running) -> Edit:

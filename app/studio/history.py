@@ -58,6 +58,7 @@ def keep(
         {**form, **copies},
         told,
         thumb,
+        made.editable,
     )
     shelf.results.append(kept)
     return kept

@@ -11,7 +11,7 @@ from app.render.result import RenderResult
 @dataclass(frozen=True, eq=False)
 class Made:
     """One result. `form` is what the first screen showed, whose files are copies; `thumb` a small
-    picture of it as JPEG; `told` its settings as JSON.
+    picture of it as JPEG; `told` its settings as JSON; `editable` whether its motion can be edited.
     """
 
     folder: Path
@@ -21,6 +21,7 @@ class Made:
     form: Mapping[str, Any]
     told: Mapping[str, Any]
     thumb: bytes
+    editable: bool = False
 
     @property
     def key(self) -> str:

@@ -3,15 +3,18 @@
 A visitor is known by a random key that their browser keeps and no page shows; nothing that comes
 from a visitor becomes a path. What is theirs (results, projects, errands) lives in a Page, is
 reached through it alone, and is removed when they leave, do nothing for a while, or its time is
-over. Queue, store and limits are the server's: the same as those of the API.
+over. A tab that is loaded anew is the same page as before: leaving is final only after a while in
+which it has not come back. Queue, store and limits are the server's: the same as those of the API.
 """
 
 import contextlib
+import secrets
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from app.intake.sandbox import Check
 from app.jobs.crew import Running
@@ -27,26 +30,47 @@ from app.studio.visitor_files import VisitorFiles
 from audio2motion.voice.endpoint import Endpoint
 from weights.errors import BusyError, UnavailableError
 
+GRACE_S = 60.0
+"""Seconds in which a tab that was left may come back: a reload, a wrong click, a lost network."""
 _TIDY_S = 60.0
+_STOP_S = 2.0
+"""For so long an errand that was cancelled is waited for, before its files go."""
+
+
+@dataclass(eq=False)
+class Desk:
+    """What one screen of a page shows, and finds again when its tab is loaded anew: `form` is what
+    was filled in last, `errand` what it makes or has made, of the form `made_of`.
+    """
+
+    form: Any = None
+    errand: Errand | None = None
+    made_of: Any = None
 
 
 @dataclass(eq=False)
 class Page:
     """What belongs to one open page of a visitor: its errands, results and project. `owner` is the
-    visitor, who may have several; `key` names the page, whose files in the `store` go with it.
-    `faceless` is the photo of which it is known that it cannot be used, `samples` are the voices
-    that were listened to. On a shelf are `results` and the folder of those that were `packed`.
+    visitor, who may have several; `key` names the page, whose files in the `store` go with it, and
+    `tab` the browser's tab, once it has told. `left` is when that was closed or loaded anew.
+    `faceless` is the photo of which it is known that it cannot be used, `face` the one whose face
+    of a number was chosen, `samples` are the voices that were listened to. On a shelf are `results`
+    and the folder of those that were `packed`.
     """
 
     store: FileStore
     key: str
     owner: str
     used: float
+    tab: str | None = None
+    left: float | None = None
     errands: list[Errand] = field(default_factory=list)
     faceless: str | None = None
+    face: tuple[str, int] | None = None
     samples: dict[str, Path] = field(default_factory=dict)
     results: list[Made] = field(default_factory=list)
     packed: Path | None = None
+    _desks: dict[str, Desk] = field(default_factory=dict)
     _asking: Running | None = None
     _project: Project | None = None
     _batch: VisitorBatch | None = None
@@ -55,6 +79,10 @@ class Page:
     def new_folder(self) -> Path:
         """A fresh folder of the page's. Raises as FileStore.add_folder does."""
         return self.store.add_folder(self.owner, self.key)
+
+    def desk(self, screen: str) -> Desk:
+        """What one of its screens shows."""
+        return self._desks.setdefault(screen, Desk())
 
     @property
     def project(self) -> Project | None:
@@ -112,7 +140,8 @@ class Page:
 class Workshop:
     """The pages of any number of visitors, whose errands are done by the server's `queue`, and
     whose files are in its store. Close it before the queue's database. `endpoint` is a language
-    model that visitors may ask, `provenance` whose videos are known here.
+    model that visitors may ask, `provenance` whose videos are known here, `grace_s` how long a tab
+    may be away.
     """
 
     def __init__(
@@ -120,13 +149,15 @@ class Workshop:
         queue: JobQueue,
         endpoint: Endpoint | None = None,
         provenance: Provenance | None = None,
+        grace_s: float = GRACE_S,
     ) -> None:
+        self.grace_s = grace_s
         self.provenance = provenance or Provenance()
         self.queue, self.limits, self.endpoint = queue, queue.limits, endpoint
         self.files = VisitorFiles(queue.store)
         self._pages: dict[str, Page] = {}
         self._lock = threading.RLock()
-        self._closing = threading.Event()
+        self._closing, self._wake = False, threading.Event()
         self._thread = threading.Thread(target=self._tidy, name="visavis-tidy", daemon=True)
         self._thread.start()
 
@@ -136,16 +167,35 @@ class Workshop:
 
     def page(self, key: str, owner: str | None = None) -> Page:
         """A visitor's page, made anew for an unknown key; its owner is the key where there is no
-        other.
+        other. Who asks for it has not left.
         """
         now = time.monotonic()
         self.sweep(now)
         with self._lock:
-            page = self._pages.setdefault(key, Page(self.queue.store, key, owner or key, now))
-            page.used = now
+            page = self._pages.get(key)
+            if page is None:
+                name = secrets.token_urlsafe(16)
+                page = self._pages[key] = Page(self.queue.store, name, owner or key, now)
+            page.used, page.left = now, None
             if shelf := self._pages.get(_shelf_of(page.owner)):
                 shelf.used = now
             return page
+
+    def enter(self, key: str, owner: str, tab: str) -> Page:
+        """The page of a tab that was opened or loaded anew, under a new `key`: the one that it had
+        before, with all that is in it, as long as that is there.
+        """
+        with self._lock:
+            before = [k for k, p in self._pages.items() if (p.owner, p.tab) == (owner, tab)]
+            fresh = None
+            if before and before[0] != key:
+                fresh = self._pages.pop(key, None)
+                self._pages[key] = self._pages.pop(before[0])
+        if fresh is not None:
+            self._end(fresh)
+        page = self.page(key, owner)
+        page.tab = tab
+        return page
 
     def shelf(self, owner: str) -> Page:
         """Where what a visitor has made is kept, whichever page made it; it goes when they have
@@ -154,22 +204,43 @@ class Workshop:
         return self.page(_shelf_of(owner), owner)
 
     def leave(self, key: str) -> None:
-        """Forget a page: stop what runs for it and remove its files."""
+        """A page is gone: what runs for it is stopped and its files are removed, at once where no
+        tab could come back for them, else when it has not for a while.
+        """
         with self._lock:
-            page = self._pages.pop(key, None)
-        try:
-            if page is not None:
-                page.cancel()
-        finally:
-            self.queue.store.remove_page(key)
+            page = self._pages.get(key)
+            if page is None:
+                return
+            if page.tab is not None:
+                page.left = time.monotonic()
+                self._wake.set()
+                return
+            del self._pages[key]
+        self._end(page)
 
     def sweep(self, now: float) -> None:
-        """Forget pages on which nothing was done for long; one with an errand under way stays."""
+        """Forget pages on which nothing was done for long, but for those with an errand under way,
+        and those that were left and did not come back.
+        """
         with self._lock:
-            idle = [key for key, page in self._pages.items() if not page.busy]
-            old = [key for key in idle if now - self._pages[key].used > self.limits.expiry_s]
-        for key in old:
-            self.leave(key)
+            over = [key for key, page in self._pages.items() if self._is_over(page, now)]
+            old = [self._pages.pop(key) for key in over]
+        for page in old:
+            self._end(page)
+
+    def _is_over(self, page: Page, now: float) -> bool:
+        if page.left is not None and now - page.left > self.grace_s:
+            return True
+        return not page.busy and now - page.used > self.limits.expiry_s
+
+    def _end(self, page: Page) -> None:
+        """Stop what runs for a page that is none any more, and remove its files."""
+        try:
+            page.cancel()
+            for errand in page.errands:  # it may be writing a frame
+                errand.wait(_STOP_S)
+        finally:
+            self.queue.store.remove_page(page.key)
 
     def submit(self, page: Page, work: Work, videos: int = 1) -> Errand:
         """Queue a piece of work that makes so many videos. Raises as JobQueue.run does."""
@@ -183,16 +254,26 @@ class Workshop:
         """Stop everything and remove all files."""
         with contextlib.suppress(UnavailableError):  # the queue ends what is left
             for key in list(self._pages):
-                self.leave(key)
+                self._end(self._pages.pop(key))
             self.queue.store.remove_page()
-        self._closing.set()
+        self._closing = True
+        self._wake.set()
         self._thread.join(timeout=10)
 
     def _tidy(self) -> None:
         """Nobody need come for what is past its time to go."""
-        while not self._closing.wait(min(_TIDY_S, self.limits.expiry_s / 4)):
+        while not self._closing:
+            self._wake.wait(self._pause())
+            self._wake.clear()
             with contextlib.suppress(UnavailableError):  # the next time, then
                 self.sweep(time.monotonic())
+
+    def _pause(self) -> float:
+        """Seconds until something may be past its time."""
+        with self._lock:
+            left = [page.left for page in self._pages.values() if page.left is not None]
+        usual = min(_TIDY_S, self.limits.expiry_s / 4)
+        return min([usual, *(max(at + self.grace_s - time.monotonic(), 0) + 0.01 for at in left)])
 
 
 def _shelf_of(owner: str) -> str:

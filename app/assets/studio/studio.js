@@ -17,6 +17,26 @@
     return new Response((await answer.json()).detail, {status: answer.status});
   };
 
+  // The server knows a tab by a name that a reload keeps. A copy of a tab begins with the name of
+  // the one that it was copied from, which says so.
+  const tab = async () => {
+    const kept = 'visavis-tab';
+    const line = 'BroadcastChannel' in window ? new BroadcastChannel(kept) : null;
+    const taken = (name) => new Promise((done) => {
+      line.onmessage = ({data}) => { if (data.taken === name) done(true); };
+      line.postMessage({asked: name});
+      setTimeout(done, 200, false);
+    });
+    let mine = sessionStorage.getItem(kept);
+    if (mine && line && await taken(mine)) mine = null;
+    mine ??= [...crypto.getRandomValues(new Uint8Array(16))]
+      .map((byte) => byte.toString(16).padStart(2, '0')).join('');
+    sessionStorage.setItem(kept, mine);
+    if (line) line.onmessage = ({data}) => { if (data.asked === mine) line.postMessage({taken: mine}); };
+    return mine;
+  };
+  window.visavisTab = tab();
+
   const name = () => {
     each('button.thumbnail-item', (button) => {
       const caption = words(button.querySelector('.caption-label'));

@@ -54,9 +54,7 @@ def mount(app: "FastAPI", workshop: Workshop, live: str | None = None) -> None:
         pwa=False,
         theme=blocks.theme(),
         css_paths=[blocks.STYLE],
-        head="".join(
-            f"<script>{script.read_text(encoding='utf-8')}</script>" for script in blocks.SCRIPTS
-        ),
+        head="".join(f"<script>{script}</script>" for script in blocks.scripts()),
     )
     for route in app.routes:
         if isinstance(route, Mount) and route.path == PATH:

@@ -9,11 +9,12 @@ from typing import Any
 from app.intake.sandbox import Check
 from app.render.pipeline import Avatar
 from app.studio.screens import markup
+from app.studio.screens.coming_back import Back, follow_again
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.follow import cancel_all, error_of, fail, follow, page_of, submit
 from app.studio.screens.visitors import Visitor
 from app.studio.visitor_batch import VisitorBatch, make_all, read_upload
-from app.studio.workshop import Workshop
+from app.studio.workshop import Desk, Workshop
 from weights.errors import InputError, VisavisError
 
 _HEADERS = ["row", "video", "state", "notes"]
@@ -23,8 +24,11 @@ _HELP = (
 )
 
 
-def build(workshop: Workshop) -> None:
-    """Lay the screen out and connect it."""
+_SCREEN = "batch"
+
+
+def build(workshop: Workshop) -> Back:
+    """Lay the screen out and connect it; returned is how it comes back."""
     import gradio as gr
 
     gr.HTML(markup.note(_HELP))
@@ -63,6 +67,7 @@ def build(workshop: Workshop) -> None:
     cancel.click(
         endpoint(cancel_all, workshop, ()), None, None, api_visibility="private", queue=False
     )
+    return lambda entered: follow_again(entered, workshop, _SCREEN, _follow, outputs)
 
 
 async def _start(
@@ -78,7 +83,7 @@ async def _start(
         yield _refused(markup.without_paths(str(error), files or ()))
         fail(error, files or (), told=True)
     page.batch = batch
-    async for shown in _follow(workshop, visitor, batch):
+    async for shown in _begin(workshop, visitor, batch):
         yield shown
 
 
@@ -86,24 +91,35 @@ async def _retry(workshop: Workshop, visitor: Visitor) -> AsyncIterator[list[Any
     batch = page_of(workshop, visitor).batch
     if batch is None:
         fail("there is no batch to try again")
-    async for shown in _follow(workshop, visitor, batch):
+    async for shown in _begin(workshop, visitor, batch):
         yield shown
 
 
-async def _follow(
+async def _begin(
     workshop: Workshop, visitor: Visitor, batch: VisitorBatch
 ) -> AsyncIterator[list[Any]]:
-    import gradio as gr
-
-    on, off, keep = gr.update(interactive=True), gr.update(interactive=False), gr.update()
-
     def avatar(check: Check) -> Avatar:
         return workshop.avatar(check=check)
 
-    run = submit(
+    desk = page_of(workshop, visitor).desk(_SCREEN)
+    desk.errand = submit(
         workshop, visitor, partial(make_all, batch, avatar, workshop.limits), len(batch.left())
     )
-    async for html in follow(run):
+    desk.made_of = batch
+    async for shown in _follow(workshop, visitor, desk):
+        yield shown
+
+
+async def _follow(workshop: Workshop, visitor: Visitor, desk: Desk) -> AsyncIterator[list[Any]]:
+    """How a batch goes, from now to its end."""
+    import gradio as gr
+
+    run, page = desk.errand, page_of(workshop, visitor)
+    batch = page.batch
+    if run is None or batch is None or batch is not desk.made_of:
+        return
+    on, off, keep = gr.update(interactive=True), gr.update(interactive=False), gr.update()
+    async for html in follow(run, lasting=page.tab is not None):
         yield [html, _table(batch), keep, off, off, on]
     failed = any(entry.state != "done" for entry in batch.entries)
     again = on if failed else off

@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING
 
 from app.render.demo import ASSETS
+from app.studio import words
 from app.studio.screens import batch, checking, comparing, create, editing, live, puppet
+from app.studio.screens.coming_back import add_returns
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.pair import add_pair
 from app.studio.screens.past import list_of
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from gradio.themes import Base
 
 STYLE = ASSETS / "studio" / "studio.css"
-SCRIPTS = tuple(ASSETS / "studio" / name for name in ("studio.js", "turns.js"))
+_SCRIPTS = tuple(ASSETS / "studio" / name for name in ("studio.js", "turns.js"))
 ICON = ASSETS / "studio" / "icon.svg"
 TITLE = "Visavis"
 _LEAST_QUEUE = 64
@@ -42,14 +44,15 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
             with gr.Tab("Create", id="create"):
                 first = create.build(workshop)
             with gr.Tab("Puppet", id="puppet"):
-                driven = puppet.build(workshop)
+                driven, puppet_back = puppet.build(workshop)
             with gr.Tab("Motion editor", id="edit") as tab:
-                editing.build(workshop, [first.edit, driven], tab, tabs)
+                openers = [first.edit.click, driven.click, first.past.reopened]
+                editing.build(workshop, openers, tab, tabs)
             with gr.Tab("Compare", id="compare") as compare:
                 comparing.build(workshop, first)
                 add_pair(workshop, compare)
             with gr.Tab("Batch", id="batch"):
-                batch.build(workshop)
+                batch_back = batch.build(workshop)
             with gr.Tab("Live", id="live"):
                 live.build(live_page)
             with gr.Tab("Check", id="check"):
@@ -59,12 +62,22 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
             workshop.leave(visitor_of(request).key)
 
         blocks.unload(leave)
+        add_returns(workshop, blocks, [first.back, puppet_back, batch_back])
         blocks.load(
-            endpoint(list_of, workshop, ()), None, first.past, api_visibility="private", queue=False
+            endpoint(list_of, workshop, ()),
+            None,
+            first.past.listed,
+            api_visibility="private",
+            queue=False,
         )
     waiting = max(_LEAST_QUEUE, workshop.limits.max_waiting)
     blocks.queue(api_open=False, max_size=waiting, default_concurrency_limit=4)
     return blocks
+
+
+def scripts() -> list[str]:
+    """What the page runs beside gradio's own."""
+    return [words.script(), *(path.read_text(encoding="utf-8") for path in _SCRIPTS)]
 
 
 def theme() -> "Base":

@@ -1,13 +1,14 @@
 """The first screen: photo, voices, movement -> a plan, a video as it grows, its files."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.intake.limits import Limits
-from app.render.demo import EXAMPLES
+from app.render.demo import ASSETS, DEFAULT_PORTRAIT, EXAMPLES
 from app.studio.screens import markup
+from app.studio.screens.coming_back import Back, fill_again, follow_again, values_of
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.faces import choose_face, mark_face, show_faces
 from app.studio.screens.follow import (
@@ -26,9 +27,15 @@ from app.studio.screens.form import (
     style_choices,
     suited,
 )
-from app.studio.screens.making import add_result, make_video, shown_sizes, told_plan
-from app.studio.screens.past import add_past
-from app.studio.screens.presets import add_presets, connect_presets
+from app.studio.screens.making import (
+    add_result,
+    follow_video,
+    make_video,
+    shown_sizes,
+    told_plan,
+)
+from app.studio.screens.past import Past, add_past
+from app.studio.screens.presets import SET, add_presets, connect_presets, preset_of
 from app.studio.screens.visitors import Visitor
 from app.studio.screens.voices import add_voices
 from app.studio.workshop import Workshop
@@ -39,15 +46,21 @@ from weights.errors import VisavisError
 if TYPE_CHECKING:
     import gradio as gr
 
+FIRST_VIDEO = ASSETS / "studio" / "example.mp4"
+"""What becomes of the screen as it is at first; docs/studio.md has the command that makes it."""
+
 
 @dataclass(frozen=True)
 class CreateScreen:
-    """What the other screens need of this one: the form, a finished video, the list of all."""
+    """What the other screens need of this one: the form, a finished video, all that were made, and
+    how it comes back.
+    """
 
     inputs: list[Any]
     video: "gr.Video"
     edit: "gr.Button"
-    past: "gr.HTML"
+    past: Past
+    back: Back
 
 
 def build(workshop: Workshop) -> CreateScreen:
@@ -57,22 +70,24 @@ def build(workshop: Workshop) -> CreateScreen:
     parts: dict[str, Any] = {}
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320):
-            add_photo(parts, workshop)
+            add_photo(parts, workshop, shown=DEFAULT_PORTRAIT)
             add_voices(parts, workshop)
             _movement(parts)
             _picture(parts, workshop.limits)
             _output(parts)
         with gr.Column(scale=6, min_width=320):
             inputs = [parts[name] for name in FORM_FIELDS]
-            result = add_result(workshop)
-            past = add_past(workshop, (inputs, parts["preset"]), result.shown)
+            result = add_result(workshop, example=FIRST_VIDEO)
+            going = [result.status, result.cancel]
+            past = add_past(workshop, (inputs, parts["preset"]), result.shown, going)
     found = connect_photo(workshop, parts)
-    _connect_plan(workshop, parts, found, result.told, inputs)
+    plan = endpoint(_plan, workshop)
+    _connect_plan(plan, parts, found, result.told, inputs)
     _connect_gestures(parts)
     result.make.click(
         endpoint(_make, workshop),
         inputs,
-        [*result.outputs, past],
+        [*result.outputs, past.listed],
         api_name="create",
         api_description="Make a video; the last answer has it, its motion file and its settings.",
         concurrency_limit=None,
@@ -85,17 +100,30 @@ def build(workshop: Workshop) -> CreateScreen:
         [parts["new_seed"], parts["seed"]],
         api_visibility="private",
     )
-    return CreateScreen(inputs, result.video, result.edit, past)
+
+    def back(entered: "gr.events.Dependency") -> None:
+        filled = fill_again(entered, workshop, Form.__name__, [*inputs, parts["preset"]], _refilled)
+        planned = filled.then(
+            plan, inputs, result.told, api_visibility="private", show_progress="hidden"
+        )
+        follow_again(planned, workshop, Form.__name__, follow_video, [*result.outputs, past.listed])
+
+    return CreateScreen(inputs, result.video, result.edit, past, back)
 
 
-def add_photo(parts: dict[str, Any], workshop: Workshop, screen: str = "") -> None:
-    """The photo, the examples, and the faces found; ids begin with the screen's."""
+def add_photo(
+    parts: dict[str, Any], workshop: Workshop, screen: str = "", shown: Path | None = None
+) -> None:
+    """The photo, which at first is the example that is `shown`, the examples, and the faces found;
+    ids begin with the screen's.
+    """
     import gradio as gr
 
     for path in EXAMPLES:
         workshop.files.publish(path)
 
     parts["photo"] = gr.Image(
+        None if shown is None else str(shown),
         label=label_of("portrait"),
         type="filepath",
         image_mode=None,
@@ -296,40 +324,20 @@ def connect_photo(workshop: Workshop, parts: dict[str, Any]) -> "gr.events.Depen
 
 
 def _connect_plan(
-    workshop: Workshop,
+    plan: Callable[..., Any],
     parts: dict[str, Any],
     found: "gr.events.Dependency",
     told: "list[Any]",
     inputs: "list[Any]",
 ) -> None:
-    """What is told of a video before it is made follows all that it depends on."""
+    """What is told of a video before it is made follows all that is filled in."""
     import gradio as gr
 
-    plan = endpoint(_plan, workshop)
     found.then(  # by then it is known whether the photo has a face
         plan, inputs, told, api_visibility="private", show_progress="hidden", concurrency_limit=2
     )
     gr.on(
-        [
-            parts[name].change
-            for name in (
-                "says",
-                "text",
-                "turns",
-                "voice",
-                "agent_audio",
-                "size",
-                "renderer",
-                "gestures",
-            )
-        ]
-        + [
-            parts[name].change
-            for name in (
-                *("interlocutor_audio", "interlocutor_video", "order", "pause", "motion", "trim"),
-                *("background", "background_colour", "background_picture", "format", "mix"),
-            )
-        ],
+        [parts[name].change for name in FORM_FIELDS if name not in ("photo", "face")],
         plan,
         inputs,
         told,
@@ -372,6 +380,12 @@ def _connect_gestures(parts: dict[str, Any]) -> None:
     parts["gestures"].change(
         draw, parts["gestures"], parts["timeline"], api_visibility="private", queue=False
     )
+
+
+def _refilled(form: Form) -> list[Any]:
+    """The form's components, and the name of how the face moves."""
+    preset = preset_of(*(getattr(form, name) for name in SET))
+    return [*values_of(form, FORM_FIELDS), preset]
 
 
 def _plan(workshop: Workshop, visitor: Visitor, *values: Any) -> list[Any]:

@@ -35,9 +35,11 @@ _EMPTY = markup.note("Make a video first (up to 30 s), then its motion can be ed
 
 
 def build(
-    workshop: Workshop, openers: "Sequence[gr.Button]", tab: "gr.Tab", tabs: "gr.Tabs"
+    workshop: Workshop, openers: Sequence[Callable[..., Any]], tab: "gr.Tab", tabs: "gr.Tabs"
 ) -> None:
-    """Lay the screen out and connect it; it works on the visitor's latest video."""
+    """Lay the screen out and connect it; it works on the visitor's latest video, or the one that
+    was opened last. `openers` are events upon which it is shown.
+    """
     import gradio as gr
 
     curves = gr.HTML(_EMPTY, elem_id="curves", js_on_load=_DRAG)
@@ -65,19 +67,20 @@ def build(
         api_name="curves",
         show_progress="hidden",
     )
-    gr.on(
-        [button.click for button in openers],
-        lambda: gr.Tabs(selected="edit"),
-        None,
-        tabs,
-        api_visibility="private",
-    ).then(
-        endpoint(_open, workshop, ("shown",)),
-        shown,
-        [start, end, video, *outputs],
-        api_name="open_editor",
-        show_progress="hidden",
-    )
+    for number, opened in enumerate(openers):
+        opened(
+            lambda: gr.Tabs(selected="edit"),
+            None,
+            tabs,
+            api_visibility="private",
+        ).then(
+            endpoint(_open, workshop, ("shown",)),
+            shown,
+            [start, end, video, *outputs],
+            api_name="open_editor",
+            api_visibility="private" if number else "public",
+            show_progress="hidden",
+        )
     for button, change in ((undo, Project.undo), (redo, Project.redo)):
         button.click(
             endpoint(partial(_change, change), workshop, names),
@@ -269,8 +272,9 @@ def _drawn(project: Project, shown: Sequence[str], start: Number, end: Number) -
     svg = draw_curves(take, project.voice_rows(), names, chosen, stale)
     new = sum(b - a for a, b in stale)
     told = f"{len(take.motion)} frames, {take.seconds:.2f} s."
-    if len(project.takes) > 1:
+    if new or len(project.takes) > 1:
         told += f" To draw: {new}; kept as they are: {len(take.motion) - new}."
+    if take.edits:
         told += f" Edits: {'; '.join(take.edits)}."
     return [svg, markup.note(told)]
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from app.jobs.preview import jpeg
+from app.render.demo import EXAMPLES
 from app.render.reading import HERE, Reader
 from app.studio.screens import markup
 from app.studio.screens.follow import fail, page_of
@@ -104,10 +105,11 @@ def show_faces(workshop: Workshop, visitor: Visitor, photo: str | None) -> tuple
     import gradio as gr
 
     hidden = gr.update(visible=False)
-    nothing = gr.update(choices=[], value=None, visible=False)
+    # The choices stay: an answer for the photo before may come after that for this one.
+    nothing = gr.update(value=None, visible=False)
     page = page_of(workshop, visitor)
     page.faceless = None
-    if not photo:
+    if not photo or Path(photo) in EXAMPLES:  # they show one face, and the networks can wait
         return hidden, nothing, ""
     try:
         found = _faces_in(workshop, photo)
@@ -115,6 +117,8 @@ def show_faces(workshop: Workshop, visitor: Visitor, photo: str | None) -> tuple
         page.faceless = photo
         return hidden, nothing, markup.alert(str(error))
     chosen = found.largest
+    if page.face is not None and page.face[0] == photo:  # it is shown again
+        chosen = min(page.face[1], len(found.faces) - 1)
     several = len(found.faces) > 1
     picker = gr.update(choices=found.choices, value=str(chosen + 1), visible=several)
     marked = gr.update(value=str(_kept(found, chosen, page)), visible=True) if several else hidden
@@ -136,7 +140,9 @@ def mark_face(
         fail(f"got the face {face!r}; wanted {' or '.join(numbered)}")
     chosen = int(face) - 1
     trouble = found.trouble(chosen)
-    drawn = _kept(found, chosen, page_of(workshop, visitor))
+    page = page_of(workshop, visitor)
+    page.face = str(photo), chosen
+    drawn = _kept(found, chosen, page)
     return str(drawn), markup.alert(trouble) if trouble else ""
 
 

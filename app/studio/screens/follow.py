@@ -52,8 +52,10 @@ def cancel_all(workshop: Workshop, visitor: Visitor) -> None:
         fail(error)
 
 
-async def follow(errand: Errand) -> AsyncIterator[str]:
-    """The HTML of an errand's progress until it has ended. A visitor who goes away cancels it."""
+async def follow(errand: Errand, lasting: bool = False) -> AsyncIterator[str]:
+    """The HTML of an errand's progress until it has ended. A visitor who goes away cancels it, but
+    one that is `lasting`: their tab may find it again, and ends it when it does not come back.
+    """
     last = ""
     try:
         while not errand.ended:
@@ -64,7 +66,7 @@ async def follow(errand: Errand) -> AsyncIterator[str]:
                     last = now
             await asyncio.sleep(_POLL_S)
     finally:
-        if not errand.ended:
+        if not lasting and not errand.ended:
             errand.cancel()
 
 

@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from app.render.demo import ASSETS, EXAMPLES
+from app.studio import words
 from app.studio.screens import markup
 from audio2motion.gestures.emotion import EMOTIONS
 from audio2motion.voice.natural import NATURAL
@@ -30,7 +31,7 @@ def add_page(app: "FastAPI", socket: str, answers: bool) -> str:
     `answers` says whether the visitor may ask a language model there.
     """
     from fastapi import HTTPException
-    from fastapi.responses import FileResponse, HTMLResponse
+    from fastapi.responses import FileResponse, HTMLResponse, Response
 
     photos = {path.stem: path for path in EXAMPLES}
     portraits = [(name.replace("_", " "), f"{PAGE}/portraits/{name}") for name in photos]
@@ -48,6 +49,11 @@ def add_page(app: "FastAPI", socket: str, answers: bool) -> str:
     @app.get(PAGE, include_in_schema=False)
     def live_page() -> HTMLResponse:
         return HTMLResponse(text)
+
+    @app.get(PAGE + "/words.js", include_in_schema=False)
+    def live_words() -> Response:
+        kept = {"Cache-Control": "no-cache"}
+        return Response(words.script(), media_type="text/javascript", headers=kept)
 
     @app.get(PAGE + "/{name}", include_in_schema=False)
     def live_part(name: str) -> FileResponse:

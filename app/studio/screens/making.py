@@ -4,13 +4,18 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from app.intake.allowance import require_length
 from app.intake.limits import Limits
 from app.intake.sandbox import shared_sandbox
 from app.intake.values import SandboxReader
+from app.jobs.crew import Running
+from app.jobs.errand import Errand
 from app.jobs.plan import make_plan
+from app.render.request import RenderRequest
 from app.studio.creation import Creation, create
 from app.studio.screens import markup
 from app.studio.screens.endpoints import endpoint
@@ -25,16 +30,29 @@ from app.studio.screens.follow import (
     submit,
 )
 from app.studio.screens.form import Filled, Form, default_form, from_values, label_of, request_of
-from app.studio.screens.past import keep_result
+from app.studio.screens.past import keep_result, list_of
 from app.studio.screens.visitors import Visitor
-from app.studio.workshop import Workshop
+from app.studio.workshop import Desk, Workshop
 from weights.errors import VisavisError
 
 if TYPE_CHECKING:
     import gradio as gr
 
 _SIZES = (256, 384, 512, 768, 1024)
+_EXAMPLE = "An example, made of the photo and the text that are there at first. Yours comes here."
 _FIRST = "Give a photo to begin, or take one of the examples."
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """A video with its settings; where it was put among the visitor's own, its `key` there, and
+    what is to be said of that.
+    """
+
+    creation: Creation
+    settings: dict[str, Any]
+    key: str
+    said: str
 
 
 @dataclass(frozen=True)
@@ -68,8 +86,10 @@ class Result:
         return [self.status, *self.shown, self.make, self.cancel, self.edit, self.use_seed]
 
 
-def add_result(workshop: Workshop, screen: str = "") -> Result:
-    """The parts of a result, of which one cancels already."""
+def add_result(workshop: Workshop, screen: str = "", example: Path | None = None) -> Result:
+    """The parts of a result, of which one cancels already; there may be an `example` of one in its
+    place until there is one.
+    """
     import gradio as gr
 
     plan = gr.HTML(markup.note(_FIRST), elem_id=f"{screen}plan")
@@ -79,6 +99,9 @@ def add_result(workshop: Workshop, screen: str = "") -> Result:
         )
         cancel = gr.Button("Cancel", elem_id=f"{screen}cancel", interactive=False)
     status = gr.HTML(elem_id=f"{screen}status")
+    if example is not None:
+        address = f"gradio_api/file={quote(workshop.files.publish(example))}"
+        gr.HTML(markup.example(address, _EXAMPLE), elem_id=f"{screen}example")
     video = made_video("Video", f"{screen}video")
     with gr.Row():
         edit = gr.Button("Edit the motion", interactive=False, elem_id=f"{screen}edit")
@@ -127,7 +150,7 @@ def told_plan(
     page, can = page_of(workshop, visitor), False
     form: Filled = kind()
     try:
-        form = from_values(values, kind)
+        form = page.desk(kind.__name__).form = from_values(values, kind)
         if not form.photo:
             said = markup.note(_FIRST)
         elif form.photo == page.faceless:
@@ -154,8 +177,7 @@ async def make_video(
     import gradio as gr
 
     form: Filled = kind()
-    on, off = gr.update(interactive=True), gr.update(interactive=False)
-    keep = gr.update()
+    on, off, keep = gr.update(interactive=True), gr.update(interactive=False), gr.update()
     try:
         form = from_values(values, kind)
         wanted = await asyncio.to_thread(request_of, form, workshop)
@@ -164,31 +186,56 @@ async def make_video(
         yield [told, keep, keep, keep, keep, on, off, keep, keep, keep]
         fail(error, form.files, told=True)
     page = page_of(workshop, visitor)
-    run = submit(
-        workshop,
-        visitor,
-        lambda run: create(workshop, page, wanted, run),
-    )
+    desk = page.desk(kind.__name__)
+    desk.errand, desk.made_of = _begin(workshop, visitor, form, wanted), form
+    desk.form = form
+    async for shown in follow_video(workshop, visitor, desk):
+        yield shown
+
+
+def _begin(workshop: Workshop, visitor: Visitor, form: Filled, wanted: RenderRequest) -> Errand:
+    """Queue a video, which is put among the visitor's own when it is made, seen or not."""
+    page = page_of(workshop, visitor)
+
+    def work(run: Running) -> _Finished:
+        made = create(workshop, page, wanted, run)
+        settings = {"seed": made.result.seed, **_told(made, form)}
+        kept = "", ""
+        if isinstance(form, Form):
+            kept = keep_result(workshop, visitor, made, form, settings, run.preview.strip)
+        return _Finished(made, settings, *kept)
+
+    return submit(workshop, visitor, work)
+
+
+async def follow_video(
+    workshop: Workshop, visitor: Visitor, desk: Desk
+) -> AsyncIterator[list[Any]]:
+    """How the video of a screen goes, from now to its end, as `make_video` tells it: it may have
+    been begun before its tab was loaded anew.
+    """
+    import gradio as gr
+
+    run, form = desk.errand, desk.made_of
+    made: _Finished | None = None if run is None else run.result
+    if run is None or (made is not None and not made.creation.video.exists()):
+        return
+    on, off, keep = gr.update(interactive=True), gr.update(interactive=False), gr.update()
     hidden = gr.update(visible=False)
-    async for html in follow(run):
+    lasting = page_of(workshop, visitor).tab is not None
+    async for html in follow(run, lasting):
         yield [html, hidden, hidden, "", keep, off, on, off, off, keep]
-    if error := markup.without_paths(error_of(run), form.files):
+    made = run.result
+    if made is None and (error := markup.without_paths(error_of(run), form.files)):
         yield [markup.alert(error), keep, keep, keep, keep, on, off, keep, keep, keep]
         fail(error, told=True)
-    made: Creation | None = run.result
     if made is None:
         yield [markup.done("Cancelled."), keep, keep, keep, keep, on, off, keep, keep, keep]
         return
-    settings = {"seed": made.result.seed, **_told(made, form)}
-    editable = on if made.editable else off
-    past = keep
-    if isinstance(form, Form):
-        past = await asyncio.to_thread(
-            keep_result, workshop, visitor, made, form, settings, run.running.preview.strip
-        )
-    done = markup.done("Done.")
-    shown = [*files_of(made.video, made.motion), markup.figures(made.result), settings]
-    yield [done, *shown, on, off, editable, on, past]
+    one = made.creation
+    past = made.said + list_of(workshop, visitor, made.key) if isinstance(form, Form) else keep
+    shown = [*files_of(one.video, one.motion), markup.figures(one.result), made.settings]
+    yield [markup.done("Done."), *shown, on, off, on if one.editable else off, on, past]
 
 
 def _told(made: Creation, form: Filled) -> dict[str, Any]:

@@ -111,6 +111,14 @@ def preview(made: Preview) -> str:
     )
 
 
+def example(address: str, sentence: str) -> str:
+    """A finished video that shows what is made here, until there is one of the visitor's own."""
+    return (
+        f'<video src="{escape(address)}" controls playsinline preload="metadata" '
+        f'aria-label="An example video"></video>{note(sentence)}'
+    )
+
+
 def figures(result: RenderResult) -> str:
     """What is known of a finished run."""
     width, height = result.size

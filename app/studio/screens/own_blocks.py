@@ -17,7 +17,6 @@ import anyio.to_thread
 from app.studio.screens.turns import TURNS_ID
 from app.studio.screens.visitors import Visitor, visitor_of
 from app.studio.turn_rows import exchanged
-from app.studio.visitor_files import VisitorFiles
 from app.studio.workshop import Workshop
 from weights.errors import InputError, VisavisError
 
@@ -74,20 +73,15 @@ class _OwnFiles(Blocks):
             raise _refusal(
                 f"got {len(inputs)} values; wanted {len(block_fn.inputs)}",
             )
-        visitor, files = _asking.get(), self.workshop.files
         given: dict[int, Any] = {}
         try:
             for i, block in enumerate(block_fn.inputs):
                 if _is_file(block):
                     many = getattr(block, "file_count", "single") != "single"
-                    given[i] = await anyio.to_thread.run_sync(
-                        _claimed, inputs[i], many, visitor, files
-                    )
+                    given[i] = await anyio.to_thread.run_sync(self._claimed, inputs[i], many)
                 elif _is_turns(block):
                     _require_plain(inputs[i])
-                    given[i] = await anyio.to_thread.run_sync(
-                        _claimed_rows, inputs[i], visitor, files
-                    )
+                    given[i] = await anyio.to_thread.run_sync(self._claimed_rows, inputs[i])
                 else:
                     _require_plain(inputs[i])
         except VisavisError as error:
@@ -129,6 +123,27 @@ class _OwnFiles(Blocks):
         path = Path(file["path"])
         return _file_data(path, self.workshop.files.public_handle(path))
 
+    def _claimed(self, value: Any, many: bool) -> Any:
+        """The path of the file, or of each file, that a page says it has uploaded."""
+        if value in (None, "", []):
+            return None
+        visitor = _asking.get()
+        if visitor is None:
+            raise InputError("the request names no page (session_hash), so it has no files")
+        if many:
+            if not isinstance(value, Sequence) or isinstance(value, str):
+                raise InputError("wanted a list of files that were uploaded here")
+            return [self._claimed(item, False) for item in value if item]
+        handle = value.get("path") if isinstance(value, dict) else value
+        page = self.workshop.page(visitor.key, visitor.owner)
+        return str(self.workshop.files.claim(handle, page.owner, page.key))
+
+    def _claimed_rows(self, value: Any) -> str | None:
+        """Rows whose recordings are paths of files that the page has uploaded."""
+        if not isinstance(value, str):
+            return None
+        return exchanged(value, lambda handle: self._claimed(handle, False))
+
     def _handed_rows(self, rows: str) -> str:
         """What the page is told of turns, whose recordings are the visitor's."""
         return exchanged(rows, lambda path: self._handed(path)["path"])
@@ -158,13 +173,6 @@ def _is_turns(block: object) -> bool:
     return getattr(block, "elem_id", None) == TURNS_ID
 
 
-def _claimed_rows(value: Any, visitor: Visitor | None, files: VisitorFiles) -> str | None:
-    """Rows whose recordings are paths of files that the page has uploaded."""
-    if not isinstance(value, str):
-        return None
-    return exchanged(value, lambda handle: _claimed(handle, False, visitor, files))
-
-
 def _ended() -> object:
     """What gradio puts for each value at the end."""
     from gradio import components
@@ -189,20 +197,6 @@ def _file_data(path: Path, handle: str) -> dict[str, Any]:
         "is_stream": False,
         "meta": dict(_META),
     }
-
-
-def _claimed(value: Any, many: bool, visitor: Visitor | None, files: VisitorFiles) -> Any:
-    """The path of the file, or of each file, that a page says it has uploaded."""
-    if value in (None, "", []):
-        return None
-    if visitor is None:
-        raise InputError("the request names no page (session_hash), so it has no files")
-    if many:
-        if not isinstance(value, Sequence) or isinstance(value, str):
-            raise InputError("wanted a list of files that were uploaded here")
-        return [_claimed(item, False, visitor, files) for item in value if item]
-    handle = value.get("path") if isinstance(value, dict) else value
-    return str(files.claim(handle, *visitor))
 
 
 def _require_plain(value: Any) -> None:

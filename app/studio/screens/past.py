@@ -1,18 +1,20 @@
 """Of the first screen: what the visitor has made before, which is found again after a reload."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from app.api.guard import ANONYMOUS
-from app.studio.creation import Creation
+from app.studio.creation import Creation, reopen
 from app.studio.history import again, find, keep, pack, remove
 from app.studio.made import Made
 from app.studio.screens import markup
 from app.studio.screens.endpoints import endpoint
-from app.studio.screens.follow import fail, files_of, page_of
-from app.studio.screens.form import FORM_FIELDS, FORM_FILES, Form
+from app.studio.screens.follow import error_of, fail, files_of, follow, page_of, submit
+from app.studio.screens.form import FORM_FIELDS, FORM_FILES, Form, request_of
 from app.studio.screens.presets import SET, preset_of
 from app.studio.screens.visitors import Visitor
 from app.studio.workshop import Workshop
@@ -24,11 +26,25 @@ if TYPE_CHECKING:
 _NONE = "Videos that you make are kept here for a while, after a reload too."
 
 
-def add_past(workshop: Workshop, form: "tuple[list[Any], gr.Radio]", shown: list[Any]) -> "gr.HTML":
-    """The list of results, and what is done with one. `form` are the form's components with the
-    presets, `shown` those of a video: the player, its motion file, its figures and its settings.
+@dataclass(frozen=True)
+class Past:
+    """The list of results, which is drawn anew when a video was made, and the event upon which one
+    of them can be edited.
+    """
 
-    Returned is the list, which is drawn anew when a video was made.
+    listed: "gr.HTML"
+    reopened: Callable[..., Any]
+
+
+def add_past(
+    workshop: Workshop,
+    form: "tuple[list[Any], gr.Radio]",
+    shown: list[Any],
+    going: list[Any],
+) -> Past:
+    """The list of results, and what is done with one. `form` are the form's components with the
+    presets, `shown` those of a video: the player, its motion file, its figures and its settings,
+    `going` where it is told how something goes, and the button that cancels it.
     """
     import gradio as gr
 
@@ -37,19 +53,30 @@ def add_past(workshop: Workshop, form: "tuple[list[Any], gr.Radio]", shown: list
         picked = gr.Textbox(visible="hidden", elem_id="picked", label="The chosen video")
         with gr.Row():
             use = gr.Button("Use again", size="sm", interactive=False, elem_id="past-again")
+            edit = gr.Button("Edit", size="sm", interactive=False, elem_id="past-edit")
             delete = gr.Button("Delete", size="sm", interactive=False, elem_id="past-delete")
             save = gr.Button("Download all", size="sm", elem_id="past-pack")
         packed = gr.File(label="All videos (.zip)", interactive=False, visible=False)
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     picked.change(
-        endpoint(_show, workshop, ("picked",)), picked, [*shown, listed, use, delete], **quiet
+        endpoint(_show, workshop, ("picked",)), picked, [*shown, listed, use, delete, edit], **quiet
     )
     use.click(endpoint(_again, workshop, ("picked",)), picked, [*form[0], form[1]], **quiet)
     delete.click(
-        endpoint(_delete, workshop, ("picked",)), picked, [listed, picked, use, delete], **quiet
+        endpoint(_delete, workshop, ("picked",)),
+        picked,
+        [listed, picked, use, delete, edit],
+        **quiet,
+    )
+    reopened = edit.click(
+        endpoint(_reopen, workshop, ("picked",)),
+        picked,
+        [*going, edit],
+        concurrency_limit=None,
+        **quiet,
     )
     save.click(endpoint(_pack, workshop, ()), None, packed, **quiet)
-    return listed
+    return Past(listed, reopened.success)
 
 
 def keep_result(
@@ -59,20 +86,21 @@ def keep_result(
     form: Form,
     told: dict[str, Any],
     strip: Sequence[bytes],
-) -> str:
-    """Put a finished video among the visitor's own; returned is their list. Who has no browser of
-    their own, as callers of the endpoints, shares it with all others, so nothing is kept.
+) -> tuple[str, str]:
+    """Put a finished video among the visitor's own; returned is its key there, and what is to be
+    said of it. Who has no browser of their own, as callers of the endpoints, shares it with all
+    others, so nothing is kept.
     """
     if visitor.owner == ANONYMOUS:
-        return ""
+        return "", ""
     values = {name: getattr(form, name) for name in FORM_FIELDS}
     files = {name: value for name in FORM_FILES if (value := values[name])}
     shelf = workshop.shelf(visitor.owner)
     try:
         kept = keep(shelf, made, values, files, told, strip[0] if strip else b"")
     except VisavisError as error:  # the video itself is there all the same
-        return markup.note(f"This one is not kept: {error}") + list_of(workshop, visitor)
-    return list_of(workshop, visitor, kept.key)
+        return "", markup.note(f"This one is not kept: {error}")
+    return kept.key, ""
 
 
 def list_of(workshop: Workshop, visitor: Visitor, chosen: str = "") -> str:
@@ -96,13 +124,37 @@ def _show(workshop: Workshop, visitor: Visitor, key: str) -> list[Any]:
 
     keep_it, on = gr.update(), gr.update(interactive=bool(key))
     if not key:
-        return [*[keep_it] * 4, list_of(workshop, visitor), on, on]
+        return [*[keep_it] * 4, list_of(workshop, visitor), on, on, on]
     try:
         made = find(workshop.shelf(visitor.owner), key)
     except VisavisError as error:
         fail(error)
     shown = [*files_of(made.video, made.motion), markup.figures(made.result), dict(made.told)]
-    return [*shown, list_of(workshop, visitor, key), on, on]
+    edit = gr.update(interactive=made.editable)
+    return [*shown, list_of(workshop, visitor, key), on, on, edit]
+
+
+async def _reopen(workshop: Workshop, visitor: Visitor, key: str) -> AsyncIterator[list[Any]]:
+    """Let a result's motion be edited, telling how that goes; fails unless it can be."""
+    import gradio as gr
+
+    on, off = gr.update(interactive=True), gr.update(interactive=False)
+    page = page_of(workshop, visitor)
+    try:
+        made = find(workshop.shelf(visitor.owner), key)
+        filled = again(made, page) | {"new_seed": False, "seed": made.result.seed}
+        request = request_of(Form(**filled), workshop)
+    except VisavisError as error:
+        yield [markup.alert(str(error)), off, on]
+        fail(error, told=True)
+    run = submit(workshop, visitor, partial(reopen, workshop, page, request, made))
+    async for html in follow(run):
+        yield [html, on, off]
+    if run.result is None:
+        error = error_of(run) or "the video was not opened"
+        yield [markup.alert(error), off, on]
+        fail(error, told=True)
+    yield ["", off, on]
 
 
 def _again(workshop: Workshop, visitor: Visitor, key: str) -> list[Any]:
@@ -122,7 +174,7 @@ def _delete(workshop: Workshop, visitor: Visitor, key: str) -> list[Any]:
     except VisavisError as error:
         fail(error)
     off = gr.update(interactive=False)
-    return [list_of(workshop, visitor), "", off, off]
+    return [list_of(workshop, visitor), "", off, off, off]
 
 
 def _pack(workshop: Workshop, visitor: Visitor) -> Any:

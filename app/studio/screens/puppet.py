@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from app.studio.screens import markup
+from app.studio.screens.coming_back import Back, fill_again, follow_again, values_of
 from app.studio.screens.create import add_photo, connect_photo
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.form import (
@@ -12,9 +13,15 @@ from app.studio.screens.form import (
     component,
     label_of,
 )
-from app.studio.screens.making import add_result, make_video, shown_sizes, told_plan
+from app.studio.screens.making import (
+    add_result,
+    follow_video,
+    make_video,
+    shown_sizes,
+    told_plan,
+)
 from app.studio.screens.visitors import Visitor
-from app.studio.workshop import Workshop
+from app.studio.workshop import Desk, Workshop
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -26,8 +33,10 @@ _HINT = (
 )
 
 
-def build(workshop: Workshop) -> "gr.Button":
-    """Lay the screen out and connect it; the button that opens the motion editor."""
+def build(workshop: Workshop) -> "tuple[gr.Button, Back]":
+    """Lay the screen out and connect it; the button that opens the motion editor, and how the
+    screen comes back.
+    """
     import gradio as gr
 
     parts: dict[str, Any] = {}
@@ -43,7 +52,7 @@ def build(workshop: Workshop) -> "gr.Button":
     plan = endpoint(_plan, workshop, PUPPET_FIELDS)
     found.then(plan, inputs, result.told, api_visibility="private", show_progress="hidden")
     gr.on(
-        [parts[name].change for name in ("driving_video", "agent_audio", "size")],
+        [parts[name].change for name in PUPPET_FIELDS if name not in ("photo", "face")],
         plan,
         inputs,
         result.told,
@@ -62,7 +71,16 @@ def build(workshop: Workshop) -> "gr.Button":
         show_progress="hidden",
         scroll_to_output=True,
     )
-    return result.edit
+
+    def back(entered: "gr.events.Dependency") -> None:
+        name = PuppetForm.__name__
+        filled = fill_again(entered, workshop, name, inputs, _refilled)
+        planned = filled.then(
+            plan, inputs, result.told, api_visibility="private", show_progress="hidden"
+        )
+        follow_again(planned, workshop, name, _follow, result.outputs)
+
+    return result.edit, back
 
 
 def _video(parts: dict[str, Any]) -> None:
@@ -113,10 +131,19 @@ def _told(name: str, info: bool = True) -> dict[str, Any]:
     return component(name, info=info) | {"value": getattr(PuppetForm, name)}
 
 
+def _refilled(form: PuppetForm) -> list[Any]:
+    return values_of(form, PUPPET_FIELDS)
+
+
 def _plan(workshop: Workshop, visitor: Visitor, *values: Any) -> list[Any]:
     return told_plan(workshop, visitor, values, PuppetForm)
 
 
 async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIterator[list[Any]]:
     async for shown in make_video(workshop, visitor, values, PuppetForm):
+        yield shown[:-1]
+
+
+async def _follow(workshop: Workshop, visitor: Visitor, desk: Desk) -> AsyncIterator[list[Any]]:
+    async for shown in follow_video(workshop, visitor, desk):
         yield shown[:-1]

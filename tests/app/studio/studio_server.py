@@ -144,11 +144,17 @@ def chromium(microphone: Path | None = None) -> Iterator["Browser"]:
 
 @contextlib.contextmanager
 def window(
-    browser: "Browser", studio: Studio, width: int = 1280, dark: bool = False
+    browser: "Browser",
+    studio: Studio,
+    width: int = 1280,
+    dark: bool = False,
+    language: str = "en-US",
 ) -> Iterator[Window]:
     """A new visitor with an open page."""
     context = browser.new_context(
-        viewport={"width": width, "height": 900}, permissions=["microphone", "camera"]
+        viewport={"width": width, "height": 900},
+        permissions=["microphone", "camera"],
+        locale=language,
     )
     page = context.new_page()
     page.set_default_timeout(90_000)  # a machine may be busy with much else

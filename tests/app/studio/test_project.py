@@ -1,5 +1,6 @@
 """After an edit only the frames that changed are drawn; all others are the ones from before."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import app.studio.editor as editor
 from app.jobs.errand import Errand
 from app.render.pipeline import Avatar
 from app.render.request import RenderRequest
-from app.studio.creation import create, render_edit
+from app.studio import history
+from app.studio.creation import create, render_edit, reopen
 from app.studio.editor import Take
 from app.studio.frame_cache import FrameCache
 from app.studio.project import Project, open_project
@@ -75,6 +77,29 @@ def make_video(workshop: Workshop, page: Page, request: RenderRequest) -> Errand
 
 def frames_of(project: Project, avatar: Avatar) -> list[np.ndarray]:
     return [frame.copy() for _, frame in project.frames(avatar)]
+
+
+def test_what_was_made_before_can_be_edited_again(workshop: Workshop, portrait: Path, voice: Path):
+    """Its motion is that of the video, though the page that made it is gone with its frames."""
+    request = RenderRequest(portrait=portrait, agent_audio=voice, size=96, seed=3)
+    first, shelf = workshop.page("first", "anna"), workshop.shelf("anna")
+    run = make_video(workshop, first, request)
+    made = history.keep(shelf, run.result, {}, {}, {}, b"")
+    workshop.leave("first")
+    page = workshop.page("second", "anna")
+    opened = workshop.submit(page, lambda run: reopen(workshop, page, request, made, run))
+    assert opened.wait(60.0) and opened.state == "succeeded", opened.look().error
+    project = page.project
+    assert project is opened.result
+    total = made.result.frames
+    assert np.array_equal(project.take.motion.values, Motion.load(made.motion).values)
+    assert project.stale() == [(0, total)]
+    edited = workshop.submit(page, lambda run: render_edit(workshop, page, project, run))
+    assert edited.wait(60.0) and edited.result.drawn == total
+    assert project.stale() == []
+    long = replace(made, editable=False)
+    refused = workshop.submit(page, lambda run: reopen(workshop, page, request, long, run))
+    assert refused.wait(5.0) and "cannot be edited" in str(refused.look().error)
 
 
 @pytest.mark.slow

@@ -333,6 +333,7 @@ def test_what_is_one_visitors_is_not_anothers(browser, studio: Studio, visitor: 
     assert mine.project is not None
     folder = mine.project.cache.folder
     assert folder.exists()
+    studio.workshop.grace_s = 0.5
     page.close()
     deadline = time.monotonic() + 15
     while folder.exists() and time.monotonic() < deadline:
@@ -404,7 +405,9 @@ def test_no_tab_shuts_out_who_sees_hears_or_types_otherwise(tour: Tour):
 
 def test_the_keyboard_is_enough_to_make_a_video_and_stop_it(visitor: Window):
     page = visitor.page
-    assert page.locator("#make").is_disabled()
+    page.wait_for_selector("#make:enabled")
+    page.locator("#photo button[aria-label='Remove Image']").click()
+    page.wait_for_selector("#make:disabled")
     assert "Give a photo" in page.locator("#plan").inner_text()
     page.locator("#examples button").first.focus()
     assert page.evaluate("document.activeElement.ariaLabel") == "default"
@@ -456,4 +459,4 @@ def test_endpoints_have_names_and_work_with_gradio_client(studio: Studio, voice:
     assert len(written) == 1, "what was heard is kept"
     assert Waveform.load(sample["value"] if isinstance(sample, dict) else sample).has_speech
     with pytest.raises(Exception, match="no photo yet"):
-        client.predict(api_name="/create")
+        client.predict(api_name="/puppet")

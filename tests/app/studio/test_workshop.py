@@ -66,6 +66,40 @@ def test_a_visitor_who_leaves_is_forgotten_with_their_files(workshop: Workshop):
     assert workshop.page("one") is not page
 
 
+def test_a_tab_that_is_loaded_anew_is_the_page_that_it_was(workshop: Workshop):
+    page, gate = workshop.enter("one", "anna", "tab"), threading.Event()
+    mine = page.new_folder()
+    page.desk("create").errand = errand = workshop.submit(page, until(gate))
+    workshop.leave("one")
+    other = workshop.enter("two", "ben", "tab")
+    assert other is not page and other.desk("create").errand is None, "another browser's"
+    stray = workshop.page("three", "anna").new_folder()
+    assert workshop.enter("three", "anna", "tab") is page
+    assert workshop.page("three", "anna").desk("create").errand is errand
+    workshop.leave("one")
+    assert (mine.exists(), stray.exists(), errand.ended) == (True, False, False)
+    assert workshop.page("one", "anna") is not page
+    gate.set()
+    assert errand.wait(5.0) and errand.result == "made"
+
+
+def test_a_tab_that_does_not_come_back_is_left_after_a_while(workshop: Workshop):
+    workshop.grace_s = 0.3
+    pages = [workshop.enter(key, "anna", key) for key in ("gone", "there", "used")]
+    folders = [page.new_folder() for page in pages]
+    errands = [workshop.submit(page, until(threading.Event())) for page in pages]
+    for key in ("gone", "used"):
+        workshop.leave(key)
+    assert workshop.page("used", "anna") is pages[2], "the line was bad, the page is open"
+    assert not errands[0].wait(0.1), "it may come back"
+    assert errands[0].wait(5.0)
+    deadline = time.monotonic() + 5
+    while folders[0].exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [folder.exists() for folder in folders] == [False, True, True]
+    assert not errands[1].ended and not errands[2].ended
+
+
 def test_who_does_nothing_for_long_is_forgotten_unless_something_runs(workshop: Workshop):
     pages = [workshop.page("idle"), workshop.page("busy")]
     idle, busy = (page.new_folder() for page in pages)

@@ -3,7 +3,8 @@
 
 const $ = (id) => document.getElementById(id);
 const SIZES = [256, 384, 512], MOST_PX = 512, SHARP = 1.5, EASY_MS = 60, FAIR_MS = 110, KNOWN = 12, CAPTION_MS = 7000;
-const lateness = (ms) => `${ms < 400 ? 'at once' : ms < 1000 ? 'with a short delay' : 'late'} (${Math.round(ms)} ms)`;
+const inWords = window.visavisWords;
+const lateness = (ms) => `${inWords(ms < 400 ? 'at once' : ms < 1000 ? 'with a short delay' : 'late')} (${Math.round(ms)} ms)`;
 const pace = (ms) => ms < PIECE_MS * 0.8 ? 'easily' : ms < PIECE_MS ? 'just' : 'no: it is too slow';
 const WHILE_LIVE = ['say', 'ask', 'stop', 'voice', 'mute', 'end'];
 
@@ -14,7 +15,7 @@ document.documentElement.classList.toggle('dark', dark() || matchMedia('(prefers
 for (const [name, url] of PORTRAITS) $('portrait').add(new Option(name, url));
 $('ask').hidden = !ANSWERS;
 if (ANSWERS) $('told').textContent = 'Let it say, or ask it (a language model answers)';
-for (const name of EMOTIONS) $('emotion').add(new Option(name));
+for (const name of EMOTIONS) $('emotion').add(new Option(name, name));
 for (const [name, told] of VOICES) $('speaker').add(new Option(told, name));
 // Until somebody chooses one, a woman's portrait has a woman's voice, if one keeps up.
 let chosen = false;
@@ -112,13 +113,15 @@ $('size').onchange = () => { if (live?.connected && !size.automatic) size.ask(Nu
 let captionTimer;
 const caption = (who, text) => {
   const line = document.createElement('li');
-  line.textContent = `${who === 'agent' ? 'It' : 'You'}: ${text}`;
+  line.translate = false; // it is somebody's own
+  line.textContent = `${inWords(who === 'agent' ? 'It' : 'You')}: ${text}`;
   $('said').append(line);
   if ($('said').children.length > 200) $('said').firstChild.remove();
   $('said').scrollTop = $('said').scrollHeight;
   const shown = document.createElement('span');
   shown.textContent = line.textContent;
   shown.dir = 'auto';
+  shown.translate = false;
   $('caption').replaceChildren(shown);
   clearTimeout(captionTimer);
   captionTimer = setTimeout(() => $('caption').replaceChildren(), CAPTION_MS + 50 * text.length);
@@ -145,7 +148,7 @@ const news = {
   size({width, height}) { size.came(width, height); },
   chunk(message) { say('state', message.agent_speaks ? 'It speaks' : message.visitor_speaks ? 'It listens to you' : hearing()); },
   caption({who, text}) { caption(who, text); },
-  interrupt({milliseconds}) { say('barge', `it fell silent after ${milliseconds} ms`); $('caption').replaceChildren(); },
+  interrupt({milliseconds}) { say('barge', `${inWords('it fell silent after')} ${milliseconds} ms`); $('caption').replaceChildren(); },
   state(text) { say('state', text); },
   problem(text) { say('problem', text); },
   devices(text) { say('problem', text); listDevices(); },

@@ -1,0 +1,182 @@
+"""A tab of the studio that is opened, in whatever language, loaded anew, copied and closed, in a
+real browser.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.jobs.errand import Errand
+from app.render.demo import DEFAULT_PORTRAIT
+from app.render.pipeline import Avatar
+from audio2motion.voice.synthesis import synthesize
+from tests.app.studio.studio_server import (
+    QUIET,
+    SHOTS,
+    Studio,
+    Window,
+    chromium,
+    give_photo,
+    serve,
+    window,
+)
+
+pytestmark = [pytest.mark.browser, *QUIET]
+
+COPIED = """name => {
+  if (sessionStorage.getItem('copied')) return;
+  sessionStorage.setItem('copied', 'yes');
+  sessionStorage.setItem('visavis-tab', name);
+}"""
+
+
+@pytest.fixture(scope="module")
+def studio(avatar: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    with serve(avatar, tmp_path_factory.mktemp("studio")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some seconds of a voice."""
+    said = synthesize("This is a text that takes its time. " * 2)
+    return said.save(tmp_path_factory.mktemp("voice") / "talk.wav")
+
+
+@pytest.fixture
+def visitor(browser, studio: Studio) -> Iterator[Window]:
+    with window(browser, studio) as opened:
+        yield opened
+        assert opened.faults == []
+
+
+def begin(visitor: Window, talk: Path, size: int) -> None:
+    """Make a video of a photo and a recording, until frames of it are seen."""
+    page = visitor.page
+    give_photo(visitor, DEFAULT_PORTRAIT)
+    page.locator("#preset label", has_text="lively").click()
+    page.locator("#says label", has_text="a recording").click()
+    page.set_input_files("#agent-audio input[type=file]", talk)
+    page.locator("button.label-wrap", has_text="Picture and quality").click()
+    page.locator("#size input").fill(str(size))
+    page.locator("#size input").press("Enter")
+    page.wait_for_function(f"document.querySelector('#plan').innerText.includes('up to {size} px')")
+    page.wait_for_selector("#make:enabled")
+    page.click("#make")
+    page.wait_for_selector(".v-look")
+
+
+def busy(studio: Studio) -> list[Errand]:
+    """What is being made for anybody."""
+    pages = list(studio.workshop._pages.values())
+    return [errand for page in pages for errand in page.errands if not errand.ended]
+
+
+def test_the_first_screen_can_work_at_once_and_shows_what_it_makes(visitor: Window):
+    page = visitor.page
+    page.wait_for_selector("#make:enabled")
+    assert "s of video" in page.locator("#plan").inner_text()
+    assert page.locator("#photo img").is_visible()
+    assert page.locator("#make").inner_text() == "Make the video"
+    shown = "document.querySelector('#example video')"
+    page.wait_for_function(f"{shown}.readyState > 0")
+    assert page.evaluate(f"[{shown}.videoWidth, {shown}.paused]") == [384, True]
+    visitor.shoot("create-opened-1280-light")
+
+
+FITS = "document.documentElement.scrollWidth <= innerWidth + 1"
+
+
+@pytest.mark.parametrize(
+    ("language", "width", "make", "start"),
+    [
+        ("de-AT", 1280, "Video erstellen", "Gespräch beginnen"),
+        ("de", 390, "Video erstellen", "Gespräch beginnen"),
+        ("zh-CN", 390, "生成视频", "开始对话"),
+        ("zh-CN", 1280, "生成视频", "开始对话"),
+        ("ar", 1280, "Make the video", "Start the conversation"),
+    ],
+)
+def test_the_pages_speak_the_browsers_language(
+    browser, studio: Studio, language: str, width: int, make: str, start: str
+):
+    """Right to left is no language of ours: such a browser is spoken to in English."""
+    with window(browser, studio, width, language=language) as visitor:
+        page = visitor.page
+        page.wait_for_selector("#make:enabled")
+        assert page.locator("#make").inner_text() == make
+        if language != "ar":
+            assert page.evaluate("document.documentElement.lang")[:2] == language[:2]
+        assert page.evaluate(FITS)
+        visitor.shoot(f"create-{width}-{language}")
+        live = page.context.new_page()
+        live.goto(f"{studio.url}/live")
+        live.wait_for_function(
+            "wanted => document.querySelector('#connect').textContent === wanted", arg=start
+        )
+        assert live.locator("#emotion").input_value() == "neutral", "what is sent stays English"
+        assert live.evaluate(FITS)
+        live.screenshot(path=SHOTS / f"live-{width}-{language}.png", full_page=True)
+        assert visitor.faults == []
+
+
+def test_a_reload_loses_neither_what_was_filled_in_nor_the_video_under_way(
+    visitor: Window, studio: Studio, talk: Path
+):
+    page = visitor.page
+    page.locator("#text textarea").fill("Words for later.")
+    begin(visitor, talk, 96)
+    (errand,) = busy(studio)
+    page.reload()
+    page.wait_for_selector(".v-run, #video video")
+    assert not errand.ended or errand.state == "succeeded"
+    page.wait_for_selector("#photo img")
+    assert page.locator("#says input:checked").input_value() == "a recording"
+    assert page.locator("#preset input:checked").input_value() == "lively"
+    page.wait_for_selector("#video video")
+    page.wait_for_selector("#make:enabled")
+    assert busy(studio) == []
+    page.wait_for_function("document.querySelectorAll('#past-list button').length === 1")
+    assert page.locator("#example").is_hidden(), "their own is in its place"
+    page.reload()
+    page.wait_for_selector("#video video")
+    page.locator("#says label", has_text="a text").click()
+    assert page.locator("#text textarea").input_value() == "Words for later."
+    page.locator("#past-list button").click()
+    page.wait_for_selector("#past-edit:enabled")
+    page.click("#past-edit")
+    page.wait_for_selector("svg.curves polyline")
+    assert "kept as they are: 0" in page.locator("#edit-told").inner_text()
+
+
+def test_a_copy_of_a_tab_is_a_page_of_its_own(visitor: Window, studio: Studio):
+    page = visitor.page
+    page.wait_for_selector("#make:enabled")
+    name = page.evaluate("sessionStorage.getItem('visavis-tab')")
+    copy = page.context.new_page()
+    copy.add_init_script(f"({COPIED})('{name}')")
+    copy.goto(page.url)
+    copy.wait_for_selector("#make:enabled")
+    names = {one.tab for one in list(studio.workshop._pages.values())}
+    other = copy.evaluate("sessionStorage.getItem('visavis-tab')")
+    assert other != name
+    assert {name, other} <= names
+
+
+def test_a_closed_tab_ends_its_video(visitor: Window, studio: Studio, talk: Path):
+    begin(visitor, talk, 512)
+    (errand,) = busy(studio)
+    studio.workshop.grace_s = 0.5
+    visitor.page.close()
+    deadline = time.monotonic() + 20
+    while busy(studio) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert errand.state == "cancelled"

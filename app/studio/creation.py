@@ -256,7 +256,7 @@ def reopen(
     folder = page.new_folder()
     frames = folder / "frames"
     frames.mkdir()
-    take = Take(Motion.load(made.motion), made.result.gestures)
+    take = Take(avatar.reader.motion(made.motion), made.result.gestures)
     try:
         project = open_project(request, avatar, frames, take, given_motion(request, avatar.reader))
     except BaseException:

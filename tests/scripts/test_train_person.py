@@ -103,6 +103,7 @@ def test_the_embedded_network_is_taken_and_given_back_as_it_is(tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.endurance
 def test_a_tiny_run_tells_before_and_after(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

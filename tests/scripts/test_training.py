@@ -333,6 +333,7 @@ def _noise(step: int) -> np.ndarray:
 
 
 @pytest.mark.slow
+@pytest.mark.endurance
 def test_the_identity_network_learns_to_tell_people(tmp_path: Path) -> None:
     told = train("train.identity", tmp_path)
     assert "faces of 6 people" in told

@@ -99,10 +99,14 @@ FITS = "document.documentElement.scrollWidth <= innerWidth + 1"
     ("language", "width", "make", "start"),
     [
         ("de-AT", 1280, "Video erstellen", "Gespräch beginnen"),
-        ("de", 390, "Video erstellen", "Gespräch beginnen"),
+        pytest.param(
+            "de", 390, "Video erstellen", "Gespräch beginnen", marks=pytest.mark.endurance
+        ),
         ("zh-CN", 390, "生成视频", "开始对话"),
-        ("zh-CN", 1280, "生成视频", "开始对话"),
-        ("ar", 1280, "Make the video", "Start the conversation"),
+        pytest.param("zh-CN", 1280, "生成视频", "开始对话", marks=pytest.mark.endurance),
+        pytest.param(
+            "ar", 1280, "Make the video", "Start the conversation", marks=pytest.mark.endurance
+        ),
     ],
 )
 def test_the_pages_speak_the_browsers_language(

@@ -161,6 +161,7 @@ def test_a_reload_loses_neither_what_was_filled_in_nor_the_video_under_way(
     assert "kept as they are: 0" in page.locator("#edit-told").inner_text()
 
 
+@pytest.mark.endurance
 def test_a_copy_of_a_tab_is_a_page_of_its_own(visitor: Window, studio: Studio):
     page = visitor.page
     page.wait_for_selector("#make:enabled")
@@ -175,6 +176,7 @@ def test_a_copy_of_a_tab_is_a_page_of_its_own(visitor: Window, studio: Studio):
     assert {name, other} <= names
 
 
+@pytest.mark.endurance
 def test_a_closed_tab_ends_its_video(visitor: Window, studio: Studio, talk: Path):
     begin(visitor, talk, 512)
     (errand,) = busy(studio)

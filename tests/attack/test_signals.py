@@ -160,6 +160,7 @@ def test_a_render_stops_promptly(burners: None, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.endurance
 def test_a_batch_with_two_busy_workers_stops_promptly(burners: None, tmp_path: Path) -> None:
     Motion.neutral(7000).save(tmp_path / "still.npz")
     row = {"portrait": str(DEFAULT_PORTRAIT), "motion": "still.npz", "size": 64}

@@ -140,7 +140,7 @@ def test_the_second_stage_learns_a_picture_and_keeps_its_judge(
 
 
 TRAINERS = [
-    pytest.param("train.renderer", "denoiser", marks=pytest.mark.slow),
+    pytest.param("train.renderer", "denoiser", marks=pytest.mark.endurance),
     pytest.param("train.autoencoder", "autoencoder", marks=pytest.mark.endurance),
     pytest.param("train.identity", "identity", marks=pytest.mark.endurance),
     pytest.param("train.speech", "speech_encoder", marks=pytest.mark.endurance),

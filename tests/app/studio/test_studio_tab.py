@@ -102,7 +102,7 @@ FITS = "document.documentElement.scrollWidth <= innerWidth + 1"
         pytest.param(
             "de", 390, "Video erstellen", "Gespräch beginnen", marks=pytest.mark.endurance
         ),
-        ("zh-CN", 390, "生成视频", "开始对话"),
+        pytest.param("zh-CN", 390, "生成视频", "开始对话", marks=pytest.mark.endurance),
         pytest.param("zh-CN", 1280, "生成视频", "开始对话", marks=pytest.mark.endurance),
         pytest.param(
             "ar", 1280, "Make the video", "Start the conversation", marks=pytest.mark.endurance

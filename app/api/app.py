@@ -90,6 +90,20 @@ def create_app(load_avatar: AvatarFactory, config: ServerConfig) -> FastAPI:
         redoc_url=None,
     )
     app.state.context, app.state.rooms = context, rooms
+    _add_doors(app, config, metrics)
+    api_problems.install(app)
+    app.include_router(api_videos.make_router(context))
+    app.include_router(make_live_router(context, rooms, metrics))
+    app.include_router(make_choices_router())
+    app.include_router(make_verify_router(context))
+    add_reference(app)
+    _add_operations(app, loader, queue, metrics)
+    _describe(app, bool(config.keys))
+    return app
+
+
+def _add_doors(app: FastAPI, config: ServerConfig, metrics: Metrics) -> None:
+    """What every request passes first."""
     app.add_middleware(Guard, config=config, metrics=metrics)
     app.add_middleware(
         CORSMiddleware,
@@ -101,15 +115,6 @@ def create_app(load_avatar: AvatarFactory, config: ServerConfig) -> FastAPI:
         ],
         expose_headers=["Location", "X-Request-ID", "Retry-After"],
     )
-    api_problems.install(app)
-    app.include_router(api_videos.make_router(context))
-    app.include_router(make_live_router(context, rooms, metrics))
-    app.include_router(make_choices_router())
-    app.include_router(make_verify_router(context))
-    add_reference(app)
-    _add_operations(app, loader, queue, metrics)
-    _describe(app, bool(config.keys))
-    return app
 
 
 def _load(loader: Loader) -> None:

@@ -26,6 +26,8 @@ _AWAY = 15  # pixels about the skin that have its colour
 _SKIN = 3.0  # times the skin's own deviation in colour
 _BROWS = [105, 334]
 _HAIRLINE = 0.1  # of the height of an ear, by which hair ends softly
+_CROWN = 0.65  # of the way from the crown down to the brows: hair's colours are taken above
+_HAIRY = 0.4  # of a head's outline there: at least so much is taken for hair
 _HAIR_ENDS = 0.5  # of it, above the lobes, over which hair behind an ear goes over to the nape
 _WITHIN, _SHADE = (0.06, 0.2), 0.8  # of the head's radius; of the light
 _RIM = 0.16  # of the head's radius: the band whose colours the back of the head has
@@ -84,11 +86,18 @@ def bare_face(
     face = np.asarray(cv2.fillPoly(np.zeros(image.shape[:2], np.uint8), [oval], 1), np.uint8)
     if not face.any():
         return face
-    colours = cv2.cvtColor(cv2.GaussianBlur(image, (0, 0), 1.5), cv2.COLOR_RGB2LAB)
-    away = np.linalg.norm(colours - np.median(colours[face > 0], 0), axis=-1)
-    alike = away < _SKIN * max(float(np.median(away[face > 0])), 4.0)
+    alike = _off_skin(image, face) < 1
     alike[int(landmarks[_BROWS, 1].mean()) :] = False
     return np.asarray(component(((face > 0) | alike).astype(np.uint8), face), np.uint8)
+
+
+def _off_skin(
+    image: UInt8[np.ndarray, "h w 3"], face: UInt8[np.ndarray, "h w"]
+) -> Float[np.ndarray, "h w"]:
+    """How far a picture's colours are from those of the skin in `face`: below 1 they are its."""
+    colours = cv2.cvtColor(cv2.GaussianBlur(image, (0, 0), 1.5), cv2.COLOR_RGB2LAB)
+    away = np.linalg.norm(colours - np.median(colours[face > 0], 0), axis=-1)
+    return np.asarray(away / (_SKIN * max(float(np.median(away[face > 0])), 4.0)), np.float32)
 
 
 def make_plate(
@@ -211,14 +220,21 @@ def make_layers(
     radius = max(float(to_edge.max()), 1.0)
     band = np.clip(1 - to_edge / (_RIM * radius), 0, 1) * (to_edge > 0)
     known = (band > 0.3).astype(np.float32) * sure
+    columns = np.nonzero(face.any(0))[0]
+    middle, wide = int(columns.mean()), len(columns) // 2
+    known[:, : max(0, columns[0] - wide)] = known[:, columns[-1] + wide :] = 0  # somebody else
+    crown = int(np.argmax(to_edge[:, middle] > 0))
+    # Ears of a head that is turned or bowed lie higher than brows.
+    ears = (min(ears[0], round(crown + _CROWN * (ears[0] - crown))), ears[1])
     known[ears[1] :] = 0  # a neck, shoulders, and what they wear
-    middle = int(np.nonzero(face)[1].mean())
+    hairy = _hairy(canvas, known, face)
+    known = known * hairy
     behind = _without_ears(within, known, ears, middle)
     hair, beyond = _at_hairline(push_pull(behind, known), ears)
     y = np.arange(len(front), dtype=np.float32)
     tall = max(1.0, ears[1] - ears[0])
     below = np.clip((y - ears[1]) / (_HAIR_ENDS * tall) + 1, 0, 1)
-    k = (np.clip(band * 2, 0, 1) * beyond[:, None])[..., None]
+    k = (np.clip(band * 2, 0, 1) * beyond[:, None] * hairy)[..., None]
     back = within * k + hair * (1 - k)
     back += (_nape(front, sure, to_edge, radius) - back) * below[:, None, None]
     stays = (follows < 0.06) & (face == 0)
@@ -230,6 +246,20 @@ def make_layers(
         _bytes(plate),
         _bytes(within),
     )
+
+
+def _hairy(
+    canvas: UInt8[np.ndarray, "h w 3"],
+    rim: Float[np.ndarray, "h w"],
+    face: UInt8[np.ndarray, "h w"],
+) -> Float[np.ndarray, "h w"]:
+    """Where a head's `rim` has not the skin's colour: of an ear or a temple the back of a head has
+    nothing. Of who has hardly any hair it is what is least like skin, stubble or shade.
+    """
+    away = _off_skin(canvas, face)
+    among = away[rim > 0]
+    least = min(1.0, float(np.quantile(among, 1 - _HAIRY))) if len(among) else 0.0
+    return np.asarray(cv2.blur((away >= least).astype(np.float32), (5, 5)), np.float32)
 
 
 def _nape(

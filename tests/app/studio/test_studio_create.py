@@ -95,7 +95,9 @@ def visitor(browser, studio: Studio) -> Iterator[Window]:
         assert outside == [], "something is loaded from another host"
 
 
-def test_a_photo_and_a_recording_become_a_video_that_plays(visitor: Window, voice: Path):
+def test_a_photo_and_a_recording_become_a_video_that_plays_and_then_a_dialogue(
+    visitor: Window, voice: Path
+):
     page = visitor.page
     prepare(visitor, DEFAULT_PORTRAIT, "unused", 192)
     page.locator("#says label", has_text="a recording").click()
@@ -137,6 +139,7 @@ def test_a_photo_and_a_recording_become_a_video_that_plays(visitor: Window, voic
     assert f"seed\n{seed}" in figures
     visitor.shoot("create-done-1280-light")
     sees_it_again(visitor, seed)
+    makes_a_dialogue(visitor, voice)
 
 
 def sees_it_again(visitor: Window, seed: str) -> None:
@@ -178,7 +181,8 @@ def refused(problem: Problem) -> dict[str, Any]:
     return {"status": answer.status_code, "headers": dict(answer.headers), "body": answer.body}
 
 
-def test_a_video_drives_a_photo_which_then_plays(visitor: Window, driving: Path):
+def drives_a_photo(visitor: Window, driving: Path) -> None:
+    """A video does, and it then plays."""
     page = visitor.page
     visitor.show_tab("Puppet")
     page.wait_for_function(SHOWN, arg="Puppet")
@@ -199,8 +203,11 @@ def test_a_video_drives_a_photo_which_then_plays(visitor: Window, driving: Path)
     assert page.locator("#puppet-make").is_disabled()
 
 
-def test_a_dialogue_is_made_turn_by_turn_and_found_again(visitor: Window, voice: Path):
+def makes_a_dialogue(visitor: Window, voice: Path) -> None:
+    """Turn by turn, and it is found again after a reload."""
     page = visitor.page
+    page.locator("#says label", has_text="a text").click()
+    page.wait_for_selector("#text textarea")
     prepare(visitor, DEFAULT_PORTRAIT, "unused", 96)
     page.locator("#says label", has_text="a dialogue").click()
     page.get_by_label("Turn 1 is").select_option("audio")
@@ -333,7 +340,9 @@ def tells_what_is_wrong_with_a_batch(visitor: Window, tmp_path: Path) -> None:
     assert told.detail in (said := page.locator(".toast-body").inner_text()) and "{" not in said
 
 
-def test_the_keyboard_is_enough_to_make_a_video_and_stop_it(visitor: Window, studio: Studio):
+def test_the_keyboard_is_enough_to_make_a_video_and_stop_it_and_a_video_drives_a_photo(
+    visitor: Window, studio: Studio, driving: Path
+):
     page = visitor.page
     page.wait_for_selector("#make:enabled")
     page.locator("#photo button[aria-label='Remove Image']").click()
@@ -358,6 +367,7 @@ def test_the_keyboard_is_enough_to_make_a_video_and_stop_it(visitor: Window, stu
     page.keyboard.press("Enter")
     page.wait_for_function("document.activeElement.id === 'make'")
     cancels(visitor, studio)
+    drives_a_photo(visitor, driving)
 
 
 def cancels(visitor: Window, studio: Studio) -> None:

@@ -95,7 +95,7 @@ def test_when_every_thread_stands_still_the_server_is_not_ready_and_still_ends(
     tmp_path: Path,
 ) -> None:
     act = Stand()
-    with working(tmp_path, act, Limits(max_stall_seconds=0.5)) as queue:
+    with working(tmp_path, act, SOON) as queue:
         jobs = [ask(queue, "stand") for _ in range(MOST_FROZEN)]
         left = ask(queue, "go")
         until(lambda: all(state(queue, job) == "failed" for job in jobs), 60)

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.network
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, "-c", "import sys; from app.cli.commands import main; sys.exit(main())"]
-LONG_TEXT = "This takes long enough to be interrupted, because there is so much to say. " * 8
+LONG_TEXT = "This takes long enough to be interrupted, because there is so much to say. " * 3
 
 
 def start(*words: object) -> subprocess.Popen[str]:

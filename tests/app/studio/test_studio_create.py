@@ -220,8 +220,10 @@ def makes_a_dialogue(visitor: Window, voice: Path) -> None:
     page.get_by_role("button", name="Delete turn 3").click()
     page.wait_for_function("document.querySelector('#plan').innerText.includes('2 turns')")
     visitor.shoot("turns-1280-light")
+    shown = "document.querySelector('#video video')?.src"
+    before = page.evaluate(shown)
     page.click("#make")
-    page.wait_for_selector("#video video")
+    page.wait_for_function(f"before => {shown} && {shown} !== before", arg=before)
     played = page.evaluate(PLAYED)
     assert played["seconds"] > Waveform.load(voice).seconds + 0.6 and played["sound"] > 0
     page.reload()

@@ -49,7 +49,7 @@ def begin_test() -> None:
 
 def look_sparingly() -> None:
     """Make jaxtyping's import hook do so; before it is installed."""
-    jaxtyping.jaxtyped = jaxtyped
+    jaxtyping.jaxtyped = jaxtyped  # pyrefly: ignore[bad-assignment]
 
 
 def jaxtyped(thing: Any = None, *, typechecker: Any) -> Any:

@@ -41,7 +41,7 @@ def started_writing(out: Path, process: subprocess.Popen[str]) -> None:
     [
         (signal.SIGINT, 130, "visavis: interrupted; nothing was written\n"),
         (signal.SIGTERM, 143, ""),
-        (signal.SIGKILL, -9, ""),
+        pytest.param(signal.SIGKILL, -9, "", marks=pytest.mark.endurance),
     ],
 )
 def test_an_end_in_the_middle(

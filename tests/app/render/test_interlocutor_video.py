@@ -24,7 +24,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.weights("face_landmarker", "denoiser
 SECONDS = 6.0
 SIDE = 256
 NOD, SMILE = round(1.2 * FPS), slice(round(2.6 * FPS), round(4.2 * FPS))
-RATES = (12.0, 29.97, pytest.param(60.0, marks=pytest.mark.endurance))
+RATES = (
+    12.0,
+    pytest.param(29.97, marks=pytest.mark.endurance),
+    pytest.param(60.0, marks=pytest.mark.endurance),
+)
 Film = Callable[[float], np.ndarray]
 """The picture at a time in seconds."""
 

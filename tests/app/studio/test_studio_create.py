@@ -409,9 +409,15 @@ class Tour:
     contrast: float = 0.0
 
 
-@pytest.fixture(scope="module", params=[(1280, False), (390, True)], ids=["light", "dark"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param((1280, False), marks=pytest.mark.endurance), (390, True)],
+    ids=["light", "dark"],
+)
 def tour(request: pytest.FixtureRequest, browser, studio: Studio) -> Tour:
-    """Through every tab, wide and light, narrow and dark: colours have no size."""
+    """Through every tab, wide and light, narrow and dark: colours have no size. The wide and light
+    ones other tests walk through too, and look at some.
+    """
     width, dark = request.param
     shade, seen = "dark" if dark else "light", Tour()
     with window(browser, studio, width, dark) as visitor:

@@ -24,7 +24,7 @@ from weights.errors import DependencyError, InputError, StateError, WeightsError
 KINDS = ("whisper", "hubert", "wav2vec2")
 
 
-def whisper() -> transformers.PreTrainedModel:
+def whisper() -> "transformers.PreTrainedModel":
     config = transformers.WhisperConfig(
         d_model=16,
         encoder_layers=2,
@@ -43,7 +43,7 @@ def whisper() -> transformers.PreTrainedModel:
     return transformers.WhisperForConditionalGeneration(config)
 
 
-def of_waveforms(kind: str, **changes: object) -> transformers.PreTrainedModel:
+def of_waveforms(kind: str, **changes: object) -> "transformers.PreTrainedModel":
     sizes = {
         "hidden_size": 16,
         "num_hidden_layers": 2,

@@ -7,6 +7,7 @@ from app.studio import words
 from app.studio.screens import batch, checking, comparing, create, editing, live, puppet
 from app.studio.screens.coming_back import add_returns
 from app.studio.screens.endpoints import endpoint
+from app.studio.screens.languages import add_languages
 from app.studio.screens.pair import add_pair
 from app.studio.screens.past import list_of
 from app.studio.screens.visitors import visitor_of
@@ -63,6 +64,7 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
 
         blocks.unload(leave)
         add_returns(workshop, blocks, [first.back, puppet_back, batch_back])
+        add_languages(workshop, blocks)
         blocks.load(
             endpoint(list_of, workshop, ()),
             None,

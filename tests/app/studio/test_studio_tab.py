@@ -5,6 +5,7 @@ real browser.
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,6 +23,9 @@ from tests.app.studio.studio_server import (
     serve,
     window,
 )
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.browser, *QUIET]
 
@@ -95,6 +99,32 @@ def test_the_first_screen_can_work_at_once_and_shows_what_it_makes(visitor: Wind
 FITS = "document.documentElement.scrollWidth <= innerWidth + 1"
 
 
+def says_in_german(page: "Page"):
+    """What the server says there: a plan, entries of drop-downs, errors."""
+    assert "Speicher" in page.locator("#plan").inner_text()
+    page.wait_for_function("document.querySelector('#voice input').value.includes('Frau (heart)')")
+    for english, german in (
+        ("me.jpg: it is no picture", "me.jpg: sie ist kein Bild"),
+        (
+            "rendering: frame 3 of 9 · 20.1 frames/s · 2 s left",
+            "zeichnet: Bild 3 von 9 · 20.1 Bilder/s · noch 2 s",
+        ),
+        (
+            "turn 2: got the pause 9; wanted 0 to 5 seconds",
+            "Beitrag 2: Pause 9; erwartet 0 bis 5 Sekunden",
+        ),
+        ("what nobody has translated: 3", "what nobody has translated: 3"),
+    ):
+        assert page.evaluate("sentence => visavisWords(sentence)", english) == german
+    page.locator("#says label", has_text="nichts").click()
+    page.wait_for_selector("#make:disabled")
+    page.wait_for_function(
+        "document.querySelector('#plan').innerText.includes('noch ist niemand zu hören')"
+    )
+    page.locator("#says label", has_text="ein Text").click()
+    page.wait_for_selector("#make:enabled")
+
+
 @pytest.mark.parametrize(
     ("language", "width", "make", "start"),
     [
@@ -120,6 +150,8 @@ def test_the_pages_speak_the_browsers_language(
         if language != "ar":
             assert page.evaluate("document.documentElement.lang")[:2] == language[:2]
         assert page.evaluate(FITS)
+        if language == "de-AT":
+            says_in_german(page)
         visitor.shoot(f"create-{width}-{language}")
         live = page.context.new_page()
         live.goto(f"{studio.url}/live")

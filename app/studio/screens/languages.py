@@ -22,7 +22,7 @@ def add_languages(workshop: Workshop, blocks: "gr.Blocks") -> None:
     import gradio as gr
 
     lists = [part for part in blocks.blocks.values() if isinstance(part, gr.Dropdown)]
-    entries = [list(part.choices) for part in lists]
+    entries = [[(str(entry), value) for entry, value in part.choices] for part in lists]
 
     def told(workshop: Workshop, visitor: Visitor, language: str | None) -> list[Any]:
         if language not in words.LANGUAGES:

@@ -107,7 +107,7 @@ def test_the_length_is_that_of_the_part_that_is_wanted() -> None:
 
 
 @pytest.mark.parametrize(("aspect", "size"), [("9:16", (96, 170)), ("16:9", (170, 96))])
-def test_a_shape_shows_all_of_the_photo_among_a_blurred_copy(
+def test_a_shape_shows_all_of_the_photo_which_goes_on_beyond_its_edges(
     avatar: Avatar, photo: Portrait, aspect: str, size: tuple[int, int]
 ) -> None:
     own = drawn(avatar, photo)[0]

@@ -135,7 +135,7 @@ def _blurs(line: Float[np.ndarray, "n 3"], count: int) -> Float[np.ndarray, "k n
 def _softened(
     picture: Float[np.ndarray, "H W 3"], sigma: Float[np.ndarray, "H W"]
 ) -> Float[np.ndarray, "H W 3"]:
-    """Blurred by a Gaussian that differs from place to place, between those of 1, 2, 4 ... pixels."""
+    """Blurred by a Gaussian of its own at each pixel, between those of 1, 2, 4 ... pixels."""
     level = _levels(sigma)
     out = np.zeros_like(picture)
     size = picture.shape[1::-1]

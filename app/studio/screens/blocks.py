@@ -48,9 +48,9 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
                 driven, puppet_back = puppet.build(workshop)
             with gr.Tab("Motion editor", id="edit") as tab:
                 openers = [first.edit.click, driven.click, first.past.reopened]
-                editing.build(workshop, openers, tab, tabs)
+                edit_back = editing.build(workshop, openers, tab, tabs)
             with gr.Tab("Compare", id="compare") as compare:
-                comparing.build(workshop, first)
+                compare_back = comparing.build(workshop, first)
                 add_pair(workshop, compare)
             with gr.Tab("Batch", id="batch"):
                 batch_back = batch.build(workshop)
@@ -63,7 +63,8 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
             workshop.leave(visitor_of(request).key)
 
         blocks.unload(leave)
-        add_returns(workshop, blocks, [first.back, puppet_back, batch_back])
+        returns = [first.back, puppet_back, edit_back, compare_back, batch_back]
+        add_returns(workshop, blocks, returns)
         add_languages(workshop, blocks)
         blocks.load(
             endpoint(list_of, workshop, ()),

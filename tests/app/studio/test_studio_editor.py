@@ -79,6 +79,12 @@ def test_an_edited_range_alone_is_drawn_again(browser, studio: Studio, avatar: A
         page.locator("#edit-start input").blur()
         page.click("#apply-scale")
         page.wait_for_selector("#scale-wrong [role=alert]", state="detached")
+        page.reload()
+        page.wait_for_selector("#make")
+        visitor.show_tab("Motion editor")
+        page.wait_for_selector("#edit-video video")
+        assert "5 frames drawn anew" in page.locator("#edit-status").inner_text()
+        page.wait_for_selector("svg.curves polyline")
         assert visitor.faults == []
 
 
@@ -87,8 +93,14 @@ def test_two_settings_are_seen_side_by_side(browser, studio: Studio):
         page = visitor.page
         prepare(visitor, DEFAULT_PORTRAIT, "Hi.", 96)
         visitor.show_tab("Compare")
+        page.get_by_label("Seed, left").fill("7")
         page.click("#compare-make")
+        page.wait_for_selector("#compare-status .v-run")
+        page.reload()
+        page.wait_for_selector("#make")
+        visitor.show_tab("Compare")
         page.wait_for_selector("#compare-video video")
+        assert page.get_by_label("Seed, left").input_value() == "7"
         page.wait_for_function("document.querySelector('#compare-video video').videoWidth > 0")
         video = "document.querySelector('#compare-video video')"
         assert page.evaluate(f"[{video}.videoWidth, {video}.videoHeight]") == [192, 96]

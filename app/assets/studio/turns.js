@@ -156,8 +156,8 @@
     const place = editor();
     if (!place) return;
     const most = Number(place.dataset.most);
-    const told = JSON.parse(place.dataset.voices).map(([name, shown]) => [name, window.visavisVoice(shown)]);
-    const voices = [['', 'the usual voice'], ...told];
+    const named = JSON.parse(place.dataset.voices).map(([name, shown]) => [name, window.visavisVoice?.(shown) ?? shown]);
+    const voices = [['', 'the usual voice'], ...named];
     const list = make('ol', {}, ...rows.map((row, at) => line(row, at, voices)));
     const add = make('button', {
       type: 'button', 'data-key': 'add', disabled: rows.length >= most,

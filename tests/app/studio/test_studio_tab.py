@@ -5,6 +5,7 @@ motion editor and the comparison, in a real browser.
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -23,6 +24,9 @@ from tests.app.studio.studio_server import (
     serve,
     window,
 )
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.browser, *QUIET]
 
@@ -85,6 +89,32 @@ TOLD = "document.querySelector('#edit-told').innerText"
 FITS = "document.documentElement.scrollWidth <= innerWidth + 1"
 
 
+def says_in_german(page: "Page"):
+    """What the server says there: a plan, entries of drop-downs, errors."""
+    assert "Speicher" in page.locator("#plan").inner_text()
+    page.wait_for_function("document.querySelector('#voice input').value.includes('Frau (heart)')")
+    for english, german in (
+        ("me.jpg: it is no picture", "me.jpg: sie ist kein Bild"),
+        (
+            "rendering: frame 3 of 9 · 20.1 frames/s · 2 s left",
+            "zeichnet: Bild 3 von 9 · 20.1 Bilder/s · noch 2 s",
+        ),
+        (
+            "turn 2: got the pause 9; wanted 0 to 5 seconds",
+            "Beitrag 2: Pause 9; erwartet 0 bis 5 Sekunden",
+        ),
+        ("what nobody has translated: 3", "what nobody has translated: 3"),
+    ):
+        assert page.evaluate("sentence => visavisWords(sentence)", english) == german
+    page.locator("#says label", has_text="nichts").click()
+    page.wait_for_selector("#make:disabled")
+    page.wait_for_function(
+        "document.querySelector('#plan').innerText.includes('noch ist niemand zu hören')"
+    )
+    page.locator("#says label", has_text="ein Text").click()
+    page.wait_for_selector("#make:enabled")
+
+
 @pytest.mark.parametrize(
     ("language", "width", "make", "start"),
     [
@@ -110,6 +140,8 @@ def test_the_pages_speak_the_browsers_language(
         if language != "ar":
             assert page.evaluate("document.documentElement.lang")[:2] == language[:2]
         assert page.evaluate(FITS)
+        if language == "de-AT":
+            says_in_german(page)
         visitor.shoot(f"create-{width}-{language}")
         live = page.context.new_page()
         live.goto(f"{studio.url}/live")
@@ -214,6 +246,12 @@ def edits_a_range(visitor: Window, studio: Studio, avatar: Avatar) -> None:
     page.locator("#edit-start input").blur()
     page.click("#apply-scale")
     page.wait_for_selector("#scale-wrong [role=alert]", state="detached")
+    page.reload()
+    page.wait_for_selector("#make")
+    visitor.show_tab("Motion editor")
+    page.wait_for_selector("#edit-video video")
+    assert "5 frames drawn anew" in page.locator("#edit-status").inner_text()
+    page.wait_for_selector("svg.curves polyline")
 
 
 def shows_two_settings_side_by_side(visitor: Window) -> None:
@@ -223,8 +261,14 @@ def shows_two_settings_side_by_side(visitor: Window) -> None:
     page.locator("#says label", has_text="a text").click()
     page.wait_for_selector("#text textarea")
     visitor.show_tab("Compare")
+    page.get_by_label("Seed, left").fill("7")
     page.click("#compare-make")
+    page.wait_for_selector("#compare-status .v-run")
+    page.reload()
+    page.wait_for_selector("#make")
+    visitor.show_tab("Compare")
     page.wait_for_selector("#compare-video video")
+    assert page.get_by_label("Seed, left").input_value() == "7"
     page.wait_for_function("document.querySelector('#compare-video video').videoWidth > 0")
     video = "document.querySelector('#compare-video video')"
     assert page.evaluate(f"[{video}.videoWidth, {video}.videoHeight]") == [192, 96]

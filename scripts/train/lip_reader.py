@@ -156,10 +156,10 @@ def taught_clips(
     people = defaultdict(list)
     for clip in read(clips, {"train"}, set(groups)):
         people[clip["person"]].append(clip)
-    groups = list(people.values())
-    sounds = [np.concatenate([c["samples"] for c in group]) for group in groups]
-    frames = [sum(len(c["motion"]) for c in group) for group in groups]
-    for group, found in zip(groups, features_of(Whole.of(encoder), sounds, frames), strict=True):
+    own = list(people.values())
+    sounds = [np.concatenate([c["samples"] for c in group]) for group in own]
+    frames = [sum(len(c["motion"]) for c in group) for group in own]
+    for group, found in zip(own, features_of(Whole.of(encoder), sounds, frames), strict=True):
         whole, speaks = heard(found)
         agent, _ = heard(replace(found, features=encoder.leave(found.features.float())))
         near = [

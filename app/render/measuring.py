@@ -19,6 +19,7 @@ from app.quality.bars import BARS, KEPT
 from app.quality.verdict import Check, Report
 from audio2motion.hearing.audio import Sound, speech_probability
 from motion2video.motion import FPS
+from weights import load_manifest
 from weights.errors import VisavisError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ FLICKER_EVERY = 8
 QUIET = 0.25
 FLICKER_SIDE = 512
 """Of larger pictures every second pixel is looked at, or every third."""
+_ABSENT = "the manifest has no weights called {}"
 
 
 @dataclass(eq=False)
@@ -60,16 +62,18 @@ class Measuring:
         if at in {int((k + 0.5) * self.count / LOOKS) for k in range(LOOKS)}:
             self.frames.append(frame.copy())
         gap = self.basis.lip_gap(row[None])
-        self._rows.append(np.concatenate([row[list(KEPT)], gap, self._judge.seen(row)]))
+        lips = self._judge.seen(row) if self._judge else np.zeros(0, np.float32)
+        self._rows.append(np.concatenate([row[list(KEPT)], gap, lips]))
         if at % FLICKER_EVERY < 3:
             self._look(at % FLICKER_EVERY, row, frame)
         self.spent += time.thread_time() - started
 
     @cached_property
-    def _judge(self) -> "LipSyncJudge":
+    def _judge(self) -> "LipSyncJudge | None":
+        """None where a manifest of the user's own (VISAVIS_MANIFEST) has no judge."""
         from app.quality.lip_sync import LipSyncJudge
 
-        return LipSyncJudge.load()
+        return LipSyncJudge.load() if "lip_sync" in load_manifest().roles else None
 
     def _look(self, number: int, row: np.ndarray, frame: np.ndarray) -> None:
         """One of three frames that follow each other."""
@@ -100,16 +104,18 @@ class Measuring:
         from app.quality.report import Seen, at_rate, behaviour_checks, sync_checks
 
         started = time.thread_time()
+        absent = "identity" not in load_manifest().roles
+        unlike = _ABSENT.format("identity") if absent else "no face was found"
         curves = at_rate(np.array(self._rows, np.float32), self.fps)
         kept, gap, lips = np.split(curves, [len(KEPT), len(KEPT) + 1], 1)
         probability = np.zeros(0, np.float32) if voice is None else speech_probability(voice)
         seen = Seen(kept, gap[:, 0], active(probability, len(kept)))
         sync = None
-        if voice is not None:
+        if voice is not None and self._judge is not None:
             sync = self._judge.judge(lips, voice, float(seen.spoken.sum() / FPS))
         checks = (
-            *sync_checks(sync),
-            BARS["identity"].judge(identity, "" if identity is not None else "no face was found"),
+            *sync_checks(sync, "" if self._judge else _ABSENT.format("lip_sync")),
+            BARS["identity"].judge(identity, "" if identity is not None else unlike),
             BARS["flicker"].judge(self.flicker),
             *behaviour_checks(seen),
             _length(out, planned_s),

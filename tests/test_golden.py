@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 BEFORE: dict[str, Any] = json.loads((ROOT / "tests/golden/before.json").read_text())
 ARRAYS = sorted(k for k, v in BEFORE.items() if isinstance(v, dict) and "samples" in v)
 FILES = sorted(k for k, v in BEFORE.items() if isinstance(v, dict) and set(v) == {"sha256"})
+WIDE = {"frames": 3.0, "track": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +40,13 @@ def now(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ARRAYS)
 def test_numbers_are_those_of_before(now: dict[str, Any], name: str):
-    """On the processor that made them the same bits, elsewhere as near as its kernels allow."""
+    """On the processor that made them the same bits, elsewhere as near as its kernels allow: of a
+    small video that was coded and tracked, details of a face to a part of their deviation.
+    """
     assert now[name]["shape"] == BEFORE[name]["shape"]
     if processor() == BEFORE["processor"]:
         assert now[name]["sha256"] == BEFORE[name]["sha256"]
-    wide = 3.0 if name.startswith("frames") else 0.02
+    wide = next((w for kind, w in WIDE.items() if name.startswith(kind)), 0.02)
     assert np.allclose(now[name]["samples"], BEFORE[name]["samples"], atol=wide)
     assert abs(now[name]["mean"] - BEFORE[name]["mean"]) < wide / 10
 

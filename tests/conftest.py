@@ -1,10 +1,10 @@
 """What all tests share: shape checking of our packages, few threads, and the skip marks.
 
 jaxtyping's import hook makes beartype check every annotated signature of the four packages, so a
-wrong shape fails at the call and not three calls later. Only tests pay for that, a quarter of their
-time. Tests of servers, studio, batch and attacks go without (`PLAIN`): the arrays that they send
-through the renderer and the generator are those of the tests that look. `scripts/test --fast` goes
-without altogether, by VISAVIS_UNCHECKED_SHAPES=1.
+wrong shape fails at the call and not three calls later; sparing.py says in which calls. Tests of
+servers, studio, batch and attacks go without (`PLAIN`): the arrays that they send through the
+renderer and the generator are those of the tests that look. `scripts/test --fast` goes without
+altogether, by VISAVIS_UNCHECKED_SHAPES=1.
 """
 
 import os
@@ -25,6 +25,7 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
+from tests.sparing import begin_test, look_sparingly
 from tests.unchecked import unchecked
 
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="visavis-tests-")
@@ -32,13 +33,14 @@ os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="visavis-tests-")
 PACKAGES = ["app", "audio2motion", "motion2video", "weights"]
 
 if not os.environ.get("VISAVIS_UNCHECKED_SHAPES"):
+    look_sparingly()
     install_import_hook(PACKAGES, "beartype.beartype")
 
 
 HERE = Path(__file__).parent
-FIRST = (HERE, HERE / "scripts")
+FIRST = (HERE, HERE / "scripts", HERE / "app" / "studio")
 """Folders of files of which a few tests take long together: numbers that one run of minutes makes,
-every page's code, trainings."""
+every page's code, trainings, browsers."""
 PLAIN = (
     HERE / "attack",
     *(HERE / "app" / room for room in ("api", "batch", "cli", "jobs", "live", "studio")),
@@ -105,6 +107,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Check shapes, or do not, from a test's first fixture to its last."""
+    begin_test()
     with unchecked() if any(map(item.path.is_relative_to, PLAIN)) else nullcontext():
         return (yield)
 

@@ -355,10 +355,19 @@ def asserts(function: ast.AST, helpers: Collection[str]) -> bool:
         if isinstance(node, ast.Assert):
             return True
         if isinstance(node, ast.Call):
-            name = ast.unparse(node.func)
+            name = _dotted(node.func)
             if name.startswith(EXPECTS) or name.rpartition(".")[2] in helpers:
                 return True
     return False
+
+
+def _dotted(node: ast.expr) -> str:
+    """`a.b.c`, or as much of its end as are names."""
+    names = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return ".".join(reversed([*names, node.id if isinstance(node, ast.Name) else ""]))
 
 
 def imported_helpers(tree: ast.Module) -> Iterator[Path]:

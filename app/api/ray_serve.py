@@ -26,6 +26,7 @@ from app.render.pipeline import Avatar, Following
 from app.render.request import RenderRequest, Source
 from app.render.result import RenderResult
 from weights.errors import DependencyError, InputError, OutputError, VisavisError
+from weights.installation import how_to_add
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -202,7 +203,7 @@ def application(arguments: dict[str, Any]) -> "Application":
         from ray import serve as ray_serve
     except ImportError as error:
         raise DependencyError(
-            "the service needs Ray Serve, which is not installed: pip install 'visavis[ray]'"
+            f"the service needs Ray Serve, which is not installed: {how_to_add('ray')}"
         ) from error
     serve: Any = ray_serve  # its decorators have types that lose what they decorate
     config = ServiceConfig.read(arguments)

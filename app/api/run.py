@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from app.api.memory import Trimmer, limit_heaps
 from app.api.settings import ServerConfig
 from weights.errors import DependencyError, InputError
+from weights.installation import how_to_add
 
 if TYPE_CHECKING:
     import uvicorn
@@ -27,9 +28,7 @@ def uvicorn_settings(app: "FastAPI", config: ServerConfig) -> "uvicorn.Config":
     try:
         import uvicorn
     except ImportError as error:
-        raise DependencyError(
-            "the server needs the extra `app`: pip install 'visavis[app]'"
-        ) from error
+        raise DependencyError(f"the server needs the extra `app`: {how_to_add('app')}") from error
     from app.api.connections import protocols
 
     over_http, over_socket = protocols(config)

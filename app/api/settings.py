@@ -13,6 +13,7 @@ from app.intake.limits import Limits
 from app.provenance.origin import Provenance
 from audio2motion.voice.endpoint import Endpoint
 from weights.errors import DependencyError, InputError, OutputError
+from weights.installation import how_to_add
 
 KEYS_VARIABLE = "VISAVIS_API_KEYS"
 
@@ -74,7 +75,7 @@ class ServerConfig:
             raise InputError(f"got the port {self.port}; wanted 0 to 65535")
         ice.check_servers(self.ice_servers, self.turn_secret)
         if self.webrtc and not ice.available():
-            raise DependencyError("WebRTC needs the extra `webrtc`: pip install 'visavis[webrtc]'")
+            raise DependencyError(f"WebRTC needs the extra `webrtc`: {how_to_add('webrtc')}")
 
     @property
     def offers_webrtc(self) -> bool:

@@ -17,6 +17,7 @@ from app.batch.doing import do_task
 from app.batch.engine import LoadError, Recipe, lost_outcome
 from app.batch.work import Outcome, Task, Worker
 from weights.errors import DependencyError, InputError, VisavisError
+from weights.installation import how_to_add
 
 _FAILED_STARTS = 3  # in a row, of actors that die before they are ready
 _ANSWER_S = 10.0
@@ -80,7 +81,7 @@ class RayEngine:
             import ray
         except ImportError as error:
             raise DependencyError(
-                "the engine ray needs Ray, which is not installed: pip install 'visavis[ray]'"
+                f"the engine ray needs Ray, which is not installed: {how_to_add('ray')}"
             ) from error
         if workers == 0:
             raise InputError("got 0 workers for the engine ray; wanted 1 or more")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from app.batch import storage
 from weights.errors import DependencyError, InputError, LimitError
+from weights.installation import how_to_add
 
 if TYPE_CHECKING:
     import pyarrow
@@ -121,7 +122,7 @@ def _parquet(data: bytes, address: str) -> Iterator[Row]:
         from pyarrow import parquet
     except ImportError as error:
         raise DependencyError(
-            "a Parquet manifest needs pyarrow: pip install 'visavis[parquet]', or use .jsonl"
+            f"a Parquet manifest needs pyarrow: {how_to_add('parquet')}, or use .jsonl"
         ) from error
     row = 0
     try:

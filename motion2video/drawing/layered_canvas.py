@@ -49,6 +49,8 @@ class LayeredCanvas(GpuStage):
             return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
         self._atlas = _planes(up(head.atlas))
+        both = np.concatenate([head.layers.within, head.layers.back[..., :3]], 1)
+        self._within, self._rim = _planes(up(both)), _planes(up(head.rim[..., None]))
         self._plate, self._torso = _planes(up(head.layers.plate)), _planes(up(head.layers.torso))
         self._index = up(head.corners.astype(np.int64))
         self._source = up(head.source.astype(np.float32))
@@ -99,6 +101,7 @@ class LayeredCanvas(GpuStage):
         rgba = self._shown(grid).round()
         if (drawn.behind >= 0).any():
             below = self._shown(self._grid(maps, drawn.lapped)[0])
+            rgba = self._before_itself(rgba, drawn, grid)
             rgba = _over(rgba, below, drawn, head.lap)
         weight = _feather(drawn.ids >= 0, rgba[:, 3:])
         weight = torch.where(drawn.opened[:, None], 1.0, weight)
@@ -161,10 +164,23 @@ class LayeredCanvas(GpuStage):
         opened = hole & (face < 0)
         return _Ids(torch.where(opened, 0, ids), behind, laps, lapped, opened)
 
-    def _shown(self, grid: Float[Tensor, "n h w 2"]) -> Float[Tensor, "n 4 h w"]:
-        """The atlas at the places of a map."""
+    def _shown(
+        self, grid: Float[Tensor, "n h w 2"], atlas: Float[Tensor, "1 c H W"] | None = None
+    ) -> Float[Tensor, "n c h w"]:
+        """The atlas, or another one, at the places of a map."""
         mode = "bilinear" if self._head.sampling == "linear" else "bicubic"
-        return sample(self._atlas.expand(len(grid), -1, -1, -1), grid, mode).clamp(0, 255)
+        source = self._atlas if atlas is None else atlas
+        return sample(source.expand(len(grid), -1, -1, -1), grid, mode).clamp(0, 255)
+
+    def _before_itself(
+        self, rgba: Float[Tensor, "n 4 h w"], drawn: "_Ids", grid: Float[Tensor, "n h w 2"]
+    ) -> Float[Tensor, "n 4 h w"]:
+        """Where the back is under it, the front in the colours within: see _lay_over_back."""
+        edge = sample(self._rim.expand(len(grid), -1, -1, -1), grid.round()) > 0.5
+        over = (drawn.lapped >= 0) & (drawn.ids >= 0) & (drawn.ids != drawn.lapped)
+        clean = self._shown(grid, self._within).round()
+        colour = torch.where(edge & over[:, None], clean, rgba[:, :3])
+        return torch.cat([colour, rgba[:, 3:]], 1)
 
     def _grid(
         self, maps: Float[Tensor, "n m 3 2"], ids: Int[Tensor, "n h w"]
@@ -237,12 +253,15 @@ def _over(
 ) -> Float[Tensor, "n 4 h w"]:
     """See LayeredWarp._lay_over_back."""
     under, covers = drawn.lapped, (drawn.behind >= 0)[:, None].float()
-    solid = covers.maximum((front[:, 3:] == 255).float())
     size = (2 * lap + 1, 1, lap)
+    bare = (front[:, 3:] < 255) | (drawn.ids < 0)[:, None]
+    strands = 1 - F.max_pool2d(bare.float(), *size)
+    solid = covers.maximum(F.max_pool2d(strands, *size))
     closed = 1 - F.max_pool2d(1 - F.max_pool2d(solid, *size), *size)
     seen = (front[:, 3:] < 255) & (closed > 0) & ((under >= 0) & (drawn.ids != under))[:, None]
     much = _mean(drawn.laps[:, None].float(), 4 * lap + 1)
-    lies = ((much - MUCH) / MUCH).clamp(0, 1).maximum(covers)
+    round_ = (3 * _mean(closed, 2 * lap + 1) - 1).clamp(0, 1)
+    lies = (((much - MUCH) / MUCH).clamp(0, 1) * round_).maximum(covers)
     share = front[:, 3:] / 255
     beneath = (1 - share) * lies * back[:, 3:] / 255
     whole = (share + beneath).clamp(min=1e-6)

@@ -19,6 +19,7 @@ from jaxtyping import Float, UInt8
 
 from weights import find, locate
 from weights.errors import DependencyError, WeightsError
+from weights.installation import how_to_add
 from weights.registry import how_to_fetch
 from weights.telemetry import import_onnxruntime
 
@@ -169,5 +170,5 @@ def _model_zoo() -> Any:
     except ImportError as error:
         raise DependencyError(
             "the detector `insightface` needs the package insightface: run "
-            "`pip install 'visavis[insightface]'`, or use the default detector"
+            f"`{how_to_add('insightface')}`, or use the default detector"
         ) from error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 from motion2video.network.choices import MAX_THREADS, AttentionKind, Backend, Precision
 from weights.errors import DependencyError, InputError
+from weights.installation import how_to_add
 
 if TYPE_CHECKING:
     import torch  # not before a network runs: a command line tells of the settings alone
@@ -45,7 +46,7 @@ class ComputeConfig:
         if self.attention == "xformers" and importlib.util.find_spec("xformers") is None:
             raise DependencyError(
                 "attention 'xformers' was asked for, but xformers is not installed: "
-                "pip install 'visavis[xformers]', or use attention 'sdpa'"
+                f"{how_to_add('xformers')}, or use attention 'sdpa'"
             )
 
     @property

@@ -22,6 +22,7 @@ from motion2video.network.choices import Backend, Precision
 from motion2video.network.denoiser import Denoiser
 from motion2video.network.flow import euler, time_grid
 from weights.errors import DependencyError, InputError, WeightsError
+from weights.installation import how_to_add
 from weights.telemetry import import_onnxruntime, import_openvino
 from weights.tensors import load_safetensors
 
@@ -299,7 +300,7 @@ def _openvino(precision: str, values: dict[str, np.ndarray], threads: int) -> _R
         if importlib.util.find_spec(package) is None:
             raise DependencyError(
                 f"backend 'openvino' was asked for, but {package} is not installed: "
-                "pip install 'visavis[openvino]', or use backend 'onnxruntime'"
+                f"{how_to_add('openvino')}, or use backend 'onnxruntime'"
             )
     openvino = import_openvino()
     core = openvino.Core()

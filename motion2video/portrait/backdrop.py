@@ -22,9 +22,7 @@ def blurred(
     """The background of a photo out of focus, without the person (`alpha`), and gone on into
     margins; `unit` is the interocular distance in pixels.
     """
-    grow = max(3, round(_GROW * unit))
-    ring = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1,) * 2)
-    known = 1 - np.asarray(cv2.dilate((alpha > 0.05).astype(np.uint8), ring), np.uint8)
+    known = free_of(alpha, unit)
     wide, seen = (cv2.copyMakeBorder(p, *margins, cv2.BORDER_REFLECT_101) for p in (image, known))
     weight = np.asarray(seen, np.float32)
     if not weight.any():
@@ -32,6 +30,13 @@ def blurred(
     filled = push_pull(np.asarray(wide, np.float32), weight)
     soft = cv2.GaussianBlur(filled, (0, 0), max(1.0, _BLUR * unit), borderType=cv2.BORDER_REFLECT)
     return np.clip(np.round(soft), 0, 255).astype(np.uint8)
+
+
+def free_of(alpha: Float[np.ndarray, "h w"], unit: float) -> UInt8[np.ndarray, "h w"]:
+    """1 where a photo shows nothing of the person, who is grown by what mixes with the wall."""
+    grow = max(3, round(_GROW * unit))
+    ring = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1,) * 2)
+    return 1 - np.asarray(cv2.dilate((alpha > 0.05).astype(np.uint8), ring), np.uint8)
 
 
 def covering(

@@ -34,7 +34,10 @@ _STIFF = 0.4  # of the head's motion, that a nape takes over which is seen besid
 _CLOSED = 0.15  # from the outline: where the neck's front goes over to its back
 _NAPE = 0.7  # about the lobes of the ears, over which the head's back goes over to the neck's
 _JAW_SLOPE = 0.1  # the same below the jaw's corners, which hang over it
-_AROUND = 0.75  # of the head's radius, from its outline inwards: what may come to be seen behind
+_RINGS = (0, 0.04, 0.12, 0.25, 0.45, 0.75)
+"""Of the head's radius from its outline inwards, where the back's points lie: as far as it may come
+to be seen, and the nearer the more it bends away."""
+_ABOUT_EARS = 0.15  # of their height
 _COLLAR = 1.25  # below the chin, where the skin no longer follows the head
 _LOBE = 0.35  # of the way from nose to chin
 _HEM = 0.10  # width of the flat skirt that carries the soft edge
@@ -205,14 +208,16 @@ def build_shell(
     sheet = _grown(alpha > 0.04, 2 * max(3, round(_HEM * u)) + 1) & moving
     oval = outline.landmarks[FACE_OVAL, :2]
     outer, front = _front(outline, sheet, moving, oval, h)
-    rear, back = _rear(outline, moving, h)
+    rear, back, begins = _rear(outline, moving, h)
     low = (rear[back, 1].max(1) > outline.ears[1] - 0.5 * _NAPE * u) & (
         outline.bone(rear)[back].min(1) > _STIFF
     )
     back = np.concatenate([back[low], back[~low]])
+    near, far = outline.depths(rear)
+    far[:begins] = near[:begins]  # beside an ear as well
     shells = [
         np.column_stack([outer, outline.depths(outer)[0]]),
-        np.column_stack([rear, outline.depths(rear)[1]]),
+        np.column_stack([rear, far]),
     ]
     points = np.concatenate([outline.landmarks, *shells]).astype(np.float32)
     away = np.linalg.norm(outer[:, None] - oval, axis=-1)
@@ -260,18 +265,49 @@ def _front(
 
 def _rear(
     outline: Silhouette, moving: UInt8[np.ndarray, "h w"], spacing: float
-) -> tuple[Float[np.ndarray, "k 2"], Int[np.ndarray, "b 3"]]:
-    """Points of the back of the head, as seen from the front, and their triangles."""
-    whole = _contour(outline.solid & moving, spacing * 0.8)
-    rear = _points_within(outline.solid & moving, 1.5 * spacing, [whole, whole])
+) -> tuple[Float[np.ndarray, "k 2"], Int[np.ndarray, "b 3"], int]:
+    """Points of the back of the head, as seen from the front, and their triangles. They lie in
+    rings about its middle: whichever of them comes to be the outline is a line without corners. So
+    many points are of the first ring, where the back begins.
+    """
+    earless = _earless(outline.solid, outline.ears, outline.face)
+    solid = np.asarray(earless * moving, np.uint8)
+    to_edge = np.minimum(cv2.distanceTransform(solid, cv2.DIST_L2, 5), max(solid.shape))
+    rings = [
+        _contour((to_edge > share * outline.radius).astype(np.uint8), (0.8 + share) * spacing)
+        for share in _RINGS
+    ]
+    whole = rings[0]
+    rear = np.concatenate(rings)
     if len(rear) < _FEWEST:
-        return rear, np.empty((0, 3), np.int64)
-    near = at(outline.to_edge, rear)
+        return rear, np.empty((0, 3), np.int64), len(whole)
     simplices = Delaunay(rear.astype(np.float64)).simplices
     keep = (simplices >= len(whole)).any(1) | (area(rear[simplices]) > 0.1 * spacing**2)
-    inside = at(outline.solid, rear[simplices].mean(1)) > 0
-    keep &= inside & (near[simplices].min(1) < _AROUND * outline.radius)
-    return rear, simplices[keep].astype(np.int64)
+    inside = at(solid, rear[simplices].mean(1)) > 0
+    near = at(to_edge, rear)[simplices]
+    keep &= inside & (near.min(1) < _RINGS[-1] * outline.radius)
+    return rear, simplices[keep].astype(np.int64), len(whole)
+
+
+def _earless(
+    solid: UInt8[np.ndarray, "h w"], ears: tuple[int, int], face: UInt8[np.ndarray, "h w"]
+) -> UInt8[np.ndarray, "h w"]:
+    """A person's filled outline without what stands out between the rows `ears` beside a straight
+    line from above to below: the back of a head has none.
+    """
+    top, bottom = ears
+    more = round(_ABOUT_EARS * (bottom - top))
+    top, bottom = max(0, top - more), min(len(solid) - 1, bottom + more)
+    if bottom <= top or not face.any():
+        return solid
+    out, middle = solid.copy(), int(np.nonzero(face)[1].mean())
+    share = np.linspace(0, 1, bottom - top + 1)
+    for side in (np.s_[:, middle::-1], np.s_[:, middle:]):
+        half = out[side]
+        ends = [int(np.argmin(np.append(half[row], 0))) for row in (top, bottom)]
+        line = ends[0] + (ends[1] - ends[0]) * share
+        half[top : bottom + 1] &= np.arange(half.shape[1]) <= line[:, None]
+    return out
 
 
 def _smooth(t: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:

@@ -19,12 +19,16 @@ _GROW = 0.06  # by which the hole in the plate is larger than the person
 _DEEP, _DEEP_IN_WALL = 1.2, 0.4  # beyond this the plate is smooth: nobody knows what is there
 _SOFT = 0.25
 _SURE, _SOLID = 0.97, 0.5
+_HARDLY = 0.5  # of a pixel: less of it, and its colour is what noise makes of it
 _RIM_WIDTH = 0.06  # of the person's edge, in which mattes are wrong
 _CONTRAST, _OFF_LINE = 50.0, 18.0  # levels: before a wall of another colour; a mixture's error
 _AWAY = 15  # pixels about the skin that have its colour
 _SKIN = 3.0  # times the skin's own deviation in colour
 _BROWS = [105, 334]
 _HAIRLINE = 0.1  # of the height of an ear, by which hair ends softly
+_CROWN = 0.65  # of the way from the crown down to the brows: hair's colours are taken above
+_HAIRY = 0.4  # of a head's outline there: at least so much is taken for hair
+_HAIR_ENDS = 0.5  # of it, above the lobes, over which hair behind an ear goes over to the nape
 _WITHIN, _SHADE = (0.06, 0.2), 0.8  # of the head's radius; of the light
 _RIM = 0.16  # of the head's radius: the band whose colours the back of the head has
 
@@ -33,13 +37,15 @@ _RIM = 0.16  # of the head's radius: the band whose colours the back of the head
 class Layers:
     """`front` (RGBA) is the person with clean colours out to the soft edge, `back` (RGBA) the back
     of the head, `torso` (RGBA) where the head's turning does not reach, `plate` the background with
-    nobody in it.
+    nobody in it. `within` (RGB) are the front's colours without what its edge has of the photo's
+    background: those of where the person is seen before themselves.
     """
 
     front: UInt8[np.ndarray, "h w 4"]
     back: UInt8[np.ndarray, "h w 4"]
     torso: UInt8[np.ndarray, "h w 4"]
     plate: UInt8[np.ndarray, "h w 3"]
+    within: UInt8[np.ndarray, "h w 3"]
 
 
 def padded(plane: np.ndarray, pad: int) -> np.ndarray:
@@ -80,11 +86,18 @@ def bare_face(
     face = np.asarray(cv2.fillPoly(np.zeros(image.shape[:2], np.uint8), [oval], 1), np.uint8)
     if not face.any():
         return face
-    colours = cv2.cvtColor(cv2.GaussianBlur(image, (0, 0), 1.5), cv2.COLOR_RGB2LAB)
-    away = np.linalg.norm(colours - np.median(colours[face > 0], 0), axis=-1)
-    alike = away < _SKIN * max(float(np.median(away[face > 0])), 4.0)
+    alike = _off_skin(image, face) < 1
     alike[int(landmarks[_BROWS, 1].mean()) :] = False
     return np.asarray(component(((face > 0) | alike).astype(np.uint8), face), np.uint8)
+
+
+def _off_skin(
+    image: UInt8[np.ndarray, "h w 3"], face: UInt8[np.ndarray, "h w"]
+) -> Float[np.ndarray, "h w"]:
+    """How far a picture's colours are from those of the skin in `face`: below 1 they are its."""
+    colours = cv2.cvtColor(cv2.GaussianBlur(image, (0, 0), 1.5), cv2.COLOR_RGB2LAB)
+    away = np.linalg.norm(colours - np.median(colours[face > 0], 0), axis=-1)
+    return np.asarray(away / (_SKIN * max(float(np.median(away[face > 0])), 4.0)), np.float32)
 
 
 def make_plate(
@@ -167,19 +180,25 @@ def clean_front(
     return np.where(a >= 0.02, own, spread).astype(np.float32), sure.astype(np.float32)
 
 
-def without_rim(layers: Layers) -> Layers:
-    """The same person without the light or the shade of the background along their edge, where the
-    matte took a mixture for their own: what is nearer to the background than the colours within
-    gets those. Before their own background nobody sees it.
+def rimless(
+    own: Float[np.ndarray, "h w 3"],
+    plate: Float[np.ndarray, "h w 3"],
+    alpha: Float[np.ndarray, "h w"],
+) -> Float[np.ndarray, "h w 3"]:
+    """The person's colours without the light or the shade of the background along their edge, where
+    the matte took a mixture for their own: what is nearer to the background than the colours within
+    gets those, and so does what hardly shows.
     """
-    alpha = np.maximum(layers.front[..., 3], layers.torso[..., 3])
-    sure = cv2.erode((alpha >= 255 * _SURE).astype(np.float32), np.ones((5, 5), np.uint8))
-    own, plate = (x[..., :3].astype(np.float32) for x in (layers.front, layers.plate))
+    sure = cv2.erode((alpha >= _SURE).astype(np.float32), np.ones((5, 5), np.uint8))
     spread = push_pull(own, sure)
     away, wanted = (np.linalg.norm(x - plate, axis=-1) for x in (own, spread))
-    mixed = ((away < wanted) & (sure == 0))[..., None]
-    colour = _bytes(np.where(mixed, spread, own))
-    front, torso = (np.dstack([colour, x[..., 3]]) for x in (layers.front, layers.torso))
+    mixed = ((away < wanted) | (alpha < _HARDLY)) & (sure == 0)
+    return np.asarray(np.where(mixed[..., None], spread, own), np.float32)
+
+
+def without_rim(layers: Layers) -> Layers:
+    """The same person in the colours of `rimless`. Before their own background nobody sees it."""
+    front, torso = (np.dstack([layers.within, x[..., 3]]) for x in (layers.front, layers.torso))
     return replace(layers, front=front, torso=torso)
 
 
@@ -197,16 +216,26 @@ def make_layers(
     within; between the rows `ears` the outline shows nothing of what is behind.
     """
     front, sure = clean_front(canvas, plate, alpha)
+    within = rimless(front, plate, alpha)
     radius = max(float(to_edge.max()), 1.0)
     band = np.clip(1 - to_edge / (_RIM * radius), 0, 1) * (to_edge > 0)
     known = (band > 0.3).astype(np.float32) * sure
-    middle = int(np.nonzero(face)[1].mean())
-    behind = _without_ears(canvas.astype(np.float32), known, ears, middle)
+    columns = np.nonzero(face.any(0))[0]
+    middle, wide = int(columns.mean()), len(columns) // 2
+    known[:, : max(0, columns[0] - wide)] = known[:, columns[-1] + wide :] = 0  # somebody else
+    crown = int(np.argmax(to_edge[:, middle] > 0))
+    # Ears of a head that is turned or bowed lie higher than brows.
+    ears = (min(ears[0], round(crown + _CROWN * (ears[0] - crown))), ears[1])
+    known[ears[1] :] = 0  # a neck, shoulders, and what they wear
+    hairy = _hairy(canvas, known, face)
+    known = known * hairy
+    behind = _without_ears(within, known, ears, middle)
     hair, beyond = _at_hairline(push_pull(behind, known), ears)
     y = np.arange(len(front), dtype=np.float32)
-    below = np.clip((y - ears[1]) / max(1.0, _HAIRLINE * (ears[1] - ears[0])), 0, 1)
-    k = (np.clip(band * 2, 0, 1) * beyond[:, None])[..., None]
-    back = front * k + hair * (1 - k)
+    tall = max(1.0, ears[1] - ears[0])
+    below = np.clip((y - ears[1]) / (_HAIR_ENDS * tall) + 1, 0, 1)
+    k = (np.clip(band * 2, 0, 1) * beyond[:, None] * hairy)[..., None]
+    back = within * k + hair * (1 - k)
     back += (_nape(front, sure, to_edge, radius) - back) * below[:, None, None]
     stays = (follows < 0.06) & (face == 0)
     fade = np.where(face > 0, 1, np.clip((follows - 0.015) / 0.03, 0, 1))
@@ -215,7 +244,22 @@ def make_layers(
         _bytes(np.dstack([back, fade * 255])),
         _bytes(np.dstack([front, alpha * stays * 255])),
         _bytes(plate),
+        _bytes(within),
     )
+
+
+def _hairy(
+    canvas: UInt8[np.ndarray, "h w 3"],
+    rim: Float[np.ndarray, "h w"],
+    face: UInt8[np.ndarray, "h w"],
+) -> Float[np.ndarray, "h w"]:
+    """Where a head's `rim` has not the skin's colour: of an ear or a temple the back of a head has
+    nothing. Of who has hardly any hair it is what is least like skin, stubble or shade.
+    """
+    away = _off_skin(canvas, face)
+    among = away[rim > 0]
+    least = min(1.0, float(np.quantile(among, 1 - _HAIRY))) if len(among) else 0.0
+    return np.asarray(cv2.blur((away >= least).astype(np.float32), (5, 5)), np.float32)
 
 
 def _nape(

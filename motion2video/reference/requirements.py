@@ -5,6 +5,7 @@ anywhere.
 from importlib.util import find_spec
 
 from weights.errors import DependencyError
+from weights.installation import how_to_add
 
 PACKAGES = ("accelerate", "diffusers", "huggingface_hub", "transformers")
 
@@ -18,5 +19,5 @@ def require_extra() -> None:
     """Raise DependencyError where one is missing."""
     if missing := missing_packages():
         raise DependencyError(
-            f"public checkpoints need {', '.join(missing)}: pip install 'visavis[reference]'"
+            f"public checkpoints need {', '.join(missing)}: {how_to_add('reference')}"
         )

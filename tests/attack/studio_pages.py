@@ -49,9 +49,7 @@ class Page:
 
     def join(self, name: str, *data: Any) -> str:
         """The same as gradio's own page does it."""
-        config = self.http.get("/studio/config").json()
-        number = next(d["id"] for d in config["dependencies"] if d["api_name"] == name)
-        return self.told(number, list(data))
+        return self.told(_number_of(self.http, name), list(data))
 
     def told(self, number: int, data: list[Any], **more: Any) -> str:
         """What the page is told when it calls the function of a number."""
@@ -94,6 +92,19 @@ def handles_in(told: str) -> list[str]:
         if line.startswith("data: "):
             look(json.loads(line.removeprefix("data: ")))
     return found
+
+
+_numbers: dict[tuple[str, str], int] = {}
+
+
+def _number_of(http: httpx.Client, name: str) -> int:
+    """The function of an endpoint, which a server does not change."""
+    url = str(http.base_url)
+    if (url, name) not in _numbers:
+        config = http.get("/studio/config").json()
+        named = {d["api_name"]: d["id"] for d in config["dependencies"] if d["api_name"]}
+        _numbers.update(((url, known), number) for known, number in named.items())
+    return _numbers[url, name]
 
 
 _watched: list[tuple[str, Any]] | None = None

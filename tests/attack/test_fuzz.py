@@ -82,8 +82,8 @@ def run(cases: int, seed: int, folder: Path) -> int:
 
 
 @pytest.mark.slow
-def test_two_hundred_cases(tmp_path: Path) -> None:
-    assert run(200, 1, tmp_path) >= 200
+def test_a_hundred_cases(tmp_path: Path) -> None:
+    assert run(100, 1, tmp_path) >= 100
 
 
 @pytest.mark.endurance

@@ -38,7 +38,12 @@ ARE_FAST = {
 def uses_in(path: Path) -> list[tuple[str, str, int, str]]:
     """(pattern, how it is used, flags, place) of every pattern in a module."""
     name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    source = path.read_text(encoding="utf-8")
+    if not re.search(
+        r"\bre\.[a-z]", source
+    ):  # most have none: parsing them all takes seconds of every process
+        return []
+    tree = ast.parse(source)
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     patterns = [c for c in calls if _is_re(c.func)]
     if not patterns:

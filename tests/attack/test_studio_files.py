@@ -75,6 +75,13 @@ def page(world: World) -> Iterator[Page]:
         yield opened_page
 
 
+@pytest.fixture(scope="module")
+def stranger(world: World) -> Iterator[Page]:
+    """A page whose every attempt is refused, so that the next one may begin from it."""
+    with Page.open(world.studio.url) as opened_page:
+        yield opened_page
+
+
 def _file(path: object, **more: Any) -> dict[str, Any]:
     return {"path": path, "meta": META, **more}
 
@@ -170,31 +177,33 @@ def require_refused(world: World, path: Path, act: Callable[[], str]) -> None:
 
 @pytest.mark.parametrize("way", AS_PHOTO)
 @pytest.mark.parametrize("route", ["ask", "join"])
-def test_a_photo_is_never_a_path(world: World, page: Page, way: str, route: str):
+def test_a_photo_is_never_a_path(world: World, stranger: Page, way: str, route: str):
     for path in world.targets:
         value = AS_PHOTO[way](path)
-        require_refused(world, path, partial(getattr(page, route), "faces", value))
+        require_refused(world, path, partial(getattr(stranger, route), "faces", value))
 
 
 @pytest.mark.parametrize("way", AS_FILES)
-def test_a_batch_is_never_of_paths(world: World, page: Page, way: str):
+def test_a_batch_is_never_of_paths(world: World, stranger: Page, way: str):
     for path in world.targets:
-        require_refused(world, path, lambda path=path: page.ask("batch", AS_FILES[way](path)))
+        require_refused(world, path, lambda path=path: stranger.ask("batch", AS_FILES[way](path)))
 
 
 @pytest.mark.parametrize("field", ELSEWHERE)
-def test_no_field_of_the_form_is_a_path(world: World, page: Page, field: str):
-    (photo,) = page.upload(("me.jpg", DEFAULT_PORTRAIT.read_bytes()))
+def test_no_field_of_the_form_is_a_path(world: World, stranger: Page, field: str):
+    (photo,) = stranger.upload(("me.jpg", DEFAULT_PORTRAIT.read_bytes()))
     for path in world.targets:
         values = ELSEWHERE[field](path)
         values[0] = _file(photo)
-        require_refused(world, path, lambda values=values: page.ask("plan", *values))
+        require_refused(world, path, lambda values=values: stranger.ask("plan", *values))
 
 
 @pytest.mark.parametrize("way", GET)
-def test_no_address_leads_to_a_file(world: World, page: Page, way: str):
+def test_no_address_leads_to_a_file(world: World, stranger: Page, way: str):
     for path in world.targets:
-        require_refused(world, path, lambda path=path: page.http.get(GET[way](path)).text[:10_000])
+        require_refused(
+            world, path, lambda path=path: stranger.http.get(GET[way](path)).text[:10_000]
+        )
 
 
 def test_an_example_is_chosen_by_its_number_and_what_else_a_click_tells_is_not_read(
@@ -251,8 +260,8 @@ def test_no_route_to_an_endpoint_takes_a_path(world: World, page: Page, route: s
         *("stream/x", "run-history/connect", "login", "profiling/clear"),
     ],
 )
-def test_what_the_page_does_not_need_is_not_there(page: Page, route: str):
-    assert page.http.post(f"{API}/{route}", json={}).status_code == 404
+def test_what_the_page_does_not_need_is_not_there(stranger: Page, route: str):
+    assert stranger.http.post(f"{API}/{route}", json={}).status_code == 404
 
 
 def test_what_somebody_else_uploaded_is_neither_shown_nor_used(world: World, page: Page):

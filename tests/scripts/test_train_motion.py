@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 
+import scripts.train.motion as train_motion
+import scripts.train.speech as train_speech
 from audio2motion.hearing.audio import Dyad, Waveform
 from audio2motion.hearing.speech import SpeechConfig, SpeechEncoder, SpeechFeatures, load_strictly
 from audio2motion.network.condition import (
@@ -29,6 +32,7 @@ from scripts.train.lip_features import choose
 from scripts.train.lip_reader import Ridge, Taught, learn_lips, surroundings
 from scripts.train.motion import fit_reader, returning
 from scripts.train.motion_batches import FRAMES, cut
+from tests.unchecked import unchecked
 from weights.errors import InputError
 from weights.tensors import read_safetensors
 
@@ -44,9 +48,23 @@ def train(script: str, out: Path, steps: int, *more: str) -> list[dict[str, floa
     return [json.loads(line) for line in lines]
 
 
+def train_here(
+    monkeypatch: pytest.MonkeyPatch, script: ModuleType, out: Path, steps: int
+) -> list[dict[str, float]]:
+    """The same in this process: to load torch in another takes longer than to train."""
+    words = ["--tiny", "--out", str(out), "--steps", str(steps), "--batch", "4"]
+    monkeypatch.setattr(sys, "argv", [script.__name__, *words])
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    with unchecked():
+        script.main()
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
 @pytest.mark.slow
-def test_motion_training_makes_a_generator_that_runs(tmp_path: Path) -> None:
-    log = train("train/motion.py", tmp_path / "run", 60)
+def test_motion_training_makes_a_generator_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = train_here(monkeypatch, train_motion, tmp_path / "run", 60)
     assert log[-1]["loss"] < 0.9 * log[0]["loss"]
     assert log[-1]["stir"] < log[0]["stir"] - 0.3, "how large innovations are is learned first"
     tensors, header = read_safetensors(tmp_path / "run" / "motion_generator.safetensors")
@@ -75,8 +93,8 @@ def test_stopped_training_goes_on_exactly(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_speech_training_lowers_the_loss(tmp_path: Path) -> None:
-    log = train("train/speech.py", tmp_path / "run", 40)
+def test_speech_training_lowers_the_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = train_here(monkeypatch, train_speech, tmp_path / "run", 40)
     assert log[-1]["lips"] < 0.9 * log[0]["lips"]
     tensors, header = read_safetensors(tmp_path / "run" / "speech_encoder.safetensors")
     load_strictly(SpeechEncoder(SpeechConfig.from_header(header["speech"])), tensors, "encoder")

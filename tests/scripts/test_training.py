@@ -22,6 +22,7 @@ from motion2video.faces.identity import IdentityConfig, IdentityNetwork
 from motion2video.network.autoencoder import Autoencoder
 from motion2video.network.denoiser import Denoiser, DenoiserConfig, time_embedding
 from scripts.train.loop import Ahead, Held, LoopConfig, run
+from tests.unchecked import unchecked
 from weights.tensors import read_safetensors
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +46,11 @@ def train(script: str, out: Path, *options: str) -> str:
     return done.stdout
 
 
+@pytest.fixture
+def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+
+
 def losses(out: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in (out / "log.jsonl").read_text().splitlines()]
 
@@ -66,8 +72,12 @@ def test_tiny_autoencoder_learns_and_loads(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_tiny_denoiser_learns_and_loads(tmp_path: Path) -> None:
-    train("train.renderer", tmp_path)
+@pytest.mark.usefixtures("on_cpu")
+def test_tiny_denoiser_learns_and_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process: to start another and load torch again takes longer than to train."""
+    monkeypatch.setattr(sys, "argv", ["renderer", "--tiny", "--out", str(tmp_path)])
+    with unchecked():
+        train_renderer.main()
     log = losses(tmp_path)
     assert log[-1] < 0.9 * log[0]
     model = Denoiser.load(tmp_path / "denoiser.safetensors")
@@ -219,11 +229,6 @@ def toy(out: Path, stop: int | None = None) -> dict[str, Tensor]:
     config = LoopConfig(8, 0.1, warmup=1, log_every=2, stop=stop)
     run(module, loss, export, config, out, also={"rival": rival})
     return kept
-
-
-@pytest.fixture
-def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
 
 
 @pytest.mark.usefixtures("on_cpu")

@@ -156,7 +156,8 @@
     const place = editor();
     if (!place) return;
     const most = Number(place.dataset.most);
-    const voices = [['', 'the usual voice'], ...JSON.parse(place.dataset.voices)];
+    const named = JSON.parse(place.dataset.voices).map(([name, shown]) => [name, window.visavisVoice?.(shown) ?? shown]);
+    const voices = [['', 'the usual voice'], ...named];
     const list = make('ol', {}, ...rows.map((row, at) => line(row, at, voices)));
     const add = make('button', {
       type: 'button', 'data-key': 'add', disabled: rows.length >= most,
@@ -179,7 +180,7 @@
     editor()?.querySelectorAll('li').forEach((item, at) => {
       const mine = said && Number(said.dataset.turn) === at + 1;
       item.classList.toggle('v-turn-bad', Boolean(mine));
-      const text = mine ? said.textContent.replace(/^turn \d+: /, '') : rows[at]?.wrong ?? '';
+      const text = mine ? said.textContent.replace(/^[^:：]*\d+[^:：]*[:：]\s*/, '') : rows[at]?.wrong ?? '';
       const wrong = item.querySelector('.v-turn-wrong');
       if (wrong.textContent !== text) wrong.textContent = text;
     });

@@ -7,6 +7,7 @@ from app.studio import words
 from app.studio.screens import batch, checking, comparing, create, editing, live, puppet
 from app.studio.screens.coming_back import add_returns
 from app.studio.screens.endpoints import endpoint
+from app.studio.screens.languages import add_languages
 from app.studio.screens.pair import add_pair
 from app.studio.screens.past import list_of
 from app.studio.screens.visitors import visitor_of
@@ -47,9 +48,9 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
                 driven, puppet_back = puppet.build(workshop)
             with gr.Tab("Motion editor", id="edit") as tab:
                 openers = [first.edit.click, driven.click, first.past.reopened]
-                editing.build(workshop, openers, tab, tabs)
+                edit_back = editing.build(workshop, openers, tab, tabs)
             with gr.Tab("Compare", id="compare") as compare:
-                comparing.build(workshop, first)
+                compare_back = comparing.build(workshop, first)
                 add_pair(workshop, compare)
             with gr.Tab("Batch", id="batch"):
                 batch_back = batch.build(workshop)
@@ -62,7 +63,9 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
             workshop.leave(visitor_of(request).key)
 
         blocks.unload(leave)
-        add_returns(workshop, blocks, [first.back, puppet_back, batch_back])
+        returns = [first.back, puppet_back, edit_back, compare_back, batch_back]
+        add_returns(workshop, blocks, returns)
+        add_languages(workshop, blocks)
         blocks.load(
             endpoint(list_of, workshop, ()),
             None,

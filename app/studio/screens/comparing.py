@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.studio.creation import compare
 from app.studio.screens import markup
+from app.studio.screens.coming_back import Back, fill_again, follow_again
 from app.studio.screens.create import CreateScreen
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.follow import (
@@ -28,16 +29,22 @@ from app.studio.screens.form import (
     typed,
 )
 from app.studio.screens.visitors import Visitor
-from app.studio.workshop import Workshop
+from app.studio.workshop import Desk, Workshop
 from weights.errors import VisavisError
 
+if TYPE_CHECKING:
+    import gradio as gr
+
+_SCREEN = "Compare"
 SIDES = ("left", "right")
 _ASKED = ("emotion", "intensity", "expressivity", "style", "seed")
 NAMES = tuple(f"{side}_{name}" for side in SIDES for name in _ASKED)
 
 
-def build(workshop: Workshop, first: CreateScreen) -> None:
-    """Lay the screen out: photo, voices and all else come from the first screen."""
+def build(workshop: Workshop, first: CreateScreen) -> Back:
+    """Lay the screen out: photo, voices and all else come from the first screen. Returned is how
+    it comes back.
+    """
     import gradio as gr
 
     gr.HTML(markup.note("Photo, voices and everything that is not set here are those of Create."))
@@ -52,10 +59,11 @@ def build(workshop: Workshop, first: CreateScreen) -> None:
         cancel = gr.Button("Cancel", interactive=False, elem_id="compare-cancel")
     status = gr.HTML(elem_id="compare-status")
     video = made_video("Left and right", "compare-video")
+    made = [status, video, make, cancel]
     make.click(
         endpoint(_make, workshop, (*NAMES, *FORM_FIELDS)),
         [*asked, *first.inputs],
-        [status, video, make, cancel],
+        made,
         api_name="compare",
         api_description="Two settings of one photo and voice as one video, side by side.",
         concurrency_limit=None,
@@ -64,6 +72,12 @@ def build(workshop: Workshop, first: CreateScreen) -> None:
     cancel.click(
         endpoint(cancel_all, workshop, ()), None, None, api_visibility="private", queue=False
     )
+
+    def back(entered: "gr.events.Dependency") -> None:
+        filled = fill_again(entered, workshop, _SCREEN, asked, list)
+        follow_again(filled, workshop, _SCREEN, _follow, made)
+
+    return back
 
 
 def _settings(side: str, expressivity: float) -> list[Any]:
@@ -98,14 +112,29 @@ async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIter
         yield [markup.alert(markup.without_paths(str(error), form.files)), keep, on, off]
         fail(error, form.files, told=True)
     page = page_of(workshop, visitor)
-    run = submit(
+    desk = page.desk(_SCREEN)
+    desk.errand = submit(
         workshop,
         visitor,
         lambda run: compare(workshop, page, (requests[0], requests[1]), run),
     )
-    async for html in follow(run):
+    desk.form, desk.made_of = values[: len(NAMES)], form
+    async for shown in _follow(workshop, visitor, desk):
+        yield shown
+
+
+async def _follow(workshop: Workshop, visitor: Visitor, desk: Desk) -> AsyncIterator[list[Any]]:
+    """How a comparison goes, from now to its end."""
+    import gradio as gr
+
+    run, form = desk.errand, desk.made_of
+    if run is None or (run.result is not None and not run.result.exists()):
+        return
+    on, off, keep = gr.update(interactive=True), gr.update(interactive=False), gr.update()
+    lasting = page_of(workshop, visitor).tab is not None
+    async for html in follow(run, lasting):
         yield [html, gr.update(visible=False), off, on]
-    if error := markup.without_paths(error_of(run), form.files):
+    if run.result is None and (error := markup.without_paths(error_of(run), form.files)):
         yield [markup.alert(error), keep, on, off]
         fail(error, told=True)
     if run.result is None:

@@ -21,6 +21,7 @@ from app.studio.screens.form import (
     add_gesture,
     background_choices,
     component,
+    format_choices,
     label_of,
     parse_gestures,
     renderer_choice,
@@ -260,7 +261,8 @@ def _output(parts: dict[str, Any]) -> None:
             parts["aspect"] = gr.Dropdown(**component("aspect", info=False), min_width=120)
             parts["subtitles"] = gr.Dropdown(**component("subtitles", info=False), min_width=120)
         with gr.Row():
-            parts["format"] = gr.Dropdown(**component("format", info=False), min_width=120)
+            told = component("format", info=False) | {"choices": format_choices()}
+            parts["format"] = gr.Dropdown(**told, min_width=120)
             parts["trim"] = gr.Textbox(
                 **component("trim", info=False), placeholder="1.5:4", min_width=120
             )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from app.studio.creation import render_edit
 from app.studio.curves import draw_curves
 from app.studio.project import Project
 from app.studio.screens import markup
+from app.studio.screens.coming_back import Back, follow_again
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.follow import (
     cancel_all,
@@ -21,7 +23,7 @@ from app.studio.screens.follow import (
     submit,
 )
 from app.studio.screens.visitors import Visitor
-from app.studio.workshop import Workshop
+from app.studio.workshop import Desk, Workshop
 from audio2motion.gestures.gestures import Gesture
 from weights.errors import InputError, VisavisError
 
@@ -31,14 +33,25 @@ if TYPE_CHECKING:
 _SHOWN = ["jaw open", "smile", "brows up", "blink", "head pitch", "head yaw"]
 Number = float | int | None
 """What a number field gives: None when it was cleared."""
+_SCREEN = "Motion editor"
 _EMPTY = markup.note("Make a video first (up to 30 s), then its motion can be edited here.")
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """The project that is edited, the curves that are `shown` of it, and the chosen range."""
+
+    project: Project
+    shown: Sequence[str]
+    start: Number
+    end: Number
 
 
 def build(
     workshop: Workshop, openers: Sequence[Callable[..., Any]], tab: "gr.Tab", tabs: "gr.Tabs"
-) -> None:
+) -> Back:
     """Lay the screen out and connect it; it works on the visitor's latest video, or the one that
-    was opened last. `openers` are events upon which it is shown.
+    was opened last. `openers` are events upon which it is shown; returned is how it comes back.
     """
     import gradio as gr
 
@@ -89,10 +102,11 @@ def build(
             api_name=change.__name__,
             show_progress="hidden",
         )
+    made = [status, video, motion_file, render, cancel, *outputs]
     render.click(
         endpoint(_render, workshop, names),
         view,
-        [status, video, motion_file, render, cancel, *outputs],
+        made,
         api_name="render_edit",
         api_description="The edited video; only frames whose motion changed are drawn.",
         concurrency_limit=None,
@@ -101,6 +115,7 @@ def build(
     cancel.click(
         endpoint(cancel_all, workshop, ()), None, None, api_visibility="private", queue=False
     )
+    return lambda entered: follow_again(entered, workshop, _SCREEN, _follow, made)
 
 
 def _result() -> "tuple[gr.Button, gr.Button, gr.HTML, gr.Video, gr.File]":
@@ -282,17 +297,31 @@ def _drawn(project: Project, shown: Sequence[str], start: Number, end: Number) -
 async def _render(
     workshop: Workshop, visitor: Visitor, shown: Sequence[str], start: Number, end: Number
 ) -> AsyncIterator[list[Any]]:
-    import gradio as gr
-
-    on, off, keep = gr.update(interactive=True), gr.update(interactive=False), gr.update()
     try:
         project = _project(workshop, visitor)
     except VisavisError as error:
         fail(error)
     page = page_of(workshop, visitor)
-    run = submit(workshop, visitor, partial(render_edit, workshop, page, project))
+    desk = page.desk(_SCREEN)
+    desk.errand = submit(workshop, visitor, partial(render_edit, workshop, page, project))
+    desk.made_of = _View(project, shown, start, end)
+    async for told in _follow(workshop, visitor, desk):
+        yield told
+
+
+async def _follow(workshop: Workshop, visitor: Visitor, desk: Desk) -> AsyncIterator[list[Any]]:
+    """How the drawing of an edit goes, from now to its end; nothing where another video is edited
+    by now.
+    """
+    import gradio as gr
+
+    run, view, page = desk.errand, desk.made_of, page_of(workshop, visitor)
+    project = page.project
+    if run is None or project is None or view.project is not project:
+        return
+    on, off, keep = gr.update(interactive=True), gr.update(interactive=False), gr.update()
     hidden = gr.update(visible=False)
-    async for html in follow(run):
+    async for html in follow(run, lasting=page.tab is not None):
         yield [html, hidden, keep, off, on, keep, keep]
     if error := error_of(run):
         yield [markup.alert(error), keep, keep, on, off, keep, keep]
@@ -305,7 +334,8 @@ async def _render(
     done = markup.done(f"Done: {made.drawn} frames drawn anew, {kept} kept as they were.")
     video = gr.update(value=str(made.video), visible=True)
     motion = gr.update(value=str(made.motion), visible=True)
-    yield [done, video, motion, on, off, *_drawn(project, shown, start, end)]
+    drawn = _drawn(project, view.shown, view.start, view.end)
+    yield [done, video, motion, on, off, *drawn]
 
 
 # Dragging over the curves fills in From and To; the two numbers do the same from the keyboard.

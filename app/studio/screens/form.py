@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar, cast
+from typing import Any, ClassVar, Literal, TypeVar, cast, get_args
 
 from app.intake.allowance import require_allowed, require_text
 from app.intake.limits import Limits
@@ -34,6 +34,7 @@ from weights.errors import InputError
 
 Says = Literal["a text", "a recording", "a dialogue", "nothing"]
 Heard = Literal["auto", "agent", "both"]
+Kept = Format | Literal["auto"]
 GREETING = "Hello! It is lovely to meet you. What shall we talk about?"
 """So that a photo is all that a visitor needs to bring."""
 COLOUR = "colour"
@@ -95,7 +96,7 @@ class Form:
     aspect: Aspect = RenderRequest.aspect
     subtitles: Subtitles = RenderRequest.subtitles
     trim: str = ""
-    format: Format = "mp4"
+    format: Kept = "auto"
     label: str = ""
     consent: str = ""
 
@@ -153,7 +154,7 @@ class Form:
             aspect=self.aspect,
             subtitles=self.subtitles,
             trim=self.trim.strip() or None,
-            format=self.format,
+            format=None if self.format == "auto" else self.format,
             label=self.label.strip() or None,
             consent=self.consent.strip() or None,
             seed=secrets.randbelow(_SEEDS) if self.new_seed else int(self.seed),
@@ -344,6 +345,11 @@ def hex_colour(picked: str) -> str:
 def heard_choices() -> list[tuple[str, Heard]]:
     """(shown, value) of whose voices a video has."""
     return [("as it fits", "auto"), ("the person's", "agent"), ("both", "both")]
+
+
+def format_choices() -> list[tuple[str, Kept]]:
+    """(shown, value) of the kinds of file; what fits is mp4, or webm for what is transparent."""
+    return [("as it fits", "auto"), *((kind, kind) for kind in get_args(Format))]
 
 
 def style_choices() -> list[tuple[str, str]]:

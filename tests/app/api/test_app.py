@@ -156,6 +156,8 @@ def test_a_video_has_the_type_of_its_format_and_its_subtitles(
     assert http.get(f"/v1/videos/{made['id']}/content").headers["content-type"] == "image/gif"
     files |= {"background_picture": b"#!/bin/sh"}
     refused(http.post("/v1/videos", files=files), 422, "background_picture")
+    opaque = {"background": "transparent", "format": "mp4"}
+    refused(http.post("/v1/videos", files={"portrait": photo}, data=opaque), 422, "take .webm")
     wrong = http.post("/v1/videos", files=files, data={"background": "/etc/passwd"})
     assert wrong.status_code == 422
 

@@ -18,7 +18,7 @@ from tests.app.render.test_reference import tiny_reference
 def test_videos_of_a_checkpoint_are_not_split(
     tiny: Path, tiny_avatar: TinyAvatar, tmp_path: Path
 ) -> None:
-    motion = Motion.neutral(60).save(tmp_path / "m.npz")
+    motion = Motion.neutral(30).save(tmp_path / "m.npz")
     fields = {"portrait": str(tiny / "portrait.png"), "motion": str(motion), "size": 64}
     item = Item(1, "a.mp4", {**fields, "renderer": "aniportrait"}, ("portrait", "motion"))
     avatar = replace(tiny_avatar, references={"aniportrait": Later(tiny_reference)})
@@ -26,5 +26,5 @@ def test_videos_of_a_checkpoint_are_not_split(
     out.mkdir()
     worker = Worker("here", avatar, Place(str(out), str(tmp_path / "staging")), split=1.0)
     made, cuts = do_part(worker, Task(item, "key", "motion"))
-    assert cuts == () and made is not None and made.result["frames"] == 60
+    assert cuts == () and made is not None and made.result["frames"] == 30
     assert made.result["settings"]["renderer"] == "aniportrait"

@@ -24,7 +24,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.weights("face_landmarker", "denoiser
 SECONDS = 6.0
 SIDE = 256
 NOD, SMILE = round(1.2 * FPS), slice(round(2.6 * FPS), round(4.2 * FPS))
-RATES = (12.0, 29.97, 60.0)
+RATES = (
+    12.0,
+    pytest.param(29.97, marks=pytest.mark.endurance),
+    pytest.param(60.0, marks=pytest.mark.endurance),
+)
 Film = Callable[[float], np.ndarray]
 """The picture at a time in seconds."""
 
@@ -100,7 +104,7 @@ def test_any_rate(avatar: Avatar, film: Film, truth: Motion, tmp_path: Path, fps
     require_answered(motion)
 
 
-@pytest.mark.parametrize("turn", [0, 90])
+@pytest.mark.parametrize("turn", [pytest.param(0, marks=pytest.mark.endurance), 90])
 def test_a_variable_rate_and_a_turned_phone(
     avatar: Avatar, film: Film, truth: Motion, tmp_path: Path, turn: int
 ) -> None:

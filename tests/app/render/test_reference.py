@@ -24,6 +24,7 @@ from motion2video.reference.settings import ReferenceConfig
 from tests.app.serving import small_avatar
 from tests.motion2video.reference import tiny
 from weights.errors import InputError, LimitError
+from weights.installation import how_to_add
 
 
 def tiny_reference() -> ReferenceRenderer:
@@ -87,9 +88,9 @@ def test_without_weights_the_command_that_fetches_them_is_said(
     assert "run `visavis weights fetch aniportrait`" in capsys.readouterr().err
     monkeypatch.setattr(requirements, "find_spec", lambda name: None)
     assert main([str(word) for word in words]) == 2
-    assert "pip install 'visavis[reference]'" in capsys.readouterr().err
+    assert how_to_add("reference") in capsys.readouterr().err
     assert main(["weights", "fetch", "aniportrait"]) == 2
-    assert "pip install 'visavis[reference]'" in capsys.readouterr().err
+    assert how_to_add("reference") in capsys.readouterr().err
 
 
 def test_weights_that_are_not_fetched_are_listed_and_do_not_verify(

@@ -197,7 +197,8 @@ def prepare(visitor: Window, photo: Path, words: str, size: int = 160) -> None:
     give_photo(visitor, photo)
     page.wait_for_selector("#make:enabled")
     page.locator("#text textarea").fill(words)
-    page.locator("button.label-wrap", has_text="Picture and quality").click()
     box = page.locator("#size input")
+    if not box.is_visible():
+        page.locator("button.label-wrap", has_text="Picture and quality").click()
     box.fill(str(size))
     box.press("Enter")

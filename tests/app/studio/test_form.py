@@ -1,11 +1,13 @@
 """The first screen's form: what of a request can be set there, and what a choice is of."""
 
 from dataclasses import asdict, fields
+from typing import Any, get_args
 
 import pytest
 
 from app.intake.limits import Limits
 from app.render.demo import ASSETS
+from app.render.finish import Format
 from app.render.knobs import by_name
 from app.render.request import SERVERS_OWN, RenderRequest
 from app.studio.creation import file_name
@@ -17,6 +19,7 @@ from app.studio.screens.form import (
     PuppetForm,
     background_choices,
     component,
+    format_choices,
     from_values,
     label_of,
     renderer_choice,
@@ -181,10 +184,21 @@ def test_a_colour_is_picked_for_the_background() -> None:
     with pytest.raises(InputError, match="background"):
         Form(photo="me.jpg", background="colour", background_colour="red").request()
     asked = {
-        Form(photo="me.jpg", background=value, format="webm").request().background
+        Form(photo="me.jpg", background=value).request().background
         for _, value in background_choices()
     }
     assert asked == {"own", "blur", "#20a060", "transparent"}
+
+
+def test_the_kind_of_file_is_what_fits_unless_one_is_chosen() -> None:
+    def suffix(**fields: Any) -> str:
+        return Form(photo="me.jpg", **fields).request().suffix
+
+    assert [value for _, value in format_choices()] == ["auto", *get_args(Format)]
+    assert (suffix(), suffix(background="transparent")) == (".mp4", ".webm")
+    assert suffix(background="transparent", format="mov") == ".mov"
+    with pytest.raises(InputError, match=r"cannot be transparent, which \.mp4 files never are"):
+        suffix(background="transparent", format="mp4")
 
 
 def test_the_screen_puppet_asks_for_all_of_a_driving_video() -> None:

@@ -95,7 +95,9 @@ def visitor(browser, studio: Studio) -> Iterator[Window]:
         assert outside == [], "something is loaded from another host"
 
 
-def test_a_photo_and_a_recording_become_a_video_that_plays(visitor: Window, voice: Path):
+def test_a_photo_and_a_recording_become_a_video_that_plays_and_then_a_dialogue(
+    visitor: Window, voice: Path
+):
     page = visitor.page
     prepare(visitor, DEFAULT_PORTRAIT, "unused", 192)
     page.locator("#says label", has_text="a recording").click()
@@ -137,6 +139,7 @@ def test_a_photo_and_a_recording_become_a_video_that_plays(visitor: Window, voic
     assert f"seed\n{seed}" in figures
     visitor.shoot("create-done-1280-light")
     sees_it_again(visitor, seed)
+    makes_a_dialogue(visitor, voice)
 
 
 def sees_it_again(visitor: Window, seed: str) -> None:
@@ -178,7 +181,8 @@ def refused(problem: Problem) -> dict[str, Any]:
     return {"status": answer.status_code, "headers": dict(answer.headers), "body": answer.body}
 
 
-def test_a_video_drives_a_photo_which_then_plays(visitor: Window, driving: Path):
+def drives_a_photo(visitor: Window, driving: Path) -> None:
+    """A video does, and it then plays."""
     page = visitor.page
     visitor.show_tab("Puppet")
     page.wait_for_function(SHOWN, arg="Puppet")
@@ -199,8 +203,11 @@ def test_a_video_drives_a_photo_which_then_plays(visitor: Window, driving: Path)
     assert page.locator("#puppet-make").is_disabled()
 
 
-def test_a_dialogue_is_made_turn_by_turn_and_found_again(visitor: Window, voice: Path):
+def makes_a_dialogue(visitor: Window, voice: Path) -> None:
+    """Turn by turn, and it is found again after a reload."""
     page = visitor.page
+    page.locator("#says label", has_text="a text").click()
+    page.wait_for_selector("#text textarea")
     prepare(visitor, DEFAULT_PORTRAIT, "unused", 96)
     page.locator("#says label", has_text="a dialogue").click()
     page.get_by_label("Turn 1 is").select_option("audio")
@@ -213,8 +220,10 @@ def test_a_dialogue_is_made_turn_by_turn_and_found_again(visitor: Window, voice:
     page.get_by_role("button", name="Delete turn 3").click()
     page.wait_for_function("document.querySelector('#plan').innerText.includes('2 turns')")
     visitor.shoot("turns-1280-light")
+    shown = "document.querySelector('#video video')?.src"
+    before = page.evaluate(shown)
     page.click("#make")
-    page.wait_for_selector("#video video")
+    page.wait_for_function(f"before => {shown} && {shown} !== before", arg=before)
     played = page.evaluate(PLAYED)
     assert played["seconds"] > Waveform.load(voice).seconds + 0.6 and played["sound"] > 0
     page.reload()
@@ -226,7 +235,37 @@ def test_a_dialogue_is_made_turn_by_turn_and_found_again(visitor: Window, voice:
     assert page.get_by_label("Words of turn 2").input_value() == "Fine, thank you."
 
 
-def test_with_several_faces_one_is_picked(visitor: Window, tmp_path: Path):
+def test_what_cannot_be_is_said_and_of_several_faces_one_is_picked(
+    browser, studio: Studio, visitor: Window, tmp_path: Path
+):
+    """One visitor: a photo without a face, then nobody to be heard, then two faces, of which one
+    becomes a video that no other visitor sees; then a batch that cannot be, and too large a file.
+    """
+    photo = tmp_path / "wall.png"
+    cv2.imwrite(str(photo), np.full((300, 300, 3), 180, np.uint8))
+    page = visitor.page
+    give_photo(visitor, photo)
+    page.wait_for_selector("#trouble [role=alert]")
+    said = page.locator("#trouble").inner_text()
+    assert "no face found" in said and "/tmp" not in said
+    page.wait_for_function("document.querySelector('#plan').innerText.includes('no face')")
+    assert page.locator("#make").is_disabled(), "it could not work"
+    visitor.shoot("no-face-1280-light")
+    give_photo(visitor, DEFAULT_PORTRAIT)
+    page.wait_for_selector("#make:enabled")
+    page.locator("#says label", has_text="nothing").click()
+    page.wait_for_selector("#make:disabled")
+    assert "nobody is heard yet" in page.locator("#plan").inner_text()
+    assert page.locator("#trouble").inner_text() == ""
+    page.locator("#says label", has_text="a text").click()
+    picks_one_of_two_faces(visitor, tmp_path)
+    mine = project_folder(studio)
+    is_not_anothers(browser, studio)
+    tells_what_is_wrong_with_a_batch(visitor, tmp_path)
+    leaves_nothing(visitor, studio, mine)
+
+
+def picks_one_of_two_faces(visitor: Window, tmp_path: Path) -> None:
     two = [cv2.imread(str(ASSETS / "portraits" / f"{n}.jpg")) for n in ("man_1", "woman_2")]
     side = [cv2.resize(p, (512, 512)) for p in two if p is not None]
     photo = tmp_path / "two.jpg"
@@ -259,7 +298,82 @@ def test_with_several_faces_one_is_picked(visitor: Window, tmp_path: Path):
     assert "/tmp" not in text
 
 
-def test_cancel_stops_within_a_second_and_leaves_nothing(visitor: Window, studio: Studio):
+def project_folder(studio: Studio) -> Path:
+    """Where the latest project's files are: visitors of earlier tests may not have been let go."""
+    project = [s.project for s in list(studio.workshop._pages.values()) if s.project][-1]
+    assert project is not None and project.cache.folder.exists()
+    return project.cache.folder
+
+
+def is_not_anothers(browser, studio: Studio) -> None:
+    with window(browser, studio) as other:
+        other.show_tab("Motion editor")
+        other.page.wait_for_selector("#curves p")
+        assert "Make a video first" in other.page.locator("#curves").inner_text()
+
+
+def leaves_nothing(visitor: Window, studio: Studio, folder: Path) -> None:
+    usual, studio.workshop.grace_s = studio.workshop.grace_s, 0.5
+    visitor.page.close()
+    deadline = time.monotonic() + 15
+    while folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    studio.workshop.grace_s = usual
+    assert not folder.exists(), "the files of a visitor who left stay"
+
+
+def tells_what_is_wrong_with_a_batch(visitor: Window, tmp_path: Path) -> None:
+    """Where it is said, and not twice."""
+    page = visitor.page
+    manifest = tmp_path / "my films.csv"
+    manifest.write_text("portrait,text,output\nme.jpg,Hi.,a.mp4\nyou.jpg,Hi.,b.mp4\n")
+    visitor.show_tab("Batch")
+    page.set_input_files("#batch-files input[type=file]", manifest)
+    page.wait_for_selector("#batch-files .file-preview")
+    page.click("#batch-start")
+    page.wait_for_selector("#batch-status [role=alert]")
+    said = page.locator("#batch-status").inner_text()
+    assert all(told in said for told in (manifest.name, "row 1", "me.jpg", "row 2", "you.jpg"))
+    assert page.locator(".toast-body").count() == 0, "it is said twice"
+    told = Problem(413, "the request is larger than 100 MB")
+    page.route("**/upload?*", lambda route: route.fulfill(**refused(told)))
+    page.set_input_files("#photo input[type=file]", DEFAULT_PORTRAIT)
+    page.wait_for_selector(".toast-body")
+    assert told.detail in (said := page.locator(".toast-body").inner_text()) and "{" not in said
+
+
+def test_the_keyboard_is_enough_to_make_a_video_and_stop_it_and_a_video_drives_a_photo(
+    visitor: Window, studio: Studio, driving: Path
+):
+    page = visitor.page
+    page.wait_for_selector("#make:enabled")
+    page.locator("#photo button[aria-label='Remove Image']").click()
+    page.wait_for_selector("#make:disabled")
+    assert "Give a photo" in page.locator("#plan").inner_text()
+    page.locator("#examples button").first.focus()
+    assert page.evaluate("document.activeElement.ariaLabel") == "default"
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#make:enabled")
+    page.locator("#says input:checked").focus()
+    for place in ("TEXTAREA", "make"):
+        focused = page.evaluate(FOCUSED)
+        for _ in range(60):
+            if focused["place"] == place:
+                break
+            page.keyboard.press("Tab")
+            focused = page.evaluate(FOCUSED)
+        assert focused == {"place": place, "line": "solid"}, "where one is, is seen"
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement.id === 'cancel'")
+    page.wait_for_function("document.querySelector('#v-heard').innerText !== ''")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement.id === 'make'")
+    cancels(visitor, studio)
+    drives_a_photo(visitor, driving)
+
+
+def cancels(visitor: Window, studio: Studio) -> None:
+    """It stops within a second and leaves nothing."""
     page = visitor.page
     prepare(visitor, DEFAULT_PORTRAIT, "This is a rather long text that takes its time. " * 8, 512)
     page.click("#make")
@@ -281,66 +395,6 @@ def test_cancel_stops_within_a_second_and_leaves_nothing(visitor: Window, studio
     assert page.locator("#make").is_enabled()
 
 
-def test_a_photo_without_a_face_is_refused_with_a_sentence(visitor: Window, tmp_path: Path):
-    photo = tmp_path / "wall.png"
-    cv2.imwrite(str(photo), np.full((300, 300, 3), 180, np.uint8))
-    page = visitor.page
-    give_photo(visitor, photo)
-    page.wait_for_selector("#trouble [role=alert]")
-    said = page.locator("#trouble").inner_text()
-    assert "no face found" in said and "/tmp" not in said
-    page.wait_for_function("document.querySelector('#plan').innerText.includes('no face')")
-    assert page.locator("#make").is_disabled(), "it could not work"
-    visitor.shoot("no-face-1280-light")
-    give_photo(visitor, DEFAULT_PORTRAIT)
-    page.wait_for_selector("#make:enabled")
-    page.locator("#says label", has_text="nothing").click()
-    page.wait_for_selector("#make:disabled")
-    assert "nobody is heard yet" in page.locator("#plan").inner_text()
-    assert page.locator("#trouble").inner_text() == ""
-
-
-def test_what_is_wrong_with_a_batch_stays_where_it_is_said(visitor: Window, tmp_path: Path):
-    page = visitor.page
-    manifest = tmp_path / "my films.csv"
-    manifest.write_text("portrait,text,output\nme.jpg,Hi.,a.mp4\nyou.jpg,Hi.,b.mp4\n")
-    visitor.show_tab("Batch")
-    page.set_input_files("#batch-files input[type=file]", manifest)
-    page.wait_for_selector("#batch-files .file-preview")
-    page.click("#batch-start")
-    page.wait_for_selector("#batch-status [role=alert]")
-    said = page.locator("#batch-status").inner_text()
-    assert all(told in said for told in (manifest.name, "row 1", "me.jpg", "row 2", "you.jpg"))
-    assert page.locator(".toast-body").count() == 0, "it is said twice"
-    told = Problem(413, "the request is larger than 100 MB")
-    page.route("**/upload?*", lambda route: route.fulfill(**refused(told)))
-    page.set_input_files("#photo input[type=file]", DEFAULT_PORTRAIT)
-    page.wait_for_selector(".toast-body")
-    assert told.detail in (said := page.locator(".toast-body").inner_text()) and "{" not in said
-
-
-def test_what_is_one_visitors_is_not_anothers(browser, studio: Studio, visitor: Window):
-    page = visitor.page
-    prepare(visitor, DEFAULT_PORTRAIT, "Hi.", 96)
-    page.click("#make")
-    page.wait_for_selector("#video video")
-    with window(browser, studio) as other:
-        other.show_tab("Motion editor")
-        other.page.wait_for_selector("#curves p")
-        assert "Make a video first" in other.page.locator("#curves").inner_text()
-    # The latest with a project: visitors of earlier tests may not have been let go yet.
-    mine = [s for s in list(studio.workshop._pages.values()) if s.project][-1]
-    assert mine.project is not None
-    folder = mine.project.cache.folder
-    assert folder.exists()
-    studio.workshop.grace_s = 0.5
-    page.close()
-    deadline = time.monotonic() + 15
-    while folder.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not folder.exists(), "the files of a visitor who left stay"
-
-
 @dataclass
 class Tour:
     """What was seen of the tabs, one after the other, in a window: those that it cuts off, what
@@ -355,9 +409,15 @@ class Tour:
     contrast: float = 0.0
 
 
-@pytest.fixture(scope="module", params=[(1280, False), (390, True)], ids=["light", "dark"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param((1280, False), marks=pytest.mark.endurance), (390, True)],
+    ids=["light", "dark"],
+)
 def tour(request: pytest.FixtureRequest, browser, studio: Studio) -> Tour:
-    """Through every tab, wide and light, narrow and dark: colours have no size."""
+    """Through every tab, wide and light, narrow and dark: colours have no size. The wide and light
+    ones other tests walk through too, and look at some.
+    """
     width, dark = request.param
     shade, seen = "dark" if dark else "light", Tour()
     with window(browser, studio, width, dark) as visitor:
@@ -401,32 +461,6 @@ def test_no_tab_shuts_out_who_sees_hears_or_types_otherwise(tour: Tour):
     """What axe-core calls serious or critical, in light and dark, with everything unfolded."""
     pytest.importorskip(AXE, reason="what to judge by is not installed (extra `browser`)")
     assert tour.barriers == []
-
-
-def test_the_keyboard_is_enough_to_make_a_video_and_stop_it(visitor: Window):
-    page = visitor.page
-    page.wait_for_selector("#make:enabled")
-    page.locator("#photo button[aria-label='Remove Image']").click()
-    page.wait_for_selector("#make:disabled")
-    assert "Give a photo" in page.locator("#plan").inner_text()
-    page.locator("#examples button").first.focus()
-    assert page.evaluate("document.activeElement.ariaLabel") == "default"
-    page.keyboard.press("Enter")
-    page.wait_for_selector("#make:enabled")
-    page.locator("#says input:checked").focus()
-    for place in ("TEXTAREA", "make"):
-        focused = page.evaluate(FOCUSED)
-        for _ in range(60):
-            if focused["place"] == place:
-                break
-            page.keyboard.press("Tab")
-            focused = page.evaluate(FOCUSED)
-        assert focused == {"place": place, "line": "solid"}, "where one is, is seen"
-    page.keyboard.press("Enter")
-    page.wait_for_function("document.activeElement.id === 'cancel'")
-    page.wait_for_function("document.querySelector('#v-heard').innerText !== ''")
-    page.keyboard.press("Enter")
-    page.wait_for_function("document.activeElement.id === 'make'")
 
 
 def test_endpoints_have_names_and_work_with_gradio_client(studio: Studio, voice: Path):

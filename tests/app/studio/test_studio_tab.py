@@ -1,11 +1,13 @@
-"""A tab of the studio that is opened, in whatever language, loaded anew, copied and closed, in a
-real browser.
+"""A tab of the studio that is opened, in whatever language, loaded anew, copied and closed, and the
+motion editor and the comparison, in a real browser.
 """
 
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from app.jobs.errand import Errand
@@ -22,6 +24,9 @@ from tests.app.studio.studio_server import (
     serve,
     window,
 )
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.browser, *QUIET]
 
@@ -80,19 +85,34 @@ def busy(studio: Studio) -> list[Errand]:
     return [errand for page in pages for errand in page.errands if not errand.ended]
 
 
-def test_the_first_screen_can_work_at_once_and_shows_what_it_makes(visitor: Window):
-    page = visitor.page
-    page.wait_for_selector("#make:enabled")
-    assert "s of video" in page.locator("#plan").inner_text()
-    assert page.locator("#photo img").is_visible()
-    assert page.locator("#make").inner_text() == "Make the video"
-    shown = "document.querySelector('#example video')"
-    page.wait_for_function(f"{shown}.readyState > 0")
-    assert page.evaluate(f"[{shown}.videoWidth, {shown}.paused]") == [384, True]
-    visitor.shoot("create-opened-1280-light")
-
-
+TOLD = "document.querySelector('#edit-told').innerText"
 FITS = "document.documentElement.scrollWidth <= innerWidth + 1"
+
+
+def says_in_german(page: "Page"):
+    """What the server says there: a plan, entries of drop-downs, errors."""
+    assert "Speicher" in page.locator("#plan").inner_text()
+    page.wait_for_function("document.querySelector('#voice input').value.includes('Frau (heart)')")
+    for english, german in (
+        ("me.jpg: it is no picture", "me.jpg: sie ist kein Bild"),
+        (
+            "rendering: frame 3 of 9 · 20.1 frames/s · 2 s left",
+            "zeichnet: Bild 3 von 9 · 20.1 Bilder/s · noch 2 s",
+        ),
+        (
+            "turn 2: got the pause 9; wanted 0 to 5 seconds",
+            "Beitrag 2: Pause 9; erwartet 0 bis 5 Sekunden",
+        ),
+        ("what nobody has translated: 3", "what nobody has translated: 3"),
+    ):
+        assert page.evaluate("sentence => visavisWords(sentence)", english) == german
+    page.locator("#says label", has_text="nichts").click()
+    page.wait_for_selector("#make:disabled")
+    page.wait_for_function(
+        "document.querySelector('#plan').innerText.includes('noch ist niemand zu hören')"
+    )
+    page.locator("#says label", has_text="ein Text").click()
+    page.wait_for_selector("#make:enabled")
 
 
 @pytest.mark.parametrize(
@@ -120,6 +140,8 @@ def test_the_pages_speak_the_browsers_language(
         if language != "ar":
             assert page.evaluate("document.documentElement.lang")[:2] == language[:2]
         assert page.evaluate(FITS)
+        if language == "de-AT":
+            says_in_german(page)
         visitor.shoot(f"create-{width}-{language}")
         live = page.context.new_page()
         live.goto(f"{studio.url}/live")
@@ -132,10 +154,24 @@ def test_the_pages_speak_the_browsers_language(
         assert visitor.faults == []
 
 
-def test_a_reload_loses_neither_what_was_filled_in_nor_the_video_under_way(
-    visitor: Window, studio: Studio, talk: Path
+def shows_what_it_makes(visitor: Window) -> None:
+    """The first screen can work at once, and plays an example."""
+    page = visitor.page
+    page.wait_for_selector("#make:enabled")
+    assert "s of video" in page.locator("#plan").inner_text()
+    assert page.locator("#photo img").is_visible()
+    assert page.locator("#make").inner_text() == "Make the video"
+    shown = "document.querySelector('#example video')"
+    page.wait_for_function(f"{shown}.readyState > 0")
+    assert page.evaluate(f"[{shown}.videoWidth, {shown}.paused]") == [384, True]
+    visitor.shoot("create-opened-1280-light")
+
+
+def test_a_reload_loses_neither_what_was_filled_in_nor_the_video_under_way_which_is_edited(
+    visitor: Window, studio: Studio, avatar: Avatar, talk: Path
 ):
     page = visitor.page
+    shows_what_it_makes(visitor)
     page.locator("#text textarea").fill("Words for later.")
     begin(visitor, talk, 96)
     (errand,) = busy(studio)
@@ -150,6 +186,8 @@ def test_a_reload_loses_neither_what_was_filled_in_nor_the_video_under_way(
     assert busy(studio) == []
     page.wait_for_function("document.querySelectorAll('#past-list button').length === 1")
     assert page.locator("#example").is_hidden(), "their own is in its place"
+    edits_a_range(visitor, studio, avatar)
+    shows_two_settings_side_by_side(visitor)
     page.reload()
     page.wait_for_selector("#video video")
     page.locator("#says label", has_text="a text").click()
@@ -159,6 +197,82 @@ def test_a_reload_loses_neither_what_was_filled_in_nor_the_video_under_way(
     page.click("#past-edit")
     page.wait_for_selector("svg.curves polyline")
     assert "kept as they are: 0" in page.locator("#edit-told").inner_text()
+
+
+def edits_a_range(visitor: Window, studio: Studio, avatar: Avatar) -> None:
+    """Of the video that was just made, that range alone is drawn again."""
+    page = visitor.page
+    page.click("#edit")
+    page.wait_for_selector("svg.curves polyline")
+    # The latest: visitors of earlier tests may not have been let go yet.
+    project = [s.project for s in list(studio.workshop._pages.values()) if s.project][-1]
+    before = [frame.copy() for _, frame in project.frames(avatar)]
+    total = len(before)
+    for name, value in (("start", "0.2"), ("end", "0.4")):
+        page.locator(f"#edit-{name} input").fill(value)
+        page.locator(f"#edit-{name} input").blur()
+    page.click("#apply-offset")
+    page.wait_for_function(f"{TOLD}.includes('To draw: 5')")
+    assert page.locator("svg.curves .stale").count() == 1
+    visitor.shoot("editor-edited-1280-light")
+    page.click("#undo")
+    page.wait_for_function(f"!{TOLD}.includes('To draw')")
+    page.click("#redo")
+    page.wait_for_function(f"{TOLD}.includes('To draw: 5')")
+    page.click("#render-edit")
+    page.wait_for_selector("#edit-video video")
+    said = page.locator("#edit-status").inner_text()
+    assert f"5 frames drawn anew, {total - 5} kept as they were" in said
+    after = [frame for _, frame in project.frames(avatar)]
+    same = [np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
+    assert same == [not 5 <= i < 10 for i in range(total)]
+    page.evaluate("window.scrollTo(0, 0)")
+    box = page.locator("svg.curves").bounding_box()
+    assert box is not None
+    x, y = box["x"] + 0.5 * box["width"], box["y"] + 60
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 0.2 * box["width"], y, steps=4)
+    page.mouse.up()
+    page.wait_for_function("document.querySelector('#edit-end input').value > 0.41")
+    page.locator("#edit-end input").fill("9")
+    page.locator("#edit-start input").fill("8")
+    page.locator("#edit-start input").blur()
+    page.click("#apply-scale")
+    page.wait_for_selector("#scale-wrong [role=alert]")
+    assert "no frame lies between 8 and 9 s" in page.locator("#scale-wrong").inner_text()
+    assert page.locator(".toast-body").count() == 0, "it is said twice"
+    page.locator("#edit-start input").fill("0")
+    page.locator("#edit-start input").blur()
+    page.click("#apply-scale")
+    page.wait_for_selector("#scale-wrong [role=alert]", state="detached")
+    page.reload()
+    page.wait_for_selector("#make")
+    visitor.show_tab("Motion editor")
+    page.wait_for_selector("#edit-video video")
+    assert "5 frames drawn anew" in page.locator("#edit-status").inner_text()
+    page.wait_for_selector("svg.curves polyline")
+
+
+def shows_two_settings_side_by_side(visitor: Window) -> None:
+    """Of the photo and the words that are there."""
+    page = visitor.page
+    visitor.show_tab("Create")
+    page.locator("#says label", has_text="a text").click()
+    page.wait_for_selector("#text textarea")
+    visitor.show_tab("Compare")
+    page.get_by_label("Seed, left").fill("7")
+    page.click("#compare-make")
+    page.wait_for_selector("#compare-status .v-run")
+    page.reload()
+    page.wait_for_selector("#make")
+    visitor.show_tab("Compare")
+    page.wait_for_selector("#compare-video video")
+    assert page.get_by_label("Seed, left").input_value() == "7"
+    page.wait_for_function("document.querySelector('#compare-video video').videoWidth > 0")
+    video = "document.querySelector('#compare-video video')"
+    assert page.evaluate(f"[{video}.videoWidth, {video}.videoHeight]") == [192, 96]
+    visitor.shoot("compare-done-1280-light")
 
 
 @pytest.mark.endurance
@@ -186,3 +300,8 @@ def test_a_closed_tab_ends_its_video(visitor: Window, studio: Studio, talk: Path
     while busy(studio) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert errand.state == "cancelled"
+
+
+def test_screenshots_are_no_part_of_the_project():
+    ignored = (Path(__file__).parents[3] / ".gitignore").read_text().splitlines()
+    assert "/build/" in ignored

@@ -1,5 +1,6 @@
 """Borrowed speech encoders, with tiny untrained models: the laws of streams, maps, errors."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,11 +21,12 @@ from motion2video.motion import Motion
 from tests.audio2motion.small import small_encoder, small_network
 from weights import cache_dir, read_safetensors
 from weights.errors import DependencyError, InputError, StateError, WeightsError
+from weights.installation import how_to_add
 
 KINDS = ("whisper", "hubert", "wav2vec2")
 
 
-def whisper() -> transformers.PreTrainedModel:
+def whisper() -> "transformers.PreTrainedModel":
     config = transformers.WhisperConfig(
         d_model=16,
         encoder_layers=2,
@@ -43,7 +45,7 @@ def whisper() -> transformers.PreTrainedModel:
     return transformers.WhisperForConditionalGeneration(config)
 
 
-def of_waveforms(kind: str, **changes: object) -> transformers.PreTrainedModel:
+def of_waveforms(kind: str, **changes: object) -> "transformers.PreTrainedModel":
     sizes = {
         "hidden_size": 16,
         "num_hidden_layers": 2,
@@ -257,5 +259,5 @@ def test_models_that_cannot_be_used(folders: dict[str, Path], tmp_path: Path) ->
 
 def test_without_transformers(monkeypatch: pytest.MonkeyPatch, folders: dict[str, Path]) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(DependencyError, match=r"pip install 'visavis\[speech\]'"):
+    with pytest.raises(DependencyError, match=re.escape(how_to_add("speech"))):
         borrow(f"whisper:{folders['whisper']}")

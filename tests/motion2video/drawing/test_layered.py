@@ -23,7 +23,14 @@ from motion2video.network.compute import ComputeConfig
 from motion2video.portrait.behind import Behind
 from motion2video.portrait.fills import mirror_fill, push_pull
 from motion2video.portrait.head import similarity
-from motion2video.portrait.layers import Layers, bare_face, canvas_of, make_plate, without_rim
+from motion2video.portrait.layers import (
+    Layers,
+    bare_face,
+    canvas_of,
+    make_plate,
+    rimless,
+    without_rim,
+)
 from motion2video.portrait.portrait import Portrait
 from motion2video.renderer import RenderConfig, Renderer
 from weights.errors import InputError
@@ -339,9 +346,12 @@ def test_a_light_rim_gets_the_colours_within_and_dark_strands_stay():
     front[10:30, 10:30] = (60, 60, 60, 255)
     front[10, 10:30, :3], front[29, 10:30, :3] = 160, 20
     wall = np.full((40, 40, 3), 220, np.uint8)
-    cleaned = without_rim(Layers(front, front, np.zeros_like(front), wall))
+    seen = front[..., :3].astype(np.float32)
+    within = rimless(seen, wall.astype(np.float32), front[..., 3] / np.float32(255))
+    bytes_ = np.round(within).astype(np.uint8)
+    cleaned = without_rim(Layers(front, front, np.zeros_like(front), wall, bytes_))
     assert np.abs(cleaned.front[10, 12:28, :3].astype(int) - 60).max() <= 4
-    assert np.array_equal(cleaned.front[11:30], front[11:30])
+    assert np.array_equal(cleaned.front[11:30, 10:30], front[11:30, 10:30])
     assert np.array_equal(cleaned.front[..., 3], front[..., 3])
 
 
@@ -366,3 +376,50 @@ def test_a_gpu_cuts_out_as_the_cpu_does(renderer: Renderer, portrait: Portrait, 
     assert np.abs(there[..., 3] - here[..., 3]).mean() < 1
     solid = (there[..., 3] == 255) & (here[..., 3] == 255)
     assert np.abs(there - here)[solid].mean() < 1
+
+
+def test_a_turned_head_has_no_rim_of_the_wall_across_its_hair(portrait: Portrait):
+    """Dark hair before a light wall: from the ear's front edge to the head's outline it is dark,
+    and the outline of the back of the head has no corners.
+    """
+    renderer = Renderer.load(RenderConfig(steps=0), ComputeConfig(device="cpu"))
+    state = renderer.init_state(portrait)
+    marks, _ = state.prepared.face.keypoints(posed(25))
+    warp = warp_of(renderer, portrait)
+    frame = warp.warp(marks[0]).astype(int)
+    wall = frame[10, 10]
+    brow, eye = int(marks[0, 105, 1]), int(marks[0, 33, 1])
+    ends = []
+    for y in range(brow - (eye - brow) * 2, brow):
+        row = frame[y, : int(marks[0, FACE_OVAL, 0].min())]
+        first = int(np.argmax(np.abs(row - wall).sum(1) > 150))
+        ends.append(first)
+        assert row[first + 3 : first + 12].mean(1).max() < 75, y
+    steps = np.abs(np.diff(ends, 2))
+    assert steps.max() <= 2, ends
+
+
+def test_the_back_of_a_head_has_its_hairs_colour_and_not_the_shirts(
+    renderer: Renderer, portrait: Portrait
+):
+    warp = warp_of(renderer, portrait)
+    assert isinstance(warp, LayeredWarp)
+    marks = warp.fine(portrait.face.landmarks) + warp.shift
+    top = int(marks[[105, 334], 1].mean())
+    back = warp.layers.back[top - 20 : top, warp.pad : -warp.pad, :3]
+    assert back.mean() < 60, "a white shirt is a part of the same outline"
+
+
+def test_a_back_begins_beside_the_ears_and_leaves_no_slit(renderer: Renderer, portrait: Portrait):
+    warp = warp_of(renderer, portrait)
+    assert isinstance(warp, LayeredWarp)
+    shell, points = warp.shell, warp.shell.points
+    rear = points[478 + len(shell.border) :]
+    marks = warp.fine(portrait.face.landmarks) + warp.shift
+    beside = np.abs(rear[:, 1] - marks[[33, 263], 1].mean()) < 0.2 * warp.unit
+    front = points[478 : 478 + len(shell.border)]
+    across = np.abs(front[:, 1] - marks[[33, 263], 1].mean()) < 0.2 * warp.unit
+    assert rear[beside, 0].min() > front[across, 0].min() + 0.1 * warp.unit
+    first = rear[beside][rear[beside, 0].argmin()]
+    near = np.linalg.norm(front[:, :2] - first[:2], axis=1).argmin()
+    assert abs(first[2] - front[near, 2]) < 0.2 * warp.unit

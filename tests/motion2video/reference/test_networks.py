@@ -1,5 +1,6 @@
 """The networks compute what the checkpoints were trained for: against plain computations."""
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -12,12 +13,17 @@ from motion2video.reference.attention import Reference, Sight, attentions
 from motion2video.reference.families import BatchNorm
 from motion2video.reference.guiders import use_window_statistics
 from motion2video.reference.keys import attention_places, motion_places
-from motion2video.reference.networks import make_networks
+from motion2video.reference.networks import Networks, make_networks
 from motion2video.reference.unets import FrameNorm
 from tests.motion2video.reference import tiny
 
-NETWORKS = tiny.networks()
 SIDE = 8  # of latents
+
+
+@cache
+def shared() -> Networks:
+    """One of each for all tests here: what makes them takes seconds to load."""
+    return tiny.networks()
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -25,7 +31,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 
 def test_group_norm_of_motion_modules_is_a_loop_over_frames() -> None:
-    unet = NETWORKS.denoising
+    unet = shared().denoising
     norms = [module for module in unet.modules() if isinstance(module, FrameNorm)]
     assert len(norms) == len(list(motion_places(tiny.UNET)))
     norm, features = norms[0], noise(2, norms[0].num_channels, 3, 4, 4)
@@ -40,18 +46,18 @@ def test_group_norm_of_motion_modules_is_a_loop_over_frames() -> None:
 
 
 def looked_at(picture_seed: int = 1) -> Sight:
-    return NETWORKS.reference(noise(1, 4, SIDE, SIDE, seed=picture_seed), noise(1, 1, 12))
+    return shared().reference(noise(1, 4, SIDE, SIDE, seed=picture_seed), noise(1, 1, 12))
 
 
 def test_the_portrait_is_seen_at_every_spatial_transformer() -> None:
     places = {f"{p}.transformer_blocks.0.attn1" for p, _ in attention_places(tiny.UNET)}
     assert looked_at().tokens.keys() == places
-    ours = {n for n, _ in attentions(NETWORKS.denoising.network)}
+    ours = {n for n, _ in attentions(shared().denoising.network)}
     assert places <= ours, "paired by name"
 
 
 def test_what_is_seen_is_the_normalised_input_of_self_attention() -> None:
-    block = NETWORKS.reference.network.get_submodule(
+    block = shared().reference.network.get_submodule(
         "down_blocks.0.attentions.0.transformer_blocks.0"
     )
     given = []
@@ -64,7 +70,7 @@ def test_what_is_seen_is_the_normalised_input_of_self_attention() -> None:
 
 def test_attention_to_the_portrait_is_a_plain_softmax_over_both() -> None:
     place = "mid_block.attentions.0.transformer_blocks.0.attn1"
-    layer: Any = dict(attentions(NETWORKS.denoising.network))[place]
+    layer: Any = dict(attentions(shared().denoising.network))[place]
     hidden, seen = noise(4, 5, 16), noise(1, 3, 16, seed=1)
     found = layer(hidden, reference=Reference(Sight({place: seen}), rows=2))
 
@@ -83,8 +89,8 @@ def test_attention_to_the_portrait_is_a_plain_softmax_over_both() -> None:
 
 def test_sliced_attention_is_the_same() -> None:
     sliced = make_networks(tiny.MULTI_SCALE, rows=2).denoising.eval()
-    sliced.load_state_dict(NETWORKS.denoising.state_dict())
-    assert torch.allclose(predicted(sliced), predicted(NETWORKS.denoising), atol=1e-5)
+    sliced.load_state_dict(shared().denoising.state_dict())
+    assert torch.allclose(predicted(sliced), predicted(shared().denoising), atol=1e-5)
 
 
 def test_only_attention_over_a_frame_is_sliced() -> None:
@@ -96,7 +102,7 @@ def test_only_attention_over_a_frame_is_sliced() -> None:
 
 def predicted(unet: torch.nn.Module, **other: Any) -> Tensor:
     frames = 3
-    pose = NETWORKS.guider(noise(frames, 3, SIDE * 8, SIDE * 8, seed=5))
+    pose = shared().guider(noise(frames, 3, SIDE * 8, SIDE * 8, seed=5))
     given: dict[str, Any] = {
         "sample": noise(1, 4, frames, SIDE, SIDE, seed=2),
         "timestep": 999,
@@ -109,7 +115,7 @@ def predicted(unet: torch.nn.Module, **other: Any) -> Tensor:
 
 
 def test_every_condition_reaches_the_prediction() -> None:
-    unet = NETWORKS.denoising
+    unet = shared().denoising
     whole = predicted(unet)
     assert whole.shape == (1, 4, 3, SIDE, SIDE)
     for other in (
@@ -119,7 +125,7 @@ def test_every_condition_reaches_the_prediction() -> None:
         {"reference": Reference(looked_at(), 0)},
     ):
         assert (predicted(unet, **other) - whole).abs().max() > 1e-4
-    pose = NETWORKS.guider(noise(3, 3, SIDE * 8, SIDE * 8, seed=5))
+    pose = shared().guider(noise(3, 3, SIDE * 8, SIDE * 8, seed=5))
     for level in range(len(pose)):
         changed = [x + (i == level) for i, x in enumerate(pose)]
         assert (predicted(unet, pose=changed) - whole).abs().max() > 1e-6, level
@@ -127,7 +133,7 @@ def test_every_condition_reaches_the_prediction() -> None:
 
 def test_the_pose_is_added_where_it_is_documented() -> None:
     """After conv_in, and after each level on the way down, whose own skips it does not touch."""
-    unet, pose = NETWORKS.denoising, NETWORKS.guider(noise(3, 3, SIDE * 8, SIDE * 8, seed=5))
+    unet, pose = shared().denoising, shared().guider(noise(3, 3, SIDE * 8, SIDE * 8, seed=5))
     into, out, skips = {}, {}, {}
     hooks = []
     for name in ("conv_in", "down_blocks.0", "down_blocks.1", "down_blocks.2", "down_blocks.3"):
@@ -153,10 +159,10 @@ def test_the_pose_is_added_where_it_is_documented() -> None:
 
 
 def test_frames_of_a_window_know_each_other_and_windows_of_a_batch_do_not() -> None:
-    unet = NETWORKS.denoising
+    unet = shared().denoising
     one = noise(1, 4, 3, SIDE, SIDE, seed=2)
     two = torch.cat([one, noise(1, 4, 3, SIDE, SIDE, seed=7)])
-    pose = NETWORKS.guider(noise(3, 3, SIDE * 8, SIDE * 8, seed=5))
+    pose = shared().guider(noise(3, 3, SIDE * 8, SIDE * 8, seed=5))
     double = predicted(
         unet,
         sample=two,
@@ -171,7 +177,7 @@ def test_frames_of_a_window_know_each_other_and_windows_of_a_batch_do_not() -> N
 
 
 def test_the_multi_scale_guider_gives_what_the_levels_take() -> None:
-    found = NETWORKS.guider(noise(2, 3, 64, 64))
+    found = shared().guider(noise(2, 3, 64, 64))
     assert [tuple(x.shape) for x in found] == [
         (2, 8, 8, 8),
         (2, 8, 4, 4),

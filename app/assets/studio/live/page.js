@@ -16,7 +16,7 @@ for (const [name, url] of PORTRAITS) $('portrait').add(new Option(name, url));
 $('ask').hidden = !ANSWERS;
 if (ANSWERS) $('told').textContent = 'Let it say, or ask it (a language model answers)';
 for (const name of EMOTIONS) $('emotion').add(new Option(name, name));
-for (const [name, told] of VOICES) $('speaker').add(new Option(told, name));
+for (const [name, told] of VOICES) $('speaker').add(new Option(window.visavisVoice(told), name));
 // Until somebody chooses one, a woman's portrait has a woman's voice, if one keeps up.
 let chosen = false;
 const suit = () => {

@@ -1,4 +1,4 @@
-"""What flows where faces rest and burst: each channel is a mixture of going on and two bursts.
+"""What flows where faces rest and burst: each channel is a mixture of going on and of bursts.
 
 A blink, a saccade or a raised brow is seldom and large. Of innovations z_1 that are with weights
 w_k from Gaussians N(m_k, s_k^2), the flow's z_t = t z_1 + (1 - t) z_0 tells in closed form which it
@@ -14,8 +14,10 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
-KINDS = 3
-"""Going on, a burst upwards, a burst downwards."""
+KINDS = 5
+"""Going on; a burst upwards, a burst downwards; and the same, far: of lids that stir while somebody
+talks, a blink would be the end of a tail.
+"""
 LEAST_VARIANCE = 1e-4
 LEAST_OWN = 0.05
 """Least deviation of a kind when likelihood is asked: of a face at rest it would have no bound."""
@@ -26,8 +28,8 @@ class Said(NamedTuple):
     kind the guess of what does not, and what is to be added to the mean of both.
     """
 
-    means: Float[Tensor, "*b c 3"]
-    logits: Float[Tensor, "*b c 3"]
+    means: Float[Tensor, "*b c k"]
+    logits: Float[Tensor, "*b c k"]
     correction: Float[Tensor, "*b c"]
 
 
@@ -36,7 +38,7 @@ def unlikelihood(
     z_t: Float[Tensor, "*b c"],
     t: Float[Tensor, "*#b 1"],
     said: Said,
-    deviations: Float[Tensor, "c 3"],
+    deviations: Float[Tensor, "c k"],
 ) -> Float[Tensor, "*b c"]:
     """The negative logarithm of the posterior's density at z_1, in nats (but for what no weight
     changes: the noise's own density).
@@ -55,9 +57,9 @@ def unlikelihood(
 def posterior_mean(
     z_t: Float[Tensor, "*b c"],
     t: Float[Tensor, "*#b 1"] | float,
-    means: Float[Tensor, "*b c 3"],
-    deviations: Float[Tensor, "c 3"],
-    logits: Float[Tensor, "*b c 3"],
+    means: Float[Tensor, "*b c k"],
+    deviations: Float[Tensor, "c k"],
+    logits: Float[Tensor, "*b c k"],
 ) -> Float[Tensor, "*b c"]:
     """E[z_1 | z_t], of a mixture with weights softmax(logits)."""
     time = t[..., None] if isinstance(t, Tensor) else t

@@ -61,9 +61,9 @@ MOST_STIR = 2.0
 """Most that the logarithm of innovations' size may be off that of the median."""
 MOST_FLOWN = 4.5
 """Farthest that what flows ends: innovations of 45 times their reach."""
-BURST_ODDS, BURST_SIZE, BURST_SPREAD = -3.5, 2.0, 0.8
-"""What is said of bursts before anything is learned: the logarithm of their odds beside going on,
-how large they are, and how alike each other.
+BURST_ODDS, BURST_SIZE, BURST_SPREAD = (-3.5, -6.0), (2.0, 3.5), 0.8
+"""What is said of bursts, and of far ones, before anything is learned: the logarithm of their odds
+beside going on, how large they are, and how alike each other.
 """
 LATEST_TIME = 0.95
 """The velocity is not asked for any nearer to the data: it divides by 1 - t."""
@@ -120,7 +120,7 @@ class MotionNetwork(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.leave = nn.Linear(width, MOTION_DIM)
         self.direct = nn.Linear(width, MOTION_DIM)
-        self.bursts = nn.Linear(width, 4 * MOTION_DIM)
+        self.bursts = nn.Linear(width, 2 * (KINDS - 1) * MOTION_DIM)
         self.spreads = nn.Parameter(torch.full((MOTION_DIM, KINDS), math.log(BURST_SPREAD)))
         self.innovation = nn.Linear(MOTION_DIM, width, bias=False)
         self.lead_after = nn.Linear(width, MOTION_DIM)
@@ -138,9 +138,10 @@ class MotionNetwork(nn.Module):
         nn.init.zeros_(self.innovation.weight)
         nn.init.zeros_(self.bursts.weight)
         with torch.no_grad():
-            odds, size = self.bursts.bias.chunk(2)
-            odds.fill_(BURST_ODDS)
-            size.fill_(math.log(math.expm1(BURST_SIZE)))
+            for kind, (odds, size) in enumerate(zip(BURST_ODDS, BURST_SIZE, strict=True)):
+                said = self.bursts.bias.view(2, len(BURST_ODDS), -1)[:, kind]
+                said[0] = odds
+                said[1] = math.log(math.expm1(size))
         nn.init.zeros_(self.lead_after.weight)
         nn.init.zeros_(self.lead_after.bias)
         nn.init.zeros_(self.lead_at.weight)
@@ -346,14 +347,15 @@ class MotionNetwork(nn.Module):
         """What z_1 may be, by all that the layers have seen."""
         features = self.norm(x)
         guess = self.direct(embedded[..., : self.config.width])
-        odds, size = self.bursts(features).unflatten(-1, (2, 2, MOTION_DIM)).unbind(-3)
-        up, down = F.softplus(size).unbind(-2)
-        means = torch.stack([guess, guess + up, guess - down], -1)
+        odds, size = self.bursts(features).unflatten(-1, (2, KINDS - 1, MOTION_DIM)).unbind(-3)
+        up, down, far_up, far_down = F.softplus(size).unbind(-2)
+        ways = (guess, guess + up, guess - down, guess + far_up, guess - far_down)
+        means = torch.stack(ways, -1)
         logits = torch.stack([torch.zeros_like(guess), *odds.unbind(-2)], -1)
         return Said(means, logits, self.leave(features))
 
     @property
-    def deviations(self) -> Float[Tensor, "90 3"]:
+    def deviations(self) -> Float[Tensor, "90 5"]:
         """Of every kind of innovation. What goes on strides, so that the median talker swings as
         far as people do; how often something bursts, and how far, is as was learned.
         """

@@ -94,7 +94,7 @@ STEADY_ERROR, SUDDEN_ERROR, SLOW_ERROR = 0.2, 0.5, 10
 """How far off what was done before may be: in deviations, in those of innovations, and for how many
 frames a slow error lasts.
 """
-APERTURE, SHUT, UNLED, STIR, ODDS = 1.5, 1.0, 2.0, 0.2, 0.1
+APERTURE, SHUT, UNLED, STIR, ODDS = 1.5, 1.0, 2.0, 0.2, 0.2
 GAUSSIAN = 0.64
 LIDS = [channel_index(f"eyeBlink{side}") for side in ("Left", "Right")]
 SMILES = [channel_index(f"mouthSmile{side}") for side in ("Left", "Right")]

@@ -9,9 +9,9 @@ from audio2motion.network.bursts import KINDS, Said, posterior_mean, unlikelihoo
 from audio2motion.network.sampling import SOLVERS
 from motion2video.network.flow import Velocity, time_grid
 
-MEANS = torch.tensor([[0.0, 3.0, -2.0]])
-DEVIATIONS = torch.tensor([[0.2, 0.5, 0.4]])
-LOGITS = torch.tensor([[0.0, -3.0, -4.0]])
+MEANS = torch.tensor([[0.0, 3.0, -2.0, 6.0, -6.0]])
+DEVIATIONS = torch.tensor([[0.2, 0.5, 0.4, 0.5, 0.5]])
+LOGITS = torch.tensor([[0.0, -3.0, -4.0, -8.0, -8.0]])
 
 
 def expected(z_t: float, t: float) -> float:
@@ -92,7 +92,8 @@ def test_what_was_seen_makes_it_a_density_too():
 @pytest.mark.parametrize(("solver", "keeps"), [("mixture", True), ("adams", False)])
 def test_four_evaluations_keep_what_bursts(solver: str, keeps: bool):
     """A burst in seven: the closed form between evaluations makes them as often as they are."""
-    means, logits = torch.tensor([[0.0, 3.0, -3.0]]), torch.tensor([[0.0, -1.8, -9.0]])
+    means = torch.tensor([[0.0, 3.0, -3.0, 6.0, -6.0]])
+    logits = torch.tensor([[0.0, -1.8, -9.0, -20.0, -20.0]])
     rows = torch.randn(100_000, 1, generator=torch.Generator().manual_seed(0))
 
     def say(x: torch.Tensor, t: torch.Tensor) -> Velocity:

@@ -181,7 +181,7 @@ def test_nothing_goes_farther_out_than_people_and_everything_may_come_back() -> 
 def test_what_goes_on_strides_and_bursts_do_not(network: MotionNetwork) -> None:
     before = network.deviations.clone()
     network.stride[53] = 1.4
-    assert torch.allclose(network.deviations[53], before[53] * torch.tensor([1.4, 1, 1]))
+    assert torch.allclose(network.deviations[53], before[53] * torch.tensor([1.4, 1, 1, 1, 1]))
     assert torch.equal(network.deviations[:53], before[:53])
     assert torch.equal(network.swing(torch.zeros(1, STYLE_DIM)), torch.ones(1, MOTION_DIM))
     network.stride.fill_(1)

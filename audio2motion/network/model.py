@@ -341,9 +341,7 @@ class MotionNetwork(nn.Module):
         angle = t[..., None] * 200.0 * rate
         return self.time(torch.cat([angle.cos(), angle.sin()], -1)).unflatten(-1, (6, -1))
 
-    def _say(
-        self, x: Float[Tensor, "b t w"], embedded: Float[Tensor, "b t e"]
-    ) -> Said:
+    def _say(self, x: Float[Tensor, "b t w"], embedded: Float[Tensor, "b t e"]) -> Said:
         """What z_1 may be, by all that the layers have seen."""
         features = self.norm(x)
         guess = self.direct(embedded[..., : self.config.width])

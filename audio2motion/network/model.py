@@ -465,8 +465,8 @@ class MotionNetwork(nn.Module):
         embedded: Float[Tensor, "b t e"],
     ) -> Said:
         """What is said of all chunks of sequences at once (training), each after the frames of
-        `finished` before it: exactly as chunk after chunk with a cache would. `x_t` is what `u_t` makes of
-        each chunk's continuation; `t` is the same for all frames of a chunk.
+        `finished` before it: exactly as chunk after chunk with a cache would. `x_t` is what `u_t`
+        makes of each chunk's continuation; `t` is the same for all frames of a chunk.
         """
         count = x_t.shape[1]
         mask = training_mask(count, self.config.history, x_t.device)[count:]

@@ -4,6 +4,7 @@ First the motion is made as a whole, which is fast and must be in order: what wa
 on in it. A part then gets its stretch of that very motion, and before it as many frames as the
 renderer remembers, which it draws and throws away. The noise is the clip's and every frame is
 computed by itself, so the frames are those of the whole, bit for bit. The sound is encoded once.
+The report is of the whole, too: of its motion and voice, and of what the parts' pictures showed.
 """
 
 import contextlib
@@ -22,8 +23,10 @@ from app.batch import storage
 from app.batch.ledger import Made
 from app.batch.work import Task, Worker
 from app.provenance.credentials import sidecar_of
+from app.quality.bars import BARS
 from app.render.finish import is_preview
 from app.render.lineage import origin_of
+from app.render.measuring import Measuring, Told
 from app.render.performance import perform
 from app.render.request import RenderRequest
 from app.render.subtitles import Cue, place_of, save
@@ -104,7 +107,9 @@ def _make_motion(worker: Worker, task: Task) -> tuple[Made | None, Cuts]:
         "agent_start": played.voices.agent_start,
         "subtitles": [asdict(cue) for cue in played.cues],
     }
-    about = {"told": told, "has_sound": sound is not None}
+    measuring = Measuring(worker.avatar.drawing(request).basis, len(motion), motion.fps)
+    measured = asdict(measuring.moved(motion, played.voices.agent))
+    about = {"told": told, "has_sound": sound is not None, "measured": measured}
     _put_json(worker, task, about, "about.json")
     return None, cuts
 
@@ -154,7 +159,12 @@ def _join(worker: Worker, task: Task) -> Made:
         seal = partial(origin.seal, name=out, notify=told["notices"].append)
         stack.callback(sidecar_of(out).unlink, missing_ok=True)
         frames = join_videos(parts, out, request.fps, sound, SAMPLE_RATE, seal)
-        result = {**_whole(request, results, frames), **told, "provenance": origin.told()}
+        whole = _whole(request, results, frames)
+        report = Told.of_json(about["measured"]).report(
+            whole["identity"], _flicker(results), task.cuts[-1][1] / whole["fps"], out
+        )
+        told |= {"report": report.to_json(), "sync_offset_ms": report[BARS["offset"].name].value}
+        result = {**whole, **told, "provenance": origin.told()}
         if request.subtitles == "file":
             stack.callback(place_of(out).unlink, missing_ok=True)
             save([Cue(**cue) for cue in told["subtitles"]], place_of(out))
@@ -175,10 +185,22 @@ def _whole(request: RenderRequest, parts: list[dict[str, Any]], frames: int) -> 
         "render_fps": frames / drawing,
         "peak_memory_mb": max(part["peak_memory_mb"] for part in parts),
         "identity": sum(alike) / len(alike) if alike else None,
-        "report": None,  # those of the parts are not of the whole
         "settings": {**first["settings"], **request.describe()},
         "parts": len(parts),
     }
+
+
+def _flicker(parts: Sequence[dict[str, Any]]) -> float | None:
+    """The mean over the parts' calmest moments, by their lengths; None where none was looked at."""
+    name = BARS["flicker"].name
+    found = [
+        (part["frames"], check["value"])
+        for part in parts
+        for check in part["report"]["checks"]
+        if check["name"] == name and check["value"] is not None
+    ]
+    frames = sum(count for count, _ in found)
+    return sum(count * value for count, value in found) / frames if frames else None
 
 
 # -- what the tasks of one item leave for each other -------------------------------------------

@@ -34,6 +34,10 @@ FidToo = Annotated[bool, Option("--fid", help="Also FID (package fid-helper-pyto
 Fvd = Annotated[
     Path | None, Option("--fvd", help="Also FVD, on this file: StyleGAN-V's i3d_torchscript.pt.")
 ]
+Syncnet = Annotated[
+    Path | None,
+    Option("--syncnet", help="Also Sync-C and Sync-D, on this file: SyncNet's syncnet_v2.model."),
+]
 Seed = Annotated[int, Option("--seed", help="Of bootstraps, clusters and chance.")]
 
 
@@ -47,6 +51,7 @@ def evaluate(
     lpips: LpipsToo = False,
     fid: FidToo = False,
     fvd: Fvd = None,
+    syncnet: Syncnet = None,
     seed: Seed = 0,
     as_json: o.AsJson = False,
 ) -> None:
@@ -61,7 +66,7 @@ def evaluate(
         check_output(html, (".html",), [made, real])
     reporter = Reporter()
     with reporter.progress("pairs") as progress:
-        wanted = Wanted(pictures, lpips, fid, fvd, seed)
+        wanted = Wanted(pictures, lpips, fid, fvd, syncnet, seed)
         evaluation = Evaluation(wanted, reporter.notify, progress)
         names = (made.name, None if against is None else against.name)
         table = evaluation.table(pairs, names)

@@ -11,12 +11,19 @@ import numpy as np
 from app.dataset.following import LEAST_S, LONGEST_S, Seen, name_people
 from app.dataset.layout import Draft, MotionKind, Sample, face_code
 from app.dataset.lips import LipReader, Match, lag_of, shifted
-from app.dataset.recordings import Found, Recording, Tick, Tools, name_of, with_faces, with_sync
+from app.dataset.recordings import (
+    Found,
+    Recording,
+    Tick,
+    Tools,
+    media,
+    name_of,
+    voice_in,
+    with_faces,
+    with_sync,
+)
 from app.dataset.speaking import Stretch, within
-from audio2motion.hearing.audio import MAX_SECONDS, SAMPLE_RATE, Waveform, speech_segments
-from audio2motion.hearing.decoding import count_channels, decode_sound
-from motion2video.media.container import probe
-from motion2video.media.video import frames_at
+from audio2motion.hearing.audio import Waveform, speech_segments
 from motion2video.motion import FPS
 from weights.errors import InputError, MediaError
 
@@ -63,13 +70,13 @@ def import_channels(one: Recording, tools: Tools, tick: Tick) -> Found:
     face that it goes with; where lips do not tell, the left one to the face at the left.
     """
     path, found = Path(one.files[0]), Found()
-    if count_channels(path) != 2:
-        raise MediaError(f"{path} has {count_channels(path)} channels of sound; wanted two")
-    info = probe(path)
-    voices = [Waveform(decode_sound(path, SAMPLE_RATE, MAX_SECONDS, c)) for c in range(2)]
+    info = media().info(path)
+    if info.audio_channels != 2:
+        raise MediaError(f"{path} has {info.audio_channels or 0} channels of sound; wanted two")
+    voices = [voice_in(path, c) for c in range(2)]
     frames, people = max(v.frames for v in voices), list[Seen]()
     if info.video_codec is not None:
-        people, frames, found.skipped = tools.watcher.watch(frames_at(path, FPS), tick)
+        people, frames, found.skipped = tools.watcher.watch(media().frames(path, FPS), tick)
         found.frames = frames
     faces = _two_people(people, found)
     sides = [
@@ -87,11 +94,11 @@ def import_channels(one: Recording, tools: Tools, tick: Tick) -> Found:
 
 def read_side(path: Path, tools: Tools, tick: Tick, found: Found) -> Side:
     """One person's own file. Raises MediaError for one with neither picture nor sound."""
-    info = probe(path)
+    info = media().info(path)
     seen: list[Seen] = []
     frames = 0
     if info.video_codec is not None:
-        people, frames, told = tools.watcher.watch(frames_at(path, FPS), tick)
+        people, frames, told = tools.watcher.watch(media().frames(path, FPS), tick)
         found.skipped += [f"{path.name}: {line}" for line in told]
         seen = main_person(people)
         found.frames += frames
@@ -99,7 +106,7 @@ def read_side(path: Path, tools: Tools, tick: Tick, found: Found) -> Side:
             found.skipped.append(f"{path.name} shows no face: this side is heard only")
     voice = None
     if info.audio_codec is not None:
-        voice = Waveform(decode_sound(path, SAMPLE_RATE, MAX_SECONDS))
+        voice = voice_in(path)
         frames = frames or voice.frames
     if not frames:
         raise MediaError(f"{path} has neither a picture nor sound")

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -14,14 +14,18 @@ from app.dataset.following import LEAST_S, Seen, Watcher, name_people
 from app.dataset.layout import Draft, Sample, face_code
 from app.dataset.lips import LipReader, Match, shifted
 from app.dataset.speaking import Face, Said, who_speaks, within
-from audio2motion.hearing.audio import MAX_SECONDS, SAMPLE_RATE, Waveform
-from audio2motion.hearing.decoding import count_channels, decode_sound
-from motion2video.media.container import probe
-from motion2video.media.video import VideoWriter, frames_at
+from app.intake.sandbox import Sandbox, SandboxLimits
+from app.intake.values import SandboxReader
+from app.render.reading import Reader
+from audio2motion.hearing.audio import Waveform
+from motion2video.media.video import VideoWriter
 from motion2video.motion import FPS
 from weights.errors import MediaError
 
+DAY_S = 24 * 3600
 Kind = Literal["video", "pair", "channels", "seamless"]
+LIMITS = SandboxLimits(silent_s=120.0, waiting_s=float(DAY_S), cpu_s=DAY_S, memory_bytes=4 * 2**30)
+"""What one recording may cost to decode, which may last hours; `stall` ends what hangs, too."""
 FACE_PIXELS = 512
 """Largest side of a face's own video."""
 _AROUND = 1.5  # side of that video, in sides of the box that the face never leaves
@@ -77,6 +81,14 @@ class Found:
     frames: int = 0
 
 
+@cache
+def media() -> Reader:
+    """Decodes recordings, of which nobody knows whose they are: each in a confined process, as
+    servers do. One helper serves a process.
+    """
+    return SandboxReader(Sandbox(LIMITS))
+
+
 class Tools:
     """The networks that imports need; each is loaded when it is needed first."""
 
@@ -112,18 +124,19 @@ Tick = Callable[[], None]
 def import_video(one: Recording, tools: Tools, tick: Tick) -> Found:
     """Everybody in a video, with what they say. Raises MediaError for a file that is none."""
     path, found = Path(one.files[0]), Found()
-    seen, found.frames, found.skipped = tools.watcher.watch(frames_at(path, FPS), tick)
+    seen, found.frames, found.skipped = tools.watcher.watch(media().frames(path, FPS), tick)
     if not seen:
         raise MediaError(_nobody(path, found.skipped))
     said: list[Said | None] = [None] * len(seen)
-    if count_channels(path):
-        sound = Waveform(decode_sound(path, SAMPLE_RATE, MAX_SECONDS))
+    info = media().info(path)
+    if info.audio_channels:
+        sound = voice_in(path)
         faces = [Face(s.first, s.gap, s.motion.mask) for s in seen]
         said = list(who_speaks(sound, found.frames, faces, tools.reader))
     else:
         found.skipped.append("there is no sound track: the people have motion and no voice")
     names = [name_of(one, n) for n in name_people(seen)]
-    fps = probe(path).fps or FPS
+    fps = info.fps or FPS
     for group in _together(seen):
         whole = [(n, names[n], seen[n], said[n]) for n in group]
         found.drafts += _drafts(one, tools, whole, fps)
@@ -137,6 +150,12 @@ def import_video(one: Recording, tools: Tools, tick: Tick) -> Found:
     if tools.crops:
         found.drafts = with_faces(path, found.drafts, tools.work)
     return found
+
+
+def voice_in(path: Path, channel: int | None = None) -> Waveform:
+    """The sound of a file, or a channel of it. Raises MediaError."""
+    sound = media().sound(path, channel)
+    return Waveform(sound.read(0, len(sound)))
 
 
 def _nobody(path: Path, skipped: Sequence[str]) -> str:
@@ -249,7 +268,7 @@ def _write_faces(path: Path, wanted: list[tuple[Path, int, int, float, float, fl
 
     with ExitStack() as stack:
         writers: dict[Path, VideoWriter] = {}
-        for n, frame in enumerate(frames_at(path, FPS)):
+        for n, frame in enumerate(media().frames(path, FPS)):
             for target, first, count, x, y, side, size in wanted:
                 if not first <= n < first + count:
                     continue

@@ -16,16 +16,14 @@ from jaxtyping import Bool, Float, UInt8
 
 from app.dataset.following import Seen
 from app.dataset.pairs import Side, main_person, paired
-from app.dataset.recordings import Found, Recording, Tick, Tools
+from app.dataset.recordings import Found, Recording, Tick, Tools, media, voice_in
 from app.dataset.seamless_files import is_placeholder, local
 from app.dataset.seamless_motion import movement_motion
 from app.dataset.speaking import Stretch
 from app.dataset.wholebody import keypoint_motion
-from audio2motion.hearing.audio import MAX_SECONDS, SAMPLE_RATE, Waveform
-from audio2motion.hearing.decoding import decode_sound
+from audio2motion.hearing.audio import Waveform
 from motion2video.geometry.basis import FaceBasis
 from motion2video.media.npz import Wanted, read_arrays
-from motion2video.media.video import frames_at, read_video
 from motion2video.motion import FPS, Motion
 from weights.errors import MediaError, VisavisError
 from weights.opening import open_regular, read_regular
@@ -176,7 +174,7 @@ def _read(one: Recording, owner: str, folder: Path, found: Found) -> Participant
         try:
             path = local(place, folder)
             if place.ending == "wav":
-                person.voice = Waveform(decode_sound(path, SAMPLE_RATE, MAX_SECONDS))
+                person.voice = voice_in(path)
             elif place.ending == "npz":
                 person.arrays = read_features(path)
             elif place.ending == "json":
@@ -266,14 +264,13 @@ def frames_on_clock(
     """The pictures of a video whose N frames fill `seconds` evenly, at 25 a second. Where the file
     does not say N, its own time stamps are believed.
     """
-    with read_video(path) as reader:
-        count = reader.frames
-        if count:
-            due = np.floor((np.arange(frames) + 0.5) / FPS * count / seconds).astype(int).tolist()
-            at = 0
-            for n, picture in enumerate(reader):
-                while at < frames and due[at] <= n:
-                    yield picture
-                    at += 1
-            return
-    yield from frames_at(path, FPS)
+    count = media().info(path).frames
+    if not count:
+        yield from media().frames(path, FPS)
+        return
+    due = np.floor((np.arange(frames) + 0.5) / FPS * count / seconds).astype(int).tolist()
+    at = 0
+    for n, picture in enumerate(media().frames(path, None)):
+        while at < frames and due[at] <= n:
+            yield picture
+            at += 1

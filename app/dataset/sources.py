@@ -12,8 +12,7 @@ from pathlib import Path
 
 from app.batch.storage import stamp
 from app.dataset.layout import key_of
-from app.dataset.recordings import Recording
-from motion2video.media.container import probe
+from app.dataset.recordings import Recording, media
 from weights.errors import InputError, MediaError
 from weights.opening import read_regular
 
@@ -79,7 +78,7 @@ def with_lengths(recordings: Sequence[Recording]) -> list[Recording]:
 
 def _seconds(path: Path) -> float:
     try:
-        info = probe(path)
+        info = media().info(path)
     except MediaError:
         return 0.0
     return info.seconds if info.video_codec is not None else 0.0

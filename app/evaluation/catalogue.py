@@ -53,6 +53,8 @@ FIGURES: dict[str, Figure] = {
         Figure("beat consistency", "motion", "as real"),
         Figure("lips behind the voice", "lips", "as real", "ms"),
         Figure("lips and voice agree", "lips", "higher"),
+        Figure("Sync-C", "lips", "higher"),
+        Figure("Sync-D", "lips", "lower"),
         Figure("nods", "events", "as real", "a minute"),
         Figure("nods F1", "events", "higher"),
         Figure("blinks", "events", "as real", "a minute"),

@@ -10,6 +10,7 @@ import numpy as np
 from app.evaluation.catalogue import Found
 from app.evaluation.clips import Clip, Pair, read_clip
 from app.evaluation.figures import Measures
+from app.evaluation.syncing import sync_figures, sync_of
 from app.evaluation.table import Table, tabulate
 from app.evaluation.watching import Look, Watcher, stretch
 from app.quality.distributions import frechet
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Wanted:
     """What is looked at beside the motion. `pictures`: the frames of videos too; `lpips` and `fid`
-    need packages, `fvd` the file of I3D. `seed` is that of bootstraps, clusters and chance.
+    need packages, `fvd` the file of I3D, `syncnet` that of SyncNet. `seed` is that of bootstraps,
+    clusters and chance.
     """
 
     pictures: bool = True
     lpips: bool = False
     fid: bool = False
     fvd: Path | None = None
+    syncnet: Path | None = None
     seed: int = 0
 
 
@@ -41,6 +44,7 @@ class Evaluation:
         from app.quality.lip_sync import LipSyncJudge
         from app.quality.perceptual import Lpips
         from app.quality.standard import I3d, Inception
+        from app.quality.syncnet import SyncNet
         from motion2video.faces.tracker import FaceTracker
         from motion2video.geometry.basis import FaceBasis
 
@@ -53,6 +57,7 @@ class Evaluation:
             self._networks["FID"] = Inception()
         if wanted.fvd is not None:
             self._networks["FVD"] = I3d(wanted.fvd)
+        self._syncnet = None if wanted.syncnet is None else SyncNet.load(wanted.syncnet)
         clusters = find_spec("sklearn") is not None
         self._measures = Measures(FaceBasis.load(), LipSyncJudge.load(), clusters, wanted.seed)
         self.notes: list[str] = []
@@ -89,7 +94,14 @@ class Evaluation:
         paths = [made.video, real.video]
         looks = [list(watcher.looks(path, seconds)) for path in paths]
         self._keep(side, looks, paths, seconds)
-        return found | watcher.of(*looks)
+        return found | watcher.of(*looks) | self._sync(made, real)
+
+    def _sync(self, made: Clip, real: Clip) -> Found:
+        """Sync-C and Sync-D of two videos, each with its own voice."""
+        if self._syncnet is None:
+            return {}
+        tracker, judge = self._tracker.get(), self._syncnet
+        return sync_figures(*(sync_of(clip, tracker, judge) for clip in (made, real)))
 
     def _keep(self, side: str, looks: list[list[Look]], paths: list[Path], seconds: float) -> None:
         """Features of frames (FID) and of frames in a row (FVD), for distances over all pairs."""

@@ -8,6 +8,7 @@ from app.evaluation.catalogue import FIGURES, ROLES, Figure, Found, Role, Value
 from app.quality.intervals import Interval, bootstrap, paired
 
 NAN = float("nan")
+_NOTHING = 1e-9
 _NONE = Value(NAN, NAN, NAN)
 
 
@@ -129,7 +130,7 @@ def told(found: Interval | None, scale: float) -> str:
     """A mean with its interval."""
     if found is None or not found.count:
         return "-"
-    mean, low, high = (f"{scale * x:.3g}" for x in (found.mean, found.low, found.high))
+    mean, low, high = (written(scale * x) for x in (found.mean, found.low, found.high))
     if found.count == 1:
         return mean
     return f"{mean} [{low}, {high}]"
@@ -137,7 +138,14 @@ def told(found: Interval | None, scale: float) -> str:
 
 def short(found: Interval, scale: float) -> str:
     """A mean alone."""
-    return f"{scale * found.mean:.3g}" if found.count else "-"
+    return written(scale * found.mean) if found.count else "-"
+
+
+def written(value: float) -> str:
+    """Three digits, written out up to a million; what is left of rounding is nothing."""
+    if abs(value) < _NOTHING:
+        return "0"
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def _plain(found: Interval | None) -> dict[str, Any] | None:

@@ -72,7 +72,8 @@ def _sound(path: Path, arguments: dict[str, Any]) -> Iterator[Message]:
     from audio2motion.hearing.decoding import decode_pieces
 
     waiting: list[np.ndarray] = []
-    pieces = decode_pieces(path, arguments["sample_rate"], arguments["max_seconds"])
+    rate, most = arguments["sample_rate"], arguments["max_seconds"]
+    pieces = decode_pieces(path, rate, most, arguments["channel"])
     for piece in pieces:
         waiting.append(piece)
         if sum(map(len, waiting)) >= _PIECE:
@@ -89,9 +90,10 @@ def _info(path: Path, _: dict[str, Any]) -> Iterator[Message]:
 
 
 def _frames(path: Path, arguments: dict[str, Any]) -> Iterator[Message]:
-    from motion2video.media.video import frames_at
+    from motion2video.media.video import frames_at, stored_frames
 
-    for frame in frames_at(path, arguments["fps"]):
+    fps = arguments["fps"]
+    for frame in stored_frames(path) if fps is None else frames_at(path, fps):
         yield Message("item", None, (frame,))
 
 

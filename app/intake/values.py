@@ -64,13 +64,13 @@ class SandboxReader:
             _nonsense(path)
         return _rgb(message, path), tuple(told)
 
-    def sound(self, path: Path) -> Sound:
+    def sound(self, path: Path, channel: int | None = None) -> Sound:
         """As Recording.load, at 16 kHz."""
-        return Recording.of(self._pieces(path), SAMPLE_RATE, path)
+        return Recording.of(self._pieces(path, channel), SAMPLE_RATE, path)
 
-    def _pieces(self, path: Path) -> Iterator[Float[np.ndarray, "n"]]:
+    def _pieces(self, path: Path, channel: int | None) -> Iterator[Float[np.ndarray, "n"]]:
         left = round(MAX_SECONDS * SAMPLE_RATE) + SAMPLE_RATE
-        arguments = {"sample_rate": SAMPLE_RATE, "max_seconds": MAX_SECONDS}
+        arguments = {"sample_rate": SAMPLE_RATE, "max_seconds": MAX_SECONDS, "channel": channel}
         for message in self._messages("sound", path, arguments, _MOST_SOUND):
             samples = _array(message, path, np.float32, 1)
             left -= len(samples)
@@ -95,8 +95,8 @@ class SandboxReader:
                 _nonsense(path)
         return MediaInfo(**value)
 
-    def frames(self, path: Path, fps: float) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
-        """As motion2video.media.video.frames_at."""
+    def frames(self, path: Path, fps: float | None) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        """As motion2video.media.video.frames_at; None: as `stored_frames` there."""
         for message in self._messages("frames", path, {"fps": fps}, 3 * MAX_PIXELS):
             yield _rgb(message, path)
 

@@ -48,10 +48,10 @@ def at_rate(curves: Float[np.ndarray, "n k"], fps: float) -> Float[np.ndarray, "
     return np.stack([np.interp(wanted, np.arange(len(curves)), c) for c in curves.T], 1)
 
 
-def sync_checks(sync: Sync | None) -> list[Check]:
-    """How the lips go with the voice."""
+def sync_checks(sync: Sync | None, absent: str = "") -> list[Check]:
+    """How the lips go with the voice. `absent` says why nobody judged it."""
     if sync is None:
-        why = "too little is said to tell"
+        why = absent or "too little is said to tell"
         return [BARS["offset"].judge(None, why), BARS["confidence"].judge(None, why)]
     if not sync.sure:
         why = "lips and voice go together too little to tell"

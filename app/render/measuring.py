@@ -5,11 +5,11 @@ the pictures. The report made of it is that of app/quality/report.py.
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -18,7 +18,8 @@ from app.quality.activity import active
 from app.quality.bars import BARS, KEPT
 from app.quality.verdict import Check, Report
 from audio2motion.hearing.audio import Sound, speech_probability
-from motion2video.motion import FPS
+from motion2video.motion import FPS, Motion
+from weights import load_manifest
 from weights.errors import VisavisError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ FLICKER_EVERY = 8
 QUIET = 0.25
 FLICKER_SIDE = 512
 """Of larger pictures every second pixel is looked at, or every third."""
+_ABSENT = "the manifest has no weights called {}"
 
 
 @dataclass(eq=False)
@@ -59,17 +61,32 @@ class Measuring:
         started, at = time.thread_time(), len(self._rows)
         if at in {int((k + 0.5) * self.count / LOOKS) for k in range(LOOKS)}:
             self.frames.append(frame.copy())
-        gap = self.basis.lip_gap(row[None])
-        self._rows.append(np.concatenate([row[list(KEPT)], gap, self._judge.seen(row)]))
+        self._note(row)
         if at % FLICKER_EVERY < 3:
             self._look(at % FLICKER_EVERY, row, frame)
         self.spent += time.thread_time() - started
 
+    def moved(self, motion: Motion, voice: Sound | None) -> "Told":
+        """What a whole motion tells, with the agent's voice at 16 kHz, of pictures that others
+        draw.
+        """
+        started = time.thread_time()
+        for row in motion.values:
+            self._note(row)
+        self.spent += time.thread_time() - started
+        return self._told(voice)
+
+    def _note(self, row: Float[np.ndarray, "90"]) -> None:
+        gap = self.basis.lip_gap(row[None])
+        lips = self._judge.seen(row) if self._judge else np.zeros(0, np.float32)
+        self._rows.append(np.concatenate([row[list(KEPT)], gap, lips]))
+
     @cached_property
-    def _judge(self) -> "LipSyncJudge":
+    def _judge(self) -> "LipSyncJudge | None":
+        """None where a manifest of the user's own (VISAVIS_MANIFEST) has no judge."""
         from app.quality.lip_sync import LipSyncJudge
 
-        return LipSyncJudge.load()
+        return LipSyncJudge.load() if "lip_sync" in load_manifest().roles else None
 
     def _look(self, number: int, row: np.ndarray, frame: np.ndarray) -> None:
         """One of three frames that follow each other."""
@@ -97,6 +114,9 @@ class Measuring:
         """Of the video in the file `out`, whose agent's voice is at 16 kHz; None: they say nothing.
         `planned_s` is how long it was to be.
         """
+        return self._told(voice).report(identity, self.flicker, planned_s, out)
+
+    def _told(self, voice: Sound | None) -> "Told":
         from app.quality.report import Seen, at_rate, behaviour_checks, sync_checks
 
         started = time.thread_time()
@@ -105,16 +125,43 @@ class Measuring:
         probability = np.zeros(0, np.float32) if voice is None else speech_probability(voice)
         seen = Seen(kept, gap[:, 0], active(probability, len(kept)))
         sync = None
-        if voice is not None:
+        if voice is not None and self._judge is not None:
             sync = self._judge.judge(lips, voice, float(seen.spoken.sum() / FPS))
+        absent = "" if self._judge else _ABSENT.format("lip_sync")
+        checks = sync_checks(sync, absent), behaviour_checks(seen)
+        return Told(*map(tuple, checks), seconds=self.spent + time.thread_time() - started)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What motion and voice tell of a video: checks of lip `sync` and of `behaviour`; `seconds` is
+    how long it took.
+    """
+
+    sync: tuple[Check, ...]
+    behaviour: tuple[Check, ...]
+    seconds: float
+
+    @staticmethod
+    def of_json(told: Mapping[str, Any]) -> "Told":
+        """Of what `dataclasses.asdict` made of one."""
+        sync, behaviour = (tuple(Check(**c) for c in told[n]) for n in ("sync", "behaviour"))
+        return Told(sync, behaviour, told["seconds"])
+
+    def report(
+        self, identity: float | None, flicker: float | None, planned_s: float, out: Path
+    ) -> Report:
+        """With what the pictures in the file `out` tell, and how long they last."""
+        absent = "identity" not in load_manifest().roles
+        unlike = _ABSENT.format("identity") if absent else "no face was found"
         checks = (
-            *sync_checks(sync),
-            BARS["identity"].judge(identity, "" if identity is not None else "no face was found"),
-            BARS["flicker"].judge(self.flicker),
-            *behaviour_checks(seen),
+            *self.sync,
+            BARS["identity"].judge(identity, "" if identity is not None else unlike),
+            BARS["flicker"].judge(flicker),
+            *self.behaviour,
             _length(out, planned_s),
         )
-        return Report(checks, round(self.spent + time.thread_time() - started, 3))
+        return Report(checks, round(self.seconds, 3))
 
 
 def _length(out: Path, planned_s: float) -> Check:

@@ -37,6 +37,7 @@ from app.render.subtitles import Burner, place_of, save
 from app.render.voices import preparing
 from motion2video.motion import Motion
 from motion2video.reference.families import FAMILIES
+from weights import load_manifest
 from weights.errors import InputError
 
 if TYPE_CHECKING:
@@ -128,11 +129,13 @@ class Avatar(Players):
 
             return Renderer.load(config, own)
 
-        def embedder() -> "FaceEmbedder":
+        def embedder() -> "FaceEmbedder | None":
             from motion2video.faces.identity import FaceIdentity
             from motion2video.faces.insight import IdentityEmbedder
 
-            return IdentityEmbedder.load_if_there() or FaceIdentity.load()
+            if found := IdentityEmbedder.load_if_there():
+                return found
+            return FaceIdentity.load() if "identity" in load_manifest().roles else None
 
         def reference(name: str) -> "ReferenceRenderer":
             from motion2video.reference.requirements import require_extra

@@ -39,16 +39,16 @@ class Reader(Protocol):
         """As motion2video.portrait.portrait.load_image."""
         ...
 
-    def sound(self, path: Path) -> Sound:
-        """As Recording.load, at 16 kHz."""
+    def sound(self, path: Path, channel: int | None = None) -> Sound:
+        """As Recording.load, at 16 kHz; of one `channel` (from 0), or of all of them mixed."""
         ...
 
     def info(self, path: Path) -> MediaInfo:
         """As motion2video.media.container.probe."""
         ...
 
-    def frames(self, path: Path, fps: float) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
-        """As motion2video.media.video.frames_at."""
+    def frames(self, path: Path, fps: float | None) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        """As motion2video.media.video.frames_at; None: the stored ones, as they are."""
         ...
 
     def motion(self, path: Path) -> Motion:
@@ -82,16 +82,16 @@ class _Here:
 
         return load_image(path)
 
-    def sound(self, path: Path) -> Sound:
-        return Recording.load(path, SAMPLE_RATE)
+    def sound(self, path: Path, channel: int | None = None) -> Sound:
+        return Recording.load(path, SAMPLE_RATE, channel=channel)
 
     def info(self, path: Path) -> MediaInfo:
         return probe(path)
 
-    def frames(self, path: Path, fps: float) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
-        from motion2video.media.video import frames_at
+    def frames(self, path: Path, fps: float | None) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        from motion2video.media.video import frames_at, stored_frames
 
-        return frames_at(path, fps)
+        return stored_frames(path) if fps is None else frames_at(path, fps)
 
     def motion(self, path: Path) -> Motion:
         return read_motion(path)

@@ -15,8 +15,9 @@ _STYLE = """
 body { margin: 1rem auto; max-width: 70rem; padding: 0 1rem; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; }
 figure { margin: 0; } video { width: 100%; background: #0003; } figcaption { text-align: center; }
-fieldset { border: 0; border-bottom: 1px solid #8886; margin: 0; padding: .4rem 0; }
-fieldset label { margin-right: 1.2rem; white-space: nowrap; }
+fieldset { border: 0; border-bottom: 1px solid #8886; margin: .8rem 0 0; padding: 0 0 .4rem; }
+label { white-space: nowrap; }
+fieldset label { display: inline-block; margin-right: 1.2rem; padding: .3rem 0; }
 legend { font-weight: 600; padding: 0; }
 button, input[type=number] { font: inherit; padding: .4rem 1rem; }
 #told { min-height: 1.5em; }

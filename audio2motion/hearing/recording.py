@@ -34,9 +34,12 @@ class Recording(Sound):
         path: str | os.PathLike[str],
         sample_rate: int = SAMPLE_RATE,
         max_seconds: float = MAX_SECONDS,
+        channel: int | None = None,
     ) -> "Recording":
-        """As `Waveform.load`; raises OutputError too, when the disk for temporary files is full."""
-        pieces = decode_pieces(Path(path), sample_rate, max_seconds)
+        """As `Waveform.load`, of one `channel` or all; raises OutputError too, when the disk for
+        temporary files is full.
+        """
+        pieces = decode_pieces(Path(path), sample_rate, max_seconds, channel)
         return Recording.of(pieces, sample_rate, path)
 
     @staticmethod

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from weights import find, locate
+from weights import find, load_manifest, locate
 from weights.errors import DependencyError, WeightsError
 from weights.installation import how_to_add
 from weights.registry import how_to_fetch
@@ -97,7 +97,11 @@ class IdentityEmbedder:
 
     @staticmethod
     def load_if_there() -> "IdentityEmbedder | None":
-        """The pack that was fetched; None without it or without the package."""
+        """The pack that was fetched; None without it, without the package, or where a manifest of
+        the user's own does not name it.
+        """
+        if ROLE not in load_manifest().roles:
+            return None
         if locate(ROLE) is None or importlib.util.find_spec("insightface") is None:
             return None
         return IdentityEmbedder.load()

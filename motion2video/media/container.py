@@ -39,6 +39,7 @@ class MediaInfo:
     video_seconds: float | None
     audio_codec: str | None
     audio_rate: int | None
+    audio_channels: int | None
     audio_start: float | None
     audio_seconds: float | None
     faststart: bool
@@ -94,6 +95,7 @@ def probe(path: str | os.PathLike[str]) -> MediaInfo:
             video_seconds=_length(picture, ends),
             audio_codec=sound.codec.name if sound is not None else None,
             audio_rate=sound.rate if sound is not None else None,
+            audio_channels=sound.channels if sound is not None else None,
             audio_start=_begin(sound),
             audio_seconds=_length(sound, ends),
             faststart=container.format.name.startswith("mov") and _index_first(path),

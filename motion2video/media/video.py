@@ -224,6 +224,12 @@ def read_video(
     return VideoReader(Path(path), max_pixels, max_frames)
 
 
+def stored_frames(path: str | os.PathLike[str]) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+    """The frames of a video one after another, whatever their times. Raises as `read_video`."""
+    with read_video(path) as reader:
+        yield from reader
+
+
 def frames_at(
     path: str | os.PathLike[str],
     fps: float,

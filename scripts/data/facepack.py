@@ -3,8 +3,9 @@
     python -m scripts.data.facepack --pack PACK --out DATA
 
 The neutral face of an identity is estimated over all its clips; sound is moved by each clip's
-measured offset. Whole identities are held out, and the lists below must never change: they keep
-every figure in the model cards comparable.
+measured offset. Of a pack without some of its groups (scripts/data/free_pack.py) the others are
+written, which it says. Whole identities are held out, and the lists below must never change: they
+keep every figure in the model cards comparable.
 """
 
 import argparse
@@ -184,6 +185,8 @@ def convert_stills(pack: Any, root: Path, out: Path) -> list[dict[str, str]]:
     """Portraits and news photos with their landmarks; one identity in ten is held out."""
     rows, marks = [], []
     for group, track, archive in (("london", "london", "images"), ("faces", "lfw", "lfw")):
+        if not _there(root, group):
+            continue
         names, landmarks = pack.still_landmarks(group, track, str(root))
         with zipfile.ZipFile(root / group / f"{archive}.zip") as images:
             paths = {PurePath(p).name: p for p in images.namelist()}
@@ -208,6 +211,14 @@ def convert_stills(pack: Any, root: Path, out: Path) -> list[dict[str, str]]:
     return rows
 
 
+def _there(root: Path, group: str) -> bool:
+    """Whether a pack has a group; says where it has not."""
+    if there := (root / group).is_dir():
+        return there
+    print(f"{group}: {root} has none", flush=True)
+    return False
+
+
 def main() -> None:
     """Parse the command line and convert."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -222,8 +233,9 @@ def main() -> None:
         (out / folder).mkdir(parents=True, exist_ok=True)
     rows = []
     for group in ("lrc", "grid", "longclips"):
-        rows += convert_group(facepack, group, arguments.pack, out)
-        print(f"{group}: {len(rows)} clips so far", flush=True)
+        if _there(arguments.pack, group):
+            rows += convert_group(facepack, group, arguments.pack, out)
+            print(f"{group}: {len(rows)} clips so far", flush=True)
     rows += convert_facegood(arguments.pack, out)
     pictures = convert_stills(facepack, arguments.pack, out)
     for name, table, fields in (

@@ -38,10 +38,13 @@ _ODD_VARIANTS = ("whisper", "whisperf", "croak", "klatt6", "Half-LifeAnnouncemen
 
 
 def read_pack(pack: Path, out: Path) -> dict[str, list]:
-    """Unpack readings and emotions; returns the labelled phones."""
+    """Unpack readings, and emotions where they are; returns the labelled phones."""
     phones = {}
-    for name in ("readings_en", "emotional_de"):
-        with zipfile.ZipFile(pack / "speech" / f"{name}.zip") as archive:
+    for path in (pack / "speech" / f"{name}.zip" for name in ("readings_en", "emotional_de")):
+        if not path.is_file():
+            print(f"{path} is not there", flush=True)
+            continue
+        with zipfile.ZipFile(path) as archive:
             for member in archive.namelist():
                 stem = Path(member).stem
                 if member.endswith(".opus"):
@@ -70,12 +73,15 @@ def _labels(text: str) -> list[list]:
 
 
 def sentences(pack: Path, data: Path) -> tuple[list[str], list[str]]:
-    """English sentences, and vowelled Arabic ones of the training clips."""
+    """English sentences, and vowelled Arabic ones of the training clips, where the pack has any."""
     with zipfile.ZipFile(pack / "speech" / "readings_en.zip") as archive:
         name = next(n for n in archive.namelist() if n.endswith("transcript.csv"))
         lines = archive.read(name).decode("utf8").splitlines()
     english = [line.split("|")[-1] for line in lines if "|" in line]
-    words = json.loads((pack / "lrc" / "words.json").read_text(encoding="utf8"))
+    arabic_words = pack / "lrc" / "words.json"
+    if not arabic_words.is_file():
+        return english, []
+    words = json.loads(arabic_words.read_text(encoding="utf8"))
     train = {clip.name for clip in clips(data, "train")}
     arabic = [" ".join(w["diacritized"] for w in words[c]) for c in words if c in train]
     return english, [line for line in arabic if line.strip()]
@@ -84,8 +90,8 @@ def sentences(pack: Path, data: Path) -> tuple[list[str], list[str]]:
 def speak(out: Path, english: list[str], arabic: list[str], minutes: float) -> dict[str, list]:
     """Let espeak-ng speak until there are so many minutes; returns the phones.
 
-    A quarter Arabic, a quarter English, the rest any of _LANGUAGES reading numbers, which every one
-    of them can say, and English names, which it says in its own way.
+    A quarter Arabic (English without any), a quarter English, the rest any of _LANGUAGES reading
+    numbers, which every one of them can say, and English names, which it says in its own way.
     """
     rng = np.random.default_rng(0)
     variants = [v for v in list_variants() if v not in _ODD_VARIANTS]
@@ -93,7 +99,7 @@ def speak(out: Path, english: list[str], arabic: list[str], minutes: float) -> d
     while seconds < 60 * minutes:
         n += 1
         kind = rng.random()
-        if kind < 0.25:
+        if kind < 0.25 and arabic:
             voice, text = "ar", " ".join(rng.choice(arabic, 4))
         elif kind < 0.5:
             voice, text = str(rng.choice(["en-us", "en-gb", "en-gb-scotland"])), rng.choice(english)

@@ -3,6 +3,7 @@
     scripts/train/all --pack PACK --files FILES --out OUT      all of them, in OUT/weights
     scripts/train/all --list                                   the stages and what they need
     scripts/train/all ... --dry-run                            what would be run, and why
+    scripts/train/all ... --only-free                          of what may be used commercially
     scripts/train/all --tiny --out OUT                         on made-up data, in a minute
 
 The stages are in scripts/train/stages.py, and each has a folder of its own in OUT. One is left out
@@ -32,6 +33,8 @@ from typing import IO
 
 import numpy as np
 
+from scripts.data.free_pack import build
+from scripts.train.free import BORROWED, FREE, LEFT_OUT, LENT, summary
 from scripts.train.hashes import code_of, hash_of
 from scripts.train.ledger import Entry, Ledger, Made
 from scripts.train.offering import offer
@@ -39,6 +42,7 @@ from scripts.train.stages import CHAIN, TINY, Stage
 from weights import load_manifest
 from weights.errors import BusyError, InputError, VisavisError
 from weights.manifest import MANIFEST_PATH, MANIFEST_VARIABLE, Manifest
+from weights.saving import save_whole
 from weights.tensors import read_safetensors, save_safetensors
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,9 +67,13 @@ class Places:
 class Chain:
     """Stages in a row, of which each sees what those before it have made."""
 
-    def __init__(self, stages: Sequence[Stage], places: Places, manifest: Manifest) -> None:
-        """`manifest` has the embedded weights: what a stage opens that none before it makes."""
-        self.stages, self.manifest = stages, manifest
+    def __init__(
+        self, stages: Sequence[Stage], places: Places, manifest: Manifest, free: bool = False
+    ) -> None:
+        """`manifest` has the embedded weights: what a stage opens that none before it makes; of a
+        `free` chain, where scripts/train/free.py lets it.
+        """
+        self.stages, self.manifest, self.free = stages, manifest, free
         self.places = replace(places, out=places.out.absolute())
         places.out.mkdir(parents=True, exist_ok=True)
         self.ledger = Ledger.open(self.places.out / "stages.json")
@@ -103,7 +111,7 @@ class Chain:
         """Every wanted stage with `why`; what comes after a stage to be run may have to be, too."""
         found, fresh = list[tuple[Stage, str]](), set[str]()
         for stage in wanted:
-            before = [name for name in self._before(stage) if name in fresh]
+            before = [name for name in self.before(stage) if name in fresh]
             why = f"if {before[0]} gives something else" if before else self.why(stage)
             if why:
                 fresh.add(stage.name)
@@ -114,7 +122,7 @@ class Chain:
         """Run what has to be run, then write OUT/weights. Raises BusyError while another run is at
         work here, StageError where a stage fails.
         """
-        with self._alone() as lock:
+        with self.alone() as lock:
             for number, stage in enumerate(wanted, 1):
                 why = self.why(stage)
                 notify(f"[{number}/{len(wanted)}] {stage.name}: {why or 'is as it was'}")
@@ -129,7 +137,7 @@ class Chain:
         product = self.product(stage)
         if not product.exists():
             raise InputError(f"{product} is not there: run the stage {stage.name}")
-        with self._alone():
+        with self.alone():
             entry, found = self._entry(stage), self._hash(product)
             self.ledger.note(stage.name, entry, state="done", product=found, accepted=True)
 
@@ -160,13 +168,23 @@ class Chain:
             alike = _alike(path, self._embedded(role))
             notify(f"{role}: {'the numbers of the embedded file' if alike else 'other numbers'}")
         embedded = [role.name for role in self.manifest.roles.values() if role.embedded]
-        files = {role: made.get(role, self._embedded(role)) for role in embedded}
+        files = {
+            role: made.get(role, self._embedded(role))
+            for role in embedded
+            if role in made or not self.free or role in LENT
+        }
         offer(own, files, self.manifest)
+        if self.free:
+            names = {role: self.manifest.role(role).file for role in embedded}
+            text = summary(self.stages, self.ledger.entries, self.before, names)
+            notify(f"of what: {save_whole(own / 'FREE.md', text.encode(), 'the summary')}")
         shutil.rmtree(own / ".made", ignore_errors=True)
 
     @contextmanager
-    def _alone(self) -> Iterator[IO[str]]:
-        """While nobody else is at work in the folder; with the ledger as it is then."""
+    def alone(self) -> Iterator[IO[str]]:
+        """While nobody else is at work in the folder; with the ledger as it is then. Raises
+        BusyError while somebody is.
+        """
         with (self.places.out / "lock").open("a+") as lock:
             _hold(lock, self.places.out)
             self.ledger = Ledger.open(self.ledger.path)
@@ -253,7 +271,7 @@ class Chain:
                 )
         return found
 
-    def _before(self, stage: Stage) -> list[str]:
+    def before(self, stage: Stage) -> list[str]:
         """The stages whose products or weights a stage takes."""
         makers = [one.name for role in stage.opens if (one := self._maker(stage, role))]
         return [*stage.after, *makers]
@@ -267,9 +285,18 @@ class Chain:
         """The file of every role that a stage opens."""
         makers = {role: self._maker(stage, role) for role in stage.opens}
         return {
-            role: self._embedded(role) if maker is None else self.product(maker)
+            role: self._lent(stage, role) if maker is None else self.product(maker)
             for role, maker in makers.items()
         }
+
+    def _lent(self, stage: Stage, role: str) -> Path:
+        """The embedded file of a role that a stage opens."""
+        if self.free and role not in LENT and (stage.name, role) not in BORROWED:
+            raise InputError(
+                f"{stage.name} opens {role}, whose embedded file is not of free data: leave out "
+                "no stage that makes it"
+            )
+        return self._embedded(role)
 
     def _embedded(self, role: str) -> Path:
         return self.manifest.root / self.manifest.role(role).file
@@ -381,25 +408,42 @@ def asked(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="STAGE",
         help="take what these made before, although something has changed; runs nothing",
     )
+    parser.add_argument(
+        "--only-free", action="store_true", help="of what may be used commercially; OUT of its own"
+    )
     parser.add_argument("--list", action="store_true", help="say what the stages are")
     parser.add_argument("--dry-run", action="store_true", help="say what would be run, and why")
     parser.add_argument("--tiny", action="store_true", help="a chain on made-up data")
     options = parser.parse_args(arguments)
     if options.out is None and not options.list:
         parser.error("--out is needed (or --list)")
+    if options.only_free and (options.tiny or not (options.pack or options.list)):
+        parser.error("--only-free goes with --pack, and not with --tiny, which is of made-up data")
     return options
 
 
 def work(options: argparse.Namespace) -> None:
     """Do what was asked for."""
-    stages = TINY if options.tiny else CHAIN
+    stages = TINY if options.tiny else FREE if options.only_free else CHAIN
+    for name in (*options.only, *options.without, *options.accept):
+        if options.only_free and name in LEFT_OUT:
+            raise InputError(f"the stage {name} is left out of --only-free: {LEFT_OUT[name]}")
     wanted = chosen(stages, options.only, options.without)
     if options.list:
         print(described(wanted))
+        if options.only_free:
+            print("\n".join(f"left out: {name}, {why}" for name, why in LEFT_OUT.items()))
         return
-    places = Places(options.out, options.pack, options.files)
+    view = options.out / "free"
+    if options.only_free != view.exists() and (options.out / "stages.json").exists():
+        before = "the whole pack" if options.only_free else "--only-free"
+        raise InputError(f"{options.out} is of {before}: name another folder")
+    places = Places(options.out, view if options.only_free else options.pack, options.files)
     kept = chosen(stages, [], options.without)
-    chain = Chain(kept, places, load_manifest(MANIFEST_PATH))
+    chain = Chain(kept, places, load_manifest(MANIFEST_PATH), options.only_free)
+    if options.only_free:
+        with chain.alone():
+            build(options.pack, view)
     if options.accept:
         for stage in chosen(stages, options.accept, []):
             chain.accept(stage)

@@ -193,6 +193,8 @@ def judge(found: Pairs, reads: np.ndarray, maps: np.ndarray, flat: Map) -> str:
     told = np.tensordot(found.moved @ reads, maps, 1)
     parts = []
     for name, chosen in (("couples", found.couple), ("clips", ~found.couple)):
+        if not chosen.any():
+            continue  # a pack may have none
         a, b = (x[chosen][:, flat.skin > 0].ravel() for x in (told, found.ratios))
         share = 1 - ((b - a) ** 2).sum() / (b**2).sum()
         parts.append(f"{chosen.sum()} {name}: r {np.corrcoef(a, b)[0, 1]:.3f}, R2 {share:.3f}")

@@ -28,6 +28,7 @@ from motion2video.faces.insight import MESH_POINTS, align
 from scripts.data.dataset import clips, stills
 from scripts.evaluate.identity import Identity
 from scripts.train.loop import Ahead, Held, LoopConfig, batch_workers, run
+from weights.saving import writing_whole
 from weights.tensors import save_safetensors
 
 FRAMES_EACH = 3
@@ -77,7 +78,8 @@ def gather(data: Path, teacher: Identity, kept: Path, held_out: bool) -> Faces:
             for k in np.linspace(0, count - 1, FRAMES_EACH).astype(int):
                 add(frames[k], marks[k], clip.identity)
         kept.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(kept, np.stack(pictures), np.stack(vectors), np.array(people))
+        with writing_whole(kept, "the faces") as file:  # another process may write it, too
+            np.savez(file, np.stack(pictures), np.stack(vectors), np.array(people))
     with np.load(kept) as found:
         return Faces(*(found[name] for name in found.files))
 

@@ -1,6 +1,7 @@
 """Choose anew which of the speech encoder's numbers are its features: first those that tell lips.
 
     python -m scripts.train.lip_features --clips CLIPS --speech VOICES --old ENCODER --out FILE
+                                          [--groups lrc ...]
 
 The encoder ends in a linear layer, from the 768 numbers of a frame's two tokens to 128 features. A
 reader of all 768 (scripts/train/lip_reader.py) follows lips better than one of the features; here
@@ -22,7 +23,7 @@ from audio2motion.hearing.speech import SpeechConfig, SpeechEncoder, load_strict
 from audio2motion.network.condition import FEATURE_OFFSETS
 from audio2motion.network.gate import SPEECH_CHANNELS
 from motion2video.geometry.basis import FaceBasis
-from scripts.train.lip_reader import Taught, learn_whole, taught_clips
+from scripts.train.lip_reader import GROUPS, Taught, learn_whole, taught_clips
 from scripts.train.loop import lip_aperture
 from weights.tensors import read_safetensors, save_safetensors
 
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--speech", type=Path, required=True)
     parser.add_argument("--old", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--groups", nargs="+", default=GROUPS, help="of the clips; these alone")
     a = parser.parse_args()
     tensors, header = read_safetensors(a.old)
     encoder = SpeechEncoder(SpeechConfig.from_header(header["speech"]))
@@ -81,7 +83,7 @@ def main() -> None:
     encoder.eval().requires_grad_(False)
     aperture = lip_aperture(FaceBasis.load())[list(SPEECH_CHANNELS)]
     with torch.inference_mode():
-        clips = list(taught_clips(a.clips, a.speech, encoder))
+        clips = list(taught_clips(a.clips, a.speech, encoder, a.groups))
         weight, bias, shares = choose(clips, encoder.leave.weight, aperture)
     print(", ".join(f"of the {name} {share:.3f}" for name, share in shares.items()), "is kept")
     tensors["leave.weight"] = weight.numpy().astype(np.float16)

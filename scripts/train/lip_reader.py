@@ -1,6 +1,7 @@
 """Fit the reading of lips from a voice (MotionNetwork.read_lips), with a large teacher or without.
 
     python -m scripts.train.lip_reader --clips CLIPS --speech VOICES --weights FILE --out FILE
+                                        [--groups lrc ...]
 
 CLIPS (scripts/data/facepack.py) has short tracked clips of a few people, VOICES
 (scripts/data/speech.py) voices with phoneme times, and `teacher/NAME.npy` (with --judge also
@@ -16,7 +17,7 @@ phoneme times.
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,6 +39,8 @@ TEACHER_STIFFNESS, READER_STIFFNESS, CLOSURE_STIFFNESS = 0.05, 0.3, 0.5
 COPY_STIFFNESS = 0.003
 LEAST_SPREAD = 1e-4
 TEACHER_REACH = 3
+GROUPS = ("lrc",)
+"""The clips of many people with a voice each, of which reading is learned."""
 _SPOKEN = 0.5
 _LEAST_FRAMES = 5
 
@@ -145,16 +148,18 @@ def teachers(speech: Path) -> list[Path]:
     return [folder for name in ("teacher", "judge") if (folder := speech / name).is_dir()]
 
 
-def taught_clips(clips: Path, speech: Path, encoder: SpeechEncoder) -> Iterator[Taught]:
-    """The tracked clips of the split `train`, those of one person in a row."""
+def taught_clips(
+    clips: Path, speech: Path, encoder: SpeechEncoder, groups: Sequence[str] = GROUPS
+) -> Iterator[Taught]:
+    """The tracked clips of some `groups` of the split `train`, those of one person in a row."""
     folders = teachers(speech)
     people = defaultdict(list)
-    for clip in read(clips, {"train"}, {"lrc"}):
+    for clip in read(clips, {"train"}, set(groups)):
         people[clip["person"]].append(clip)
-    groups = list(people.values())
-    sounds = [np.concatenate([c["samples"] for c in group]) for group in groups]
-    frames = [sum(len(c["motion"]) for c in group) for group in groups]
-    for group, found in zip(groups, features_of(Whole.of(encoder), sounds, frames), strict=True):
+    own = list(people.values())
+    sounds = [np.concatenate([c["samples"] for c in group]) for group in own]
+    frames = [sum(len(c["motion"]) for c in group) for group in own]
+    for group, found in zip(own, features_of(Whole.of(encoder), sounds, frames), strict=True):
         whole, speaks = heard(found)
         agent, _ = heard(replace(found, features=encoder.leave(found.features.float())))
         near = [
@@ -220,10 +225,11 @@ def main() -> None:
     parser.add_argument("--speech", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--groups", nargs="+", default=GROUPS, help="of the clips; these alone")
     a = parser.parse_args()
     encoder = SpeechEncoder.load()
     with torch.inference_mode():
-        clips = taught_clips(a.clips, a.speech, encoder)
+        clips = taught_clips(a.clips, a.speech, encoder, a.groups)
         lips = learn_lips(clips)
         shut = learn_closures(load_voices(a.speech, encoder), agent_dim(encoder.config.features))
     tensors, header = read_safetensors(a.weights)

@@ -1,7 +1,8 @@
 """What the training scripts share: the loop, averaged weights, and checkpoints that resume exactly.
 
 The batch of step n depends on (seed, n) alone, so a run that was killed and started again goes
-through the same numbers as one that was not.
+through the same numbers as one that was not. Several processes may train together (see
+scripts/train/processes.py); of N, the one of rank r takes the batches r, N + r, 2 N + r...
 
 A run uses the GPU where there is one, in bf16 (`ACCELERATE_USE_CPU=true` and
 `ACCELERATE_MIXED_PRECISION=no` or `fp16`, or the options of `accelerate launch`, say otherwise).
@@ -30,6 +31,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from motion2video.geometry.basis import FaceBasis
 from motion2video.motion import DETAIL, EXPRESSION, MOTION_DIM
+from scripts.train import processes
 from weights.errors import InputError
 
 T = TypeVar("T")
@@ -93,7 +95,7 @@ class Stateful(Protocol):
 class Ahead(Generic[T]):
     """The batches of the steps to come, made by `workers` processes of their own: a GPU is faster
     than the core that draws its batches. Without workers each is made when it is asked for; the
-    batches are the same, since `make` depends on nothing but the step.
+    batches are the same, since `make` depends on nothing but its number.
     """
 
     def __init__(self, make: Callable[[int], T], workers: int = 0) -> None:
@@ -102,11 +104,11 @@ class Ahead(Generic[T]):
         self._next: int | None = None
 
     def __call__(self, step: int) -> T:
-        """The batch of a step; steps in a row are what it is quick at."""
+        """A batch by its number; this process's in a row are what it is quick at."""
         if not self._workers:
             return self._make(step)
         if step != self._next:
-            numbers = range(step, step + (1 << 30))
+            numbers = range(step, step + (1 << 30), processes.count())
             self._coming = iter(
                 DataLoader(
                     _Steps(self._make),
@@ -117,7 +119,7 @@ class Ahead(Generic[T]):
                     worker_init_fn=_one_thread,
                 )
             )
-        self._next = step + 1
+        self._next = step + processes.count()
         return next(self._coming)
 
 
@@ -157,6 +159,9 @@ class Journal:
         self.entries: list[dict[str, float]] = []
         self._out = out
         self._board: Any = None
+        self._silent = not processes.first()
+        if self._silent:
+            return
         if importlib.util.find_spec("tensorboard") is None:
             print("no TensorBoard log: pip install tensorboard (or the extra `train`)", flush=True)
         else:
@@ -166,6 +171,8 @@ class Journal:
     def note(self, entry: dict[str, float], rate: float) -> None:
         """The losses of a step; `rate` is the learning rate."""
         self.entries.append(entry)
+        if self._silent:
+            return
         print(json.dumps({k: round(v, 4) for k, v in entry.items()}), flush=True)
         self._scalars("train", {**entry, "rate": rate}, int(entry["step"]))
 
@@ -244,7 +251,9 @@ class _Run:
         os.replace(temporary, path)
 
     def keep(self, out: Path, step: int, export: Export) -> None:
-        """Checkpoint, export and log."""
+        """Checkpoint, export and log; the first process does, for all."""
+        if not processes.first():
+            return
         self.save(out / "checkpoint.pt", step)
         averaged = {k: v.cpu() for k, v in self.average.values.items()}
         held = export(averaged, step, self.elapsed)
@@ -267,7 +276,8 @@ def run(
     The module moves to the run's device; `loss` has its batches follow. Every `save_minutes` and
     at the end `out/checkpoint.pt` is written and `export(averaged parameters on the CPU, steps
     done, minutes trained)` is called. An existing checkpoint is resumed, with `also`, whatever
-    else the loss trains on the side.
+    else the loss trains on the side. Several processes give `loss` the numbers of other batches,
+    each its own; raises InputError where they would train something on the side.
     """
     out.mkdir(parents=True, exist_ok=True)
     accelerator = _accelerator()
@@ -277,16 +287,19 @@ def run(
     )
     optimizer = accelerator.prepare(optimizer)
     also = dict(also or {})
+    if also and processes.count() > 1:
+        raise InputError(f"one process trains what has {', '.join(also)} on the side")
     if accelerator.scaler is not None:  # fp16 keeps losses in range by a factor that it learns
         also["scaler"] = accelerator.scaler
     state = _Run(module, optimizer, Average(module, config.average), Journal(out), also)
     checkpoint = out / "checkpoint.pt"
     if checkpoint.is_file():
         state.resume(checkpoint, accelerator.device)
+    processes.begin_alike(module, state.step)
 
     saved_at = time.monotonic()
     for step in range(state.step, config.steps):
-        minutes = state.elapsed
+        minutes = processes.as_first(state.elapsed, accelerator.device)
         finished = minutes >= config.minutes or step == config.stop
         if finished or time.monotonic() - saved_at > 60 * config.save_minutes:
             state.keep(out, step, export)
@@ -296,20 +309,24 @@ def run(
         rate = _learning_rate(config, step, minutes)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        torch.manual_seed(seed * 1_000_003 + step)
+        number = processes.share(step)
+        torch.manual_seed(seed * 1_000_003 + number)
         with accelerator.autocast():
-            value, parts = loss(step)
+            value, parts = loss(number)
         optimizer.zero_grad(set_to_none=True)
         accelerator.backward(value)
+        processes.meet(module)
         accelerator.clip_grad_norm_(module.parameters(), config.clip)
         optimizer.step()
         state.average.update(module, step)
         if step % config.log_every == 0 or step + 1 == config.steps:
-            entry = {"step": step, "minutes": round(minutes, 2), "loss": value.item(), **parts}
+            mean = processes.mean_of(value)
+            entry = {"step": step, "minutes": round(minutes, 2), "loss": mean, **parts}
             state.journal.note(entry, rate)
     else:
         state.keep(out, config.steps, export)
     state.journal.close()
+    processes.end()
     return state.journal.entries
 
 
@@ -319,18 +336,13 @@ def training_device() -> torch.device:
 
 
 def _accelerator() -> Accelerator:
-    """bf16 on a GPU, unless accelerate was told another format. One process: the losses use more
-    of a network than its `forward`, which is all that the gradients of several could meet in.
+    """bf16 on a GPU, unless accelerate was told another format. The network is not wrapped: the
+    losses use more of it than its `forward`.
     """
     told = os.environ.get("ACCELERATE_MIXED_PRECISION")
     half = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     on_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
-    accelerator = Accelerator(mixed_precision=told or ("bf16" if half and not on_cpu else "no"))
-    if accelerator.num_processes > 1:
-        raise InputError(
-            f"got {accelerator.num_processes} processes; one trains: --num_processes 1"
-        )
-    return accelerator
+    return Accelerator(mixed_precision=told or ("bf16" if half and not on_cpu else "no"))
 
 
 def _groups(module: nn.Module, config: LoopConfig) -> list[dict[str, Any]]:

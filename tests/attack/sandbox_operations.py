@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import app.intake.child as sandbox_child
+from app.intake.child import Operation
 from app.intake.wire import Message
 
 
@@ -155,14 +156,19 @@ TRAP = b"trap: "
 
 
 def trap(operation: str) -> bytes:
-    """The end of a picture whose decoder does something else."""
+    """The end of a picture or video whose decoder does something else."""
     return TRAP + operation.encode()
 
 
-def _picture(path: Path, arguments: dict[str, Any]) -> Iterator[Message]:
-    """As the real one, but for pictures with a trap at their end."""
-    _, _, what = path.read_bytes().partition(TRAP)
-    return OPERATIONS[what.decode() or "real picture"](path, arguments)
+def _trapped(operation: str) -> Operation:
+    """As the real one, but for files with a trap at their end."""
+
+    def read(path: Path, arguments: dict[str, Any]) -> Iterator[Message]:
+        _, _, what = path.read_bytes().partition(TRAP)
+        there = OPERATIONS if what else sandbox_child.OPERATIONS
+        return there[what.decode() or operation](path, arguments)
+
+    return read
 
 
 OPERATIONS = {
@@ -180,6 +186,5 @@ OPERATIONS = {
     "say": _say,
     "bytes": _bytes,
     "tries": _tries,
-    "picture": _picture,
-    "real picture": sandbox_child.OPERATIONS["picture"],
+    **{name: _trapped(name) for name in ("picture", "info", "frames")},
 }

@@ -17,6 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.dataset import recordings, sources
+from app.dataset.config import ImportConfig
+from app.dataset.importing import import_recordings
 from app.intake.confinement import Confinement
 from app.intake.sandbox import Sandbox, SandboxLimits, shared_sandbox
 from app.intake.values import SandboxReader
@@ -383,3 +386,41 @@ def test_no_part_of_a_server_decodes_a_file_itself() -> None:
                 if few or name in DIRECT or name == "inspect":
                     found.add(f"{path.relative_to(ROOT)}: {name}")
     assert found == {"api/live_connection.py: open_picture"}
+
+
+IMPORTS = ("recordings", "pairs", "seamless", "seamless_files", "sources", "speaking", "importing")
+MEDIA = {"decode_sound", "decode_pieces", "count_channels", "probe", "frames_at", "read_video"}
+MEDIA |= {"stored_frames", "Recording.load", "Waveform.load", "av.open", "VideoCapture", "HERE"}
+
+
+def test_imports_decode_recordings_in_the_sandbox_alone() -> None:
+    found = set()
+    for path in (ROOT / "dataset" / f"{name}.py" for name in IMPORTS):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                name = ast.unparse(node.func)
+                if name in MEDIA or name.rpartition(".")[2] in MEDIA:
+                    found.add(f"{path.name}: {name}")
+    assert found == set()
+
+
+def test_a_recording_that_traps_its_decoder_costs_an_import_that_recording(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A video that is a trap for whoever decodes it, beside one that is a film of nobody."""
+    (tmp_path / "in").mkdir()
+    with VideoWriter(tmp_path / "in" / "wall.mp4", (64, 48), 25.0) as writer:
+        writer.write(np.zeros((9, 48, 64, 3), np.uint8))
+    for what in ("loop", "segfault", "memory"):
+        (tmp_path / "in" / f"{what}.mp4").write_bytes(trap(what))
+    monkeypatch.setattr(recordings, "media", lambda: SandboxReader(sandbox))
+    monkeypatch.setattr(sources, "media", recordings.media)
+    told = list[str]()
+    done = import_recordings(
+        str(tmp_path / "in"), tmp_path / "out", ImportConfig(workers=0), told.append
+    )
+    why = dict(done.failed)
+    assert set(why) == {"wall.mp4", "loop.mp4", "segfault.mp4", "memory.mp4"}
+    assert "broke off" in why["segfault.mp4"] and "within 2 s" in why["loop.mp4"]
+    assert "cannot be read" in why["memory.mp4"] and "no face" in why["wall.mp4"]
+    assert works(sandbox)

@@ -138,15 +138,20 @@ def figures(result: RenderResult) -> str:
 def report(checked: Report) -> str:
     """What was measured of a video: a lamp, in words too, the value, and its bar."""
     rows = "".join(
-        f"<tr class='v-{check.level}'><th scope='row'>{escape(check.name)}</th>"
-        f"<td><span class='v-lamp' aria-hidden='true'></span>{_LAMPS[check.level]}</td>"
-        f"<td>{escape(_value(check))}</td><td>{escape(check.bar)}</td></tr>"
+        f"<tr role='row' class='v-{check.level}'>"
+        f"<th role='rowheader' scope='row'>{escape(check.name)}</th>"
+        f"<td role='cell'><span class='v-lamp' aria-hidden='true'></span>{_LAMPS[check.level]}</td>"
+        f"<td role='cell'>{escape(_value(check))}</td><td role='cell'>{escape(check.bar)}</td></tr>"
         for check in checked.checks
     )
-    heads = "".join(f"<th scope='col'>{name}</th>" for name in ("measured", "is", "value", "bar"))
+    heads = "".join(
+        f"<th role='columnheader' scope='col'>{name}</th>"
+        for name in ("measured", "is", "value", "bar")
+    )
+    # Roles are named since a narrow page lays the rows out as blocks, which would end them.
     return (
-        f"<table class='v-grid v-report'><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody>"
-        "</table>"
+        f"<table role='table' class='v-grid v-report'><thead role='rowgroup'><tr role='row'>{heads}"
+        f"</tr></thead><tbody role='rowgroup'>{rows}</tbody></table>"
     )
 
 

@@ -270,8 +270,14 @@ def test_parts_are_the_whole(
     assert not list(Path(parts.out).glob(".*"))
     told = [results_of(batch)[0] for batch in (whole, parts)]
     assert told[1]["parts"] > 1 and told[0]["order"] == "turns" and told[0]["agent_start"] > 0.2
-    for name in ("order", "agent_start", "notices"):
+    for name in ("order", "agent_start", "notices", "sync_offset_ms"):
         assert told[0][name] == told[1][name], name
+    checks = [{c["name"]: c for c in one["report"]["checks"]} for one in told]
+    assert checks[0].keys() == checks[1].keys() and checks[0]["lips and voice agree"]["bar"]
+    assert abs(checks[1]["length beside what was planned"]["value"]) < 0.05
+    for name, check in checks[0].items():
+        if name not in ("flicker", "identity", "length beside what was planned"):
+            assert check == checks[1][name], "one report of the whole"
 
     video: dict[str, Any] = {
         "portrait": tmp_path / "portrait.png",

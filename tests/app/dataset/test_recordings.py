@@ -1,7 +1,9 @@
 """A video of two people, and recordings of pairs, from files to samples."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,7 +15,9 @@ from app.dataset.following import Seen, Watcher, name_people
 from app.dataset.layout import Dataset
 from app.dataset.pairs import import_channels, import_pair
 from app.dataset.recordings import Found, Recording, Tools, import_video
+from app.render.reading import HERE
 from audio2motion.hearing.audio import Waveform
+from motion2video.media.container import probe
 from motion2video.media.video import VideoWriter, read_video
 from motion2video.motion import MOTION_DIM, Motion
 from tests.app.dataset.made import Loudness, face_vector, tools, voice_of, written
@@ -142,9 +146,11 @@ def test_channels_go_to_the_faces_that_move_with_them(monkeypatch, tmp_path: Pat
     heard = [Loudness().heard_gap(d.voice, FRAMES) for d in alone.drafts if d.voice is not None]
     assert np.abs(heard[0] - a).mean() < 0.01 and np.abs(heard[1] - b).mean() < 0.01
     film = video(tmp_path / "call.mp4")
-    monkeypatch.setattr(pairs, "count_channels", lambda path: 2)
     voices = [voice_of(a), voice_of(b, 1)]
-    monkeypatch.setattr(pairs, "decode_sound", lambda path, rate, most, c: voices[c].samples)
+    info = replace(probe(film), audio_channels=2)
+    made = SimpleNamespace(info=lambda _: info, frames=HERE.frames)
+    monkeypatch.setattr(pairs, "media", lambda: made)
+    monkeypatch.setattr(pairs, "voice_in", lambda path, channel: voices[channel])
     left, right = seen_of(b, x=0.2), seen_of(a, x=0.8, face=(0.0, 1.0))
     found = import_channels(recording("channels", film), watched(right, left), nothing)
     fits = [draft.sample.sync_r for draft in found.drafts]

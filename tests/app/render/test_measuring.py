@@ -7,15 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.render import measuring
 from app.render.measuring import LOOKS, Measuring, identity
 from app.render.pipeline import Avatar
 from app.studio.screens.markup import figures
 from audio2motion.hearing.audio import SAMPLE_RATE
 from audio2motion.voice.synthesis import synthesize
+from motion2video.faces import insight
 from motion2video.faces.insight import IdentityEmbedder
 from motion2video.motion import Motion
 from motion2video.portrait.portrait import Portrait
 from tests.app.serving import small_avatar
+from weights import load_manifest
 
 pytestmark = pytest.mark.weights("face_landmarker", "face_basis", "autoencoder", "denoiser")
 
@@ -118,3 +121,22 @@ def test_it_costs_little(avatar: Avatar):
     assert report.seconds < 2.0 and report["identity"].level == "green"
     assert report["length beside what was planned"].value is None  # there is no such file
     assert voice.sample_rate == SAMPLE_RATE
+
+
+def test_weights_without_judges_are_measured_by_the_rest(
+    avatar: Avatar, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As the files that scripts/train/all --only-free makes are."""
+    manifest = load_manifest()
+    roles = {n: r for n, r in manifest.roles.items() if n not in ("lip_sync", "identity")}
+    monkeypatch.setattr(measuring, "load_manifest", lambda: replace(manifest, roles=roles))
+    monkeypatch.setattr(insight, "load_manifest", lambda: replace(manifest, roles={}))
+    assert IdentityEmbedder.load_if_there() is None
+    result = replace(avatar, embedder=None).animate(
+        portrait=portrait, motion=Motion.neutral(9), size=96, out=tmp_path / "still.mp4"
+    )
+    assert result.report is not None
+    notes = {check.name: check.note for check in result.report.checks}
+    assert notes["lips and voice agree"] == "the manifest has no weights called lip_sync"
+    assert notes["identity"] == "the manifest has no weights called identity"
+    assert result.identity is None and result.sync_offset_ms is None

@@ -59,8 +59,9 @@ MOST_LEAD = 2.0
 """Most that innovations are expected to be, in the median person's deviations."""
 MOST_STIR = 2.0
 """Most that the logarithm of innovations' size may be off that of the median."""
-MOST_FLOWN = 4.5
-"""Farthest that what flows ends: innovations of 45 times their reach."""
+MOST_FLOWN, MOST_OF_HEAD = 4.5, 2.3
+"""Farthest that what flows ends: innovations of 45 times their reach, of a head, which is heavy, 5.
+"""
 BURST_ODDS, BURST_SIZE, BURST_SPREAD = (-3.5, -6.0), (2.0, 3.5), 0.8
 """What is said of bursts, and of far ones, before anything is learned: the logarithm of their odds
 beside going on, how large they are, and how alike each other.
@@ -260,10 +261,11 @@ class MotionNetwork(nn.Module):
     ) -> Float[Tensor, "*b 5 90"]:
         """How large innovations are that come `after` what was done (the last finished frame's
         features), by what is heard and seen up to each frame and the style: people rest and burst.
+        What went farther than people's strides less.
         """
         stir = self.stir_after(after)[..., None, :] + self.stir_at(self._so_far(embedded))
         stir = MOST_STIR * torch.tanh(stir / MOST_STIR)
-        return stir.exp() @ self.yoke * style[..., None, :]
+        return stir.exp() @ self.yoke * self.stride.clamp(max=1) * style[..., None, :]
 
     def moved(
         self,
@@ -280,7 +282,8 @@ class MotionNetwork(nn.Module):
 
     def expanded(self, z: Float[Tensor, "*b 90"]) -> Float[Tensor, "*b 90"]:
         """What has flowed to innovations in units of their reach, and no farther than people's."""
-        return expanded(z.clamp(-MOST_FLOWN, MOST_FLOWN), self.remembered)
+        most = MOST_FLOWN + (MOST_OF_HEAD - MOST_FLOWN) * self.pose
+        return expanded(torch.minimum(torch.maximum(z, -most), most), self.remembered)
 
     def adrift(
         self, style: Float[Tensor, "*b 90"], in_conversation: bool
@@ -354,11 +357,11 @@ class MotionNetwork(nn.Module):
 
     @property
     def deviations(self) -> Float[Tensor, "90 5"]:
-        """Of every kind of innovation. What goes on strides, so that the median talker swings as
-        far as people do; how often something bursts, and how far, is as was learned.
+        """Of every kind of innovation. What goes on strides wider, so that the median talker swings
+        as far as people do; how often something bursts, and how far, is as was learned.
         """
         found = self.spreads.exp()
-        return torch.cat([found[:, :1] * self.stride[:, None], found[:, 1:]], 1)
+        return torch.cat([found[:, :1] * self.stride.clamp(min=1)[:, None], found[:, 1:]], 1)
 
     def expected(
         self, said: Said, u_t: Float[Tensor, "*#b t 90"], t: Float[Tensor, "*b t 1"] | float

@@ -75,7 +75,7 @@ class GeneratorConfig:
     solver: str = "mixture"
     agent_scale: float = 1.0
     lip_agent_scale: float = 1.0
-    interlocutor_scale: float = 2.0
+    interlocutor_scale: float = 1.5
     interlocutor_motion_scale: float = 1.0
     controls_scale: float = 1.0
     temperature: float = 1.0

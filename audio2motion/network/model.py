@@ -57,10 +57,12 @@ KNOWN_FRAMES = 6
 """Of speech, after which a half of how far a voice is off is believed."""
 MOST_LEAD = 2.0
 """Most that innovations are expected to be, in the median person's deviations."""
-MOST_STIR = 2.0
-"""Most that the logarithm of innovations' size may be off that of the median."""
-MOST_FLOWN, MOST_OF_HEAD = 4.5, 2.3
-"""Farthest that what flows ends: innovations of 45 times their reach, of a head, which is heavy, 5.
+MOST_STIR, MOST_STIR_OF_HEAD = 2.0, 0.0
+"""Most that the logarithm of innovations' size may be off that of the median; a head is heavy, and
+one that stirs by what it has stirred before would not end.
+"""
+MOST_FLOWN, MOST_OF_HEAD = 4.5, 1.8
+"""Farthest that what flows ends: innovations of 45 times their reach, of a head, which is heavy, 3.
 """
 BURST_ODDS, BURST_SIZE, BURST_SPREAD = (-3.5, -6.0), (2.0, 3.5), 0.8
 """What is said of bursts, and of far ones, before anything is learned: the logarithm of their odds
@@ -265,7 +267,9 @@ class MotionNetwork(nn.Module):
         """
         stir = self.stir_after(after)[..., None, :] + self.stir_at(self._so_far(embedded))
         stir = MOST_STIR * torch.tanh(stir / MOST_STIR)
-        return stir.exp() @ self.yoke * self.stride.clamp(max=1) * style[..., None, :]
+        most = MOST_STIR + (MOST_STIR_OF_HEAD - MOST_STIR) * self.pose
+        stirred = torch.minimum(stir, most).exp() @ self.yoke
+        return stirred * self.stride * style[..., None, :]
 
     def moved(
         self,
@@ -355,14 +359,6 @@ class MotionNetwork(nn.Module):
         logits = torch.stack([torch.zeros_like(guess), *odds.unbind(-2)], -1)
         return Said(means, logits, self.leave(features))
 
-    @property
-    def deviations(self) -> Float[Tensor, "90 5"]:
-        """Of every kind of innovation. What goes on strides wider, so that the median talker swings
-        as far as people do; how often something bursts, and how far, is as was learned.
-        """
-        found = self.spreads.exp()
-        return torch.cat([found[:, :1] * self.stride.clamp(min=1)[:, None], found[:, 1:]], 1)
-
     def expected(
         self, said: Said, u_t: Float[Tensor, "*#b t 90"], t: Float[Tensor, "*b t 1"] | float
     ) -> Float[Tensor, "*b t 90"]:
@@ -373,7 +369,7 @@ class MotionNetwork(nn.Module):
         guess = said.means[..., 0]
         kept = t / (t * t + (1 - t) * (1 - t))
         led = guess + kept * (u_t - t * guess)
-        burst = posterior_mean(u_t, t, said.means, self.deviations, said.logits)
+        burst = posterior_mean(u_t, t, said.means, self.spreads.exp(), said.logits)
         found = torch.where(self.remembered > 0, burst, led)
         return (found + said.correction) @ self.yoke
 

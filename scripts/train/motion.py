@@ -156,7 +156,7 @@ class Objective:
         parts["unled"] = self._unled(guess * reach.flatten(1, 2), batch)
         parts["flow"] = ((guess - u_1).square() * weight).sum() / weight.sum().clamp(min=1)
         parts["stir"] = stir
-        odds = unlikelihood(u_1, u_t, t[..., None], said, network.deviations)
+        odds = unlikelihood(u_1, u_t, t[..., None], said, network.spreads.exp())
         sure = known * network.remembered
         parts["odds"] = (odds * sure).sum() / sure.sum().clamp(min=1)
         total = parts["flow"] + STIR * stir + ODDS * parts["odds"] + UNLED * parts["unled"]

@@ -7,8 +7,8 @@
 
 A network that is asked for the median talker makes a mean of many, which swings less than any; and
 of lips a voice tells a half at the most. So the voices of the real training takes are generated
-from. `stride` is what innovations that go on are multiplied by, or, below 1, all of them, part by
-part of a style, until the median of takes swings as far as the median person; and each shape of the lips has its quantiles in
+from. `stride` is what innovations are multiplied by, part by part of a style, where the median of
+takes swings farther than the median person; and each shape of the lips has its quantiles in
 what was made become those of the median person. `drift` is what innovations of heads lead on and on
 by, until heads are where people's are in the mean, in the takes and in conversations (DYADS, on
 which the network was trained as well). And heads come back (`recall`): a network that only ever saw
@@ -49,8 +49,10 @@ SECONDS = 15.0
 SHORTEST = 5.0
 ROUNDS = 3
 """How far motion goes does not grow as its innovations do: one correction is too few."""
-LONGEST, SHORTEST_STRIDE = 1.3, 0.4
-"""The most and the least that they are multiplied by: a listener's head that goes on wider nods more."""
+LONGEST, SHORTEST_STRIDE = 1.0, 0.4
+"""The most and the least that they are multiplied by. Wider ones make what follows wider, too: a
+listener's head that is to swing as far as a talker's nods without an end.
+"""
 TALKS = 8
 SETTLES = 0.96
 """In place of DAMPED of scripts/train/motion_source.py, for heads: what is off halves in 4 s."""

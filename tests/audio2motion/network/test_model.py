@@ -178,13 +178,21 @@ def test_nothing_goes_farther_out_than_people_and_everything_may_come_back() -> 
     assert tokens[..., 3].abs().max() == pytest.approx(FARTHEST), "a face may be"
 
 
-def test_what_goes_on_strides_and_bursts_do_not(network: MotionNetwork) -> None:
-    before = network.deviations.clone()
-    network.stride[53] = 1.4
-    assert torch.allclose(network.deviations[53], before[53] * torch.tensor([1.4, 1, 1, 1, 1]))
-    assert torch.equal(network.deviations[:53], before[:53])
+def test_what_goes_too_far_strides_less(network: MotionNetwork) -> None:
+    after, embedded = torch.randn(1, SMALL.width), network.embed(conditions(CHUNK))
+    style = torch.ones(1, MOTION_DIM)
+    before = network.reach(after, embedded, style)
+    network.stride[53] = 0.6
+    found = network.reach(after, embedded, style)
+    assert torch.allclose(found[..., 53], 0.6 * before[..., 53])
+    assert torch.equal(found[..., :53], before[..., :53])
     assert torch.equal(network.swing(torch.zeros(1, STYLE_DIM)), torch.ones(1, MOTION_DIM))
     network.stride.fill_(1)
+
+
+def test_a_head_does_not_jump(network: MotionNetwork) -> None:
+    far = network.expanded(torch.full((1, CHUNK, MOTION_DIM), 9.0))
+    assert far[..., 53].max() < 6 < far[..., 1].max(), "a lid may"
 
 
 def test_lips_go_on_with_what_is_heard_now_and_not_with_what_was(network: MotionNetwork) -> None:

@@ -330,7 +330,8 @@ class LayeredWarp:
     ) -> None:
         """Where the front is not opaque and the back of the head lies under it, that is seen; and
         it goes on into narrow gaps between the two, as behind a jaw. What is seen before the back
-        has the colours within, not what its edge has of the wall that was behind it.
+        has the colours within, not what its edge has of the wall that was behind it: unless the
+        person ends there, before that wall.
         """
         if not (drawn.under >= 0).any():
             return
@@ -339,15 +340,16 @@ class LayeredWarp:
         near = np.where(looks, drawn.under + 1, 0).astype(np.uint16)
         near = cv2.dilate(near, square).astype(np.int32) - 1
         under = np.where(seen, drawn.under, near)
-        y, x = np.nonzero((under >= 0) & (drawn.ids >= 0) & (drawn.ids != under))
-        x0, y0 = np.clip(np.round(grid[y, x]), 0, self.rim.shape[::-1] - np.ones(2)).astype(int).T
-        edge = self.rim[y0, x0]
-        y, x = y[edge], x[edge]
-        rgba[y, x, :3] = self._sampled(self.layers.within, grid[y, x])
         whole = ((rgba[..., 3] == 255) & (drawn.ids >= 0)).astype(np.uint8)
         whole = cv2.morphologyEx(whole, cv2.MORPH_OPEN, square)  # nothing closes on to a strand
         solid = np.maximum(whole, seen)
         closed = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, square).astype(np.float32)
+        inside = cv2.erode(closed, square) > 0
+        y, x = np.nonzero(inside & (under >= 0) & (drawn.ids >= 0) & (drawn.ids != under))
+        x0, y0 = np.clip(np.round(grid[y, x]), 0, self.rim.shape[::-1] - np.ones(2)).astype(int).T
+        edge = self.rim[y0, x0]
+        y, x = y[edge], x[edge]
+        rgba[y, x, :3] = self._sampled(self.layers.within, grid[y, x])
         round_ = np.clip(3 * cv2.blur(closed, square.shape) - 1, 0, 1)  # no corners
         open_to_it = (rgba[..., 3] < 255) & (closed > 0) & (under >= 0) & (drawn.ids != under)
         y, x = np.nonzero(open_to_it)

@@ -177,7 +177,9 @@ class LayeredCanvas(GpuStage):
     ) -> Float[Tensor, "n 4 h w"]:
         """Where the back is under it, the front in the colours within: see _lay_over_back."""
         edge = sample(self._rim.expand(len(grid), -1, -1, -1), grid.round()) > 0.5
-        over = (drawn.lapped >= 0) & (drawn.ids >= 0) & (drawn.ids != drawn.lapped)
+        size = (2 * self._head.lap + 1, 1, self._head.lap)
+        outside = F.max_pool2d(1 - _closed(rgba, drawn, self._head.lap), *size)[:, 0] > 0
+        over = (drawn.lapped >= 0) & (drawn.ids >= 0) & (drawn.ids != drawn.lapped) & ~outside
         clean = self._shown(grid, self._within).round()
         colour = torch.where(edge & over[:, None], clean, rgba[:, :3])
         return torch.cat([colour, rgba[:, 3:]], 1)
@@ -248,16 +250,23 @@ def _lapped(
     return torch.where(numbers >= 0, numbers, near.to(numbers.dtype))
 
 
-def _over(
-    front: Float[Tensor, "n 4 h w"], back: Float[Tensor, "n 4 h w"], drawn: _Ids, lap: int
-) -> Float[Tensor, "n 4 h w"]:
-    """See LayeredWarp._lay_over_back."""
-    under, covers = drawn.lapped, (drawn.behind >= 0)[:, None].float()
+def _closed(front: Float[Tensor, "n 4 h w"], drawn: _Ids, lap: int) -> Float[Tensor, "n 1 h w"]:
+    """1 where a person is, and in narrow gaps between two parts of theirs."""
+    covers = (drawn.behind >= 0)[:, None].float()
     size = (2 * lap + 1, 1, lap)
     bare = (front[:, 3:] < 255) | (drawn.ids < 0)[:, None]
     strands = 1 - F.max_pool2d(bare.float(), *size)
     solid = covers.maximum(F.max_pool2d(strands, *size))
     closed = 1 - F.max_pool2d(1 - F.max_pool2d(solid, *size), *size)
+    return closed
+
+
+def _over(
+    front: Float[Tensor, "n 4 h w"], back: Float[Tensor, "n 4 h w"], drawn: _Ids, lap: int
+) -> Float[Tensor, "n 4 h w"]:
+    """See LayeredWarp._lay_over_back."""
+    under, covers = drawn.lapped, (drawn.behind >= 0)[:, None].float()
+    closed = _closed(front, drawn, lap)
     seen = (front[:, 3:] < 255) & (closed > 0) & ((under >= 0) & (drawn.ids != under))[:, None]
     much = _mean(drawn.laps[:, None].float(), 4 * lap + 1)
     round_ = (3 * _mean(closed, 2 * lap + 1) - 1).clamp(0, 1)

@@ -28,6 +28,7 @@ _BROWS = [105, 334]
 _HAIRLINE = 0.1  # of the height of an ear, by which hair ends softly
 _CROWN = 0.65  # of the way from the crown down to the brows: hair's colours are taken above
 _HAIRY = 0.4  # of a head's outline there: at least so much is taken for hair
+_SHADED = 0.25  # of hair that is lit is as dark as what is behind the ears
 _HAIR_ENDS = 0.5  # of it, above the lobes, over which hair behind an ear goes over to the nape
 _WITHIN, _SHADE = (0.06, 0.2), 0.8  # of the head's radius; of the light
 _RIM = 0.16  # of the head's radius: the band whose colours the back of the head has
@@ -281,8 +282,8 @@ def _without_ears(
     ears: tuple[int, int],
     middle: int,
 ) -> Float[np.ndarray, "h w 3"]:
-    """The picture with the colours from above the ears, left and right of the head's `middle`,
-    where it shows ears.
+    """The picture with the colours from above the ears in the shade, left and right of the head's
+    `middle`, where it shows ears.
     """
     top, bottom = ears
     above = np.s_[max(0, top - (bottom - top) // 2) : top]
@@ -290,7 +291,7 @@ def _without_ears(
     for side in (np.s_[:middle], np.s_[middle:]):
         sure = known[above, side] > 0
         if sure.any():
-            out[top:bottom, side] = image[above, side][sure].mean(0)
+            out[top:bottom, side] = np.quantile(image[above, side][sure], _SHADED, axis=0)
     return out
 
 

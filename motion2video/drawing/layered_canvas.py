@@ -101,8 +101,9 @@ class LayeredCanvas(GpuStage):
         rgba = self._shown(grid).round()
         if (drawn.behind >= 0).any():
             below = self._shown(self._grid(maps, drawn.lapped)[0])
-            rgba = self._before_itself(rgba, drawn, grid)
-            rgba = _over(rgba, below, drawn, head.lap)
+            closed = _closed(rgba, drawn, head.lap)
+            rgba = self._before_itself(rgba, drawn, grid, closed)
+            rgba = _over(rgba, below, drawn, closed, head.lap)
         weight = _feather(drawn.ids >= 0, rgba[:, 3:])
         weight = torch.where(drawn.opened[:, None], 1.0, weight)
         colour = _soothed(rgba[:, :3].round(), grid, coarse)
@@ -173,12 +174,16 @@ class LayeredCanvas(GpuStage):
         return sample(source.expand(len(grid), -1, -1, -1), grid, mode).clamp(0, 255)
 
     def _before_itself(
-        self, rgba: Float[Tensor, "n 4 h w"], drawn: "_Ids", grid: Float[Tensor, "n h w 2"]
+        self,
+        rgba: Float[Tensor, "n 4 h w"],
+        drawn: "_Ids",
+        grid: Float[Tensor, "n h w 2"],
+        closed: Float[Tensor, "n 1 h w"],
     ) -> Float[Tensor, "n 4 h w"]:
         """Where the back is under it, the front in the colours within: see _lay_over_back."""
         edge = sample(self._rim.expand(len(grid), -1, -1, -1), grid.round()) > 0.5
         size = (2 * self._head.lap + 1, 1, self._head.lap)
-        outside = F.max_pool2d(1 - _closed(rgba, drawn, self._head.lap), *size)[:, 0] > 0
+        outside = F.max_pool2d(1 - closed, *size)[:, 0] > 0
         over = (drawn.lapped >= 0) & (drawn.ids >= 0) & (drawn.ids != drawn.lapped) & ~outside
         clean = self._shown(grid, self._within).round()
         colour = torch.where(edge & over[:, None], clean, rgba[:, :3])
@@ -262,11 +267,14 @@ def _closed(front: Float[Tensor, "n 4 h w"], drawn: _Ids, lap: int) -> Float[Ten
 
 
 def _over(
-    front: Float[Tensor, "n 4 h w"], back: Float[Tensor, "n 4 h w"], drawn: _Ids, lap: int
+    front: Float[Tensor, "n 4 h w"],
+    back: Float[Tensor, "n 4 h w"],
+    drawn: _Ids,
+    closed: Float[Tensor, "n 1 h w"],
+    lap: int,
 ) -> Float[Tensor, "n 4 h w"]:
     """See LayeredWarp._lay_over_back."""
     under, covers = drawn.lapped, (drawn.behind >= 0)[:, None].float()
-    closed = _closed(front, drawn, lap)
     seen = (front[:, 3:] < 255) & (closed > 0) & ((under >= 0) & (drawn.ids != under))[:, None]
     much = _mean(drawn.laps[:, None].float(), 4 * lap + 1)
     round_ = (3 * _mean(closed, 2 * lap + 1) - 1).clamp(0, 1)

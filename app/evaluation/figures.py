@@ -29,6 +29,7 @@ _EVENTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "nods": events.nods,
     "blinks": events.blinks,
     "smiles": events.smile_onsets,
+    "looks away": events.looks_away,
 }
 
 

@@ -66,7 +66,8 @@ class Answers:
         if people < 2:
             return None
         made, real, other = (
-            [store[k] for k in kept] if store else [] for store in (self.made, self.real, self.other)
+            [store[k] for k in kept] if store else []
+            for store in (self.made, self.real, self.other)
         )
 
         def told(gain: Gain) -> Interval:

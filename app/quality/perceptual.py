@@ -44,9 +44,7 @@ _LAYOUTS: dict[Network, _Layout] = {
         3,
         (0, 1, 2, 3, 4),
     ),
-    "vgg": _Layout(
-        "vgg16.ckpt", "VGG16_0", 13 * ((1, 1),), (2, 4, 7, 10), 2, (1, 3, 6, 9, 12)
-    ),
+    "vgg": _Layout("vgg16.ckpt", "VGG16_0", 13 * ((1, 1),), (2, 4, 7, 10), 2, (1, 3, 6, 9, 12)),
 }
 _ALLOWED = {
     ("numpy", "dtype"),

@@ -54,7 +54,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seconds", type=float, nargs="+", default=[10.0, 60.0])
     parser.add_argument("--size", type=int, nargs="+", default=[256, 512])
-    parser.add_argument("--quality", nargs="+", choices=get_args(Quality), default=["draft", "standard"])
+    parser.add_argument(
+        "--quality", nargs="+", choices=get_args(Quality), default=["draft", "standard"]
+    )
     parser.add_argument("--json", action="store_true")
     a = parser.parse_args()
     rows = []

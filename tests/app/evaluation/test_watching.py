@@ -40,7 +40,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     photos = EXAMPLES[:2]
     for number, photo in enumerate(photos):
         real = frames(photo)
-        nervous = real.astype(np.int16) + np.where(np.arange(FRAMES) % 2, 4, -4)[:, None, None, None]
+        nervous = (
+            real.astype(np.int16) + np.where(np.arange(FRAMES) % 2, 4, -4)[:, None, None, None]
+        )
         made = {
             "real": real,
             "copy": real,
@@ -72,9 +74,7 @@ def found(folders: dict[str, Path]) -> dict[str, dict[str, Row]]:
         patch.setattr("importlib.util.find_spec", lambda name: package)
         evaluation = Evaluation(Wanted(lpips=("alex",)), lambda _: None)
     return {
-        name: rows_of(
-            evaluation.table(find_pairs(folders[name], folders["real"]), (name, None))
-        )
+        name: rows_of(evaluation.table(find_pairs(folders[name], folders["real"]), (name, None)))
         for name in ("copy", "blurred", "nervous", "stranger")
     }
 

@@ -5,6 +5,7 @@ beside a published value where they are there.
 import hashlib
 import pickle
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -92,7 +93,7 @@ def test_the_package_has_the_published_distance() -> None:
         torch.empty(count % 4_000_000).uniform_(generator=generator)
 
     widths = (3, *WIDTHS["vgg"])
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         draw(9 * before * after)
         draw(after)
     for before, after in ((25088, 4096), (4096, 4096), (4096, 1000)):

@@ -37,7 +37,7 @@ class Look:
 
 @dataclass(frozen=True, eq=False)
 class Watcher:
-    """What videos are looked at with; `lpips` by the names of its networks, none: no such figure."""
+    """What videos are looked at with; `lpips` by the names of its networks."""
 
     tracker: "FaceTracker"
     embedder: "FaceEmbedder"

@@ -15,7 +15,7 @@ from app.render.pipeline import Avatar
 from app.render.reading import HERE
 from app.render.verifying import verify
 from motion2video.media.video import read_video
-from tests.app.provenance.making import CONSENT, SIDE, made
+from tests.app.provenance.making import SIDE, made
 from tests.app.serving import small_avatar
 
 pytest.importorskip("c2pa", reason="the extra `provenance` is not installed")
@@ -91,7 +91,7 @@ def test_a_label_stands_in_every_frame_and_nothing_else_changes(
     pairs = zip(*(HERE.pictures(tmp_path / f"{n}.zip") for n in ("with", "without")), strict=True)
     seen = 0
     for one, two in pairs:
-        rows, columns = np.nonzero((one.astype(int) - two).any(-1))
+        rows, _ = np.nonzero((one.astype(int) - two).any(-1))
         assert len(rows) > 50 and rows.max() < 0.25 * SIDE
         seen += 1
     assert seen

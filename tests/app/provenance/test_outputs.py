@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.provenance.authority import own_identity
 from app.provenance.credentials import sidecar_of
 from app.provenance.detector import detect
-from app.provenance.origin import OFF, Provenance
+from app.provenance.origin import OFF, Provenance, digest_of
 from app.provenance.record import Log
 from app.render.pipeline import Avatar
 from app.render.reading import HERE
@@ -52,6 +53,41 @@ def test_every_kind_of_file_is_marked_and_signed(
     assert found.credentials.synthetic
     if suffix not in (".gif", ".webp"):  # previews, too small and too coarse to keep it surely
         assert found.mark is not None and f"{found.mark.payload:012x}" == told["id"]
+
+
+def test_the_manifest_says_what_a_video_is_made_of(
+    maker: Avatar, portrait: Path, tmp_path: Path
+) -> None:
+    """Consent word by word, settings as they are, files as hashes, and weights and version."""
+    import c2pa
+
+    out = tmp_path / "a.mp4"
+    told = made(maker, portrait, out, consent="I am the person shown", seed=7)["provenance"]
+    with out.open("rb") as file, c2pa.Reader("video/mp4", file) as reader:
+        manifest = reader.get_active_manifest()
+    assert manifest is not None
+    said = {one["label"]: one["data"] for one in manifest["assertions"]}
+    recipe = said["org.visavis.recipe"]
+    assert recipe["consent"] == "I am the person shown" and recipe["seed"] == 7
+    assert recipe["inputs"]["portrait"] == digest_of(portrait)
+    assert recipe["settings"]["size"] == SIDE and recipe["weights"] and recipe["version"]
+    assert said["c2pa.soft-binding"]["blocks"][0]["value"] == told["id"]
+    (action,) = said["c2pa.actions.v2"]["actions"]
+    assert action["action"] == "c2pa.created"
+    assert action["digitalSourceType"].endswith("/compositeWithTrainedAlgorithmicMedia")
+
+
+def test_a_certificate_of_ones_own_signs(
+    maker: Avatar, place: Provenance, portrait: Path, tmp_path: Path
+) -> None:
+    own_identity(tmp_path / "own")
+    chain, key = tmp_path / "own" / "certificate.pem", tmp_path / "own" / "key.pem"
+    given = replace(place, certificate=chain, private_key=key)
+    out = tmp_path / "a.mp4"
+    made(replace(maker, provenance=given), portrait, out)
+    for provenance, state in ((place, "valid"), (replace(place, trusts=chain), "trusted")):
+        found = verify(out, provenance, HERE, heard).credentials
+        assert found is not None and found.state == state
 
 
 def test_the_log_has_a_line_a_video_and_no_words(

@@ -1,11 +1,12 @@
 """What a server makes is marked and signed, and it says so of what it is given."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 import app.live.framing as framing
 from app.provenance.detector import detect
@@ -67,7 +68,7 @@ def test_pictures_of_a_conversation_have_its_mark(served: Served) -> None:
         visit.hear("chunk", 4)
         visit.tell(type="end")
     pictures = [
-        cv2.imdecode(np.frombuffer(packet.data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        np.asarray(Image.open(io.BytesIO(packet.data)).convert("RGB"))
         for packet in visit.of(framing.JPEG)
     ]
     found = detect(pictures)

@@ -25,7 +25,7 @@ def frames(photo: Path) -> np.ndarray:
     image = cv2.resize(load_image(photo)[0], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     shown = []
     for k in range(FRAMES):
-        moved = np.float32([[1, 0, 6 * np.sin(k / 6)], [0, 1, 2 * np.cos(k / 9)]])
+        moved = np.array([[1, 0, 6 * np.sin(k / 6)], [0, 1, 2 * np.cos(k / 9)]])
         shown.append(cv2.warpAffine(image, moved, (SIDE, SIDE), borderMode=cv2.BORDER_REFLECT))
     return np.stack(shown)
 

@@ -1,6 +1,7 @@
 """Videos of a face that does not move, for tests of what is said of them."""
 
 from pathlib import Path
+from typing import Any
 
 from app.render.pipeline import Avatar
 from motion2video.media.video import EncoderConfig, VideoWriter, read_video
@@ -10,9 +11,14 @@ SIDE = 512
 CONSENT = "I am the person shown"
 
 
-def made(maker: Avatar, portrait: Path, out: Path, **more: object) -> dict:
+def made(maker: Avatar, portrait: Path, out: Path, **more: Any) -> dict:
     """The result of a video of a face that does not move."""
-    asked = {"portrait": portrait, "motion": Motion.neutral(10), "size": SIDE, **more}
+    asked: dict[str, Any] = {
+        "portrait": portrait,
+        "motion": Motion.neutral(10),
+        "size": SIDE,
+        **more,
+    }
     return maker.animate(out=out, **asked).to_json()
 
 

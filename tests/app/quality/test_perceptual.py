@@ -35,12 +35,8 @@ def passing(network: Network) -> dict[str, dict]:
         layers[f"Conv_{k}"] = {"kernel": kernel, "bias": np.zeros(width, np.float32)}
         below = width
     compared = (1, 3, 6, 9, 12) if network == "vgg" else range(5)
-    heads = {
-        f"NetLinLayer_{k}": {"Conv_0": {"kernel": np.ones((1, 1, WIDTHS[network][i], 1))}}
-        for k, i in enumerate(compared)
-    }
-    for head in heads.values():
-        head["Conv_0"]["kernel"] = head["Conv_0"]["kernel"].astype(np.float32)
+    ones = [np.ones((1, 1, WIDTHS[network][i], 1), np.float32) for i in compared]
+    heads = {f"NetLinLayer_{k}": {"Conv_0": {"kernel": one}} for k, one in enumerate(ones)}
     return {{"alex": "AlexNet_0", "vgg": "VGG16_0"}[network]: layers, **heads}
 
 

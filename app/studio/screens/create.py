@@ -107,7 +107,9 @@ def build(workshop: Workshop) -> CreateScreen:
         planned = filled.then(
             plan, inputs, result.told, api_visibility="private", show_progress="hidden"
         )
-        follow_again(planned, workshop, Form.__name__, follow_video, [*result.outputs, past.listed])
+        told = [*result.outputs, past.listed]
+        followed = follow_again(planned, workshop, Form.__name__, follow_video, told)
+        past.back(followed)  # both tell in one place how it goes
 
     return CreateScreen(inputs, result.video, result.edit, past, back)
 

@@ -2,6 +2,7 @@
 motion editor and the comparison, in a real browser.
 """
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from app.intake.sandbox import Check
 from app.jobs.errand import Errand
 from app.render.demo import DEFAULT_PORTRAIT
 from app.render.pipeline import Avatar
@@ -168,7 +170,11 @@ def shows_what_it_makes(visitor: Window) -> None:
 
 
 def test_a_reload_loses_neither_what_was_filled_in_nor_the_video_under_way_which_is_edited(
-    visitor: Window, studio: Studio, avatar: Avatar, talk: Path
+    visitor: Window,
+    studio: Studio,
+    avatar: Avatar,
+    talk: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     page = visitor.page
     shows_what_it_makes(visitor)
@@ -194,9 +200,33 @@ def test_a_reload_loses_neither_what_was_filled_in_nor_the_video_under_way_which
     assert page.locator("#text textarea").input_value() == "Words for later."
     page.locator("#past-list button").click()
     page.wait_for_selector("#past-edit:enabled")
+    opens_an_old_one_across_a_reload(visitor, studio, monkeypatch)
+
+
+def opens_an_old_one_across_a_reload(
+    visitor: Window, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To be edited: it is neither given up while it is opened nor lost afterwards."""
+    page, going_on = visitor.page, threading.Event()
+    there = studio.workshop.avatar
+
+    def held(check: Check | None = None) -> Avatar:
+        assert going_on.wait(180)
+        return there(check)
+
+    monkeypatch.setattr(studio.workshop, "avatar", held)
     page.click("#past-edit")
+    page.wait_for_selector("#status .v-run")
+    page.reload()
+    page.wait_for_selector("#status .v-run")
+    going_on.set()
     page.wait_for_selector("svg.curves polyline")
     assert "kept as they are: 0" in page.locator("#edit-told").inner_text()
+    page.reload()
+    page.wait_for_selector("#make:enabled")
+    assert page.locator("#curves").is_hidden(), "it is opened once"
+    visitor.show_tab("Motion editor")
+    page.wait_for_selector("svg.curves polyline")
 
 
 def edits_a_range(visitor: Window, studio: Studio, avatar: Avatar) -> None:

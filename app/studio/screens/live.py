@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PAGE = "/live"
 _FOLDER = ASSETS / "studio" / "live"
-_PARTS = ("page.css", "talk.js", "page.js")
+_PARTS = ("page.css", "talk.js", "ear.js", "page.js")
 ROOMY = 4
 """Cores with which a slow voice speaks while a portrait is drawn: each wants one of its own."""
 

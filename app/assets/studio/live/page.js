@@ -64,7 +64,7 @@ listDevices();
 navigator.mediaDevices?.addEventListener('devicechange', listDevices);
 const camera = () => $('camera').value === 'none' ? null : $('camera').value;
 const switched = (doing) => doing?.catch(() => { $('problem').textContent = 'That device cannot be used just now. Choose another.'; });
-$('microphone').onchange = ({target}) => switched(live?.use('microphone', target.value));
+$('microphone').onchange = ({target}) => switched(live?.use('microphone', target.value).then(() => attend()));
 $('camera').onchange = () => switched(live?.use('camera', camera()));
 $('loudspeaker').onchange = ({target}) => switched(live?.speakThrough(target.value));
 
@@ -132,6 +132,21 @@ $('captions').onclick = ({currentTarget}) => {
   pressed(currentTarget, !$('caption').hidden);
 };
 
+// What the visitor says is written down by their browser, if they want it to; nothing is while they are mute.
+const ear = new Ear((text) => caption('visitor', text), () => {
+  pressed($('mine'), false);
+  say('problem', 'Your browser could not write down what you say.');
+});
+const attend = () => {
+  const wanted = live?.connected && !live.muted && $('mine').getAttribute('aria-pressed') === 'true';
+  if (wanted) ear.open(live.media.getAudioTracks()[0]); else ear.close();
+};
+$('mine').hidden = !Ear.kind;
+$('mine').onclick = ({currentTarget}) => {
+  pressed(currentTarget, currentTarget.getAttribute('aria-pressed') === 'false');
+  attend();
+};
+
 // -- while one talks ------------------------------------------------------------------------------
 
 const say = (id, text) => { if ($(id).textContent !== text) $(id).textContent = text; };
@@ -144,6 +159,7 @@ const news = {
     say('problem', '');
     size.came(width, height);
     listDevices();
+    attend();
   },
   size({width, height}) { size.came(width, height); },
   chunk(message) { say('state', message.agent_speaks ? 'It speaks' : message.visitor_speaks ? 'It listens to you' : hearing()); },
@@ -159,6 +175,7 @@ const news = {
   media(over) { $('stage').dataset.media = over; if (live) live.delays = []; },
   end() {
     live = null;
+    attend();
     for (const id of WHILE_LIVE) $(id).disabled = true;
     pressed($('mute'), false);
     say('connect', 'Start the conversation');
@@ -186,7 +203,7 @@ $('connect').onclick = async () => {
   }
 };
 $('end').onclick = () => { live?.end(); $('connect').focus(); };
-$('mute').onclick = ({currentTarget}) => { live?.mute(!live.muted); pressed(currentTarget, live?.muted ?? false); say('state', hearing()); };
+$('mute').onclick = ({currentTarget}) => { live?.mute(!live.muted); pressed(currentTarget, live?.muted ?? false); say('state', hearing()); attend(); };
 $('full').hidden = !document.fullscreenEnabled;
 $('full').onclick = () => document.fullscreenElement ? document.exitFullscreen() : $('screen').requestFullscreen();
 document.addEventListener('fullscreenchange', () => pressed($('full'), document.fullscreenElement !== null));

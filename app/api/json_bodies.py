@@ -30,7 +30,7 @@ _TEXT = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*', re.DOTALL)
 @dataclass(frozen=True)
 class JsonBounds:
     """What JSON may hold: `bytes` beside long texts, `signs` (quotes, commas, brackets: a key with
-    a value has five), `depth` of nesting, `texts` that are long, as its own values or as those of the
+    a value has five), `depth` of nesting, `texts` that are long, as its own values or those of the
     object `within`.
     """
 

@@ -78,7 +78,7 @@ SIZES = """() => {
 # In place of the browser's own, which needs a service that these tests have not.
 RECOGNISER = """() => {
   window.SpeechRecognition = class {
-    static async available({processLocally}) { return processLocally ? 'available' : 'unavailable'; }
+    static async available({processLocally}) { return processLocally ? 'available' : 'no'; }
     start(track) { this.track = track; window.heard = this; }
     abort() { window.heard = null; }
   };

@@ -5,7 +5,7 @@ A turn says in `audio` which of them it is. The name is only compared: it never 
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from app.api.problems import Problem
 from app.intake.allowance import MOST_TURNS
@@ -60,5 +60,5 @@ def _audios(turns: Iterable[object]) -> list[tuple[int, str]]:
     return [(n, row["audio"]) for n, row in enumerate(turns, 1) if _has_audio(row)]
 
 
-def _has_audio(row: Any) -> bool:
+def _has_audio(row: object) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(row, Mapping) and row.get("audio") is not None

@@ -134,7 +134,7 @@ def json_model(kind: str) -> type[BaseModel]:
         else:
             files[name] = (encoded | None, Field(None, description=about))
     about = f"{of_turns.ABOUT}: contents of files, in base64."
-    most = {"maxProperties": of_turns.MOST}
+    most: dict[str, Any] = {"maxProperties": of_turns.MOST}
     told = Field(None, description=about, json_schema_extra=most)
     files[of_turns.FIELD] = (dict[str, encoded] | None, told)
     return _model(kind, "Request", files)

@@ -238,8 +238,9 @@ def makes_a_dialogue(visitor: Window, voice: Path) -> None:
 def test_what_cannot_be_is_said_and_of_several_faces_one_is_picked(
     browser, studio: Studio, visitor: Window, tmp_path: Path
 ):
-    """One visitor: a photo that lies on its side, one without a face, then nobody to be heard, then two faces, of which one
-    becomes a video that no other visitor sees; then a batch that cannot be, and too large a file.
+    """One visitor: a photo that lies on its side, one without a face, then nobody to be heard, then
+    two faces, of which one becomes a video that no other visitor sees; then a batch that cannot be,
+    and too large a file.
     """
     photo = tmp_path / "wall.png"
     cv2.imwrite(str(photo), np.full((300, 300, 3), 180, np.uint8))

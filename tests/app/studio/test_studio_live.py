@@ -50,6 +50,10 @@ MET = """() => {
   const face = document.getElementById('face');
   return face.getContext('2d').getImageData(face.width / 2, face.height / 2, 1, 1).data[3] === 255;
 }"""
+ALIVE = """() => {
+  const idle = document.getElementById('idle');
+  return !idle.hidden && !idle.paused && idle.currentTime > 0.2;
+}"""
 INSIDE = """() => {
   const [me, face] = ['me', 'face'].map(id => document.getElementById(id).getBoundingClientRect());
   return me.width > 0 && me.left >= face.left && me.right <= face.right
@@ -114,11 +118,13 @@ def test_the_portrait_listens_speaks_and_is_interrupted(studio: Studio, micropho
         live = page.frame(url="**/live")
         assert live is not None
         live.wait_for_function(MET)
+        live.wait_for_function(ALIVE)
         frame.locator("#size").select_option("256")
         frame.locator("#connect").focus()
         page.keyboard.press("Enter")
         frame.locator("#say").wait_for()
         live.wait_for_function(f"{FRAMES} > 10")
+        assert live.is_hidden("#idle"), "it hides who talks"
         assert frame.locator("#problem").inner_text() == ""
         assert live.evaluate(INSIDE), "the visitor's own picture hangs over the portrait"
         assert "slow" in live.evaluate(SLOW)

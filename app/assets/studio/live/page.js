@@ -32,7 +32,21 @@ let live = null, shown = 0;
 
 const photo = async () => $('photo').files[0] ?? await (await fetch($('portrait').value)).blob();
 
-// Who will be talked to is there before the conversation begins.
+// Who will be talked to is there before the conversation begins, and until its first frame: an example is
+// alive in the meantime, a photo of one's own is as it is.
+const CALM = matchMedia('(prefers-reduced-motion: reduce)');
+const idle = (on) => {
+  const film = $('idle'), url = `${$('portrait').value}/idle`;
+  if (!on || $('photo').files[0] || CALM.matches) {
+    film.hidden = true;
+    film.pause();
+    return;
+  }
+  film.onplaying = () => { film.hidden = false; };
+  film.onerror = () => { film.hidden = true; };
+  if (film.getAttribute('src') !== url) film.src = url;
+  film.play().catch(() => {});
+};
 const meet = async () => {
   const picture = await createImageBitmap(await photo()).catch(() => null);
   if (live || !picture) return;
@@ -40,8 +54,9 @@ const meet = async () => {
   face.width = Math.round(scale * picture.width);
   face.height = Math.round(scale * picture.height);
   face.getContext('2d').drawImage(picture, 0, 0, face.width, face.height);
+  idle(true);
 };
-$('portrait').onchange = () => { suit(); meet(); };
+$('portrait').onchange = () => { suit(); if (!live) idle(false); meet(); };
 $('photo').onchange = meet;
 meet();
 
@@ -171,7 +186,7 @@ const news = {
   slow(text) { say('slow', text); },
   pace({usual, known}) { say('server', pace(usual)); size.judge(usual, known); },
   delay(ms) { say('latency', lateness(ms)); },
-  frame() { $('frames').textContent = ++shown; },
+  frame() { $('frames').textContent = ++shown; if (!$('idle').hidden) idle(false); },
   media(over) { $('stage').dataset.media = over; if (live) live.delays = []; },
   end() {
     live = null;
@@ -182,6 +197,7 @@ const news = {
     say('state', 'Not connected');
     say('slow', '');
     $('caption').replaceChildren();
+    meet();
     if (document.activeElement === document.body) $('connect').focus();
   },
 };

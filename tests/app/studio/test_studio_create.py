@@ -238,14 +238,12 @@ def makes_a_dialogue(visitor: Window, voice: Path) -> None:
 def test_what_cannot_be_is_said_and_of_several_faces_one_is_picked(
     browser, studio: Studio, visitor: Window, tmp_path: Path
 ):
-    """One visitor: a photo that lies on its side, one without a face, then nobody to be heard, then
-    two faces, of which one becomes a video that no other visitor sees; then a batch that cannot be,
-    and too large a file.
+    """One visitor: a photo without a face, then nobody to be heard, then two faces, of which one
+    becomes a video that no other visitor sees; then a batch that cannot be, and too large a file.
     """
     photo = tmp_path / "wall.png"
     cv2.imwrite(str(photo), np.full((300, 300, 3), 180, np.uint8))
     page = visitor.page
-    turns_a_photo_that_lies(visitor, tmp_path)
     give_photo(visitor, photo)
     page.wait_for_selector("#trouble [role=alert]")
     said = page.locator("#trouble").inner_text()
@@ -265,23 +263,6 @@ def test_what_cannot_be_is_said_and_of_several_faces_one_is_picked(
     is_not_anothers(browser, studio)
     tells_what_is_wrong_with_a_batch(visitor, tmp_path)
     leaves_nothing(visitor, studio, mine)
-
-
-def turns_a_photo_that_lies(visitor: Window, tmp_path: Path) -> None:
-    page, photo = visitor.page, tmp_path / "sideways.png"
-    upright = cv2.imread(str(DEFAULT_PORTRAIT))
-    assert upright is not None
-    cv2.imwrite(str(photo), cv2.resize(np.rot90(upright), (400, 400)))
-    give_photo(visitor, photo)
-    page.wait_for_selector("#turn")
-    assert "a quarter to the right" in page.locator("#trouble").inner_text()
-    page.wait_for_function("document.querySelector('#plan').innerText.includes('beside it')")
-    assert page.locator("#make").is_disabled(), "it could not work"
-    visitor.shoot("sideways-1280-light")
-    page.click("#turn")
-    page.wait_for_selector("#turn", state="hidden")
-    page.wait_for_selector("#make:enabled")
-    assert page.locator("#trouble").inner_text() == ""
 
 
 def picks_one_of_two_faces(visitor: Window, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import pytest
 
@@ -303,6 +304,23 @@ def shows_two_settings_side_by_side(visitor: Window) -> None:
     video = "document.querySelector('#compare-video video')"
     assert page.evaluate(f"[{video}.videoWidth, {video}.videoHeight]") == [192, 96]
     visitor.shoot("compare-done-1280-light")
+
+
+def test_a_photo_that_lies_on_its_side_is_turned(visitor: Window, tmp_path: Path):
+    page, photo = visitor.page, tmp_path / "sideways.png"
+    upright = cv2.imread(str(DEFAULT_PORTRAIT))
+    assert upright is not None
+    cv2.imwrite(str(photo), cv2.resize(np.rot90(upright), (400, 400)))
+    give_photo(visitor, photo)
+    page.wait_for_selector("#turn")
+    assert "a quarter to the right" in page.locator("#trouble").inner_text()
+    page.wait_for_function("document.querySelector('#plan').innerText.includes('beside it')")
+    assert page.locator("#make").is_disabled(), "it could not work"
+    visitor.shoot("sideways-1280-light")
+    page.click("#turn")
+    page.wait_for_selector("#turn", state="hidden")
+    page.wait_for_selector("#make:enabled")
+    assert page.locator("#trouble").inner_text() == ""
 
 
 @pytest.mark.endurance

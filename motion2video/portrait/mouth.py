@@ -32,10 +32,13 @@ the jaw has opened so far of ICT's wide; teeth that meet stay where they meet.""
 _SLACK = 0.05  # of ICT's wide open jaw: a chin's skin goes this far before the teeth part
 _JAW = (-0.03, 1.2)  # how far a jaw goes, of ICT's wide open
 _ASIDE = 0.08  # how far it goes to a side, eye distances
-_TEETH = np.array([0.97, 0.965, 0.91], np.float32)  # in white light
+_TEETH = np.array([1.0, 0.965, 0.89], np.float32)  # in white light
+_LIFTED = (
+    0.6  # power of the model's light: the ICT head's gaps between teeth are black, people's not
+)
 _GUM = np.array([0.78, 0.60, 0.60], np.float32)  # of the lips' own colour
 _TONGUE = np.array([0.92, 0.80, 0.80], np.float32)
-_DARK = np.array([0.16, 0.12, 0.12], np.float32)
+_DARK = np.array([0.30, 0.20, 0.20], np.float32)
 _SEARCH = (-0.06, 0.12, 0.01)  # eye distances: first, end and step of how low teeth may hang
 _SHOWS = 0.035  # eye distances between lips from which a photo shows teeth
 _EDGE = 0.012  # eye distances beside the lips that are not yet teeth
@@ -245,7 +248,7 @@ def _coloured(
 ) -> UInt8[np.ndarray, "h w 4"]:
     """RGB and whether anything is there, from (light, share of tooth, there)."""
     light, share = (texture[..., k, None].astype(np.float32) / 255 for k in (0, 1))
-    colour = light * (share * tooth + (1 - share) * gum)
+    colour = light**_LIFTED * (share * tooth + (1 - share) * gum)
     out = np.dstack([colour * 255, texture[..., 2]])
     return np.clip(np.round(out), 0, 255).astype(np.uint8)
 

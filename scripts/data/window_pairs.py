@@ -1,12 +1,11 @@
 """Training pairs of the painter: the windows of a moved photo, and what they should show.
 
-    python -m scripts.data.window_pairs --pack PACK --data DATA --out DIR [--sharp]
+    python -m scripts.data.window_pairs --pack PACK --data DATA --out DIR
 
 Sources: PACK/hires (clips: the calmest frames moved to the others; stills with an open mouth:
 their own mouth back, with the photo's teeth hidden; London: a calm photo moved to the smiling one),
-and, but for --sharp, the talking clips of DATA, which are coarser, and say so in `sharpness`. Of
-mouths those alone are trained on whose drawn inside agrees with the true one. Held out: one clip in
-four of hires (scripts.evaluate.turning), one still in ten, London's people and the identities
+and the talking clips of DATA, which are coarser, and say so in `sharpness`. Held out: one clip of
+hires in four (scripts.evaluate.turning), one still in ten, London's people and the identities
 outside `train`. Colour and light vary, half of the pairs is mirrored.
 """
 
@@ -28,7 +27,7 @@ import torch
 from PIL import Image
 
 from motion2video.drawing.crops import condition_of
-from motion2video.drawing.inside import Described, Inside, describe
+from motion2video.drawing.inside import Inside, describe
 from motion2video.drawing.places import INNER_LIPS, UNIT, WINDOWS, Place
 from motion2video.drawing.warp import FaceWarp
 from motion2video.geometry.basis import FaceBasis, fit_pose, interocular
@@ -55,9 +54,7 @@ _OPEN = 0.08  # inner-lip gap over mouth width of a still that shows teeth
 _STILLS = 0.6  # of them are taken
 _FEW = 0.75  # of the windows of eyes are left out
 _SHARD = 300  # windows a file
-_UNTOLD, _ALIGNED = 0.05, 0.7  # shares of drawn mouths: see drawn_mouth
-_AGREES = 0.35  # correlation of the drawn inside with the true one, from which a pair is taken
-_INSIDE = 60  # pixels from which it counts
+_UNTOLD, _ALIGNED = 0.3, 0.3  # shares of drawn mouths: see drawn_mouth
 
 
 @dataclass(frozen=True)
@@ -271,17 +268,6 @@ def drawn_mouth(job: Job, face: PortraitFace, rng: np.random.Generator) -> Mouth
     return own.lit(rng.uniform(0.6, 1.1) * rng.uniform(0.9, 1.1, 3))
 
 
-def agree(known: Described, true: np.ndarray) -> bool:
-    """Whether the drawn inside of a mouth has teeth, gaps and tongue about where the true picture
-    has them: from pairs that contradict each other a network learns to paint the mean of all.
-    """
-    inside = cv2.erode(known.hole, np.ones((3, 3), np.uint8)) > 0
-    if inside.sum() < _INSIDE:
-        return True
-    drawn, real = (cv2.GaussianBlur(x, (0, 0), 1.0)[inside].mean(-1) for x in (known.drawn, true))
-    return float(np.corrcoef(drawn, real)[0, 1]) > _AGREES
-
-
 @functools.lru_cache(maxsize=4)
 def warp_of(photo: Picture) -> FaceWarp:
     """The photo, made ready to be moved."""
@@ -312,8 +298,6 @@ def windows_of(job: Job, basis: FaceBasis, rng: np.random.Generator, vary: bool)
             continue
         place = Place.of(name, wanted.landmarks)
         known = describe(Inside(mouth), wanted.landmarks, name, place)
-        if vary and name == "mouth" and not agree(known, place.cut(wanted.image)):
-            continue
         condition = condition_of(place.cut(frame), known)
         image = condition[..., :3]
         if vary and rng.random() < 0.2:
@@ -407,7 +391,6 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--side", choices=["train", "held_out"])
-    parser.add_argument("--sharp", action="store_true", help="no talking clips of DATA")
     parser.add_argument("--first", type=int, default=0, help="number of the first file; and a seed")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -426,9 +409,7 @@ def main() -> None:
             Store(autoencoder, options.first),
         )
         people = london["test"] | london["val"] if test else london["train"]
-        made = hires_jobs(hires, people, test, rng)
-        if not options.sharp:
-            made += clip_jobs(options.data, test, rng)
+        made = hires_jobs(hires, people, test, rng) + clip_jobs(options.data, test, rng)
         for i in rng.permutation(len(made)).tolist():
             for job in made[i]():
                 for window in windows_of(job, basis, rng, not test):

@@ -51,7 +51,7 @@ NO_REFERENCE = 0.1
 FROM_NOISE = 0.25
 TEMPERATURE = 0.6  # of the noise at measuring, as the renderer has it
 FLOW_EVERY = 4  # steps
-FOOLED = 0.04  # weight of the discriminator's verdict
+FOOLED = 0.02  # weight of the discriminator's verdict
 LIKELY = {"still": 1.0, "hires clip": 1.0, "couple": 1.5, "clip": 0.6}
 
 

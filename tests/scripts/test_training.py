@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 import scripts.data.window_pairs as window_pairs
 import scripts.train.renderer as train_renderer
-from motion2video.drawing.inside import Described
 from motion2video.faces.identity import IdentityConfig, IdentityNetwork
 from motion2video.network.autoencoder import Autoencoder
 from motion2video.network.denoiser import Denoiser, DenoiserConfig, time_embedding
@@ -111,20 +110,6 @@ def polished(
         optimizer.step()
         log.append(parts)
     return log
-
-
-def test_pairs_whose_drawn_mouth_contradicts_the_true_one_are_not_trained_on() -> None:
-    hole = np.zeros((40, 60), np.uint8)
-    hole[8:32, 10:50] = 1
-    drawn = np.full((40, 60, 3), 30, np.uint8)
-    drawn[8:18] = 200  # teeth above, dark below
-    none = np.zeros((40, 60, 4), np.uint8)
-    known = Described(drawn, hole, none)
-    darker = (drawn * 0.6).astype(np.uint8)
-    assert window_pairs.agree(known, darker), "light is the network's affair"
-    assert not window_pairs.agree(known, drawn[::-1].copy()), "teeth below, dark above"
-    sliver = Described(drawn, np.zeros_like(hole), none)
-    assert window_pairs.agree(sliver, drawn[::-1].copy()), "nothing of a mouth to contradict"
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from motion2video.drawing.places import INNER_LIPS, UNIT, Place, feature_map, fill_polygon
 from motion2video.geometry.basis import interocular
@@ -17,6 +17,10 @@ _SHADOW = 0.06  # eye distances over which the lips shade what is behind them
 _SHADED = 0.7  # of the light is left at the lips
 _FINE = 4.0  # pixels: what is smaller is drawn, not painted
 _DETAIL = 0.3  # of it, at most
+_SOFT = 1.3  # pixels: modelled edges are sharper than photographed ones
+_DRAWN = 0.6  # most that the drawing is laid over what the network paints
+_UNDECIDED, _DECIDED = 0.45, 0.95  # contrast of what is painted, of the drawing's
+_FLAT = 6.0  # grey levels of contrast that are none
 _SLIT = (0.25, 0.5)  # of what is around a pixel is mouth, where a slit ends and a mouth begins
 _AROUND = 8  # pixels about a mouth that are looked at
 _CALM = 0.3  # of what a network paints in a slit is left: it makes crumbs there
@@ -105,7 +109,9 @@ def draw_mouth(
     light = _DIM[0] + (1 - _DIM[0]) * min(1.0, gap / _DIM[1])
     deep = cv2.GaussianBlur(opened, (0, 0), _SHADOW * UNIT).astype(np.float32) / 255
     picture *= (light * (_SHADED + (1 - _SHADED) * np.clip(2 * deep - 0.7, 0, 1)))[..., None]
-    picture[hole_of(opened) == 0] = 0
+    hole = hole_of(opened).astype(np.float32)[..., None]
+    soft, there = (cv2.GaussianBlur(x, (0, 0), _SOFT) for x in (picture * hole, hole))
+    picture = hole * np.atleast_3d(soft) / np.maximum(np.atleast_3d(there), 1e-3)
     out[y0:y1, x0:x1] = np.clip(picture, 0, 255).round()
     return out
 
@@ -114,11 +120,12 @@ def finished(
     painted: UInt8[np.ndarray, "h w 3"], known: Described, detail: float
 ) -> UInt8[np.ndarray, "h w 3"]:
     """What a network painted, with so much of the fine `detail` that is drawn inside the mouth:
-    light and colour are the network's. Where it saw no teeth, there are none. Slits and corners
-    are calm. Lips that are the photo's keep what the photo shows between them.
+    light and colour are the network's. Slits and corners are calm. A network that cannot tell teeth
+    from gaps paints the mean of both: the less contrast it paints beside the drawing's, the more of
+    the drawing is laid over. Lips that are the photo's keep what the photo shows between them.
     """
     hole = known.hole
-    if not hole.any() or (detail == 0 and known.alike == 0):
+    if not hole.any():
         return painted
     rows, columns = (np.flatnonzero(hole.any(axis)) for axis in (1, 0))
     around = [(max(0, at[0] - _AROUND), at[-1] + 1 + _AROUND) for at in (rows, columns)]
@@ -132,13 +139,26 @@ def finished(
     some = detail * np.clip(1 - (apart - 0.08) / 0.14, 0, 1)[..., None]
     mixed = below + some * (np.clip(light, 0.3, 1.8) * (above - flat) - (below - low))
     begins, ends = _SLIT
-    calm = _CALM + (1 - _CALM) * np.clip((share - begins) / (ends - begins), 0, 1)
-    mixed = low + calm * (mixed - low)
+    wide = np.clip((share - begins) / (ends - begins), 0, 1)
+    mixed = low + (_CALM + (1 - _CALM) * wide) * (mixed - low)
+    mixed += _DRAWN * _undecided(below, above, mask > 0) * wide * (above - mixed)
     mixed += known.alike * (above - mixed)
     inner = cv2.GaussianBlur(mask, (0, 0), 1.0)[..., None] * mask[..., None]
     out = painted.copy()
     out[part] = np.clip(below + inner * (mixed - below), 0, 255).round().astype(np.uint8)
     return out
+
+
+def _undecided(
+    painted: Float[np.ndarray, "h w 3"],
+    drawn: Float[np.ndarray, "h w 3"],
+    inside: Bool[np.ndarray, "h w"],
+) -> float:
+    """How little of the contrast of a drawn mouth is in the painted one, 0 to 1."""
+    seen, wanted = (float(x[inside].mean(-1).std()) for x in (painted, drawn))
+    if wanted < _FLAT:
+        return 0.0
+    return float(np.clip((_DECIDED - seen / wanted) / (_DECIDED - _UNDECIDED), 0, 1))
 
 
 def _saturation(colour: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:

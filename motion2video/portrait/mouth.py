@@ -32,11 +32,13 @@ the jaw has opened so far of ICT's wide; teeth that meet stay where they meet.""
 _SLACK = 0.05  # of ICT's wide open jaw: a chin's skin goes this far before the teeth part
 _JAW = (-0.03, 1.2)  # how far a jaw goes, of ICT's wide open
 _ASIDE = 0.08  # how far it goes to a side, eye distances
-_TEETH = np.array([1.0, 0.96, 0.88], np.float32)  # white teeth in white light
-_TINT = 0.5  # how much of the colour of the eyes' white is the light's
+_TEETH = np.array([1.0, 0.965, 0.89], np.float32)  # in white light
+_LIFTED = (
+    0.6  # power of the model's light: the ICT head's gaps between teeth are black, people's not
+)
 _GUM = np.array([0.78, 0.60, 0.60], np.float32)  # of the lips' own colour
 _TONGUE = np.array([0.92, 0.80, 0.80], np.float32)
-_DARK = np.array([0.16, 0.12, 0.12], np.float32)
+_DARK = np.array([0.30, 0.20, 0.20], np.float32)
 _SEARCH = (-0.06, 0.12, 0.01)  # eye distances: first, end and step of how low teeth may hang
 _SHOWS = 0.035  # eye distances between lips from which a photo shows teeth
 _EDGE = 0.012  # eye distances beside the lips that are not yet teeth
@@ -246,7 +248,7 @@ def _coloured(
 ) -> UInt8[np.ndarray, "h w 4"]:
     """RGB and whether anything is there, from (light, share of tooth, there)."""
     light, share = (texture[..., k, None].astype(np.float32) / 255 for k in (0, 1))
-    colour = light * (share * tooth + (1 - share) * gum)
+    colour = light**_LIFTED * (share * tooth + (1 - share) * gum)
     out = np.dstack([colour * 255, texture[..., 2]])
     return np.clip(np.round(out), 0, 255).astype(np.uint8)
 
@@ -264,7 +266,9 @@ def _ring(
 def _light(
     image: UInt8[np.ndarray, "h w 3"], landmarks: Float[np.ndarray, "478 3"]
 ) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
-    """Colours 0..1 of white things in the face's light, by the eyes' white, and of the lips."""
+    """Colours 0..1 of white things in the face's light, by how bright the eyes' white is (its
+    colour is half the skin's beside it), and of the lips.
+    """
     plane = np.zeros(image.shape[:2], np.uint8)
     for eye in _EYES:
         cv2.fillPoly(plane, [landmarks[eye, :2].astype(np.int32)], 1)
@@ -273,13 +277,12 @@ def _light(
     lip = np.median(lips, 0) if len(lips) else np.array([0.6, 0.35, 0.35])
     if len(eyes):
         grey = eyes.mean(1)
-        white = eyes[grey >= np.percentile(grey, 85)].mean(0)
+        white = float(eyes[grey >= np.percentile(grey, 85)].mean())
     else:
-        white = np.array([0.7, 0.68, 0.66])
-    grey = white.mean()
-    white = grey * (_TINT * white / max(grey, 1e-3) + 1 - _TINT)  # blurred eyes are skin, in part
+        white = 0.68
     # Eyes lie deeper in shade than teeth do; neither is ever black or whiter than white.
-    return np.clip(white * 1.45, 0.25, 1.0).astype(np.float32), lip.astype(np.float32)
+    light = np.full(3, np.clip(white * 1.45, 0.25, 1.0), np.float32)
+    return light, lip.astype(np.float32)
 
 
 def _with_teeth(

@@ -32,20 +32,40 @@ def known(colour: tuple[int, int, int]) -> Described:
     return Described(drawn, hole, np.zeros((160, 160, 4), np.uint8))
 
 
+def with_lines(colour: tuple[int, int, int]) -> np.ndarray:
+    """A painted window whose teeth have dark lines elsewhere than the drawn ones."""
+    painted = np.full((160, 160, 3), colour, np.uint8)
+    painted[60:100, 36:130:12] = 30
+    return painted
+
+
 def test_teeth_that_a_network_painted_get_the_drawn_edges() -> None:
-    teeth = known((210, 205, 190))
-    painted = np.full((160, 160, 3), (190, 185, 175), np.uint8)
+    teeth, painted = known((210, 205, 190)), with_lines((190, 185, 175))
     out = finished(painted, teeth, 0.5).astype(int)
-    assert out[80, 30 + 48].mean() < out[80, 30 + 54].mean() - 25
-    assert abs(out[65:95, 40:120].mean() - painted.mean()) < 8, "in the light of the painting"
+    without = finished(painted, teeth, 0.0).astype(int)
+    assert out[80, 30 + 48].mean() < without[80, 30 + 48].mean() - 15
+    assert abs(out[65:95, 40:120].mean() - painted[65:95, 40:120].mean()) < 8, "in its light"
     assert np.array_equal(out[:50], painted[:50]), "outside the mouth nothing is drawn"
-    assert np.array_equal(finished(painted, teeth, 0.0), painted)
+    middle = np.s_[68:92, 45:115]
+    assert np.abs(without - painted)[middle].max() <= 1, "who paints with contrast has decided"
 
 
-def test_lips_that_a_network_painted_get_no_lines_of_teeth() -> None:
-    painted = np.full((160, 160, 3), (180, 90, 95), np.uint8)
-    out = finished(painted, known((210, 205, 190)), 0.5)
-    assert np.abs(out.astype(int) - painted).max() <= 2
+def test_where_a_network_paints_the_mean_of_teeth_and_gaps_the_drawing_is_laid_over() -> None:
+    flat, teeth = np.full((160, 160, 3), (180, 90, 95), np.uint8), known((210, 205, 190))
+    out = finished(flat, teeth, 0.0).astype(int)
+    tooth, line = out[80, 30 + 54], out[80, 30 + 48]
+    assert tooth[1] > 90 + 30 and line.mean() < tooth.mean() - 30
+    assert tooth[1] < 205 - 20, "not the drawing alone"
+    assert np.array_equal(out[:50], flat[:50])
+
+
+def test_in_a_slit_nothing_is_laid_over() -> None:
+    teeth = known((210, 205, 190))
+    hole = np.zeros_like(teeth.hole)
+    hole[79:81, 30:130] = 1
+    flat = np.full((160, 160, 3), (180, 90, 95), np.uint8)
+    out = finished(flat, Described(teeth.drawn, hole, teeth.features), 0.0).astype(int)
+    assert np.abs(out - flat).max() <= 4
 
 
 def test_lips_that_are_the_photos_keep_what_the_photo_shows(face) -> None:

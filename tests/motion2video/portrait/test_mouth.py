@@ -84,6 +84,19 @@ def test_a_dark_photo_has_darker_teeth(face) -> None:
     assert dark.texture[..., :3].mean() < 0.6 * bright.texture[..., :3].mean()
 
 
+def test_teeth_do_not_take_the_colour_of_the_skin_about_the_eyes(face) -> None:
+    landmarks = marks(face, 0)
+    red, grey = (
+        Mouth.fit(np.full((SIDE, SIDE, 3), colour, np.uint8), landmarks, face.neutral)
+        for colour in ((160, 110, 90), (120, 120, 120))
+    )
+    teeth = [
+        mouth.strips[-1].texture[mouth.strips[-1].texture[..., :3].min(-1) > 60]
+        for mouth in (red, grey)
+    ]
+    assert np.abs(teeth[0][:, :3].max(0).astype(int) - teeth[1][:, :3].max(0)).max() <= 2
+
+
 def test_a_mouth_that_is_hardly_open_shows_the_edges_of_lower_teeth_alone(face) -> None:
     """The rest lies behind the lower lip."""
     landmarks = marks(face, 0.2)

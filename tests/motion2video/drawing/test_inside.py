@@ -35,7 +35,7 @@ def known(colour: tuple[int, int, int]) -> Described:
 def with_lines(colour: tuple[int, int, int]) -> np.ndarray:
     """A painted window whose teeth have dark lines elsewhere than the drawn ones."""
     painted = np.full((160, 160, 3), colour, np.uint8)
-    painted[60:100, 36:130:12] = 30
+    painted[60:100, 36:130:12] = 0
     return painted
 
 

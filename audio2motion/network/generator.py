@@ -8,6 +8,7 @@ given to `step`, the computation is the same, chunk by chunk: same bits. `genera
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from audio2motion.hearing.speech import (
 )
 from audio2motion.network.attention import Cache, Past
 from audio2motion.network.borrowed_speech import fingerprint
+from audio2motion.network.bursts import Said
 from audio2motion.network.chunks import Aimed, Chunk, answers_to, finish
 from audio2motion.network.condition import (
     CHUNK,
@@ -45,7 +47,7 @@ from audio2motion.network.source import white
 from audio2motion.network.state_codec import Ticket, decode, encode
 from audio2motion.saveable import saveable
 from motion2video.motion import FPS, MOTION_DIM, Motion
-from motion2video.network.flow import time_grid
+from motion2video.network.flow import Velocity, time_grid
 from weights.errors import MotionError, StateError, WeightsError
 from weights.tensors import load_safetensors, read_safetensors
 
@@ -404,16 +406,13 @@ class MotionGenerator:
         led = network.led(origin, network.lead(after, embedded, swing))
         reach = network.reach(after, embedded, swing)
 
-        def velocity(u: Tensor, t: Tensor) -> Tensor:
+        def say(u: Tensor, t: Tensor) -> Velocity:
             at, rows = float(t), u.expand(len(every), -1, -1)
-            found = network.velocity(rows, at, led, reach, every, past, self._modulation(at))
-            total = found[:1]
-            for row, i in enumerate(guided, 1):
-                total = total + (self._scales[i] - 1) * (found[:1] - found[row : row + 1])
-            return total
+            said = network.said(rows, at, led, reach, every, past, self._modulation(at))
+            return partial(self._guided_velocity, guided, said)
 
         u_0 = self._noise(state.seed, state.frame, CHUNK) * self._temperature
-        u_1 = SOLVERS[self.config.solver](velocity, u_0, time_grid(self.config.steps))
+        u_1 = SOLVERS[self.config.solver](say, u_0, time_grid(self.config.steps))
         silent, level = silence(now.voices.cpu().numpy(), state.silent)
         new = network.expanded(u_1) * reach - network.adrift(swing, now.in_conversation)
         astray = network.astray(state.new, state.said_frames)
@@ -434,6 +433,14 @@ class MotionGenerator:
         )
         return state, x_1
 
+    def _guided_velocity(self, guided: list[int], said: Said, u: Tensor, t: Tensor) -> Tensor:
+        """By what is said with everything, and in the further rows without each of `guided`."""
+        found = self.network.velocity(said, u.expand(1 + len(guided), -1, -1), float(t))
+        total = found[:1]
+        for row, i in enumerate(guided, 1):
+            total = total + (self._scales[i] - 1) * (found[:1] - found[row : row + 1])
+        return total
+
     def _remember(
         self, cache: Cache, tokens: Tensor, embedded: Tensor, past: Past
     ) -> tuple[Cache, Tensor]:
@@ -441,7 +448,7 @@ class MotionGenerator:
         return cache.followed_by(made, CHUNK), after
 
     def _noise(self, seed: int, frame: int, count: int) -> Float[Tensor, "1 t 90"]:
-        return self.network.strode(self.network.mixed(white(seed, frame, count).to(self.device)))
+        return self.network.mixed(white(seed, frame, count).to(self.device))
 
 
 def _append(state: GeneratorState, dyad: Dyad, motion: Motion | None) -> GeneratorState:

@@ -34,6 +34,7 @@ from audio2motion.hearing.speech import (
     SpeechEncoder,
 )
 from audio2motion.network.borrowed_speech import borrow, fingerprint
+from audio2motion.network.bursts import unlikelihood
 from audio2motion.network.condition import CHUNK
 from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.marginals import LIP_SHAPES, SCORED, quantiles
@@ -93,7 +94,7 @@ STEADY_ERROR, SUDDEN_ERROR, SLOW_ERROR = 0.2, 0.5, 10
 """How far off what was done before may be: in deviations, in those of innovations, and for how many
 frames a slow error lasts.
 """
-APERTURE, SHUT, UNLED, STIR = 1.5, 1.0, 2.0, 0.2
+APERTURE, SHUT, UNLED, STIR, ODDS = 1.5, 1.0, 2.0, 0.2, 0.2
 GAUSSIAN = 0.64
 LIDS = [channel_index(f"eyeBlink{side}") for side in ("Left", "Right")]
 SMILES = [channel_index(f"mouthSmile{side}") for side in ("Left", "Right")]
@@ -144,7 +145,8 @@ class Objective:
         t = (t * ~batch.faceless[:, None]).repeat_interleave(CHUNK, 1)
         u_t = t[..., None] * u_1 + (1 - t[..., None]) * u_0
         x_t = network.moved(led, _chunks(u_t), reach).flatten(1, 2)
-        guess = network.clean_estimate(past, x_t, u_t, t, embedded)
+        said = network.said_of_all(past, x_t, u_t, t, embedded)
+        guess = network.expected(said, u_t, t[..., None])
         importance = 1 / (1 - t).clamp(min=0.3)
         weight = known * importance[..., None]
         usual = network.remembered.to(device) * (REST_COUNTS - 1) + 1
@@ -154,8 +156,11 @@ class Objective:
         parts["unled"] = self._unled(guess * reach.flatten(1, 2), batch)
         parts["flow"] = ((guess - u_1).square() * weight).sum() / weight.sum().clamp(min=1)
         parts["stir"] = stir
-        total = parts["flow"] + STIR * stir + APERTURE * parts["aperture"] + SHUT * parts["shut"]
-        total = total + UNLED * parts["unled"]
+        odds = unlikelihood(u_1, u_t, t[..., None], said, network.spreads.exp())
+        sure = known * network.remembered
+        parts["odds"] = (odds * sure).sum() / sure.sum().clamp(min=1)
+        total = parts["flow"] + STIR * stir + ODDS * parts["odds"] + UNLED * parts["unled"]
+        total = total + APERTURE * parts["aperture"] + SHUT * parts["shut"]
         return total, {name: value.item() for name, value in parts.items()}
 
     def _remembered(self, x_1: Tensor) -> Tensor:

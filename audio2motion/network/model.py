@@ -124,6 +124,7 @@ class MotionNetwork(nn.Module):
         self.leave = nn.Linear(width, MOTION_DIM)
         self.direct = nn.Linear(width, MOTION_DIM)
         self.bursts = nn.Linear(width, 2 * (KINDS - 1) * MOTION_DIM)
+        self.odds_at = nn.Linear(width, (KINDS - 1) * MOTION_DIM, bias=False)
         self.spreads = nn.Parameter(torch.full((MOTION_DIM, KINDS), math.log(BURST_SPREAD)))
         self.innovation = nn.Linear(MOTION_DIM, width, bias=False)
         self.lead_after = nn.Linear(width, MOTION_DIM)
@@ -140,6 +141,7 @@ class MotionNetwork(nn.Module):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.innovation.weight)
         nn.init.zeros_(self.bursts.weight)
+        nn.init.zeros_(self.odds_at.weight)
         with torch.no_grad():
             for kind, (odds, size) in enumerate(zip(BURST_ODDS, BURST_SIZE, strict=True)):
                 said = self.bursts.bias.view(2, len(BURST_ODDS), -1)[:, kind]
@@ -353,6 +355,7 @@ class MotionNetwork(nn.Module):
         features = self.norm(x)
         guess = self.direct(embedded[..., : self.config.width])
         odds, size = self.bursts(features).unflatten(-1, (2, KINDS - 1, MOTION_DIM)).unbind(-3)
+        odds = odds + self.odds_at(embedded[..., : self.config.width]).unflatten(-1, (KINDS - 1, -1))
         up, down, far_up, far_down = F.softplus(size).unbind(-2)
         ways = (guess, guess + up, guess - down, guess + far_up, guess - far_down)
         means = torch.stack(ways, -1)

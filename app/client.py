@@ -126,7 +126,9 @@ class Client:
         self._http.close()
 
     def create(self, *, idempotency_key: str | None = None, **fields: Any) -> dict[str, Any]:
-        """Ask for a video: the fields of RenderRequest, files by their paths. The job."""
+        """Ask for a video: the fields of RenderRequest, files (recordings of turns, too) by their
+        paths. The job.
+        """
         headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
         return self._post("/v1/videos", fields, headers).json()
 
@@ -198,6 +200,7 @@ class Client:
 
     def _post(self, path: str, fields: dict[str, Any], headers: dict[str, str]) -> httpx.Response:
         files = {n: ("file", Path(fields[n]).read_bytes()) for n in FILE_KINDS if n in fields}
+        fields, recordings = _with_names(fields)
         values = {
             name: value if isinstance(value, str) else json.dumps(value)
             for name, value in fields.items()
@@ -205,7 +208,23 @@ class Client:
         }
         # A form without files would not be multipart: every value travels as a part.
         parts = [(name, (None, value)) for name, value in values.items()]
-        return _checked(self._http.post(path, files=[*parts, *files.items()], headers=headers))
+        return _checked(
+            self._http.post(path, files=[*parts, *files.items(), *recordings], headers=headers)
+        )
+
+
+def _with_names(fields: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
+    """Fields whose turns name their recordings as they travel, and these as parts of a form."""
+    if not fields.get("turns"):
+        return fields, []
+    parts, rows = [], []
+    for number, row in enumerate(fields["turns"], 1):
+        if isinstance(row, dict) and row.get("audio") is not None:
+            name, path = str(number), Path(row["audio"])
+            parts.append(("recordings", (name, path.read_bytes())))
+            row = {**row, "audio": name}
+        rows.append(row)
+    return {**fields, "turns": rows}, parts
 
 
 def _checked(answer: httpx.Response) -> httpx.Response:

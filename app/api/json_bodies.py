@@ -30,13 +30,15 @@ _TEXT = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*', re.DOTALL)
 @dataclass(frozen=True)
 class JsonBounds:
     """What JSON may hold: `bytes` beside long texts, `signs` (quotes, commas, brackets: a key with
-    a value has five), `depth` of nesting, `texts` that are long.
+    a value has five), `depth` of nesting, `texts` that are long, as its own values or those of the
+    object `within`.
     """
 
     bytes: int = 256 * 1024
     signs: int = 20_000
     depth: int = 16
     texts: int = 0
+    within: str | None = None
 
 
 class JsonBody:
@@ -153,13 +155,20 @@ class JsonBody:
         self._inside = False
 
     def _placed(self, parsed: Any) -> Any:
-        """The parsed object with its long texts in their places, which are its own values."""
+        """The parsed object with its long texts in their places, which are its own values and those
+        of one object in it.
+        """
         if not self._texts:
             return parsed
         texts = {f"{self._mark}:{n}": text for n, text in enumerate(self._texts)}
+
+        def filled(value: Any) -> Any:
+            return texts.pop(value, value) if isinstance(value, str) else value
+
         values = {}
         for name, value in parsed.items() if isinstance(parsed, dict) else ():
-            values[name] = texts.pop(value, value) if isinstance(value, str) else value
+            inside = name == self._bounds.within and isinstance(value, dict)
+            values[name] = {n: filled(v) for n, v in value.items()} if inside else filled(value)
         if texts:
             raise Problem(422, f"got a text longer than {LONG} bytes where no file belongs")
         return values

@@ -10,6 +10,7 @@ import types
 import typing
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Annotated, Any, Literal, cast
 
@@ -25,6 +26,7 @@ from pydantic import (
 )
 from starlette.datastructures import UploadFile
 
+from app.api import recordings as of_turns
 from app.api.json_bodies import JsonBody, JsonBounds, LongText, check_json, read_json
 from app.api.problems import Problem, in_words
 from app.api.settings import ServerConfig
@@ -34,7 +36,7 @@ from app.jobs.store import Upload
 from app.render.knobs import Setting, settings
 from app.render.request import FILE_KINDS, SERVERS_OWN, MotionRequest, RenderRequest
 from app.render.turns import MOST_PAUSE, Turn, Who
-from audio2motion.gestures.text_limits import MAX_CHARACTERS
+from audio2motion.gestures.text_limits import MAX_CHARACTERS, MAX_NAME, shown
 
 _PLAIN = (bool, type(None))
 _EXAMPLES = {
@@ -44,6 +46,20 @@ _EXAMPLES = {
 
 FileInput = tuple[str, Upload]
 """The field that an upload is for, and its content."""
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A request as it came in: the `values` of its fields, its `files`, and `recordings` of turns
+    by their names. Raises Problem where turns and recordings do not fit together.
+    """
+
+    values: dict[str, Any]
+    files: list[FileInput]
+    recordings: dict[str, Upload] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        of_turns.require_told(self.values.get("turns") or (), self.recordings)
 
 
 class _Strict(BaseModel):
@@ -117,6 +133,10 @@ def json_model(kind: str) -> type[BaseModel]:
             files[name] = (encoded, Field(description=about))
         else:
             files[name] = (encoded | None, Field(None, description=about))
+    about = f"{of_turns.ABOUT}: contents of files, in base64."
+    most: dict[str, Any] = {"maxProperties": of_turns.MOST}
+    told = Field(None, description=about, json_schema_extra=most)
+    files[of_turns.FIELD] = (dict[str, encoded] | None, told)
     return _model(kind, "Request", files)
 
 
@@ -145,7 +165,12 @@ class TurnIn(_Strict):
     """A turn of a dialogue."""
 
     who: Who = Field(description="Who says it.")
-    text: str = Field(description="The words.", max_length=MAX_CHARACTERS)
+    text: str | None = Field(None, description="The words.", max_length=MAX_CHARACTERS)
+    audio: str | None = Field(
+        None,
+        description=f"Instead of a text, the name of one of the `{of_turns.FIELD}`.",
+        max_length=MAX_NAME,
+    )
     voice: str | None = Field(
         None, description="The voice, unless it is `voice`'s.", max_length=200
     )
@@ -192,7 +217,10 @@ def _json_type(hint: Any, setting: Setting) -> Any:
 def request_body(kind: str) -> dict[str, Any]:
     """OpenAPI's requestBody: multipart with files as parts, or JSON with files in base64."""
     values = values_model(kind).model_json_schema(ref_template="#/components/schemas/{model}")
-    parts = {n: {"type": "string", "format": "binary"} for n in upload_fields(kind)}
+    parts: dict[str, Any] = {n: {"type": "string", "format": "binary"} for n in upload_fields(kind)}
+    several = {"type": "array", "items": {"type": "string", "format": "binary"}}
+    about = f"{of_turns.ABOUT}: a part each, which has it as the name of its file."
+    parts[of_turns.FIELD] = {**several, "maxItems": of_turns.MOST, "description": about}
     form = {
         "type": "object",
         "properties": {**values["properties"], **parts},
@@ -216,27 +244,26 @@ def request_body(kind: str) -> dict[str, Any]:
 @asynccontextmanager
 async def read_request(
     request: Request, kind: str, config: ServerConfig
-) -> AsyncIterator[tuple[dict[str, Any], list[FileInput]]]:
-    """The values and the files of a request, from either form; the files go when the block ends.
-
-    Raises Problem.
-    """
+) -> AsyncIterator[Incoming]:
+    """A request from either form; its files go when the block ends. Raises Problem."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         if content_type == "multipart/form-data":
-            values, files = await _read_form(request, kind)
-            _check_limits(values, config)
-            yield _frozen(values), files
+            yield _checked(await _read_form(request, kind), config)
         elif content_type == "application/json":
-            with closing(JsonBody(JsonBounds(texts=len(upload_fields(kind))))) as body:
+            most = len(upload_fields(kind)) + of_turns.MOST
+            with closing(JsonBody(JsonBounds(texts=most, within=of_turns.FIELD))) as body:
                 given = await read_json(request.stream(), body)
-                values, files = await run_in_threadpool(_read_json, given, kind)
-                _check_limits(values, config)
-                yield _frozen(values), files
+                yield _checked(await run_in_threadpool(_read_json, given, kind), config)
         else:
             raise Problem(422, "wanted multipart/form-data or application/json")
     finally:
         await request.close()  # the temporary files of its form
+
+
+def _checked(incoming: Incoming, config: ServerConfig) -> Incoming:
+    _check_limits(incoming.values, config)
+    return replace(incoming, values=_frozen(incoming.values))
 
 
 def _frozen(values: dict[str, Any]) -> dict[str, Any]:
@@ -254,18 +281,22 @@ def _check_limits(values: dict[str, Any], config: ServerConfig) -> None:
         raise Problem(413, f"size is larger than {limits.max_size}, the most that is made here")
 
 
-async def _read_form(request: Request, kind: str) -> tuple[dict[str, Any], list[FileInput]]:
+async def _read_form(request: Request, kind: str) -> Incoming:
     form = await request.form(
-        max_files=len(upload_fields(kind)),
+        max_files=len(upload_fields(kind)) + of_turns.MOST,
         max_fields=_MOST_FIELDS,
         max_part_size=JsonBounds().bytes,
     )
     texts: dict[str, str] = {}
     files: list[FileInput] = []
+    recordings: dict[str, Upload] = {}
     for name, part in form.multi_items():
-        if name in upload_fields(kind):
+        if name in upload_fields(kind) or name == of_turns.FIELD:
             if not isinstance(part, UploadFile):
                 raise Problem(422, f"{name}: wanted a file, not a text: no path and no address")
+            if name == of_turns.FIELD:
+                recordings[of_turns.named(part.filename, recordings)] = part.file
+                continue
             if any(known == name for known, _ in files):
                 raise Problem(422, f"{name} was given twice")
             files.append((name, part.file))
@@ -275,7 +306,7 @@ async def _read_form(request: Request, kind: str) -> tuple[dict[str, Any], list[
             raise Problem(422, f"{name} was given twice; write a list as JSON")
         else:
             texts[name] = part
-    return await run_in_threadpool(_from_texts, texts, kind), files
+    return Incoming(await run_in_threadpool(_from_texts, texts, kind), files, recordings)
 
 
 def _from_texts(texts: dict[str, str], kind: str) -> dict[str, Any]:
@@ -296,23 +327,38 @@ def _from_text(text: str, name: str, kind: str) -> Any:
     return text
 
 
-def _read_json(given: Any, kind: str) -> tuple[dict[str, Any], list[FileInput]]:
+def _read_json(given: Any, kind: str) -> Incoming:
     """The values and files of an object whose long texts are decoded already."""
     files: list[FileInput] = []
+    recordings: dict[str, Upload] = {}
     if isinstance(given, dict):
         for name, value in given.items():
             if isinstance(value, LongText):
                 if name not in upload_fields(kind):
                     raise Problem(413, f"{name}: this text is too long")
                 files.append((name, value.file))
-        given = {n: "" if isinstance(v, LongText) else v for n, v in given.items()}
+        inside = given.get(of_turns.FIELD)
+        for name, value in inside.items() if isinstance(inside, dict) else ():
+            if isinstance(value, LongText):
+                recordings[of_turns.named(name, recordings)] = value.file
+        given = {name: _without_files(value) for name, value in given.items()}
     values = _validated(json_model(kind), given)
     known = [name for name, _ in files]
     for name in upload_fields(kind):
         encoded = values.pop(name, None)
         if encoded is not None and name not in known:
             files.append((name, io.BytesIO(decoded(encoded, name))))
-    return values, files
+    for name, encoded in (values.pop(of_turns.FIELD, None) or {}).items():
+        if name not in recordings:
+            said = f"{of_turns.FIELD}: {shown(name)}"
+            recordings[of_turns.named(name, ())] = io.BytesIO(decoded(encoded, said))
+    return Incoming(values, files, recordings)
+
+
+def _without_files(value: Any) -> Any:
+    if isinstance(value, LongText):
+        return ""
+    return {n: _without_files(v) for n, v in value.items()} if isinstance(value, dict) else value
 
 
 def decoded(text: str, name: str) -> bytes:

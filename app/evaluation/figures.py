@@ -11,8 +11,9 @@ from app.evaluation.clips import Clip
 from app.quality import coupling, distributions, events, kinematics
 from app.quality.activity import Roles, active
 from app.quality.groups import CLUSTERS, PROTOCOL
+from app.quality.lip_sync import MOST_FRAMES
 from app.quality.loudness import loudness
-from audio2motion.hearing.audio import Sound, speech_probability
+from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Sound, Waveform, speech_probability
 from motion2video.motion import DETAIL, EXPRESSION, FPS
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _EVENTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "nods": events.nods,
     "blinks": events.blinks,
     "smiles": events.smile_onsets,
+    "looks away": events.looks_away,
 }
 
 
@@ -174,19 +176,27 @@ class Measures:
         return out
 
     def _lips(self, made: Clip, real: Clip) -> Found:
+        """The floor of how lips and voice agree is that of another part of the same voice."""
         voice = made.voice or real.voice
         if voice is None:
             return {}
         spoken = float((speech_probability(voice) > 0.5).sum() / FPS)
-        sides = []
-        for motion, sound in ((made.motion, voice), (real.motion, real.voice or voice)):
-            sides.append(self.judge.judge(self.judge.seen(motion.values), sound, spoken))
-        told = [
-            (NAN, NAN) if s is None else (s.offset_ms if s.sure else NAN, s.confidence)
-            for s in sides
+        samples = voice.read(0, MOST_FRAMES * SAMPLES_PER_FRAME)
+        elsewhere = Waveform(np.roll(samples, len(samples) // 2), voice.sample_rate)
+        sides = [
+            self.judge.judge(self.judge.seen(motion.values), sound, spoken)
+            for motion, sound in (
+                (made.motion, voice),
+                (real.motion, real.voice or voice),
+                (made.motion, elsewhere),
+            )
         ]
-        offset, agree = (Value(one, two) for one, two in zip(*told, strict=True))
-        return {("all", "lips behind the voice"): offset, ("all", "lips and voice agree"): agree}
+        offsets = [NAN if s is None or not s.sure else s.offset_ms for s in sides]
+        agreed = [NAN if s is None else s.confidence for s in sides]
+        return {
+            ("all", "lips behind the voice"): Value(*offsets[:2]),
+            ("all", "lips and voice agree"): Value(*agreed),
+        }
 
 
 def _beats(a: np.ndarray, b: np.ndarray, voice: Sound) -> Found:

@@ -1,12 +1,13 @@
 """The whole comparison: pairs of files in, the table out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from app.evaluation.answers import TOO_LITTLE, Answers
 from app.evaluation.catalogue import Found
 from app.evaluation.clips import Clip, Pair, read_clip
 from app.evaluation.figures import Measures
@@ -18,18 +19,18 @@ from app.render.parts import Later
 from app.render.request import Notify, Progress
 
 if TYPE_CHECKING:
-    pass
+    from app.quality.perceptual import Network
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is looked at beside the motion. `pictures`: the frames of videos too; `lpips` and `fid`
-    need packages, `fvd` the file of I3D, `syncnet` that of SyncNet. `seed` is that of bootstraps,
-    clusters and chance.
+    """What is looked at beside the motion. `pictures`: the frames of videos too; `lpips` (which
+    networks of it) and `fid` need packages, `fvd` the file of I3D, `syncnet` that of SyncNet.
+    `seed` is that of bootstraps, clusters and chance.
     """
 
     pictures: bool = True
-    lpips: bool = False
+    lpips: "tuple[Network, ...]" = ()
     fid: bool = False
     fvd: Path | None = None
     syncnet: Path | None = None
@@ -51,7 +52,7 @@ class Evaluation:
         self._wanted, self._notify, self._progress = wanted, notify, progress
         self._tracker = Later(FaceTracker.load)
         self._watcher = Later(self._load_watcher)
-        self._lpips = Lpips() if wanted.lpips else None
+        self._lpips = {name: Lpips(network=name) for name in wanted.lpips}
         self._networks: dict[str, Inception | I3d] = {}
         if wanted.fid:
             self._networks["FID"] = Inception()
@@ -69,18 +70,26 @@ class Evaluation:
         """The table of all pairs. Raises what reading a file raises, naming it."""
         found: list[Found] = []
         second: list[Found] = []
-        people = []
+        people, answers = [], Answers()
         for done, pair in enumerate(pairs, 1):
             real = self._read(pair.real)
             partner = self._read(pair.partner) if pair.partner else None
-            found.append(self._pair(self._read(pair.made), real, partner, "made"))
-            if pair.other is not None:
-                second.append(self._pair(self._read(pair.other), real, partner, "second"))
+            made = self._read(pair.made)
+            other = self._read(pair.other) if pair.other else None
+            found.append(self._pair(made, real, partner, "made"))
+            if other is not None:
+                second.append(self._pair(other, real, partner, "second"))
+            if partner is not None:
+                answers.add(made, real, other, partner)
             people.append(real.person)
             if self._progress is not None:
                 self._progress("comparing", done, len(pairs))
+        gains = answers.rows(self._wanted.seed)
         notes = [*self.notes, *self._distances()]
-        return tabulate(found, people, names, second or None, notes, self._wanted.seed)
+        if not gains and any(pair.partner for pair in pairs):
+            notes.append(TOO_LITTLE)
+        table = tabulate(found, people, names, second or None, notes, self._wanted.seed)
+        return replace(table, rows=(*table.rows, *gains))
 
     def _read(self, path: Path) -> Clip:
         return read_clip(path, self._tracker, self._notify)

@@ -1,7 +1,7 @@
 """The figures of a pair of videos that are seen: identity, flicker, seams, sharpness, landmarks."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from app.render.reading import HERE
 from motion2video.motion import FPS
 
 if TYPE_CHECKING:
-    from app.quality.perceptual import Lpips
+    from app.quality.perceptual import Lpips, Network
     from motion2video.faces.identity import FaceEmbedder
     from motion2video.faces.tracker import Face, FaceTracker
 
@@ -37,11 +37,11 @@ class Look:
 
 @dataclass(frozen=True, eq=False)
 class Watcher:
-    """What videos are looked at with; without `lpips` its figure is left out."""
+    """What videos are looked at with; `lpips` by the names of its networks."""
 
     tracker: "FaceTracker"
     embedder: "FaceEmbedder"
-    lpips: "Lpips | None" = None
+    lpips: "dict[Network, Lpips]" = field(default_factory=dict)
 
     def of(self, made: list[Look], real: list[Look]) -> Found:
         """The figures of two videos, seen at the same moments."""
@@ -73,10 +73,11 @@ class Watcher:
             _mean(float(wanted @ self.embedder.embed(a, f.landmarks)) for a, f, _, _ in both),
             _mean(float(wanted @ self.embedder.embed(b, g.landmarks)) for _, _, b, g in both[1:]),
         )
-        if self.lpips is not None:
-            apart = [self._apart(a, f, b, g) for a, f, b, g in both]
-            still = [self._apart(first, anchor, b, g) for _, _, b, g in both]
-            found["all", "LPIPS"] = Value(_mean(apart), 0.0, _mean(still))
+        for name, judge in self.lpips.items():
+            apart = [_apart(judge, a, f, b, g) for a, f, b, g in both]
+            still = [_apart(judge, first, anchor, b, g) for _, _, b, g in both]
+            title = "LPIPS" if name == "alex" else "LPIPS VGG"
+            found["all", title] = Value(_mean(apart), 0.0, _mean(still))
         return found
 
     def looks(self, path: Path, seconds: float) -> Iterator[Look]:
@@ -91,24 +92,24 @@ class Watcher:
                 faces = self.tracker.detect(now)
                 yield Look(now, faces[0] if faces else None, pictures.flicker(*before))
 
-    def _apart(self, a: np.ndarray, f: "Face", b: np.ndarray, g: "Face") -> float:
-        import cv2
-        import torch
-
-        assert self.lpips is not None
-        squares = []
-        for image, face in ((a, f), (b, g)):
-            part = image[pictures.box_of(face.landmarks, range(478), image.shape, 0.1)]
-            small = cv2.resize(part, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-            squares.append(torch.from_numpy(small).permute(2, 0, 1)[None] / 255)
-        with torch.inference_mode():
-            return float(self.lpips(*squares))
-
 
 def stretch(path: Path, seconds: float) -> list[UInt8[np.ndarray, "H W 3"]]:
     """IN_A_ROW frames that follow each other, from the middle of the first `seconds`."""
     first = max(0, (int(seconds * FPS) - IN_A_ROW) // 2)
     return list(islice(HERE.frames(path, FPS), first, first + IN_A_ROW))
+
+
+def _apart(judge: "Lpips", a: np.ndarray, f: "Face", b: np.ndarray, g: "Face") -> float:
+    import cv2
+    import torch
+
+    squares = []
+    for image, face in ((a, f), (b, g)):
+        part = image[pictures.box_of(face.landmarks, range(478), image.shape, 0.1)]
+        small = cv2.resize(part, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        squares.append(torch.from_numpy(small).permute(2, 0, 1)[None] / 255)
+    with torch.inference_mode():
+        return float(judge(*squares))
 
 
 def _flicker(looks: list[Look]) -> float:

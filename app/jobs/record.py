@@ -1,12 +1,13 @@
 """A request as a row in a database: plain JSON, its files by their ids in the store.
 
 What is a file follows from the types in MotionRequest and RenderRequest, so a new field needs
-nothing here.
+nothing here; the recordings of a dialogue's turns are files, too.
 """
 
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from app.jobs.store import FileStore
 from app.render.knobs import settings
 from app.render.request import MotionRequest, RenderRequest
+from app.render.turns import read_turns, recordings_in
 from weights.errors import InputError
 
 _CLASSES: dict[str, type[MotionRequest]] = {"motion": MotionRequest, "video": RenderRequest}
@@ -39,6 +41,11 @@ def to_record(request: MotionRequest, store: FileStore, owner: str) -> tuple[str
                 raise InputError(f"{field.name} of a job must be a file in the store")
             files.append(store.id_of(Path(value), owner))
             value = {_FILE: files[-1]}
+        if field.name == "turns":
+            for row in (value := [_own(row) for row in value or ()] or None) or ():
+                if isinstance(row, dict) and isinstance(row.get("audio"), str | os.PathLike):
+                    files.append(store.id_of(Path(row["audio"]), owner))
+                    row["audio"] = {_FILE: files[-1]}
         values[field.name] = value
     try:
         return json.dumps(values, allow_nan=False), files
@@ -54,13 +61,26 @@ def from_record(kind: str, record: str, store: FileStore, owner: str) -> MotionR
             values[name] = store.get(value[_FILE], owner).path
         else:
             values[name] = frozen(value)
+    for row in _recorded(values):
+        row["audio"] = str(store.get(row["audio"][_FILE], owner).path)
     return _CLASSES[kind](**values)
 
 
 def files_in(record: str) -> list[str]:
     """The ids of the files in a record."""
-    values = json.loads(record).values()
-    return [value[_FILE] for value in values if isinstance(value, dict) and _FILE in value]
+    values = json.loads(record)
+    whole = [value for value in values.values() if isinstance(value, dict) and _FILE in value]
+    return [file[_FILE] for file in (*whole, *(row["audio"] for row in _recorded(values)))]
+
+
+def _own(row: object) -> Any:
+    return dict(row) if isinstance(row, Mapping) else row
+
+
+def _recorded(values: dict[str, Any]) -> list[dict[str, Any]]:
+    """The turns of a record that are recordings."""
+    rows = [row for row in values.get("turns") or () if isinstance(row, dict)]
+    return [row for row in rows if isinstance(row.get("audio"), dict)]
 
 
 def frozen(value: object) -> Any:
@@ -74,4 +94,6 @@ def hide_paths(message: str, request: MotionRequest | None) -> str:
         value = getattr(request, name, None)
         if isinstance(value, str | os.PathLike):
             message = message.replace(os.fspath(value), name)
+    for path in recordings_in(read_turns(getattr(request, "turns", None) or ())).values():
+        message = message.replace(str(path), "its recording")
     return message

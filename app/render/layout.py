@@ -16,19 +16,22 @@ if TYPE_CHECKING:
     from motion2video.faces.tracker import FaceTracker
     from motion2video.portrait.margins import Surround
     from motion2video.portrait.portrait import Portrait
+    from motion2video.portrait.shoulders import Shoulders
 
 _ENDS = 0.03
-"""Of the height of a photo, at whose side the person is cut: more is seen."""
+"""Of the height of a photo, at whose side the person is cut and does not go on: more is seen."""
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """What is drawn lies in every frame with its corner at `place` (x, y) of `ground`, or in the
-    middle of what goes on with it, the `surround`; where both are None, it is the frame.
+    """What is drawn lies in every frame with its corner at `place` (x, y) of `ground`, where
+    `shoulders` that it cuts go on, or in the middle of what goes on with it, the `surround`; where
+    both are None, it is the frame.
     """
 
     place: tuple[int, int] = (0, 0)
     ground: UInt8[np.ndarray, "H W c"] | None = None
+    shoulders: "Shoulders | None" = None
     surround: "Surround | None" = None
 
     def lay(self, drawn: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "H W c"]:
@@ -40,6 +43,8 @@ class Layout:
         (x, y), (height, width) = self.place, drawn.shape[:2]
         frame = self.ground.copy()
         frame[y : y + height, x : x + width] = drawn
+        if self.shoulders is not None:
+            self.shoulders.go_on(frame, drawn)
         return frame
 
     def moved(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
@@ -77,6 +82,7 @@ def laid_out(
     """A portrait before what a request wants behind it (`picture`, where that is one)."""
     from motion2video.geometry.basis import interocular
     from motion2video.portrait.margins import surround
+    from motion2video.portrait.shoulders import shoulders
 
     size = frame_size(portrait.image, finish.ratio)
     height, width = portrait.image.shape[:2]
@@ -96,19 +102,20 @@ def laid_out(
         )
     # At the bottom, where shoulders are cut by the edge of the picture and not in the air.
     ground = _ground(portrait, finish, picture, size, (x, y))
+    flat = ground is None or finish.colour is not None
+    wider = shoulders(portrait.matte, (x, y), size[0], flat)
     if ground is None:
         clear = np.zeros((size[1], size[0], 4), np.uint8)
-        return portrait.before("nothing"), Layout((x, y), None if same else clear)
+        return portrait.before("nothing"), Layout((x, y), None if same else clear, wider)
     behind = np.ascontiguousarray(ground[y : y + height, x : x + width])
-    return portrait.before(behind), Layout((x, y), None if same else ground)
+    return portrait.before(behind), Layout((x, y), None if same else ground, wider)
 
 
 def remarks(portrait: "Portrait", layout: Layout) -> tuple[str, ...]:
     """What there is to tell of a layout."""
     if portrait.behind is None or layout.place[0] == 0 or portrait.matte is None:
         return ()
-    cut = max(float((portrait.matte[:, side] > 0.5).mean()) for side in (0, -1))
-    if cut < _ENDS:
+    if layout.shoulders is None or layout.shoulders.leave(portrait.matte) < _ENDS:
         return ()
     return (
         "the photo ends within the person, whose shoulders or hair are cut off at its sides; a "

@@ -108,6 +108,15 @@ class Measuring:
         ]
         return sum(found for _, found in calm) / len(calm) if calm else None
 
+    def alike(
+        self, portrait: "Portrait", tracker: "FaceTracker", embedder: "FaceEmbedder"
+    ) -> float | None:
+        """`identity` of the frames that were kept."""
+        started = time.thread_time()
+        found = identity(portrait, self.frames, tracker, embedder)
+        self.spent += time.thread_time() - started
+        return found
+
     def report(
         self, voice: Sound | None, identity: float | None, planned_s: float, out: Path
     ) -> Report:

@@ -21,7 +21,7 @@ from app.render.finish import PREVIEW_FPS, PREVIEW_S, PREVIEW_SIDE, is_preview, 
 from app.render.layout import Layout, read_scene, remarks
 from app.render.lineage import origin_of
 from app.render.loading import LoadSettings
-from app.render.measuring import Measuring, identity
+from app.render.measuring import Measuring
 from app.render.output import check_video
 from app.render.parts import Later, may_come_later
 from app.render.performance import Performance, Players, act, perform
@@ -300,7 +300,7 @@ class Avatar(Players):
         face_box, shown, measuring, origin = known
         alike = None
         if self.embedder is not None:
-            alike = identity(portrait, measuring.frames, self.tracker, self.embedder)
+            alike = measuring.alike(portrait, self.tracker, self.embedder)
         planned = measuring.count / shown.fps
         report = measuring.report(shown.voices.agent, alike, planned, out)
         return RenderResult(

@@ -53,9 +53,9 @@ class Page:
     """What belongs to one open page of a visitor: its errands, results and project. `owner` is the
     visitor, who may have several; `key` names the page, whose files in the `store` go with it, and
     `tab` the browser's tab, once it has told. `left` is when that was closed or loaded anew.
-    `faceless` is the photo of which it is known that it cannot be used, `face` the one whose face
-    of a number was chosen, `samples` are the voices that were listened to. On a shelf are `results`
-    and the folder of those that were `packed`.
+    `faceless` is the photo of which it is known that it shows no face, `unusable` the one whose
+    face cannot be used, `face` the one whose face of a number was chosen, `samples` are the voices
+    that were listened to. On a shelf are `results` and the folder of those that were `packed`.
     """
 
     store: FileStore
@@ -66,6 +66,7 @@ class Page:
     left: float | None = None
     errands: list[Errand] = field(default_factory=list)
     faceless: str | None = None
+    unusable: str | None = None
     face: tuple[str, int] | None = None
     samples: dict[str, Path] = field(default_factory=dict)
     results: list[Made] = field(default_factory=list)

@@ -25,6 +25,8 @@ MIN_FACE_WIDTH = 64
 MAX_YAW = 45.0
 _TURNED_YAW = 32.0
 _MIN_INSIDE = 0.8
+_LYING = 60.0  # degrees of roll from which on a photo lies on its side
+_OPEN = 0.06  # between the lips, of the distance of the outer corners of the eyes
 _DETECTORS = ("mediapipe", "insightface")
 _PADDED = 1024  # long side of the picture that is searched with a margin around it
 _CROP = 2.2  # side of the square around a face, in face sizes: how tight MediaPipe still detects
@@ -74,6 +76,19 @@ class Face:
         """
         across = self.landmarks[454] - self.landmarks[234]
         return 0.926 * float(np.degrees(np.arctan2(across[2], across[0])))
+
+    @property
+    def roll(self) -> float:
+        """How far the head lies on its side in the picture, in degrees; positive = clockwise."""
+        x, y, _ = self.landmarks[263] - self.landmarks[33]
+        return float(np.degrees(np.arctan2(y, x)))
+
+    @property
+    def lies(self) -> int:
+        """By how many quarters to the left its picture has to be turned for it to be upright: 1, or
+        -1, which is to the right; 0 where it is.
+        """
+        return 0 if abs(self.roll) < _LYING else 1 if self.roll > 0 else -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +150,10 @@ def require_usable(face: Face) -> None:
             f"the face is {face.width:.0f} pixels wide; at least {MIN_FACE_WIDTH} are needed: "
             "use a larger picture or a closer crop"
         )
+    if face.lies > 0:
+        raise FaceError("the face lies on its side: turn the picture a quarter to the left")
+    if face.lies < 0:
+        raise FaceError("the face lies on its side: turn the picture a quarter to the right")
     if abs(face.yaw) > MAX_YAW:
         raise FaceError(
             f"the face is turned away by {abs(face.yaw):.0f} degrees; at most {MAX_YAW:.0f} are "
@@ -157,6 +176,17 @@ def turned_notice(face: Face) -> str | None:
     return (
         f"the face is turned by {abs(face.yaw):.0f} degrees: its far side may look distorted when "
         "it moves; a picture from the front looks better"
+    )
+
+
+def open_notice(face: Face) -> str | None:
+    """A sentence about a mouth that the photo does not show closed."""
+    upper, lower, right, left = face.landmarks[[13, 14, 33, 263]]
+    if np.linalg.norm(lower - upper) < _OPEN * np.linalg.norm(left - right):
+        return None
+    return (
+        "the mouth is open in the photo, so its lips may not close as well; one with a closed "
+        "mouth looks better"
     )
 
 

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from motion2video.faces.tracker import Face, FaceTracker, pick_face, require_usable, turned_notice
+from motion2video.faces.tracker import (
+    Face,
+    FaceTracker,
+    open_notice,
+    pick_face,
+    require_usable,
+    turned_notice,
+)
 from motion2video.media.pictures import open_picture, upright
 from motion2video.portrait.behind import Behind
 from weights.errors import InputError, MediaError
@@ -82,7 +89,7 @@ class Portrait:
         chosen, notice = pick_face(tracker.detect(image), face)
         require_usable(chosen)
         chosen = tracker.settle(image, chosen)
-        for told in (notice, turned_notice(chosen)):
+        for told in (notice, turned_notice(chosen), open_notice(chosen)):
             notices = notices if told is None else (*notices, told)
         if crop == "head":
             image, chosen = _crop_head(image, chosen)

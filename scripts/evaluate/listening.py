@@ -24,20 +24,16 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from app.quality.activity import widened
+from app.quality.answering import case_of
 from app.quality.directed_gain import Case, Gain, directed_gain
-from app.quality.events import AT_PARTNER, SMILE, gaze_angle
-from audio2motion.behaviour.eyes import BLINK_CHANNELS
-from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform, speech_probability
+from audio2motion.hearing.audio import Dyad, Waveform, speech_probability
 from audio2motion.network.generator import GeneratorConfig, MotionGenerator
 from motion2video.geometry.basis import FaceBasis
-from motion2video.motion import FPS, ROTATION, Motion, channel_index
+from motion2video.motion import Motion
 from scripts.evaluate.conversations import Conversation, converse
 from scripts.evaluate.listening_figures import Figure, Listener, figures
 
 SPEECH_ON = 0.5
-PACE = 0.2
-"""Per frame, of the running mean of a head's speed."""
 
 
 def generate(
@@ -77,58 +73,16 @@ def _active(voice: Waveform, frames: int) -> np.ndarray:
     return speech_probability(voice)[:frames] > SPEECH_ON
 
 
-def level(voice: Waveform, frames: int) -> np.ndarray:
-    """[T] loudness, 0..1: from 45 dB below the loudest frame up."""
-    power = (voice.samples[: frames * SAMPLES_PER_FRAME].reshape(frames, -1) ** 2).mean(1)
-    decibels = 10 * np.log10(power + 1e-10)
-    return np.clip((decibels - decibels.max()) / 45 + 1, 0, 1)
-
-
-def running(x: np.ndarray) -> np.ndarray:
-    """[T] causal running mean."""
-    out, value = np.empty(len(x)), 0.0
-    for i, now in enumerate(x.tolist()):
-        value += PACE * (now - value)
-        out[i] = value
-    return out
-
-
-def nodding(pitch: np.ndarray) -> np.ndarray:
-    """[T] how fast the head nods lately, degrees a second."""
-    return running(np.abs(np.diff(pitch, prepend=pitch[:1])) * FPS)
-
-
 def case(listener: Listener) -> Case:
-    """The curves for the directed gain; frames in which the agent is silent and the partner has
-    spoken within a second.
-    """
-    talk, values = listener.conversation, listener.values
-    frames = len(values)
-    pitch, yaw, roll = np.degrees(values[:, ROTATION]).T
-    target = [
-        *(pitch, yaw, roll, values[:, SMILE].mean(1), values[:, channel_index("browInnerUp")]),
-        values[:, list(BLINK_CHANNELS)].mean(1),
-        (gaze_angle(values) > AT_PARTNER).astype(float),
-        nodding(pitch),
-    ]
+    """The curves for the directed gain."""
+    talk, frames = listener.conversation, len(listener.values)
     assert talk.dyad.interlocutor is not None
-    silent = np.zeros(frames)
-    for t in range(1, frames):
-        silent[t] = 0 if listener.other[t] else min(silent[t - 1] + 1 / FPS, 2)
-    voice = [level(talk.dyad.interlocutor, frames), listener.other.astype(float), silent]
-    motion = np.zeros((frames, 4))
-    if talk.motion is not None:
-        theirs = talk.motion.values[:frames]
-        down = np.degrees(theirs[:, ROTATION.start])
-        shut = theirs[:, list(BLINK_CHANNELS)].mean(1)
-        motion = np.stack([theirs[:, SMILE].mean(1), down, nodding(down), shut], 1)
-    own = np.stack([level(talk.dyad.agent, frames), listener.agent.astype(float)], 1)
-    return Case(
+    return case_of(
         talk.partner,
-        np.stack(target, 1),
-        own,
-        {"voice": np.stack(voice, 1), "motion": motion},
-        listener.listens & widened(listener.other, int(FPS)),
+        listener.values,
+        (talk.dyad.agent, listener.agent),
+        (talk.dyad.interlocutor, listener.other),
+        None if talk.motion is None else talk.motion.values[:frames],
     )
 
 

@@ -161,10 +161,15 @@ def test_a_long_text_that_is_no_base64_is_refused(cut: str) -> None:
 
 
 def test_a_long_text_where_none_belongs_is_refused() -> None:
-    for given in ([["A" * 70_000]], {"a": {"b": "A" * 70_000}}):
-        with closing(JsonBody(JsonBounds(texts=1))) as body, pytest.raises(Problem, match="longer"):
+    long = "A" * 70_000
+    for given in ([[long]], {"a": {"b": long}}, {"of": [long]}, {"of": {"c": {"d": long}}}):
+        bounds = JsonBounds(texts=1, within="of")
+        with closing(JsonBody(bounds)) as body, pytest.raises(Problem, match="longer"):
             body.feed(json.dumps(given).encode())
             body.values()
+    with closing(JsonBody(bounds)) as body:
+        body.feed(json.dumps({"of": {"c": long}}).encode())
+        assert isinstance(body.values()["of"]["c"], LongText)
     with pytest.raises(Problem, match="longer"):
         check_json(json.dumps({"a": "A" * 70_000}).encode())
 

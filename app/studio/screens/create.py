@@ -10,7 +10,7 @@ from app.render.demo import ASSETS, DEFAULT_PORTRAIT, EXAMPLES
 from app.studio.screens import markup
 from app.studio.screens.coming_back import Back, fill_again, follow_again, values_of
 from app.studio.screens.endpoints import endpoint
-from app.studio.screens.faces import choose_face, mark_face, show_faces
+from app.studio.screens.faces import choose_face, mark_face, show_faces, turn_photo
 from app.studio.screens.follow import (
     fail,
 )
@@ -107,7 +107,9 @@ def build(workshop: Workshop) -> CreateScreen:
         planned = filled.then(
             plan, inputs, result.told, api_visibility="private", show_progress="hidden"
         )
-        follow_again(planned, workshop, Form.__name__, follow_video, [*result.outputs, past.listed])
+        told = [*result.outputs, past.listed]
+        followed = follow_again(planned, workshop, Form.__name__, follow_video, told)
+        past.back(followed)  # both tell in one place how it goes
 
     return CreateScreen(inputs, result.video, result.edit, past, back)
 
@@ -164,6 +166,7 @@ def add_photo(
         elem_id=f"{screen}face",
     )
     parts["trouble"] = gr.HTML(elem_id=f"{screen}trouble")
+    parts["turn"] = gr.Button("Turn the photo", visible=False, elem_id=f"{screen}turn", size="sm")
 
 
 def _movement(parts: dict[str, Any]) -> None:
@@ -273,9 +276,10 @@ def _output(parts: dict[str, Any]) -> None:
             parts["consent"] = gr.Textbox(**component("consent", info=False), min_width=120)
 
 
-def connect_photo(workshop: Workshop, parts: dict[str, Any]) -> "gr.events.Dependency":
+def connect_photo(workshop: Workshop, parts: dict[str, Any]) -> "list[gr.events.Dependency]":
     """An example becomes the photo, with a voice that suits it where there are voices; the faces
-    of a photo are shown, and one of them chosen. Returned is what happens when they were found.
+    of a photo are shown, and one of them chosen; one that lies on its side is turned. Returned is
+    what happens when faces were found, or another one was chosen.
     """
     import gradio as gr
 
@@ -296,7 +300,9 @@ def connect_photo(workshop: Workshop, parts: dict[str, Any]) -> "gr.events.Depen
         return choose_face(workshop, path, x, y)
 
     parts["examples"].select(choose, spoken, [parts["photo"], *spoken], api_visibility="private")
-    shown = [parts["faces"], parts["face"], parts["trouble"]]
+    told = [parts["trouble"], parts["turn"]]
+    shown = [parts["faces"], parts["face"], *told]
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     found = parts["photo"].change(
         endpoint(show_faces, workshop, ("photo",)),
         parts["photo"],
@@ -306,44 +312,40 @@ def connect_photo(workshop: Workshop, parts: dict[str, Any]) -> "gr.events.Depen
         api_visibility="public" if spoken else "private",
         show_progress="hidden",
     )
-    parts["face"].input(
-        endpoint(mark_face, workshop, ("photo", "face")),
-        [parts["photo"], parts["face"]],
-        [parts["faces"], parts["trouble"]],
-        api_visibility="private",
-        show_progress="hidden",
+    parts["turn"].click(
+        endpoint(turn_photo, workshop, ("photo",)), parts["photo"], parts["photo"], **quiet
     )
-    parts["faces"].select(
-        click, parts["photo"], parts["face"], api_visibility="private", show_progress="hidden"
-    ).then(
-        endpoint(mark_face, workshop, ("photo", "face")),
-        [parts["photo"], parts["face"]],
-        [parts["faces"], parts["trouble"]],
-        api_visibility="private",
-        show_progress="hidden",
-    )
-    return found
+    mark = endpoint(mark_face, workshop, ("photo", "face"))
+    both, marked = [parts["photo"], parts["face"]], [parts["faces"], *told]
+    return [
+        found,
+        parts["face"].input(mark, both, marked, **quiet),
+        parts["faces"]
+        .select(click, parts["photo"], parts["face"], **quiet)
+        .then(mark, both, marked, **quiet),
+    ]
 
 
 def _connect_plan(
     plan: Callable[..., Any],
     parts: dict[str, Any],
-    found: "gr.events.Dependency",
+    found: "list[gr.events.Dependency]",
     told: "list[Any]",
     inputs: "list[Any]",
 ) -> None:
     """What is told of a video before it is made follows all that is filled in."""
     import gradio as gr
 
-    found.then(  # by then it is known whether the photo has a face
-        plan,
-        inputs,
-        told,
-        api_visibility="private",
-        trigger_mode="always_last",  # a photo is taken away and another comes at once
-        show_progress="hidden",
-        concurrency_limit=2,
-    )
+    for step in found:  # by then it is known whether the photo has a face
+        step.then(
+            plan,
+            inputs,
+            told,
+            api_visibility="private",
+            trigger_mode="always_last",  # a photo is taken away and another comes at once
+            show_progress="hidden",
+            concurrency_limit=2,
+        )
     gr.on(
         [parts[name].change for name in FORM_FIELDS if name not in ("photo", "face")],
         plan,

@@ -16,11 +16,18 @@ from app.studio.screens.follow import fail, page_of
 from app.studio.screens.form import FORM_FILES
 from app.studio.screens.visitors import Visitor
 from app.studio.workshop import Page, Workshop
-from motion2video.faces.tracker import Face, FaceTracker, require_usable, turned_notice
+from motion2video.faces.tracker import (
+    Face,
+    FaceTracker,
+    open_notice,
+    require_usable,
+    turned_notice,
+)
 from weights.errors import FaceError, InputError, VisavisError
 
 SHOWN = 720
 """Long side of the picture with the boxes, in pixels."""
+_FINE = 95
 _CHOSEN, _OTHER = (255, 122, 89), (255, 255, 255)
 
 
@@ -75,13 +82,14 @@ class Faces:
                     )
         return picture
 
-    def trouble(self, chosen: int) -> str:
-        """Why the chosen face cannot be used, or not well; empty when it can."""
+    def trouble(self, chosen: int) -> tuple[list[str], bool]:
+        """Why the chosen face cannot be used, or not well; and whether it can at all."""
+        face = self.faces[chosen]
         try:
-            require_usable(self.faces[chosen])
+            require_usable(face)
         except FaceError as error:
-            return str(error)
-        return turned_notice(self.faces[chosen]) or ""
+            return [str(error)], False
+        return [told for told in (turned_notice(face), open_notice(face)) if told], True
 
 
 def find_faces(path: str, tracker: FaceTracker, reader: Reader = HERE) -> Faces:
@@ -98,9 +106,11 @@ def find_faces(path: str, tracker: FaceTracker, reader: Reader = HERE) -> Faces:
     return Faces(image, faces)
 
 
-def show_faces(workshop: Workshop, visitor: Visitor, photo: str | None) -> tuple[Any, Any, str]:
-    """The photo with its faces marked, where there are several, the choices among them, and what is
-    wrong with the photo.
+def show_faces(
+    workshop: Workshop, visitor: Visitor, photo: str | None
+) -> tuple[Any, Any, str, Any]:
+    """The photo with its faces marked, where there are several, the choices among them, what is
+    wrong with the photo, and the button that turns one which lies on its side.
     """
     import gradio as gr
 
@@ -108,29 +118,29 @@ def show_faces(workshop: Workshop, visitor: Visitor, photo: str | None) -> tuple
     # The choices stay: an answer for the photo before may come after that for this one.
     nothing = gr.update(value=None, visible=False)
     page = page_of(workshop, visitor)
-    page.faceless = None
+    page.faceless = page.unusable = None
     if not photo or Path(photo) in EXAMPLES:  # they show one face, and the networks can wait
-        return hidden, nothing, ""
+        return hidden, nothing, "", hidden
     try:
         found = _faces_in(workshop, photo)
     except VisavisError as error:
         page.faceless = photo
-        return hidden, nothing, markup.alert(str(error))
+        return hidden, nothing, markup.alert(str(error)), hidden
     chosen = found.largest
     if page.face is not None and page.face[0] == photo:  # it is shown again
         chosen = min(page.face[1], len(found.faces) - 1)
     several = len(found.faces) > 1
     picker = gr.update(choices=found.choices, value=str(chosen + 1), visible=several)
     marked = gr.update(value=str(_kept(found, chosen, page)), visible=True) if several else hidden
-    trouble = found.trouble(chosen)
-    said = markup.alert(trouble) if trouble else ""
-    return marked, picker, said
+    return marked, picker, *_said_of(found, chosen, page, photo)
 
 
 def mark_face(
     workshop: Workshop, visitor: Visitor, photo: str | None, face: str | None
-) -> tuple[Any, str]:
-    """The photo with another of its faces marked, and what is wrong with that one."""
+) -> tuple[Any, str, Any]:
+    """The photo with another of its faces marked, and what is wrong with that one, as `show_faces`
+    tells it.
+    """
     try:
         found = _faces_in(workshop, photo)
     except VisavisError as error:
@@ -139,11 +149,25 @@ def mark_face(
     if face not in numbered:
         fail(f"got the face {face!r}; wanted {' or '.join(numbered)}")
     chosen = int(face) - 1
-    trouble = found.trouble(chosen)
     page = page_of(workshop, visitor)
     page.face = str(photo), chosen
     drawn = _kept(found, chosen, page)
-    return str(drawn), markup.alert(trouble) if trouble else ""
+    return str(drawn), *_said_of(found, chosen, page, str(photo))
+
+
+def turn_photo(workshop: Workshop, visitor: Visitor, photo: str | None) -> str:
+    """The photo, upright where it lay on its side."""
+    try:
+        found = _faces_in(workshop, photo)
+    except VisavisError as error:
+        fail(error)
+    page = page_of(workshop, visitor)
+    chosen = page.face[1] if page.face is not None and page.face[0] == photo else found.largest
+    lies = found.faces[min(chosen, len(found.faces) - 1)].lies
+    upright = page.new_folder() / f"{Path(str(photo)).stem}.jpg"
+    turned = np.ascontiguousarray(np.rot90(found.image, lies))
+    upright.write_bytes(jpeg(turned, _FINE))
+    return str(upright)
 
 
 def choose_face(workshop: Workshop, photo: str | None, x: float, y: float) -> str:
@@ -160,6 +184,18 @@ def _faces_in(workshop: Workshop, photo: str | None) -> Faces:
     workshop.files.require(Path(photo), FORM_FILES["photo"])
     avatar = workshop.avatar()
     return find_faces(photo, avatar.tracker, avatar.reader)
+
+
+def _said_of(found: Faces, chosen: int, page: Page, photo: str) -> tuple[str, Any]:
+    """What is wrong with a face, and whether the button that turns its photo is there; noted is
+    whether it can be used.
+    """
+    import gradio as gr
+
+    trouble, usable = found.trouble(chosen)
+    page.unusable = None if usable else photo
+    said = "".join(map(markup.alert, trouble))
+    return said, gr.update(visible=found.faces[chosen].lies != 0)
 
 
 def _kept(found: Faces, chosen: int, page: Page) -> Path:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PAGE = "/live"
 _FOLDER = ASSETS / "studio" / "live"
-_PARTS = ("page.css", "talk.js", "page.js")
+_PARTS = ("page.css", "talk.js", "ear.js", "page.js")
 ROOMY = 4
 """Cores with which a slow voice speaks while a portrait is drawn: each wants one of its own."""
 
@@ -60,6 +60,13 @@ def add_page(app: "FastAPI", socket: str, answers: bool) -> str:
         if name not in _PARTS:
             raise HTTPException(404)
         return FileResponse(_FOLDER / name, headers={"Cache-Control": "no-cache"})
+
+    @app.get(PAGE + "/portraits/{name}/idle", include_in_schema=False)
+    def live_idle(name: str) -> FileResponse:
+        if name not in photos:
+            raise HTTPException(404)
+        path = photos[name].parent / "idle" / f"{name}.mp4"
+        return FileResponse(path, media_type="video/mp4", content_disposition_type="inline")
 
     @app.get(PAGE + "/portraits/{name}", include_in_schema=False)
     def live_portrait(name: str) -> FileResponse:

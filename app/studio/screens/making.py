@@ -155,6 +155,8 @@ def told_plan(
             said = markup.note(_FIRST)
         elif form.photo == page.faceless:
             said = markup.note("This photo cannot be used: no face was found in it.")
+        elif form.photo == page.unusable:
+            said = markup.note("This photo cannot be used: what is wrong is said beside it.")
         else:
             plan = make_plan(
                 request_of(form, workshop), workshop.queue.pace, SandboxReader(shared_sandbox())

@@ -12,28 +12,31 @@ from app.studio.creation import Creation, reopen
 from app.studio.history import again, find, keep, pack, remove
 from app.studio.made import Made
 from app.studio.screens import markup
+from app.studio.screens.coming_back import Back, follow_again
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.follow import error_of, fail, files_of, follow, page_of, submit
 from app.studio.screens.form import FORM_FIELDS, FORM_FILES, Form, request_of
 from app.studio.screens.presets import SET, preset_of
 from app.studio.screens.visitors import Visitor
-from app.studio.workshop import Workshop
+from app.studio.workshop import Desk, Workshop
 from weights.errors import VisavisError
 
 if TYPE_CHECKING:
     import gradio as gr
 
+_SCREEN = "Opening"
 _NONE = "Videos that you make are kept here for a while, after a reload too."
 
 
 @dataclass(frozen=True)
 class Past:
-    """The list of results, which is drawn anew when a video was made, and the event upon which one
-    of them can be edited.
+    """The list of results, which is drawn anew when a video was made, the event upon which one
+    of them can be edited, and how its opening goes on in a tab that is loaded anew.
     """
 
     listed: "gr.HTML"
     reopened: Callable[..., Any]
+    back: Back
 
 
 def add_past(
@@ -56,6 +59,7 @@ def add_past(
             edit = gr.Button("Edit", size="sm", interactive=False, elem_id="past-edit")
             delete = gr.Button("Delete", size="sm", interactive=False, elem_id="past-delete")
             save = gr.Button("Download all", size="sm", elem_id="past-pack")
+        opened = gr.Textbox(visible="hidden", elem_id="opened", label="The opened video")
         packed = gr.File(label="All videos (.zip)", interactive=False, visible=False)
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     picked.change(
@@ -68,15 +72,14 @@ def add_past(
         [listed, picked, use, delete, edit],
         **quiet,
     )
-    reopened = edit.click(
-        endpoint(_reopen, workshop, ("picked",)),
-        picked,
-        [*going, edit],
-        concurrency_limit=None,
-        **quiet,
+    told = [*going, edit, opened]
+    edit.click(
+        endpoint(_reopen, workshop, ("picked",)), picked, told, concurrency_limit=None, **quiet
     )
     save.click(endpoint(_pack, workshop, ()), None, packed, **quiet)
-    return Past(listed, reopened.success)
+    return Past(
+        listed, opened.change, lambda after: follow_again(after, workshop, _SCREEN, _opening, told)
+    )
 
 
 def keep_result(
@@ -138,23 +141,40 @@ async def _reopen(workshop: Workshop, visitor: Visitor, key: str) -> AsyncIterat
     """Let a result's motion be edited, telling how that goes; fails unless it can be."""
     import gradio as gr
 
-    on, off = gr.update(interactive=True), gr.update(interactive=False)
     page = page_of(workshop, visitor)
     try:
         made = find(workshop.shelf(visitor.owner), key)
         filled = again(made, page) | {"new_seed": False, "seed": made.result.seed}
         request = request_of(Form(**filled), workshop)
     except VisavisError as error:
-        yield [markup.alert(str(error)), off, on]
+        off, on = gr.update(interactive=False), gr.update(interactive=True)
+        yield [markup.alert(str(error)), off, on, gr.update()]
         fail(error, told=True)
-    run = submit(workshop, visitor, partial(reopen, workshop, page, request, made))
-    async for html in follow(run):
-        yield [html, on, off]
-    if run.result is None:
-        error = error_of(run) or "the video was not opened"
-        yield [markup.alert(error), off, on]
+    desk = page.desk(_SCREEN)
+    desk.errand = submit(workshop, visitor, partial(reopen, workshop, page, request, made))
+    async for told in _opening(workshop, visitor, desk):
+        yield told
+
+
+async def _opening(workshop: Workshop, visitor: Visitor, desk: Desk) -> AsyncIterator[list[Any]]:
+    """How the opening of a result goes, from now to its end, which is told once: a tab that is
+    loaded anew meanwhile sees it. The last value is another for each that was opened.
+    """
+    import gradio as gr
+
+    run = desk.errand
+    if run is None:
+        return
+    on, off, keep = gr.update(interactive=True), gr.update(interactive=False), gr.update()
+    async for html in follow(run, lasting=page_of(workshop, visitor).tab is not None):
+        yield [html, on, off, keep]
+    failed = run.result is None
+    error = error_of(run) or "the video was not opened"
+    yield [markup.alert(error) if failed else "", off, on, keep if failed else run.running.id]
+    if desk.errand is run:
+        desk.errand = None
+    if failed:
         fail(error, told=True)
-    yield ["", off, on]
 
 
 def _again(workshop: Workshop, visitor: Visitor, key: str) -> list[Any]:

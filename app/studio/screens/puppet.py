@@ -50,14 +50,15 @@ def build(workshop: Workshop) -> "tuple[gr.Button, Back]":
     found = connect_photo(workshop, parts)
     inputs = [parts[name] for name in PUPPET_FIELDS]
     plan = endpoint(_plan, workshop, PUPPET_FIELDS)
-    found.then(
-        plan,
-        inputs,
-        result.told,
-        api_visibility="private",
-        trigger_mode="always_last",
-        show_progress="hidden",
-    )
+    for step in found:
+        step.then(
+            plan,
+            inputs,
+            result.told,
+            api_visibility="private",
+            trigger_mode="always_last",
+            show_progress="hidden",
+        )
     gr.on(
         [parts[name].change for name in PUPPET_FIELDS if name not in ("photo", "face")],
         plan,

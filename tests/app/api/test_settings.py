@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import app.cli.app_command as app_command
-from app.api.settings import default_data_dir
+from app.api.settings import AI_NOTICE, default_data_dir
 from app.cli.commands import main
 from app.intake.limits import Limits
 from weights.errors import OutputError
@@ -56,3 +56,31 @@ def test_limits_are_set_in_the_units_of_their_options(
         max_connections_each=600,
         max_connections=600,
     )
+
+
+def test_an_ai_is_told_to_be_one_unless_somebody_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    """The notice is on, can be worded otherwise, and where it is off, or provenance is, the log of
+    the server has a line of it.
+    """
+    started: list[Any] = []
+
+    def serve(app: Any, config: Any, say: object) -> None:
+        app.state.context.database.close()
+        started.append(config)
+
+    monkeypatch.setattr(app_command, "serve", serve)
+    quiet = ["app", "--no-studio", "--data-dir", str(tmp_path / "data")]
+    for more, words in (
+        ([], AI_NOTICE),
+        (["--live-notice", "Here speaks a machine."], "Here speaks a machine."),
+        (["--live-notice", ""], ""),
+    ):
+        assert main([*quiet, *more]) == 0
+        assert started[-1].live_notice == words and started[-1].provenance.enabled
+        told = capfd.readouterr().err
+        assert ("do not say that an AI is talking" in told) == (words == "")
+    assert main([*quiet, "--no-provenance"]) == 0
+    assert not started[-1].provenance.enabled
+    assert "provenance is off" in capfd.readouterr().err

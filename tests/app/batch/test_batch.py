@@ -21,6 +21,9 @@ from app.batch.ledger import Ledger
 from app.batch.metrics import metrics
 from app.batch.segments import cut_at_silence, part_request
 from app.batch.work import AvatarSettings
+from app.provenance import credentials
+from app.provenance.origin import Provenance
+from app.provenance.record import Log
 from app.render.performance import perform
 from app.render.request import MotionRequest, RenderRequest
 from motion2video.media.video import probe, read_video
@@ -160,6 +163,21 @@ def results_of(batch: Batch) -> list[dict[str, Any]]:
         return [json.loads(result) for (result,) in db.execute("SELECT result FROM items")]
 
 
+def test_every_video_is_marked_signed_and_written_down(make_batch: MakeBatch) -> None:
+    batch = make_batch(2)
+    assert batch.run().complete
+    told = [result["provenance"] for result in results_of(batch)]
+    assert len({one["id"] for one in told}) == 2 and all(one["watermark"] for one in told)
+    entries = {entry["id"] for entry in Log(Provenance().place).entries()}
+    assert {one["id"] for one in told} <= entries
+    if credentials.missing() is None:
+        assert {one["signed"] for one in told} == {"embedded"}
+        made = sorted(Path(batch.out).rglob("*.mp4"))
+        known = [credentials.read(path, Provenance().anchors) for path in made]
+        assert {one.id for one in known if one is not None} == {one["id"] for one in told}
+        assert all(one is not None and one.state == "trusted" for one in known)
+
+
 # -- a long video in parts -----------------------------------------------------------------------
 
 
@@ -236,6 +254,8 @@ def test_parts_of_a_clear_video_are_clear_and_trimmed_once_with_subtitles_beside
     assert result["parts"] > 1 and result["frames"] == 50
     assert [cue["text"] for cue in result["subtitles"]] == ["Hello there."]
     out = Path(batch.out)
+    if credentials.missing() is None:
+        assert result["provenance"]["signed"] == "sidecar" and (out / "v.webm.c2pa").is_file()
     assert (out / "v.vtt").read_text().splitlines()[2].startswith("00:00:00.100 --> 00:00:01.")
     with av.open(str(out / "v.webm")) as container:
         stream = container.streams.video[0]

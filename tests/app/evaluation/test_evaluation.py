@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from app.cli.commands import main
+from app.evaluation.answers import TOO_LITTLE
 from app.evaluation.catalogue import FIGURES, Found, Value
 from app.evaluation.clips import find_pairs
 from app.evaluation.page import page
 from app.evaluation.run import Evaluation, Wanted
 from app.evaluation.table import Table, tabulate, written
-from audio2motion.hearing.audio import SAMPLE_RATE, Waveform
+from audio2motion.hearing.audio import SAMPLE_RATE, Sound, Waveform
 from motion2video.motion import MOTION_DIM, ROTATION, Motion, channel_index
 from tests.app.studio.studio_server import barriers, chromium
 from weights.errors import DependencyError, InputError
@@ -73,6 +74,9 @@ def test_the_copy_is_nearer_in_every_distance(table: Table):
     assert rows["upper-face keypoint dynamics"].made.mean > 0  # too calm
     assert rows["blinks"].real.mean == 10  # one in six seconds
     assert table.people == 3
+    away = rows["looks away F1"]
+    assert away.other is not None and away.other.mean == 1 > away.floor.mean
+    assert TOO_LITTLE in table.notes  # six seconds without a voice
 
 
 @pytest.mark.weights("face_basis", "lip_sync")
@@ -101,6 +105,56 @@ def test_talking_and_listening_apart(tmp_path: Path, capsys: pytest.CaptureFixtu
     told = json.loads(capsys.readouterr().out)
     assert {row["role"] for row in told["rows"]} == {"all", "listening"}
     assert html.read_text().startswith("<!doctype html>")
+
+
+def conversation(number: int, folders: dict[str, Path]) -> None:
+    """A minute in which the partner speaks in bursts and the agent says a word now and then; the
+    real one lowers the head while the partner is loud, .3 s later, the deaf one as at another time.
+    """
+    rng = np.random.default_rng(number)
+    frames = 60 * 25
+    bursts = np.convolve(rng.random(frames) < 0.04, np.ones(25), "same").clip(0, 1)
+    loud = np.repeat(bursts, 640) * rng.normal(0, 0.2, frames * 640)
+    name = f"p{number}__talk"
+    for side in ("real", "deaf", "partner"):
+        values = someone(100 * number + len(side), 60.0).values * 0.2
+        if side != "partner":
+            heard = np.roll(bursts, 8 if side == "real" else frames // 2)
+            values[:, ROTATION.start] += np.convolve(heard, np.ones(9) / 60, "same")
+        Motion(values).save(folders[side] / f"{name}.npz")
+        quiet = np.zeros(frames * 640)
+        Waveform((loud if side == "partner" else quiet).astype(np.float32)).save(
+            folders[side] / f"{name}.wav"
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.weights("face_basis", "lip_sync")
+def test_who_answers_has_a_directed_gain_and_who_does_not_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folders = {name: tmp_path / name for name in ("real", "deaf", "partner")}
+    for folder in folders.values():
+        folder.mkdir()
+    for number in range(6):
+        conversation(number, folders)
+
+    def loud(sound: Sound) -> np.ndarray:
+        """Noise is no speech to the detector: here it is."""
+        return (np.abs(sound.read(0, len(sound)).reshape(-1, 640)).mean(1) > 0.01).astype(float)
+
+    for module in ("answers", "figures"):
+        monkeypatch.setattr(f"app.evaluation.{module}.speech_probability", loud)
+    pairs = find_pairs(folders["deaf"], folders["real"], folders["real"], folders["partner"])
+    table = Evaluation(Wanted(pictures=False), lambda _: None).table(pairs, ("deaf", "real"))
+    rows = {row.figure.name: row for row in table.rows if row.role == "listening"}
+    row = rows["directed gain voice"]
+    assert row.real.low > 0 and row.other is not None and row.other.low > 0
+    assert row.made.low <= 0 and row.made.mean < 0.1 * row.real.mean
+    assert row.floor.mean < 0.1 * row.real.mean
+    assert (row.made.count, row.made.people) == (6, 6)
+    assert abs(rows["directed gain motion"].made.mean) < 0.2 * row.real.mean
+    assert not any(TOO_LITTLE in note for note in table.notes)
 
 
 def test_figures_that_nobody_has_are_left_out_and_unknown_ones_do_not_count():

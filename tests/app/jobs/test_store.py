@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,9 +12,10 @@ from app.api.settings import ServerConfig, read_keys
 from app.intake.limits import Limits
 from app.jobs.database import Database
 from app.jobs.queue import MAX_RESTARTS, JobQueue
-from app.jobs.record import from_record, hide_paths, to_record
+from app.jobs.record import files_in, from_record, hide_paths, to_record
 from app.jobs.store import FileStore, StoredFile
-from app.render.request import RenderRequest
+from app.render.request import MotionRequest, RenderRequest
+from audio2motion.voice.synthesis import synthesize
 from motion2video.motion import Motion
 from weights.errors import (
     BusyError,
@@ -109,6 +111,22 @@ def test_a_request_is_written_down_and_read_again(store: FileStore, still: bytes
     with pytest.raises(NotFoundError):
         from_record("video", record, store, "b")
     assert hide_paths(f"{made.portrait} is bad", made) == "portrait is bad"
+
+
+def test_recordings_of_turns_are_files_of_a_job(store: FileStore) -> None:
+    sound = synthesize("Well.")
+    said = io.BytesIO(sound.save(store.folder.parent / "well.wav").read_bytes())
+    kept = store.add("a", said, ("sound",), "a recording")
+    turns = ("agent: Hi", {"who": "interlocutor", "audio": str(kept.path)})
+    made = MotionRequest(turns=turns)
+    record, files = to_record(made, store, "a")
+    assert files == files_in(record) == [kept.id] and str(store.folder) not in record
+    assert from_record("motion", record, store, "a").describe() == made.describe()
+    assert hide_paths(f"turn 2: {kept.path} is silent", made) == "turn 2: its recording is silent"
+    with pytest.raises(InputError, match="in the store"):
+        to_record(replace(made, turns=({"who": "agent", "audio": "/etc/passwd"},)), store, "a")
+    with pytest.raises(NotFoundError):
+        from_record("motion", record, store, "b")
 
 
 def test_files_from_elsewhere_are_no_jobs(queue: JobQueue, tmp_path: Path) -> None:

@@ -15,12 +15,14 @@ from app.live.session import (
     LiveSession,
     pictures_for,
 )
+from app.quality.events import blinks, gaze_angle
 from app.render.pipeline import Avatar
 from audio2motion.gestures.controls import Controls
 from audio2motion.hearing.audio import SAMPLE_RATE, Waveform
 from audio2motion.network.state_codec import decode, encode
 from audio2motion.voice.agent_voice import FileVoice
 from audio2motion.voice.synthesis import synthesize
+from motion2video.motion import ROTATION, Motion, channel_index
 from motion2video.portrait.portrait import Portrait
 from tests.app.serving import small_avatar
 from weights.errors import InputError, StateError
@@ -178,6 +180,36 @@ def test_no_barge_in_without_speech_or_when_it_is_off(
 
 
 @pytest.mark.slow
+class Watching:
+    """In place of a renderer: keeps what it is to draw."""
+
+    def __init__(self) -> None:
+        self.rows: list[np.ndarray] = []
+
+    def step(self, state: object, motion: Motion) -> tuple[object, np.ndarray]:
+        self.rows.append(motion.values)
+        return state, np.zeros((len(motion), 2, 2, 3), np.uint8)
+
+
+def test_in_half_a_minute_of_silence_it_waits_as_a_person_does(
+    avatar: Avatar, face: Portrait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody says a word: it looks at the visitor, blinks, stirs, and keeps its mouth shut."""
+    session, watching = LiveSession(avatar, face, LiveConfig(seed=3)), Watching()
+    monkeypatch.setattr(session, "_renderer", watching)
+    session.push(np.zeros(31 * SAMPLE_RATE, np.float32))
+    seen = np.concatenate(watching.rows)[25:]
+    assert len(seen) == 750
+    assert 2 <= len(blinks(seen)) <= 25, "4 to 50 a minute"
+    assert (np.abs(gaze_angle(seen)) < 12).mean() > 0.5, "it looks at the visitor"
+    assert np.percentile(seen[:, channel_index("jawOpen")], 95) < 0.1
+    turned = np.degrees(seen[:, ROTATION])
+    for second in range(0, 30, 5):
+        part = turned[25 * second : 25 * second + 125]
+        assert 0.05 < part.std(0).max() < 8, "it neither freezes nor tosses about"
+    assert np.abs(np.diff(turned, axis=0)).max() < 4
+
+
 def test_a_saved_conversation_goes_on_with_the_same_bits(
     small: Avatar, face: Portrait, story: Waveform
 ) -> None:

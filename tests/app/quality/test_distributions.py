@@ -64,5 +64,6 @@ def test_shannon_index_is_the_entropy_of_the_clusters():
     assert d.shannon_index(real, real, 4) == pytest.approx(2.0)
     assert d.shannon_index(real[:40], real, 4) == pytest.approx(1.0)
     assert d.shannon_index(real[:20], real, 4) == 0
+    assert d.shannon_index(real, real, 9) == pytest.approx(2.0)  # of four frames, many times each
     with pytest.raises(InputError, match="clusters"):
         d.shannon_index(real, real[:3], 4)

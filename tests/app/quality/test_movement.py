@@ -103,6 +103,22 @@ def test_events_of_a_made_up_motion():
     assert events.per_minute(2, 750) == 4
 
 
+def test_a_look_away_begins_where_gaze_leaves_the_partner():
+    """Each of ten degrees; one of three frames is none, nor is one glance back of two."""
+    values = np.zeros((500, MOTION_DIM), np.float32)
+    for start, end in ((100, 150), (250, 253), (300, 320), (322, 360)):
+        values[start:end, ROTATION.start + 1] = np.radians(10)
+    assert events.looks_away(values).tolist() == [100, 300]
+    assert (events.gaze_angle(values) < events.AT_PARTNER).mean() == pytest.approx(1 - 0.222)
+    values[:, channel_index("eyeLookInLeft")] = 0  # and with the eyes instead of the head
+    values[:, ROTATION.start + 1] = 0
+    values[400:, channel_index("eyeLookOutLeft")] = 1
+    assert events.looks_away(values).tolist() == [400]
+    moved = np.roll(values, 40, axis=0)
+    late = events.looks_away(moved) / 25
+    assert events.event_f1(late, events.looks_away(values) / 25) < 1
+
+
 def test_roles():
     own = np.zeros(100, bool)
     own[20:40] = own[45:60] = True

@@ -13,7 +13,7 @@ from app.batch.manifest import Schema
 from app.batch.segments import part_request
 from app.jobs.plan import video_seconds
 from app.jobs.work import suffix_of
-from app.render.layout import frame_size, laid_out, read_scene
+from app.render.layout import frame_size, laid_out, read_scene, remarks
 from app.render.output import check_video
 from app.render.reading import HERE, Picture
 from app.render.request import RenderRequest
@@ -127,6 +127,18 @@ def test_a_colour_goes_on_into_the_shape_and_shoulders_stand_at_its_bottom(
     assert (frame[-1, 40:56] != GREEN).any(-1).all()
     clear = drawn(avatar, photo, aspect="9:16", background="transparent")[0]
     assert clear.shape == (170, 96, 4) and not clear[:74, :, 3].any() and clear[..., 3].max() == 255
+
+
+def test_who_is_cut_by_the_photo_goes_on_or_is_told_of(photo: Portrait) -> None:
+    for values, side in (({}, 96), ({"background": "#10c040"}, 170)):
+        scene, layout = laid_out(photo, wanted(aspect="16:9", **values), None)
+        assert layout.lay(photo.image).shape[1] == 170 and not remarks(scene, layout), side
+    near = Portrait(photo.image[:, 20:-20].copy(), photo.face)
+    alpha = np.ones(near.image.shape[:2], np.float32)
+    alpha[:30] = 0
+    near.__dict__["matte"] = alpha
+    scene, layout = laid_out(near, wanted(aspect="16:9", background="#10c040"), None)
+    assert "cut off at its sides" in remarks(scene, layout)[0]
 
 
 def test_a_picture_lies_behind_all_of_the_frame(avatar: Avatar, photo: Portrait) -> None:

@@ -123,6 +123,27 @@ def test_it_costs_little(avatar: Avatar):
     assert voice.sample_rate == SAMPLE_RATE
 
 
+def test_it_is_less_than_a_tenth_of_the_work(avatar: Avatar, portrait: Path, tmp_path: Path):
+    """Of two seconds in the least quality; the longer and the better, the less it is."""
+    import time
+
+    def make(name: str) -> tuple[float, float]:
+        started = time.process_time()
+        result = avatar.animate(
+            portrait=portrait,
+            agent_audio=synthesize("Nice to meet you, how are you today?"),
+            size=256,
+            quality="draft",
+            out=tmp_path / name,
+        )
+        assert result.report is not None
+        return result.report.seconds, time.process_time() - started
+
+    make("first.mp4")  # loads the judges
+    spent, whole = make("second.mp4")
+    assert 0.01 < spent < 0.1 * whole
+
+
 def test_weights_without_judges_are_measured_by_the_rest(
     avatar: Avatar, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

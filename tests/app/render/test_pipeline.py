@@ -277,10 +277,13 @@ def test_only_the_head(avatar: Avatar, portrait: Path, tmp_path: Path) -> None:
 def test_render_prints_one_json_object(
     portrait: Path, voice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "out.mp4"
+    out, report = tmp_path / "out.mp4", tmp_path / "report.json"
     words = ["render", "--portrait", str(portrait), "--agent-audio", str(voice), "--size", "128"]
-    assert main([*words, "--out", str(out), "--json"]) == 0
+    assert main([*words, "--out", str(out), "--report", str(report), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
+    told = json.loads(report.read_text())
+    assert told == result["report"] and told["level"] in ("green", "amber", "red")
+    assert all(check["bar"].startswith("green ") for check in told["checks"])
     assert result["out"] == str(out) and result["settings"]["device"] == "cpu"
     require_sound_file(out, result["frames"], 25.0, (128, 128))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.api.problems import Problem
-from app.api.schema import _from_texts
+from app.api.schema import Incoming, _from_texts
 from app.batch.manifest import ManifestError, read_manifest
 from app.intake.allowance import MOST_TURNS, require_allowed
 from app.intake.limits import Limits
@@ -177,8 +177,9 @@ def test_visitors_name_no_file_and_say_only_so_much() -> None:
         {"turns": json.dumps(["agent: Hi", {"who": "agent", "text": "Ho"}])}, "video"
     )
     assert [t.text for t in MotionRequest(**given).dialogue()] == ["Hi", "Ho"]
-    with pytest.raises(Problem, match="audio"):
-        _from_texts({"turns": '[{"who": "agent", "audio": "/etc/passwd"}]'}, "video")
+    stranger = _from_texts({"turns": '[{"who": "agent", "audio": "/etc/passwd"}]'}, "video")
+    with pytest.raises(Problem, match="turn 1: its audio '/etc/passwd' is none of the recordings"):
+        Incoming(stranger, [])
     with pytest.raises(Problem, match="turns_file"):
         _from_texts({"turns_file": "/etc/passwd"}, "video")
     limits = Limits()

@@ -50,6 +50,10 @@ MET = """() => {
   const face = document.getElementById('face');
   return face.getContext('2d').getImageData(face.width / 2, face.height / 2, 1, 1).data[3] === 255;
 }"""
+ALIVE = """() => {
+  const idle = document.getElementById('idle');
+  return !idle.hidden && !idle.paused && idle.currentTime > 0.2;
+}"""
 INSIDE = """() => {
   const [me, face] = ['me', 'face'].map(id => document.getElementById(id).getBoundingClientRect());
   return me.width > 0 && me.left >= face.left && me.right <= face.right
@@ -75,6 +79,19 @@ SIZES = """() => {
   size.begin();
   return told;
 }"""
+# In place of the browser's own, which needs a service that these tests have not.
+RECOGNISER = """() => {
+  window.SpeechRecognition = class {
+    static async available({processLocally}) { return processLocally ? 'available' : 'no'; }
+    start(track) { this.track = track; window.heard = this; }
+    abort() { window.heard = null; }
+  };
+}"""
+SAYS = """text => heard.onresult({resultIndex: 1, results: [
+  Object.assign([{transcript: 'before'}], {isFinal: true}),
+  Object.assign([{transcript: text}], {isFinal: true}),
+  Object.assign([{transcript: 'not sure'}], {isFinal: false}),
+]})"""
 FRAMES = "+document.getElementById('frames').textContent"
 
 
@@ -101,11 +118,13 @@ def test_the_portrait_listens_speaks_and_is_interrupted(studio: Studio, micropho
         live = page.frame(url="**/live")
         assert live is not None
         live.wait_for_function(MET)
+        live.wait_for_function(ALIVE)
         frame.locator("#size").select_option("256")
         frame.locator("#connect").focus()
         page.keyboard.press("Enter")
         frame.locator("#say").wait_for()
         live.wait_for_function(f"{FRAMES} > 10")
+        assert live.is_hidden("#idle"), "it hides who talks"
         assert frame.locator("#problem").inner_text() == ""
         assert live.evaluate(INSIDE), "the visitor's own picture hangs over the portrait"
         assert "slow" in live.evaluate(SLOW)
@@ -124,6 +143,7 @@ def test_the_portrait_listens_speaks_and_is_interrupted(studio: Studio, micropho
         assert int(re.findall(r"\d+", told)[0]) <= 300
         print(f"its answer: {delay}; barge-in {told}")
         assert live.evaluate(SIZES) == [512, 384, 384]
+        read_what_one_says(live)
         use_the_controls(live, page)
         frame.locator("#end").press("Enter")
         frame.locator("#state", has_text="Not connected").wait_for()
@@ -151,6 +171,31 @@ def aioice_addresses() -> list[str]:
     from aioice.ice import get_host_addresses
 
     return get_host_addresses(use_ipv4=True, use_ipv6=False)
+
+
+def read_what_one_says(live: "Frame") -> None:
+    """Only when it is wanted, on this device where the browser can, and not while one is mute."""
+    live.evaluate(RECOGNISER)
+    assert live.get_attribute("#mine", "aria-pressed") == "false", "nobody has asked for it"
+    live.click("#mine")
+    live.wait_for_function("window.heard?.track === live.media.getAudioTracks()[0]")
+    assert live.evaluate("heard.processLocally && heard.continuous && heard.lang === 'en-US'")
+    live.evaluate(SAYS, " Where are you? ")
+    lines = live.evaluate("[...document.querySelectorAll('#said li')].map(li => li.textContent)")
+    assert lines[-1] == "You: Where are you?" and "You: not sure" not in lines
+    live.evaluate("heard.onend()")  # as after a sentence; it goes on
+    live.evaluate("window.heard = null")
+    live.wait_for_function("window.heard")
+    live.click("#mute")
+    assert live.evaluate("window.heard") is None
+    live.click("#mute")
+    live.wait_for_function("window.heard")
+    live.evaluate("heard.onerror({error: 'no-speech'})")
+    assert live.get_attribute("#mine", "aria-pressed") == "true"
+    live.evaluate("heard.onerror({error: 'network'})")
+    assert live.get_attribute("#mine", "aria-pressed") == "false"
+    assert "could not write down" in live.inner_text("#problem")
+    assert live.evaluate("window.heard") is None
 
 
 def use_the_controls(live: "Frame", page: "Page") -> None:

@@ -2,14 +2,17 @@
 motion editor and the comparison, in a real browser.
 """
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import pytest
 
+from app.intake.sandbox import Check
 from app.jobs.errand import Errand
 from app.render.demo import DEFAULT_PORTRAIT
 from app.render.pipeline import Avatar
@@ -168,7 +171,11 @@ def shows_what_it_makes(visitor: Window) -> None:
 
 
 def test_a_reload_loses_neither_what_was_filled_in_nor_the_video_under_way_which_is_edited(
-    visitor: Window, studio: Studio, avatar: Avatar, talk: Path
+    visitor: Window,
+    studio: Studio,
+    avatar: Avatar,
+    talk: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     page = visitor.page
     shows_what_it_makes(visitor)
@@ -194,9 +201,33 @@ def test_a_reload_loses_neither_what_was_filled_in_nor_the_video_under_way_which
     assert page.locator("#text textarea").input_value() == "Words for later."
     page.locator("#past-list button").click()
     page.wait_for_selector("#past-edit:enabled")
+    opens_an_old_one_across_a_reload(visitor, studio, monkeypatch)
+
+
+def opens_an_old_one_across_a_reload(
+    visitor: Window, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To be edited: it is neither given up while it is opened nor lost afterwards."""
+    page, going_on = visitor.page, threading.Event()
+    there = studio.workshop.avatar
+
+    def held(check: Check | None = None) -> Avatar:
+        assert going_on.wait(180)
+        return there(check)
+
+    monkeypatch.setattr(studio.workshop, "avatar", held)
     page.click("#past-edit")
+    page.wait_for_selector("#status .v-run")
+    page.reload()
+    page.wait_for_selector("#status .v-run")
+    going_on.set()
     page.wait_for_selector("svg.curves polyline")
     assert "kept as they are: 0" in page.locator("#edit-told").inner_text()
+    page.reload()
+    page.wait_for_selector("#make:enabled")
+    assert page.locator("#curves").is_hidden(), "it is opened once"
+    visitor.show_tab("Motion editor")
+    page.wait_for_selector("svg.curves polyline")
 
 
 def edits_a_range(visitor: Window, studio: Studio, avatar: Avatar) -> None:
@@ -273,6 +304,23 @@ def shows_two_settings_side_by_side(visitor: Window) -> None:
     video = "document.querySelector('#compare-video video')"
     assert page.evaluate(f"[{video}.videoWidth, {video}.videoHeight]") == [192, 96]
     visitor.shoot("compare-done-1280-light")
+
+
+def test_a_photo_that_lies_on_its_side_is_turned(visitor: Window, tmp_path: Path):
+    page, photo = visitor.page, tmp_path / "sideways.png"
+    upright = cv2.imread(str(DEFAULT_PORTRAIT))
+    assert upright is not None
+    cv2.imwrite(str(photo), cv2.resize(np.rot90(upright), (400, 400)))
+    give_photo(visitor, photo)
+    page.wait_for_selector("#turn")
+    assert "a quarter to the right" in page.locator("#trouble").inner_text()
+    page.wait_for_function("document.querySelector('#plan').innerText.includes('beside it')")
+    assert page.locator("#make").is_disabled(), "it could not work"
+    visitor.shoot("sideways-1280-light")
+    page.click("#turn")
+    page.wait_for_selector("#turn", state="hidden")
+    page.wait_for_selector("#make:enabled")
+    assert page.locator("#trouble").inner_text() == ""
 
 
 @pytest.mark.endurance

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from motion2video.faces.tracker import (
     Face,
     FaceTracker,
     filled,
+    open_notice,
     pick_face,
     require_usable,
     turned_notice,
@@ -154,6 +156,27 @@ def test_a_face_that_is_far_turned_gets_a_notice(face: Face) -> None:
     assert turned_notice(turned(face, 25)) is None
     told = turned_notice(turned(face, -42))
     assert told is not None and "from the front" in told
+
+
+def test_a_mouth_that_is_not_closed_gets_a_notice(face: Face) -> None:
+    assert open_notice(face) is None
+    lowered = face.landmarks.copy()
+    lowered[14, 1] += 0.1 * abs(lowered[263, 0] - lowered[33, 0])
+    assert "closed mouth" in str(open_notice(replace(face, landmarks=lowered)))
+
+
+@pytest.mark.parametrize("quarters", [1, -1])
+def test_a_photo_that_lies_on_its_side_is_told_how_to_turn(
+    tracker: FaceTracker, woman: np.ndarray, quarters: int
+) -> None:
+    sideways = np.rot90(woman, -quarters)
+    (lying,) = tracker.detect(np.ascontiguousarray(sideways))
+    assert lying.lies == quarters
+    with pytest.raises(FaceError, match=f"to the {'left' if quarters > 0 else 'right'}"):
+        require_usable(lying)
+    (upright,) = tracker.detect(np.ascontiguousarray(np.rot90(sideways, lying.lies)))
+    assert upright.lies == 0 and abs(upright.roll) < 5
+    require_usable(upright)
 
 
 def test_unusable_faces_are_refused_with_the_reason(face: Face) -> None:

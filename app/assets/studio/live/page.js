@@ -32,7 +32,21 @@ let live = null, shown = 0;
 
 const photo = async () => $('photo').files[0] ?? await (await fetch($('portrait').value)).blob();
 
-// Who will be talked to is there before the conversation begins.
+// Who will be talked to is there before the conversation begins, and until its first frame: an example is
+// alive in the meantime, a photo of one's own is as it is.
+const CALM = matchMedia('(prefers-reduced-motion: reduce)');
+const idle = (on) => {
+  const film = $('idle'), url = `${$('portrait').value}/idle`;
+  if (!on || $('photo').files[0] || CALM.matches) {
+    film.hidden = true;
+    film.pause();
+    return;
+  }
+  film.onplaying = () => { film.hidden = false; };
+  film.onerror = () => { film.hidden = true; };
+  if (film.getAttribute('src') !== url) film.src = url;
+  film.play().catch(() => {});
+};
 const meet = async () => {
   const picture = await createImageBitmap(await photo()).catch(() => null);
   if (live || !picture) return;
@@ -40,8 +54,9 @@ const meet = async () => {
   face.width = Math.round(scale * picture.width);
   face.height = Math.round(scale * picture.height);
   face.getContext('2d').drawImage(picture, 0, 0, face.width, face.height);
+  idle(true);
 };
-$('portrait').onchange = () => { suit(); meet(); };
+$('portrait').onchange = () => { suit(); if (!live) idle(false); meet(); };
 $('photo').onchange = meet;
 meet();
 
@@ -64,7 +79,7 @@ listDevices();
 navigator.mediaDevices?.addEventListener('devicechange', listDevices);
 const camera = () => $('camera').value === 'none' ? null : $('camera').value;
 const switched = (doing) => doing?.catch(() => { $('problem').textContent = 'That device cannot be used just now. Choose another.'; });
-$('microphone').onchange = ({target}) => switched(live?.use('microphone', target.value));
+$('microphone').onchange = ({target}) => switched(live?.use('microphone', target.value).then(() => attend()));
 $('camera').onchange = () => switched(live?.use('camera', camera()));
 $('loudspeaker').onchange = ({target}) => switched(live?.speakThrough(target.value));
 
@@ -132,6 +147,21 @@ $('captions').onclick = ({currentTarget}) => {
   pressed(currentTarget, !$('caption').hidden);
 };
 
+// What the visitor says is written down by their browser, if they want it to; nothing is while they are mute.
+const ear = new Ear((text) => caption('visitor', text), () => {
+  pressed($('mine'), false);
+  say('problem', 'Your browser could not write down what you say.');
+});
+const attend = () => {
+  const wanted = live?.connected && !live.muted && $('mine').getAttribute('aria-pressed') === 'true';
+  if (wanted) ear.open(live.media.getAudioTracks()[0]); else ear.close();
+};
+$('mine').hidden = !Ear.kind;
+$('mine').onclick = ({currentTarget}) => {
+  pressed(currentTarget, currentTarget.getAttribute('aria-pressed') === 'false');
+  attend();
+};
+
 // -- while one talks ------------------------------------------------------------------------------
 
 const say = (id, text) => { if ($(id).textContent !== text) $(id).textContent = text; };
@@ -144,6 +174,7 @@ const news = {
     say('problem', '');
     size.came(width, height);
     listDevices();
+    attend();
   },
   size({width, height}) { size.came(width, height); },
   chunk(message) { say('state', message.agent_speaks ? 'It speaks' : message.visitor_speaks ? 'It listens to you' : hearing()); },
@@ -155,16 +186,18 @@ const news = {
   slow(text) { say('slow', text); },
   pace({usual, known}) { say('server', pace(usual)); size.judge(usual, known); },
   delay(ms) { say('latency', lateness(ms)); },
-  frame() { $('frames').textContent = ++shown; },
+  frame() { $('frames').textContent = ++shown; if (!$('idle').hidden) idle(false); },
   media(over) { $('stage').dataset.media = over; if (live) live.delays = []; },
   end() {
     live = null;
+    attend();
     for (const id of WHILE_LIVE) $(id).disabled = true;
     pressed($('mute'), false);
     say('connect', 'Start the conversation');
     say('state', 'Not connected');
     say('slow', '');
     $('caption').replaceChildren();
+    meet();
     if (document.activeElement === document.body) $('connect').focus();
   },
 };
@@ -186,7 +219,7 @@ $('connect').onclick = async () => {
   }
 };
 $('end').onclick = () => { live?.end(); $('connect').focus(); };
-$('mute').onclick = ({currentTarget}) => { live?.mute(!live.muted); pressed(currentTarget, live?.muted ?? false); say('state', hearing()); };
+$('mute').onclick = ({currentTarget}) => { live?.mute(!live.muted); pressed(currentTarget, live?.muted ?? false); say('state', hearing()); attend(); };
 $('full').hidden = !document.fullscreenEnabled;
 $('full').onclick = () => document.fullscreenElement ? document.exitFullscreen() : $('screen').requestFullscreen();
 document.addEventListener('fullscreenchange', () => pressed($('full'), document.fullscreenElement !== null));

@@ -254,7 +254,8 @@ def set_statistics(network: MotionNetwork, items: list[Item]) -> None:
 
 def people(items: list[Item]) -> list[Item]:
     """Long takes of real people of whom a whole face is known."""
-    return [i for i in items if i.controls[-1] > 0 and i.share >= SHARES["longclips"]]
+    alone = [i for i in items if i.interlocutor is None and i.controls[-1] > 0]
+    return [i for i in alone if i.share >= SHARES["longclips"]]
 
 
 @torch.no_grad()

@@ -11,7 +11,8 @@ curves smoothed by [1 2 1] / 4, less their median. `above 6 Hz` is the share of 
 there, generated / real. `FD` is the Frechet distance of 2 s windows (deviation, speed, range and
 jerk of the groups in units of the real ones' deviation). `auc`, where scikit-learn is installed, is
 that of boosted trees on the same windows and the groups' correlations, people left out: .5 = cannot
-be told from real.
+be told from real. With --beside, `auc` and `FD` are those of the people of another folder (its real
+training takes): so much do people differ.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from app.quality import distributions
 from audio2motion.hearing.audio import Dyad
 from audio2motion.network.generator import GeneratorConfig, MotionGenerator
 from motion2video.motion import FPS, ROTATION, channel_index
-from scripts.data.dataset import judged
+from scripts.data.dataset import clips, judged
 
 WINDOW, HOP = 50, 25
 SHORTEST = 125
@@ -171,6 +172,24 @@ def measure(clips: Path, generator: MotionGenerator, seeds: int) -> dict[str, An
     }
 
 
+def people_apart(judging: Path, others: Path) -> tuple[float | None, float]:
+    """AUC and Frechet distance of real people beside other real people."""
+    found = [
+        Take(name.split("__")[0], curves(motion.values), motion.values[:, ROTATION], False)
+        for name, _, motion in judged(judging)
+        if len(motion) >= SHORTEST
+    ]
+    for clip in clips(others, "train"):
+        if clip.group == "real" and clip.frames >= SHORTEST:
+            values = clip.motion().values
+            found.append(Take(f"{clip.identity}'", curves(values), values[:, ROTATION], True))
+    kinds = [
+        np.concatenate([windows(take.curves, False) for take in found if take.made is made])
+        for made in (False, True)
+    ]
+    return discrimination(found), frechet(kinds[0], kinds[1])
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -178,8 +197,13 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="a generator's file; else the embedded one")
     parser.add_argument("--config", type=json.loads, default={}, help="of GeneratorConfig, as JSON")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--beside", type=Path, help="TALKERS: real people instead of made motion")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.beside:
+        auc, apart = people_apart(options.clips, options.beside)
+        print(json.dumps({"auc": auc, "FD": apart}))
+        return
     config = GeneratorConfig(**options.config)
     generator = MotionGenerator.load(config, weights=options.weights)
     table = measure(options.clips, generator, options.seeds)

@@ -25,6 +25,7 @@ from pydantic import (
     create_model,
 )
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 
 from app.api import recordings as of_turns
 from app.api.json_bodies import JsonBody, JsonBounds, LongText, check_json, read_json
@@ -282,11 +283,14 @@ def _check_limits(values: dict[str, Any], config: ServerConfig) -> None:
 
 
 async def _read_form(request: Request, kind: str) -> Incoming:
-    form = await request.form(
-        max_files=len(upload_fields(kind)) + of_turns.MOST,
-        max_fields=_MOST_FIELDS,
-        max_part_size=JsonBounds().bytes,
-    )
+    try:
+        form = await request.form(
+            max_files=len(upload_fields(kind)) + of_turns.MOST,
+            max_fields=_MOST_FIELDS,
+            max_part_size=JsonBounds().bytes,
+        )
+    except HTTPException as error:  # Starlette's own 400 is no answer of ours
+        raise Problem(422, f"the form cannot be read: {error.detail}") from error
     texts: dict[str, str] = {}
     files: list[FileInput] = []
     recordings: dict[str, Upload] = {}

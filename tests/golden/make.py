@@ -26,14 +26,18 @@ _SAMPLES = 24
 
 
 def processor() -> str:
-    """What decides which kernels run: the CPU's model and its vector units."""
+    """What decides which kernels run: the CPU's model and its vector units, and what OpenBLAS was
+    told it is.
+    """
     path = Path("/proc/cpuinfo")
     text = path.read_text() if path.exists() else ""
     lines = text.splitlines()
     model = next((x.partition(":")[2].strip() for x in lines if x.startswith("model name")), "")
     flags = next((x.partition(":")[2].split() for x in lines if x.startswith("flags")), [])
     wide = sorted(f for f in flags if f.startswith(("avx", "amx", "fma", "sse4")))
-    return hashlib.sha256(" ".join([model, *wide]).encode()).hexdigest()[:16]
+    return hashlib.sha256(
+        " ".join([model, *wide, os.environ.get("OPENBLAS_CORETYPE", "")]).encode()
+    ).hexdigest()[:16]
 
 
 def of_array(array: np.ndarray) -> dict[str, Any]:

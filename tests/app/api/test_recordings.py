@@ -89,6 +89,8 @@ def test_recordings_and_turns_that_do_not_fit_are_told(http: httpx.Client, photo
     refused(post(("a", b"."), ("a", b".")), 422, "given twice")
     refused(post(("a", b"."), data={"text": "Hi"}), 422, "no turn has the audio 'a'")
     refused(post(("a", b"no sound"), data=turns), 422, "turn 1: the recording cannot be used")
+    many = [(f"{number}", b".") for number in range(120)]
+    refused(post(*many), 422, "the form cannot be read: Too many files")
     job = post(("a", silent.getvalue())).json()
     failed = wait_ended(http, job["id"])
     assert failed["error"].startswith("turn 1: its recording is silent ("), failed["error"]

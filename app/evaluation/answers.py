@@ -38,8 +38,10 @@ class Answers:
         which nobody listens, is passed over.
         """
         voice = real.voice or made.voice
-        sides = [clip for clip in (made, real, other) if clip is not None]
-        count = min(len(clip.motion) for clip in (*sides, partner))
+        sides = [(self.made, made), (self.real, real)]
+        if other is not None:
+            sides.append((self.other, other))
+        count = min(len(clip.motion) for clip in (*(clip for _, clip in sides), partner))
         if voice is None or partner.voice is None or count < LEAST_FRAMES:
             return
         own, theirs = (
@@ -47,11 +49,12 @@ class Answers:
         )
         seen = partner.motion.values[:count]
         cases = [
-            case_of(partner.person, clip.motion.values[:count], own, theirs, seen) for clip in sides
+            case_of(partner.person, clip.motion.values[:count], own, theirs, seen)
+            for _, clip in sides
         ]
         if cases[0].mask.sum() < LEAST_LISTENED:
             return
-        for store, case in zip((self.made, self.real, self.other), cases, strict=False):
+        for (store, _), case in zip(sides, cases, strict=True):
             store.append(case)
 
     def rows(self, seed: int = 0) -> tuple[Row, ...]:

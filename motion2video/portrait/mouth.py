@@ -33,9 +33,7 @@ _SLACK = 0.05  # of ICT's wide open jaw: a chin's skin goes this far before the 
 _JAW = (-0.03, 1.2)  # how far a jaw goes, of ICT's wide open
 _ASIDE = 0.08  # how far it goes to a side, eye distances
 _TEETH = np.array([1.0, 0.965, 0.89], np.float32)  # in white light
-_LIFTED = (
-    0.6  # power of the model's light: the ICT head's gaps between teeth are black, people's not
-)
+_LIFTED = 0.6  # power of the model's light: people's gaps between teeth are not black, as ICT's are
 _GUM = np.array([0.78, 0.60, 0.60], np.float32)  # of the lips' own colour
 _TONGUE = np.array([0.92, 0.80, 0.80], np.float32)
 _DARK = np.array([0.30, 0.20, 0.20], np.float32)

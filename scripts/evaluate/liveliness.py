@@ -112,6 +112,14 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
     return distributions.frechet(b, a)
 
 
+def both_kinds(takes: list[Take]) -> list[np.ndarray]:
+    """What 2 s of real takes are like, and of those that were made."""
+    return [
+        np.concatenate([windows(take.curves, False) for take in takes if take.made is made])
+        for made in (False, True)
+    ]
+
+
 def discrimination(takes: list[Take]) -> float | None:
     """AUC of boosted trees that are asked about people they have not seen; None without
     scikit-learn.
@@ -157,10 +165,7 @@ def measure(clips: Path, generator: MotionGenerator, seeds: int) -> dict[str, An
             tremble.append(
                 trembling(values[:, ROTATION]) / max(trembling(real[:, ROTATION]), 1e-12)
             )
-    kinds = [
-        np.concatenate([windows(t.curves, False) for t in takes if t.made is made])
-        for made in (False, True)
-    ]
+    kinds = both_kinds(takes)
     return {
         "people": len({take.person for take in takes}),
         "windows": sum(map(len, kinds)),
@@ -183,11 +188,7 @@ def people_apart(judging: Path, others: Path) -> tuple[float | None, float]:
         if clip.group == "real" and clip.frames >= SHORTEST:
             values = clip.motion().values
             found.append(Take(f"{clip.identity}'", curves(values), values[:, ROTATION], True))
-    kinds = [
-        np.concatenate([windows(take.curves, False) for take in found if take.made is made])
-        for made in (False, True)
-    ]
-    return discrimination(found), frechet(kinds[0], kinds[1])
+    return discrimination(found), frechet(*both_kinds(found))
 
 
 def main() -> None:

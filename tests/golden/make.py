@@ -35,9 +35,8 @@ def processor() -> str:
     model = next((x.partition(":")[2].strip() for x in lines if x.startswith("model name")), "")
     flags = next((x.partition(":")[2].split() for x in lines if x.startswith("flags")), [])
     wide = sorted(f for f in flags if f.startswith(("avx", "amx", "fma", "sse4")))
-    return hashlib.sha256(
-        " ".join([model, *wide, os.environ.get("OPENBLAS_CORETYPE", "")]).encode()
-    ).hexdigest()[:16]
+    told = os.environ.get("OPENBLAS_CORETYPE", "")
+    return hashlib.sha256(" ".join([model, *wide, told]).encode()).hexdigest()[:16]
 
 
 def of_array(array: np.ndarray) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The first screen: photo, voices, movement -> a plan, a video as it grows, its files."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,7 +83,15 @@ def build(workshop: Workshop) -> CreateScreen:
             past = add_past(workshop, (inputs, parts["preset"]), result.shown, going)
     found = connect_photo(workshop, parts)
     plan = endpoint(_plan, workshop)
-    _connect_plan(plan, parts, found, result.told, inputs)
+    connect_plan(
+        plan,
+        parts,
+        FORM_FIELDS,
+        found,
+        result.told,
+        api_name="plan",
+        api_description="Length, time and memory of a video before it is made, or what it lacks.",
+    )
     _connect_gestures(parts)
     result.make.click(
         endpoint(_make, workshop),
@@ -326,37 +334,30 @@ def connect_photo(workshop: Workshop, parts: dict[str, Any]) -> "list[gr.events.
     ]
 
 
-def _connect_plan(
+def connect_plan(
     plan: Callable[..., Any],
     parts: dict[str, Any],
+    names: Sequence[str],
     found: "list[gr.events.Dependency]",
     told: "list[Any]",
-    inputs: "list[Any]",
+    **shown: Any,
 ) -> None:
-    """What is told of a video before it is made follows all that is filled in."""
+    """What is told of a video before it is made follows all that is filled in, the parts of these
+    `names`; `shown` is how the API has it.
+    """
     import gradio as gr
 
+    inputs = [parts[name] for name in names]
+    # A photo is taken away and another comes at once: the last plan counts.
+    how: dict[str, Any] = {
+        "trigger_mode": "always_last",
+        "show_progress": "hidden",
+        "concurrency_limit": 2,
+    }
     for step in found:  # by then it is known whether the photo has a face
-        step.then(
-            plan,
-            inputs,
-            told,
-            api_visibility="private",
-            trigger_mode="always_last",  # a photo is taken away and another comes at once
-            show_progress="hidden",
-            concurrency_limit=2,
-        )
-    gr.on(
-        [parts[name].change for name in FORM_FIELDS if name not in ("photo", "face")],
-        plan,
-        inputs,
-        told,
-        api_name="plan",
-        api_description="Length, time and memory of a video before it is made, or what it lacks.",
-        trigger_mode="always_last",
-        show_progress="hidden",
-        concurrency_limit=2,
-    )
+        step.then(plan, inputs, told, api_visibility="private", **how)
+    changes = [parts[name].change for name in names if name not in ("photo", "face")]
+    gr.on(changes, plan, inputs, told, **shown, **how)
 
 
 def _connect_gestures(parts: dict[str, Any]) -> None:

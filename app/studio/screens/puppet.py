@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.studio.screens import markup
 from app.studio.screens.coming_back import Back, fill_again, follow_again, values_of
-from app.studio.screens.create import add_photo, connect_photo
+from app.studio.screens.create import add_photo, connect_photo, connect_plan
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.form import (
     PUPPET_FIELDS,
@@ -50,25 +50,7 @@ def build(workshop: Workshop) -> "tuple[gr.Button, Back]":
     found = connect_photo(workshop, parts)
     inputs = [parts[name] for name in PUPPET_FIELDS]
     plan = endpoint(_plan, workshop, PUPPET_FIELDS)
-    for step in found:
-        step.then(
-            plan,
-            inputs,
-            result.told,
-            api_visibility="private",
-            trigger_mode="always_last",
-            show_progress="hidden",
-        )
-    gr.on(
-        [parts[name].change for name in PUPPET_FIELDS if name not in ("photo", "face")],
-        plan,
-        inputs,
-        result.told,
-        api_visibility="private",
-        trigger_mode="always_last",
-        show_progress="hidden",
-        concurrency_limit=2,
-    )
+    connect_plan(plan, parts, PUPPET_FIELDS, found, result.told, api_visibility="private")
     result.make.click(
         endpoint(_make, workshop, PUPPET_FIELDS),
         inputs,

@@ -45,21 +45,6 @@ def served(small: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield it
 
 
-@pytest.fixture
-def http(served: Served, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
-    """A visitor of their own for every test."""
-    with served.http(**{"X-Visavis-Session": f"visitor-{request.node.nodeid[-100:]}"}) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def photo(portrait: Path) -> bytes:
-    with Image.open(portrait) as image:
-        out = io.BytesIO()
-        image.resize((256, 256)).save(out, "JPEG")
-    return out.getvalue()
-
-
 def still(seconds: float, tmp_path: Path) -> bytes:
     """A motion file that does nothing: renders fast and needs no voice."""
     return Motion.neutral(round(seconds * 25)).save(tmp_path / "still.npz").read_bytes()

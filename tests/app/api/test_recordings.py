@@ -9,7 +9,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from PIL import Image
 
 from app.client import Client
 from audio2motion.hearing.audio import Waveform
@@ -21,21 +20,6 @@ from tests.app.serving import Served, running, small_avatar, wait_ended
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with running(small_avatar(), tmp_path_factory.mktemp("data")) as it:
         yield it
-
-
-@pytest.fixture
-def http(served: Served, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
-    """A visitor of their own for every test."""
-    with served.http(**{"X-Visavis-Session": f"visitor-{request.node.name[-100:]}"}) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def photo(portrait: Path) -> bytes:
-    with Image.open(portrait) as image:
-        out = io.BytesIO()
-        image.resize((256, 256)).save(out, "JPEG")
-    return out.getvalue()
 
 
 def test_a_dialogue_has_recordings_by_form_by_json_and_by_the_client(

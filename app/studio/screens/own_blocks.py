@@ -135,7 +135,7 @@ class _OwnFiles(Blocks):
                 raise InputError("wanted a list of files that were uploaded here")
             return [self._claimed(item, False) for item in value if item]
         handle = value.get("path") if isinstance(value, dict) else value
-        page = self.workshop.page(visitor.key, visitor.owner)
+        page = self.workshop.page(visitor.key, visitor.owner, visitor.came)
         return str(self.workshop.files.claim(handle, page.owner, page.key))
 
     def _claimed_rows(self, value: Any) -> str | None:

@@ -199,9 +199,34 @@ def test_a_reload_loses_neither_what_was_filled_in_nor_the_video_under_way_which
     page.wait_for_selector("#video video")
     page.locator("#says label", has_text="a text").click()
     assert page.locator("#text textarea").input_value() == "Words for later."
-    page.locator("#past-list button").click()
+    opens_the_edited_one(visitor)
+    page.locator("#past-list button").last.click()
+    page.wait_for_selector("#past-list button:last-child[aria-pressed=true]")
     page.wait_for_selector("#past-edit:enabled")
     opens_an_old_one_across_a_reload(visitor, studio, monkeypatch)
+
+
+def opens_the_edited_one(visitor: Window) -> None:
+    """What was edited is among their videos: beside others, and again in the editor."""
+    page = visitor.page
+    listed = page.locator("#past-list button")
+    assert listed.count() == 2 and "edited" in listed.first.inner_text()
+    visitor.show_tab("Compare")
+    page.wait_for_function("document.querySelector('#pair-left input').value !== ''")
+    names = [page.locator(f"#pair-{side} input").input_value() for side in ("left", "right")]
+    assert "edited" not in names[0] and "edited" in names[1]
+    page.click("#pair-show")
+    for side in ("left", "right"):
+        page.wait_for_selector(f"#pair-{side}-video video")
+    visitor.show_tab("Create")
+    listed.first.click()
+    page.wait_for_selector("#past-edit:enabled")
+    page.locator("button.label-wrap", has_text="Settings as JSON").click()
+    page.wait_for_function("document.querySelector('#settings')?.innerText.includes('head yaw')")
+    page.click("#past-again")
+    page.wait_for_function("document.querySelector('#edit-told')?.innerText.includes('head yaw')")
+    assert page.locator("#curves").is_visible(), "its screen is the editor"
+    visitor.show_tab("Create")
 
 
 def opens_an_old_one_across_a_reload(

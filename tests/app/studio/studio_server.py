@@ -41,6 +41,15 @@ QUIET = (
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 )
+PLAYED = """async () => {
+  const video = document.querySelector('#video video');
+  await video.play();
+  await new Promise(done => setTimeout(done, 600));
+  return {at: video.currentTime, size: [video.videoWidth, video.videoHeight],
+          seconds: video.duration, sound: video.webkitAudioDecodedByteCount};
+}"""
+SHOWN = """name => [...document.querySelectorAll('[role=tab][aria-selected=true]')]
+  .some(tab => tab.textContent.includes(name))"""
 SHOTS = Path(__file__).parents[3] / "build" / "screenshots"
 
 

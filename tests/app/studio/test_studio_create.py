@@ -19,7 +19,9 @@ from app.render.pipeline import Avatar
 from audio2motion.hearing.audio import Waveform
 from tests.app.studio.studio_server import (
     AXE,
+    PLAYED,
     QUIET,
+    SHOWN,
     Studio,
     Window,
     barriers,
@@ -32,17 +34,6 @@ from tests.app.studio.studio_server import (
 
 pytestmark = [pytest.mark.browser, *QUIET]
 
-PLAYED = """async () => {
-  const video = document.querySelector('#video video');
-  await video.play();
-  await new Promise(done => setTimeout(done, 600));
-  return {at: video.currentTime, size: [video.videoWidth, video.videoHeight],
-          seconds: video.duration, sound: video.webkitAudioDecodedByteCount};
-}"""
-
-
-SHOWN = """name => [...document.querySelectorAll('[role=tab][aria-selected=true]')]
-  .some(tab => tab.textContent.includes(name))"""
 OPENED = """() => document.querySelectorAll('button.label-wrap:not(.open)')
   .forEach(button => button.checkVisibility() && button.click())"""
 FOCUSED = """() => ({
@@ -179,55 +170,6 @@ def refused(problem: Problem) -> dict[str, Any]:
     """What a browser is answered."""
     answer = problem.response("1")
     return {"status": answer.status_code, "headers": dict(answer.headers), "body": answer.body}
-
-
-def drives_a_photo(visitor: Window, driving: Path) -> None:
-    """A video does, and it then plays."""
-    page = visitor.page
-    visitor.show_tab("Puppet")
-    page.wait_for_function(SHOWN, arg="Puppet")
-    page.set_input_files("#puppet-photo input[type=file]", DEFAULT_PORTRAIT)
-    page.set_input_files("#puppet-driving-video input[type=file]", driving)
-    page.wait_for_function("document.querySelector('#puppet-plan').innerText.includes('s of vid')")
-    page.locator("#puppet-regions label", has_text="face").click()
-    page.locator("button.label-wrap:visible", has_text="Picture and quality").click()
-    page.locator("#puppet-size input").fill("96")
-    page.locator("#puppet-size input").press("Enter")
-    page.click("#puppet-make")
-    page.wait_for_selector("#puppet-video video")
-    played = page.evaluate(PLAYED.replace("#video", "#puppet-video"))
-    assert played["size"] == [96, 96] and played["sound"] > 0 and played["at"] > 0.2
-    assert "frames a second" in page.locator("#puppet-figures").inner_text()
-    is_made_again_where_it_was_made(visitor, driving)
-    page.locator("#puppet-driving-video button[aria-label*='lear']").first.click()
-    page.wait_for_function("document.querySelector('#puppet-plan').innerText.includes('no video')")
-    assert page.locator("#puppet-make").is_disabled()
-
-
-def is_made_again_where_it_was_made(visitor: Window, driving: Path) -> None:
-    """A result of the puppet is kept as any other, and fills its own screen again."""
-    page = visitor.page
-    page.reload()
-    page.wait_for_selector("#past-list button")
-    shown = page.locator("#past-list button")
-    assert f"default {driving.stem}" in shown.inner_text()
-    assert page.evaluate("document.querySelector('#past-list img').naturalWidth") > 0
-    visitor.show_tab("Puppet")
-    page.wait_for_function("document.querySelector('#puppet-plan')?.innerText.includes('96 px')")
-    page.locator("#puppet-regions label", has_text="all").click()
-    page.locator("#puppet-photo button[aria-label='Remove Image']").click()
-    page.wait_for_selector("#puppet-make:disabled")
-    visitor.show_tab("Create")
-    shown.click()
-    page.wait_for_selector("#video video")
-    assert "frames a second" in page.locator("#figures").inner_text()
-    visitor.shoot("create-puppet-1280-light")
-    page.click("#past-again")
-    page.wait_for_function(SHOWN, arg="Puppet")
-    page.wait_for_selector("#puppet-photo img")
-    page.wait_for_selector("#puppet-make:enabled")
-    assert page.locator("#puppet-regions input:checked").input_value() == "face"
-    visitor.shoot("puppet-again-1280-light")
 
 
 def makes_a_dialogue(visitor: Window, voice: Path) -> None:
@@ -370,9 +312,7 @@ def tells_what_is_wrong_with_a_batch(visitor: Window, tmp_path: Path) -> None:
     assert told.detail in (said := page.locator(".toast-body").inner_text()) and "{" not in said
 
 
-def test_the_keyboard_is_enough_to_make_a_video_and_stop_it_and_a_video_drives_a_photo(
-    visitor: Window, studio: Studio, driving: Path
-):
+def test_the_keyboard_is_enough_to_make_a_video_and_stop_it(visitor: Window, studio: Studio):
     page = visitor.page
     page.wait_for_selector("#make:enabled")
     page.locator("#photo button[aria-label='Remove Image']").click()
@@ -397,7 +337,6 @@ def test_the_keyboard_is_enough_to_make_a_video_and_stop_it_and_a_video_drives_a
     page.keyboard.press("Enter")
     page.wait_for_function("document.activeElement.id === 'make'")
     cancels(visitor, studio)
-    drives_a_photo(visitor, driving)
 
 
 def cancels(visitor: Window, studio: Studio) -> None:

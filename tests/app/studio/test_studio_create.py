@@ -54,6 +54,11 @@ CONTRAST = """() => {
   const [light, dark] = [lit(a), lit(b)].sort((x, y) => y - x);
   return (light + .05) / (dark + .05);
 }"""
+LINES = """id => {
+  const range = document.createRange();
+  range.selectNodeContents(document.getElementById(id));
+  return new Set([...range.getClientRects()].map(box => Math.round(box.top))).size;
+}"""
 DRAWN = """() => new Promise(done => {
   let before = '';
   const look = () => {
@@ -179,6 +184,8 @@ def makes_a_dialogue(visitor: Window, voice: Path) -> None:
     page.wait_for_selector("#text textarea")
     prepare(visitor, DEFAULT_PORTRAIT, "unused", 96)
     page.locator("#says label", has_text="a dialogue").click()
+    page.get_by_label("Turn 1 is").wait_for()
+    assert page.evaluate(LINES, "hear") == 1
     page.get_by_label("Turn 1 is").select_option("audio")
     page.wait_for_selector(".v-turn-bad")
     assert "no recording yet" in page.locator(".v-turn-wrong").first.inner_text()
@@ -365,14 +372,15 @@ def cancels(visitor: Window, studio: Studio) -> None:
 @dataclass
 class Tour:
     """What was seen of the tabs, one after the other, in a window: those that it cuts off, what
-    axe-core says of each, pictures without words, how far the live page scrolls in its frame, and
-    how well the name of the chosen tab stands out.
+    axe-core says of each, pictures without words, how far the live page scrolls in its frame, how
+    well the name of the chosen tab stands out, and on how many lines a short button's is.
     """
 
     cut: list[str] = field(default_factory=list)
     barriers: list[str] = field(default_factory=list)
     wordless: list[str] = field(default_factory=list)
     scrolls: int = 0
+    lines: int = 0
     contrast: float = 0.0
 
 
@@ -399,6 +407,7 @@ def tour(request: pytest.FixtureRequest, browser, studio: Studio) -> Tour:
             visitor.shoot(f"{tab.split()[0].lower()}-{width}-{shade}")
             if tab == "Create":  # where the window is narrow, others are in a menu
                 seen.contrast = page.evaluate(CONTRAST)
+                seen.lines = page.evaluate(LINES, "hear")
             if not page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1"):
                 seen.cut.append(tab)
             if find_spec(AXE):
@@ -420,6 +429,7 @@ def test_every_tab_fits_the_window(tour: Tour, request: pytest.FixtureRequest):
     assert tour.cut == []
     assert tour.wordless == []
     assert tour.contrast >= 4.5
+    assert tour.lines == 1
     if "dark" in request.node.name:
         assert tour.scrolls <= 0, "a page within the page scrolls, which fingers hate"
 

@@ -400,7 +400,7 @@ def tour(request: pytest.FixtureRequest, browser, studio: Studio) -> Tour:
         page.locator("#examples button").nth(3).click()
         page.wait_for_selector("#make:enabled")
         assert page.locator("#faces").is_hidden(), "one face is the photo again"
-        for tab in ("Create", "Puppet", "Motion editor", "Compare", "Batch", "Live"):
+        for tab in ("Create", "Puppet", "Motion editor", "Compare", "Batch", "Check", "Live"):
             visitor.show_tab(tab)
             page.wait_for_function(SHOWN, arg=tab)
             page.evaluate(DRAWN)

@@ -17,6 +17,8 @@ from app.api.problems import Problem
 from app.render.demo import ASSETS, DEFAULT_PORTRAIT
 from app.render.pipeline import Avatar
 from audio2motion.hearing.audio import Waveform
+from motion2video.media.video import probe
+from motion2video.motion import Motion
 from tests.app.studio.studio_server import (
     AXE,
     PLAYED,
@@ -464,10 +466,13 @@ def test_endpoints_have_names_and_work_with_gradio_client(studio: Studio, voice:
         api_name="/create",
     )
     assert '"seed": 7' in json.dumps(made)
+    video, motion = made[1:3]
+    assert [Path(path).suffix for path in (video, motion)] == [".mp4", ".npz"], "paths, no more"
+    assert probe(video).video_seconds > 0 and len(Motion.load(motion)) > 0
     client.predict(voice="de", api_name="/voice_sample")
     sample = client.predict(voice="de", api_name="/voice_sample")
     written = list(studio.workshop.queue.store.folder.rglob("de.wav"))
     assert len(written) == 1, "what was heard is kept"
-    assert Waveform.load(sample["value"] if isinstance(sample, dict) else sample).has_speech
+    assert Waveform.load(sample).has_speech
     with pytest.raises(Exception, match="no photo yet"):
         client.predict(api_name="/puppet")

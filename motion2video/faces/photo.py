@@ -39,7 +39,8 @@ def find_faces(tracker: FaceTracker, image: UInt8[np.ndarray, "H W 3"]) -> list[
 def _reversed(face: Face) -> Face:
     """The same face where its picture is turned by half."""
     width, height = face.image_size
-    landmarks = face.landmarks * np.float32([-1, -1, 1]) + np.float32([width - 1, height - 1, 0])
+    turn, corner = np.array([-1, -1, 1]), np.array([width - 1, height - 1, 0])
+    landmarks = (face.landmarks * turn + corner).astype(np.float32)
     x0, y0, x1, y1 = face.box
     box = (width - 1 - x1, height - 1 - y1, width - 1 - x0, height - 1 - y0)
     return replace(face, landmarks=landmarks, box=box)

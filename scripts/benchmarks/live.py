@@ -196,7 +196,7 @@ def load(
 ) -> dict[str, Any]:
     """Figures of many clients at once, some times over."""
     still = Motion.neutral(round(_VIDEO_S * FPS)).save(folder / "still.npz")
-    made = {"motion": still} if voice is None else {"text": _SAYS, "voice": voice}
+    made: dict[str, Any] = {"motion": still} if voice is None else {"text": _SAYS, "voice": voice}
 
     def visit(number: int) -> bool:
         with Client(url, timeout=600) as client:

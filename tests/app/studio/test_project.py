@@ -217,8 +217,8 @@ def test_what_was_edited_is_a_result_that_can_be_edited_on(
     reopened = page.project
     assert reopened is not None and reopened.take.edits == project.take.edits != ()
     assert reopened.take.start == pytest.approx(0.2)
-    heard = [one.voice_rows()[0].voice.samples for one in (project, reopened)]
-    assert np.array_equal(*heard)
+    heard, heard_again = (one.voice_rows()[0].voice.samples for one in (project, reopened))
+    assert np.array_equal(heard, heard_again)
 
 
 def test_trim_cuts_the_sound_with_the_picture(workshop: Workshop, portrait: Path, voice: Path):

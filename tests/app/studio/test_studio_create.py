@@ -198,6 +198,8 @@ def makes_a_dialogue(visitor: Window, voice: Path) -> None:
     page.get_by_role("button", name="Delete turn 3").click()
     page.wait_for_function("document.querySelector('#plan').innerText.includes('2 turns')")
     visitor.shoot("turns-1280-light")
+    if find_spec(AXE):
+        assert barriers(page) == []
     shown = "document.querySelector('#video video')?.src"
     before = page.evaluate(shown)
     page.click("#make")
@@ -468,7 +470,7 @@ def test_endpoints_have_names_and_work_with_gradio_client(studio: Studio, voice:
     assert '"seed": 7' in json.dumps(made)
     video, motion = made[1:3]
     assert [Path(path).suffix for path in (video, motion)] == [".mp4", ".npz"], "paths, no more"
-    assert probe(video).video_seconds > 0 and len(Motion.load(motion)) > 0
+    assert (probe(video).video_seconds or 0) > 0 and len(Motion.load(motion)) > 0
     client.predict(voice="de", api_name="/voice_sample")
     sample = client.predict(voice="de", api_name="/voice_sample")
     written = list(studio.workshop.queue.store.folder.rglob("de.wav"))

@@ -191,7 +191,7 @@ def test_a_photo_that_stands_on_its_head_is_told_how_to_turn(
     (upright,) = find_faces(tracker, woman)
     assert upright.lies == 0
     height, width = woman.shape[:2]
-    there = np.float32([width - 1, height - 1]) - upright.landmarks[:, :2]
+    there = np.array([width - 1, height - 1], np.float32) - upright.landmarks[:, :2]
     assert np.abs(face.landmarks[:, :2] - there).max() < 1.5
     assert np.linalg.norm(fooled.landmarks[:, :2] - there, axis=1).mean() > 20
     assert find_faces(tracker, np.full((300, 300, 3), 180, np.uint8)) == []

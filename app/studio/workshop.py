@@ -183,20 +183,25 @@ class Workshop:
                 name = secrets.token_urlsafe(16)
                 page = self._pages[key] = Page(self.queue.store, name, owner or key, now)
             page.used = now
-            page.left = self._left_at(key, now if came is None else came)
+            if not self._was_left(key, now if came is None else came):
+                page.left = None
+            elif page.left is None:  # made anew for somebody who is gone: it has its while too
+                page.left = now
             if shelf := self._pages.get(_shelf_of(page.owner)):
                 shelf.used = now
         if page.left is not None:
             self._wake.set()
         return page
 
-    def _left_at(self, key: str, came: float) -> float | None:
-        """When a page was left for which a request came; None where that shows it to be there."""
+    def _was_left(self, key: str, came: float) -> bool:
+        """Whether the page for which a request came was left since, or just then."""
         left = self._left.get(key)
-        if left is not None and came > left + min(_LATE_S, self.grace_s / 2):
-            del self._left[key]
-            return None
-        return left
+        if left is None:
+            return False
+        if came <= left + min(_LATE_S, self.grace_s / 2):
+            return True
+        del self._left[key]
+        return False
 
     def enter(self, key: str, owner: str, tab: str, came: float | None = None) -> Page:
         """The page of a tab that was opened or loaded anew, under a new `key`: the one that it had

@@ -61,4 +61,4 @@ def spread(network: DenoisingUNet, devices: Sequence[torch.device]) -> list[Deno
 def _lay_out(network: nn.Module, device: torch.device) -> None:
     """Channels last, which convolutions on a GPU like best."""
     if device.type == "cuda":
-        network.to(memory_format=torch.channels_last)  # pyrefly: ignore[missing-argument, no-matching-overload]
+        network.to(memory_format=torch.channels_last)  # pyrefly: ignore[no-matching-overload]

@@ -187,7 +187,8 @@ class ReferenceRenderer:
         """
         self._check(state)
         ahead, drawn = self._given(state, motion), []
-        for ahead, frames in self._groups(ahead):
+        while new := self._complete(ahead):
+            ahead, frames = self._group(ahead, new, self.sampling.windows.fresh)
             drawn.append(frames)
         state.ticket.position = ahead.position
         return ahead, self._joined(state, drawn)
@@ -220,7 +221,8 @@ class ReferenceRenderer:
     ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         for motion in motions:
             state = self._given(state, motion)
-            for state, frames in self._groups(state):
+            while new := self._complete(state):
+                state, frames = self._group(state, new, self.sampling.windows.fresh)
                 yield from frames
         state.ticket.position = state.position
         yield from self.flush(state)[1]
@@ -232,14 +234,10 @@ class ReferenceRenderer:
         points = np.concatenate([state.points, self._points(state.prepared, motion)])
         return dataclasses.replace(state, points=points, position=state.position + len(motion))
 
-    def _groups(
-        self, state: ReferenceState
-    ) -> Iterator[tuple[ReferenceState, UInt8[np.ndarray, "T h w 3"]]]:
-        """Draw every group that is complete, one after the other."""
-        windows = self.sampling.windows
-        while len(state.points) >= windows.span - _known(state):
-            state, frames = self._group(state, windows.span - _known(state), windows.fresh)
-            yield state, frames
+    def _complete(self, state: ReferenceState) -> int:
+        """How many of the faces that wait complete the next group; 0 where it is not complete."""
+        new = self.sampling.windows.span - _known(state)
+        return new if len(state.points) >= new else 0
 
     def _group(
         self, state: ReferenceState, new: int, fresh: int | None

@@ -48,9 +48,9 @@ def test_where_there_is_nothing_but_pytorch_it_runs_with_what_was_carried(tmp_pa
     rows = ["base", "lcm", "preview", "offload model"]
     words = ["--wheels", wheels, "--tiny", "--device", "cpu", "--size", "64", "--steps", "1"]
     root = Path(__file__).parents[2]
+    module = [sys.executable, "-S", "-m", "scripts.benchmarks.reference"]
     done = subprocess.run(
-        [sys.executable, "-S", "-m", "scripts.benchmarks.reference", *map(str, words)]
-        + ["--json", "--rows", *rows],
+        [*module, *map(str, words), "--json", "--rows", *rows],
         cwd=root,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{root}{os.pathsep}{bare}"},
         capture_output=True,

@@ -53,7 +53,7 @@ def create_app(load_avatar: AvatarFactory, config: ServerConfig) -> FastAPI:
     database = Database(config.data_dir)
     store = FileStore(database, config.limits)
     loader = Loader(load)
-    queue = JobQueue(database, store, loader.get, config.limits)
+    queue = JobQueue(database, store, loader.get, config.limits, config.drawing)
     secret = bytes.fromhex(database.secret("urls", secrets.token_hex(32)))
     context = ServerContext(
         limits=config.limits,

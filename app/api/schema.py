@@ -280,6 +280,10 @@ def _check_limits(values: dict[str, Any], config: ServerConfig) -> None:
         raise Problem(422, "ask: this server has no language model for visitors")
     if values.get("size", 0) > limits.max_size:
         raise Problem(413, f"size is larger than {limits.max_size}, the most that is made here")
+    renderer = values.get("renderer") or RenderRequest.renderer
+    if renderer not in limits.renderers:
+        offered = " or ".join(limits.renderers)
+        raise Problem(422, f"the renderer {renderer} is not offered here; wanted {offered}")
 
 
 async def _read_form(request: Request, kind: str) -> Incoming:

@@ -12,6 +12,7 @@ import app.api.ice as ice
 from app.intake.limits import Limits
 from app.provenance.origin import Provenance
 from audio2motion.voice.endpoint import Endpoint
+from motion2video.reference.settings import ReferenceConfig
 from weights.errors import DependencyError, InputError, OutputError
 from weights.installation import how_to_add
 
@@ -34,7 +35,8 @@ class ServerConfig:
     for nothing; `provenance` is whose videos `verify` knows. `ice_servers` are STUN and TURN
     servers for WebRTC,
     `turn_secret` what TURN servers share with this one; `webrtc` None offers WebRTC where the extra
-    is installed and others can reach this server: it opens UDP ports on every network.
+    is installed and others can reach this server: it opens UDP ports on every network. `drawing` is
+    how public checkpoints draw, which plans are told from.
     """
 
     data_dir: Path
@@ -51,6 +53,7 @@ class ServerConfig:
     ice_servers: tuple[str, ...] = ()
     turn_secret: str | None = field(default=None, repr=False)
     webrtc: bool | None = None
+    drawing: ReferenceConfig = field(default_factory=ReferenceConfig)
 
     def __post_init__(self) -> None:
         for key in self.keys:

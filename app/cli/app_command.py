@@ -114,8 +114,8 @@ def app(
 
     if data_dir is not None and loading["provenance_dir"] is None:
         loading["provenance_dir"] = data_dir / "provenance"
-    origins = LoadSettings(**loading).origins
-    renderers = offered(LoadSettings(**loading))
+    settings = LoadSettings(**loading)
+    origins, renderers = settings.origins, offered(settings)
     limits = replace(Limits.having(chosen), renderers=renderers)
     config = ServerConfig(
         data_dir or default_data_dir(),
@@ -132,6 +132,7 @@ def app(
         tuple(ice_server or ()),
         os.environ.get(TURN_SECRET_VARIABLE) or None,
         webrtc,
+        settings.reference,
     )
     reporter = Reporter()
 

@@ -69,9 +69,12 @@ class Plan:
 
 
 class Pace:
-    """How fast this machine is, learned from what it has done; shared by all threads."""
+    """How fast this machine is, learned from what it has done; shared by all threads. `drawing` is
+    how its public checkpoints draw.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, drawing: ReferenceConfig | None = None) -> None:
+        self.drawing = drawing or ReferenceConfig()
         self._factors = defaultdict[RendererName, float](lambda: 1.0)
         self._lock = threading.Lock()
 
@@ -81,7 +84,7 @@ class Pace:
         """A run of so many frames took so long. A short run of small frames says little."""
         if frames * size**2 < _TELLING:
             return
-        factor = max(seconds - _START_S, 0.01) / (frames * _frame_seconds(size, renderer))
+        factor = max(seconds - _START_S, 0.01) / (frames * self._frame_seconds(size, renderer))
         with self._lock:
             self._factors[renderer] += _LEARNING * (factor - self._factors[renderer])
 
@@ -89,7 +92,14 @@ class Pace:
         """How long so many frames will take."""
         with self._lock:
             factor = self._factors[renderer]
-        return _START_S + factor * frames * _frame_seconds(size, renderer)
+        return _START_S + factor * frames * self._frame_seconds(size, renderer)
+
+    def _frame_seconds(self, size: int, renderer: RendererName) -> float:
+        if renderer == "embedded":
+            return _FRAME_S + _PIXEL_S * size**2
+        sampling = self.drawing.sampling(FAMILIES[renderer])
+        again = sampling.windows.length / sampling.windows.stride
+        return _REFERENCE_PASS_S * sampling.passes * again * (self.drawing.size / 512) ** 2
 
 
 def make_plan(request: RenderRequest, pace: Pace, reader: Reader = HERE) -> Plan:
@@ -106,7 +116,7 @@ def make_plan(request: RenderRequest, pace: Pace, reader: Reader = HERE) -> Plan
     memory = peak_memory_mb() + request.size**2 * _PIXEL_BYTES / 1e6
     gpu = 0.0
     if request.renderer != "embedded":
-        gpu = need(FAMILIES[request.renderer], ReferenceConfig(), _HALF).total / 1e6
+        gpu = need(FAMILIES[request.renderer], pace.drawing, _HALF).total / 1e6
     turns = len(request.dialogue())
     return Plan(seconds, frames, request.size, work, memory, gpu, order, turns)
 
@@ -172,14 +182,6 @@ def _length(source: Source | Waveform, reader: Reader) -> float:
     if seconds > 0:
         return seconds
     return reader.sound(Path(source)).seconds  # what a browser records says nothing of its length
-
-
-def _frame_seconds(size: int, renderer: RendererName) -> float:
-    if renderer != "embedded":
-        sampling = ReferenceConfig().sampling(FAMILIES[renderer])
-        again = sampling.windows.length / sampling.windows.stride
-        return _REFERENCE_PASS_S * sampling.passes * again
-    return _FRAME_S + _PIXEL_S * size**2
 
 
 def _duration(seconds: float) -> str:

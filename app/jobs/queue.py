@@ -34,6 +34,7 @@ from app.provenance.credentials import sidecar_of
 from app.render.pipeline import Avatar
 from app.render.request import MotionRequest, RenderRequest
 from app.render.subtitles import place_of
+from motion2video.reference.settings import ReferenceConfig
 from weights.errors import (
     EndpointError,
     FullError,
@@ -60,12 +61,18 @@ class JobQueue:
     """
 
     def __init__(
-        self, database: Database, store: FileStore, avatar: Callable[[], Avatar], limits: Limits
+        self,
+        database: Database,
+        store: FileStore,
+        avatar: Callable[[], Avatar],
+        limits: Limits,
+        drawing: ReferenceConfig | None = None,
     ) -> None:
+        """`drawing` is how public checkpoints draw here."""
         self.jobs = JobStore(database, limits)
         self._database, self.store = database, store
         self._avatar, self.limits = avatar, limits
-        self.pace = Pace()
+        self.pace = Pace(drawing)
         self._attempts: dict[Kind, Callable[[sqlite3.Row, Running], None]] = {
             "video": self._make,
             "motion": self._make,

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -18,14 +18,13 @@ from app.jobs.plan import video_seconds
 from app.render.filming import Frame, film
 from app.render.finish import is_preview
 from app.render.lineage import origin_of
-from app.render.performance import given_motion
 from app.render.pipeline import Avatar
 from app.render.request import RenderRequest
-from app.render.result import RenderResult
+from app.render.result import peak_memory_mb
 from app.render.voices import StoppableVoice, load_sound
 from app.studio.editor import Take
-from app.studio.made import Made
-from app.studio.project import EDITABLE_S, Project, open_project
+from app.studio.made import Creation, Edited, Made, Sheet
+from app.studio.project import EDITABLE_S, Project, Source, open_project
 from app.studio.workshop import Page, Workshop
 from audio2motion.voice.agent_voice import listen
 from motion2video.motion import Motion
@@ -39,18 +38,15 @@ _WRITTEN_ONLY = "en-us"
 _log = logging.getLogger("visavis.studio")
 
 
-@dataclass(frozen=True)
-class Creation:
-    """A finished video with what belongs to it; `editable` when a project was kept."""
-
-    video: Path
-    motion: Path
-    result: RenderResult
-    editable: bool
-
-
-def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running) -> Creation:
-    """Make a video in the visitor's folder, and keep its frames for the editor.
+def create(
+    workshop: Workshop,
+    page: Page,
+    request: RenderRequest,
+    run: Running,
+    sheet: Sheet | None = None,
+) -> Creation:
+    """Make a video in the visitor's folder, and keep its frames for the editor, which hands on the
+    `sheet` that was filled in for it.
 
     The visitor's last project is replaced. Raises a VisavisError for what cannot be used.
     """
@@ -92,20 +88,24 @@ def create(workshop: Workshop, page: Page, request: RenderRequest, run: Running)
         raise
     workshop.queue.pace.learn(result.frames, request.size, result.wall_seconds, request.renderer)
     motion = Motion(np.stack(rows), result.fps, rest=None if driver is None else driver.rest)
-    if project is not None:
-        project.takes = [Take(motion, result.gestures)]
-        page.keep(project)
-    return Creation(
+    made = Creation(
         out,
         motion.save(out.with_suffix(".npz")),
         replace(result, out=out.name),
         project is not None,
+        None if driver is None else driver.save(folder / "driver.npz"),
     )
+    if project is not None:
+        project.takes = [Take(motion, result.gestures)]
+        project.source = Source(made.result, sheet)
+        page.keep(project)
+    return made
 
 
 def file_name(request: RenderRequest) -> str:
     """What a video is called, without a suffix: whose photo it is, and what they say or do."""
-    given = (request.portrait, request.motion or request.agent_audio)
+    moves = request.motion or request.driving_video
+    given = (request.portrait, moves or request.agent_audio)
     whose, moved = (Path(item).stem if isinstance(item, str) else "" for item in given)
     name = _NO_WORD.sub(
         "-", f"{whose} {moved or request.text or _first_words(request)}".lower()
@@ -225,26 +225,17 @@ def _side_by_side(first: Iterator[Frame], second: Iterator[Frame]) -> Iterator[F
         yield np.concatenate([left, right], 1)
 
 
-@dataclass(frozen=True)
-class Edit:
-    """An edited video: how many frames it has, and how many of them were drawn for it."""
-
-    video: Path
-    motion: Path
-    frames: int
-    drawn: int
-
-
 def reopen(
-    workshop: Workshop, page: Page, request: RenderRequest, made: Made, run: Running
+    workshop: Workshop, page: Page, request: RenderRequest, made: Made, sheet: Sheet, run: Running
 ) -> Project:
     """Let the motion of one of the visitor's results be edited again, in place of their last
     project. None of its frames is there any more: they are drawn when the edited video is made.
 
-    `request` is that of the result. Raises InputError for what cannot be edited, and as
-    `open_project` does.
+    `request` is that of the result, as its `sheet` says. Raises InputError for what cannot be
+    edited, and as `open_project` does.
     """
-    if not made.editable:
+    before = made.creation
+    if not before.editable:
         raise InputError(
             f"this video cannot be edited: it lasts more than {EDITABLE_S:.0f} s, is transparent, "
             "or only a part was kept"
@@ -256,32 +247,63 @@ def reopen(
     folder = page.new_folder()
     frames = folder / "frames"
     frames.mkdir()
-    take = Take(avatar.reader.motion(made.motion), made.result.gestures)
     try:
-        project = open_project(request, avatar, frames, take, given_motion(request, avatar.reader))
+        motion = avatar.reader.motion(before.motion)
+        driver = None if before.driver is None else avatar.reader.motion(before.driver)
+        take = Take(motion, before.result.gestures)
+        if before.edited is not None:
+            take = replace(take, start=before.edited.start, edits=before.edited.edits)
+        project = open_project(request, avatar, frames, take, driver)
     except BaseException:
         page.drop(folder)
         raise
+    project.source = Source(before.result, sheet)
     page.keep(project)
     return project
 
 
-def render_edit(workshop: Workshop, page: Page, project: Project, run: Running) -> Edit:
+def render_edit(workshop: Workshop, page: Page, project: Project, run: Running) -> Creation:
     """Write the video of a project's current take; frames that are known are not drawn again.
 
     Raises LimitError for a take that is longer, or a picture that is larger, than is made.
     """
+    if project.source is None:
+        raise ValueError("the video is not there yet")
     require_allowed(project.request, workshop.limits)
     require_length(project.take.seconds, workshop.limits)
     run.progress("loading the networks", 0, 1)
     avatar = workshop.avatar(run.check)
     folder = page.new_folder()
-    motion = project.take.motion
+    take, out = project.take, folder / f"{file_name(project.request)}-edited.mp4"
     try:
-        drawn = project.render(
-            avatar, folder / "edited.mp4", run.progress, run.preview.show, run.notices.append
+        drawn = sum(end - first for first, end in project.stale())
+        made, origin = project.render(
+            avatar, out, run.progress, run.preview.show, run.notices.append
         )
     except BaseException:
         page.drop(folder)
         raise
-    return Edit(folder / "edited.mp4", motion.save(folder / "edited.npz"), len(motion), drawn)
+    result = replace(
+        project.source.result,
+        out=out.name,
+        frames=made.frames,
+        seconds=made.frames / made.fps,
+        wall_seconds=made.wall_seconds,
+        render_fps=made.frames / made.wall_seconds,
+        peak_memory_mb=peak_memory_mb(),
+        gestures=take.gestures,
+        notices=tuple(run.notices),
+        provenance=origin.told(),
+        sync_offset_ms=None,  # what was measured was measured of the video before
+        identity=None,
+        report=None,
+        subtitles=(),
+    )
+    return Creation(
+        out,
+        take.motion.save(out.with_suffix(".npz")),
+        result,
+        editable=True,
+        driver=None if project.driver is None else project.driver.save(folder / "driver.npz"),
+        edited=Edited(take.start, take.edits, drawn),
+    )

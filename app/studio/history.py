@@ -8,13 +8,13 @@ import json
 import shutil
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from app.render.subtitles import place_of
-from app.studio.creation import Creation
-from app.studio.made import Made
+from app.studio.made import Creation, Made, Sheet
 from app.studio.turn_rows import exchanged
 from app.studio.workshop import Page
 from weights.errors import InputError
@@ -23,51 +23,42 @@ MOST = 12
 """Results that are kept of one visitor; the oldest go."""
 
 
-def keep(
-    shelf: Page,
-    made: Creation,
-    form: Mapping[str, Any],
-    files: Mapping[str, str],
-    told: Mapping[str, Any],
-    thumb: bytes,
-) -> Made:
-    """Put a result on the shelf, with the `files` of its form by field. Raises as
-    FileStore.add_folder does.
-    """
+def keep(shelf: Page, made: Creation, sheet: Sheet, told: Mapping[str, Any], thumb: bytes) -> Made:
+    """Put a result on the shelf. Raises as FileStore.add_folder does."""
     while len(shelf.results) >= MOST:
         remove(shelf, shelf.results[0].key)
     folder = shelf.new_folder()
     copies = {
         name: _copy(Path(path), folder / "given" / name / Path(path).name)
-        for name, path in files.items()
+        for name, path in sheet.files.items()
     }
+    form = {**sheet.form, **copies}
     if (rows := form.get("turns")) is not None:
         numbers = count(1)
 
         def copied(path: str) -> str:
             return _copy(Path(path), folder / "given" / f"turn {next(numbers)}" / Path(path).name)
 
-        copies["turns"] = exchanged(rows, copied)
+        form["turns"] = exchanged(rows, copied)
     if (words := place_of(made.video)).is_file():
         _copy(words, folder / words.name)
-    kept = Made(
-        folder,
-        Path(_copy(made.video, folder / made.video.name)),
-        Path(_copy(made.motion, folder / made.motion.name)),
-        made.result,
-        {**form, **copies},
-        told,
-        thumb,
-        made.editable,
-    )
+    kept = Made(folder, _moved(made, folder), replace(sheet, form=form, files=copies), told, thumb)
     shelf.results.append(kept)
     return kept
+
+
+def _moved(made: Creation, folder: Path) -> Creation:
+    """The same with copies of its files in a folder."""
+    video = Path(_copy(made.video, folder / made.video.name))
+    motion = Path(_copy(made.motion, folder / made.motion.name))
+    driver = made.driver and Path(_copy(made.driver, folder / "given" / "driver.npz"))
+    return replace(made, video=video, motion=motion, driver=driver)
 
 
 def find(shelf: Page, key: str) -> Made:
     """A result by its key. Raises InputError for one that is gone, or never was theirs."""
     for made in shelf.results:
-        if made.key == key and made.video.exists():
+        if made.key == key and made.creation.video.exists():
             return made
     raise InputError("that video is gone")
 
@@ -79,18 +70,17 @@ def remove(shelf: Page, key: str) -> None:
     shelf.drop(made.folder)
 
 
-def again(made: Made, page: Page) -> dict[str, Any]:
-    """The form of a result, whose files become the page's."""
-    inside = str(made.folder)
-    form = dict(made.form)
-    for name, value in form.items():
-        if isinstance(value, str) and value.startswith(inside):
-            form[name] = _copy(Path(value), page.new_folder() / Path(value).name)
+def again(made: Made, page: Page) -> Sheet:
+    """What the screen of a result showed, whose files become the page's."""
+
+    def own(path: str) -> str:
+        return _copy(Path(path), page.new_folder() / Path(path).name)
+
+    files = {name: own(path) for name, path in made.sheet.files.items()}
+    form = {**made.sheet.form, **files}
     if (rows := form.get("turns")) is not None:
-        form["turns"] = exchanged(
-            rows, lambda path: _copy(Path(path), page.new_folder() / Path(path).name)
-        )
-    return form
+        form["turns"] = exchanged(rows, own)
+    return replace(made.sheet, form=form, files=files)
 
 
 def pack(shelf: Page) -> Path:
@@ -103,9 +93,10 @@ def pack(shelf: Page) -> Path:
     packed = shelf.packed / "videos.zip"
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:  # videos do not shrink
         for number, made in enumerate(shelf.results, 1):
-            name = f"{number:02d}-{made.video.stem}"
-            archive.write(made.video, f"{name}{made.video.suffix}")
-            archive.write(made.motion, f"{name}.npz")
+            video = made.creation.video
+            name = f"{number:02d}-{video.stem}"
+            archive.write(video, f"{name}{video.suffix}")
+            archive.write(made.creation.motion, f"{name}.npz")
             archive.writestr(f"{name}.json", json.dumps(made.told, indent=2))
     return packed
 

@@ -14,16 +14,19 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from app.provenance.origin import Origin
 from app.render.disclosure import Label
-from app.render.filming import Frame, film
+from app.render.filming import Film, Frame, film
 from app.render.layout import Layout, read_scene
 from app.render.lineage import motion_digest, origin_of
 from app.render.pipeline import Avatar
 from app.render.request import Notify, Progress, RenderRequest
+from app.render.result import RenderResult
 from app.render.voices import Voices, load_sound
 from app.studio.curves import VoiceRow
 from app.studio.editor import Take
 from app.studio.frame_cache import FrameCache
+from app.studio.made import Sheet
 from audio2motion.hearing.audio import SAMPLE_RATE, Sound, Waveform, speech_segments
 from motion2video.motion import Motion
 from motion2video.portrait.portrait import Portrait
@@ -36,11 +39,22 @@ MOST_EDITS = 200
 Show = Callable[[UInt8[np.ndarray, "H W 3"]], None]
 
 
+@dataclass(frozen=True)
+class Source:
+    """What a clip was before it was edited: the `result`, and the `sheet` of which it was made,
+    where that is known.
+    """
+
+    result: RenderResult
+    sheet: Sheet | None = None
+
+
 @dataclass(eq=False)
 class Project:
     """One clip under edit. `takes` are its motion after each edit, the last one the current;
     `undone` those that `undo` took back. `voices` are the sound of both people from the beginning,
-    `driver` is the motion that the clip was made of, where one was given.
+    `driver` is the motion that the clip was made of, where one was given, `source` what it was
+    before, None until it is there.
     """
 
     request: RenderRequest
@@ -51,6 +65,7 @@ class Project:
     undone: list[Take] = field(default_factory=list)
     driver: Motion | None = None
     layout: Layout = field(default_factory=Layout)
+    source: Source | None = None
     _rows: tuple[tuple[float, float], list[VoiceRow]] | None = None
 
     @property
@@ -114,31 +129,31 @@ class Project:
 
     def render(
         self, avatar: Avatar, out: Path, progress: Progress, show: Show, notify: Notify
-    ) -> int:
-        """Write the video of the current take; returns how many frames were drawn for it.
+    ) -> tuple[Film, Origin]:
+        """Write the video of the current take; returned is what was written, and what it is made
+        of.
 
         `show` is called with each frame. What `progress` raises ends the work and leaves no file.
         """
         motion, sound = self.take.motion, self.voices.mixed(self.request.mix == "both")
         if sound is not None:
             sound = _From(sound, round(self.take.start * sound.sample_rate))
-        drawn, total = sum(end - first for first, end in self.stale()), len(motion)
-        frames = map(itemgetter(1), self.frames(avatar))
-        film(
-            frames,
+        origin = origin_of(
+            self.request, avatar.provenance, avatar.reader, {"edited": motion_digest(motion)}
+        )
+        made = film(
+            map(itemgetter(1), self.frames(avatar)),
             out,
             motion.fps,
             sound,
-            total=total,
+            total=len(motion),
             watch=show,
             finish=self._finishing(),
             progress=progress,
-            origin=origin_of(
-                self.request, avatar.provenance, avatar.reader, {"edited": motion_digest(motion)}
-            ),
+            origin=origin,
             notify=notify,
         )
-        return drawn
+        return made, origin
 
 
 def open_project(

@@ -32,6 +32,9 @@ from weights.errors import BusyError, UnavailableError
 
 GRACE_S = 60.0
 """Seconds in which a tab that was left may come back: a reload, a wrong click, a lost network."""
+_LATE_S = 2.0
+"""A request that came so soon after its tab was left was on its way when that was closed."""
+_MOST_LEFT = 10_000
 _TIDY_S = 60.0
 _STOP_S = 2.0
 """For so long an errand that was cancelled is waited for, before its files go."""
@@ -157,6 +160,7 @@ class Workshop:
         self.queue, self.limits, self.endpoint = queue, queue.limits, endpoint
         self.files = VisitorFiles(queue.store)
         self._pages: dict[str, Page] = {}
+        self._left: dict[str, float] = {}
         self._lock = threading.RLock()
         self._closing, self._wake = False, threading.Event()
         self._thread = threading.Thread(target=self._tidy, name="visavis-tidy", daemon=True)
@@ -166,9 +170,10 @@ class Workshop:
         """The server's Avatar, as JobQueue.avatar gives it."""
         return self.queue.avatar(check)
 
-    def page(self, key: str, owner: str | None = None) -> Page:
+    def page(self, key: str, owner: str | None = None, came: float | None = None) -> Page:
         """A visitor's page, made anew for an unknown key; its owner is the key where there is no
-        other. Who asks for it has not left.
+        other. Whose request `came` (a time of `time.monotonic`; now, if there is none) after the
+        page was left has not left; one that came before, and was answered late, tells nothing.
         """
         now = time.monotonic()
         self.sweep(now)
@@ -177,14 +182,30 @@ class Workshop:
             if page is None:
                 name = secrets.token_urlsafe(16)
                 page = self._pages[key] = Page(self.queue.store, name, owner or key, now)
-            page.used, page.left = now, None
+            page.used = now
+            if not self._was_left(key, now if came is None else came):
+                page.left = None
+            elif page.left is None:  # made anew for somebody who is gone: it has its while too
+                page.left = now
             if shelf := self._pages.get(_shelf_of(page.owner)):
                 shelf.used = now
-            return page
+        if page.left is not None:
+            self._wake.set()
+        return page
 
-    def enter(self, key: str, owner: str, tab: str) -> Page:
+    def _was_left(self, key: str, came: float) -> bool:
+        """Whether the page for which a request came was left since, or just then."""
+        left = self._left.get(key)
+        if left is None:
+            return False
+        if came <= left + min(_LATE_S, self.grace_s / 2):
+            return True
+        del self._left[key]
+        return False
+
+    def enter(self, key: str, owner: str, tab: str, came: float | None = None) -> Page:
         """The page of a tab that was opened or loaded anew, under a new `key`: the one that it had
-        before, with all that is in it, as long as that is there.
+        before, with all that is in it, as long as that is there. `came` is as for `page`.
         """
         with self._lock:
             before = [k for k, p in self._pages.items() if (p.owner, p.tab) == (owner, tab)]
@@ -192,9 +213,10 @@ class Workshop:
             if before and before[0] != key:
                 fresh = self._pages.pop(key, None)
                 self._pages[key] = self._pages.pop(before[0])
+                self._left.setdefault(before[0], time.monotonic())
         if fresh is not None:
             self._end(fresh)
-        page = self.page(key, owner)
+        page = self.page(key, owner, came)
         page.tab = tab
         return page
 
@@ -209,11 +231,14 @@ class Workshop:
         tab could come back for them, else when it has not for a while.
         """
         with self._lock:
+            now = time.monotonic()
+            self._left.pop(key, None)  # the latest are last
+            self._left[key] = now
             page = self._pages.get(key)
             if page is None:
                 return
             if page.tab is not None:
-                page.left = time.monotonic()
+                page.left = now
                 self._wake.set()
                 return
             del self._pages[key]
@@ -226,8 +251,17 @@ class Workshop:
         with self._lock:
             over = [key for key, page in self._pages.items() if self._is_over(page, now)]
             old = [self._pages.pop(key) for key in over]
+            self._forget_left(now)
         for page in old:
             self._end(page)
+
+    def _forget_left(self, now: float) -> None:
+        """Nothing that came before so long ago waits still."""
+        while self._left:
+            key, at = next(iter(self._left.items()))
+            if now - at <= self.limits.expiry_s and len(self._left) <= _MOST_LEFT:
+                return
+            del self._left[key]
 
     def _is_over(self, page: Page, now: float) -> bool:
         if page.left is not None and now - page.left > self.grace_s:

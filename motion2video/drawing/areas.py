@@ -8,8 +8,8 @@ from jaxtyping import Float, UInt8
 
 from motion2video.drawing.places import INNER_LIPS, OUTER_LIPS, fill_polygon
 
-LID_SHARE = 0.5  # the warp keeps the skin, the network knows the lid: half of each
-LASH_SHARE = 0.9  # where lids meet, a warp is torn
+LID_SHARE = 0.2  # the skin of a lid is the photo's (see lashes.py)
+SLIT_SHARE = 0.9  # of an eye that is half shut: the network knows its shade
 LID_MIDDLES = {"right eye": (159, 145), "left eye": (386, 374)}
 
 
@@ -55,12 +55,11 @@ def eye_alpha(
     shut: float,
     size: tuple[int, int],
 ) -> UInt8[np.ndarray, "h w"]:
-    """Where the network paints around an eye: as far as the lids have closed."""
+    """Where the network paints around an eye, as far as the lids have closed: most between them."""
     if shut <= 0:
         return np.zeros((size[1], size[0]), np.uint8)
     area = np.maximum(fill_polygon(lids, size), fill_polygon(open_lids, size))
     soft = cv2.GaussianBlur(cv2.dilate(area, np.ones((9, 9), np.uint8)), (0, 0), 4.0)
-    line = cv2.dilate(fill_polygon(lids, size), np.ones((5, 5), np.uint8))
-    line = cv2.GaussianBlur(line, (0, 0), 2.4)
-    shares = (soft * (shut * LID_SHARE), line * (shut * LASH_SHARE))
+    slit = cv2.GaussianBlur(fill_polygon(lids, size), (0, 0), 1.5)
+    shares = (soft * (shut * LID_SHARE), slit * (shut * SLIT_SHARE))
     return np.maximum(*(one.astype(np.uint8) for one in shares))

@@ -10,12 +10,13 @@ front's soft edge, then one blend over what stays.
 
 import copy
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer, UInt8
 
+from motion2video.drawing.lashes import BASE, split, with_lashes
 from motion2video.drawing.places import INNER_LIPS
 from motion2video.drawing.shading import Shading
 from motion2video.drawing.warp import eye_triangles, eyeballs
@@ -66,6 +67,18 @@ class _Drawn:
     laps: Bool[np.ndarray, "n"]
     order: Integer[np.ndarray, "n"]
     corners: Float[np.ndarray, "n 3 2"]
+
+
+class Placed(NamedTuple):
+    """Where a frame has the face's landmarks, all points (`LayeredWarp.corners` are numbers of
+    them), the landmarks that eyeballs go by, in canvas pixels; and the matrix that takes the torso
+    there.
+    """
+
+    marks: Float[np.ndarray, "478 3"]
+    points: Float[np.ndarray, "n 3"]
+    eyes: Float[np.ndarray, "478 3"]
+    lean: Float[np.ndarray, "2 3"]
 
 
 class LayeredWarp:
@@ -119,21 +132,27 @@ class LayeredWarp:
         self.rim = self._rim()
         self.low = self._below(self.layers.torso[..., 3])
         self._torso = self.layers.torso[self.low[0].start :]
-        eyes, triangles = eye_triangles(landmarks[:, :2]), basis.triangles
+        lashes = len(self.shell.points)
+        points = np.concatenate([self.shell.points, with_lashes(marks, marks)])
+        eyes, triangles = eye_triangles(landmarks[:, :2]), split(basis.triangles, lashes)
         self.lids = len(eyes)  # the first are drawn as the lids open, so that no gap is seen
         eyes = np.concatenate([eyes, eyes])
         self.parts = (eyes, triangles, self.shell.front, self.shell.back)
         self.corners = every = np.concatenate(self.parts)
-        source = self.shell.points[:, :2].copy()
-        rear = 478 + len(self.shell.border)
-        source[rear:, 0] += alpha.shape[1]  # the back's half of the atlas
+        source = points[:, :2].copy()
+        rear = slice(478 + len(self.shell.border), lashes)
+        source[rear, 0] += alpha.shape[1]  # the back's half of the atlas
         self.source = source[every]
-        self.turn = np.sign(signed_area(self.shell.points[every][..., :2]))
+        self.turn = np.sign(signed_area(points[every][..., :2]))
         self.turn[len(every) - len(self.shell.back) :] *= -1  # seen from behind
         skin = slice(len(eyes), len(eyes) + len(triangles))
         self.turn[skin] = np.where(self.turn[skin] < 0, -1, 0)  # 0: hidden in the photo itself
-        edgeways = self._edgeways(triangles, basis.partners)
-        self.source[skin] = self.source[skin] if edgeways is None else source[edgeways[triangles]]
+        edgeways = self._edgeways(basis.triangles, basis.partners)
+        if edgeways is not None:
+            whose, lids = np.arange(len(points)), BASE[478:]
+            whose[:478] = edgeways
+            whose[lashes:] = np.where(edgeways[lids] == lids, whose[lashes:], edgeways[lids])
+            self.source[skin] = source[whose[triangles]]
         self.size = alpha.shape
 
     def over(self, behind: Behind) -> "LayeredWarp":
@@ -196,8 +215,7 @@ class LayeredWarp:
         open_eyes: Float[np.ndarray, "478 3"] | None = None,
     ) -> UInt8[np.ndarray, "h w c"]:
         """See Warp.warp."""
-        below = landmarks if open_eyes is None else eyeballs(landmarks, open_eyes)
-        frame = self._draw(self.fine(landmarks) + self.shift, self.fine(below) + self.shift)
+        frame = self._draw(self.placed(landmarks, open_eyes))
         p, (h, w) = self.pad, self.size
         frame = np.ascontiguousarray(frame[p : h - p, p : w - p])
         if self.fineness > 1:
@@ -205,11 +223,23 @@ class LayeredWarp:
             frame = np.asarray(small, np.uint8)
         return frame
 
-    def _draw(
-        self, marks: Float[np.ndarray, "478 3"], eyes: Float[np.ndarray, "478 3"]
-    ) -> UInt8[np.ndarray, "H W c"]:
-        """The canvas."""
+    def placed(
+        self,
+        landmarks: Float[np.ndarray, "478 3"],
+        open_eyes: Float[np.ndarray, "478 3"] | None = None,
+    ) -> Placed:
+        """Where everything is in a frame."""
+        open_eyes = landmarks if open_eyes is None else open_eyes
+        marks, lids, below = (
+            self.fine(one) + self.shift
+            for one in (landmarks, open_eyes, eyeballs(landmarks, open_eyes))
+        )
         moved, lean = self.shell.placed(marks)
+        return Placed(marks, np.concatenate([moved, with_lashes(marks, lids)]), below, lean)
+
+    def _draw(self, placed: Placed) -> UInt8[np.ndarray, "H W c"]:
+        """The canvas."""
+        marks, moved, eyes, lean = placed
         drawn = self._raster(moved, marks, eyes)
         start = np.array([drawn.window[1].start, drawn.window[0].start], np.float32)
         maps = _affine_planes(drawn.corners - start, self.source[drawn.order])

@@ -29,7 +29,6 @@ from motion2video.drawing.layered import (
     LayeredWarp,
 )
 from motion2video.drawing.places import INNER_LIPS
-from motion2video.drawing.warp import eyeballs
 from motion2video.drawing.windows import Brush
 
 _FIRST = 1e5  # pixels of depth beyond all others: drawn before them
@@ -78,18 +77,14 @@ class LayeredCanvas(GpuStage):
     ) -> Float[Tensor, "n c h w"]:
         """See GpuStage.drawn, and LayeredWarp.warp."""
         head = self._head
-        marks = [head.fine(one) + head.shift for one in landmarks]
-        placed = [head.shell.placed(one) for one in marks]
+        placed = [head.placed(*both) for both in zip(landmarks, open_eyes, strict=True)]
         moved, lips, below, lean = (
             torch.from_numpy(np.stack(some).astype(np.float32)).to(self.device)
             for some in (
-                [points for points, _ in placed],
-                [one[INNER_LIPS, :2] for one in marks],
-                [
-                    head.fine(eyeballs(*both)) + head.shift
-                    for both in zip(landmarks, open_eyes, strict=True)
-                ],
-                [matrix for _, matrix in placed],
+                [one.points for one in placed],
+                [one.marks[INNER_LIPS, :2] for one in placed],
+                [one.eyes for one in placed],
+                [one.lean for one in placed],
             )
         )
         corners = moved[:, self._index]
@@ -107,7 +102,7 @@ class LayeredCanvas(GpuStage):
         weight = _feather(drawn.ids >= 0, rgba[:, 3:])
         weight = torch.where(drawn.opened[:, None], 1.0, weight)
         colour = _soothed(rgba[:, :3].round(), grid, coarse)
-        colour = (colour * self._shaded(marks, grid)).clamp(0, 255)
+        colour = (colour * self._shaded([one.marks for one in placed], grid)).clamp(0, 255)
         dark = torch.tensor(DARK, device=self.device, dtype=torch.float32).view(1, 3, 1, 1)
         colour = torch.where(drawn.opened[:, None], dark, colour)
         under, torso = self._leaning(lean)

@@ -91,18 +91,30 @@ class Landmarker:
             self._regions = [_region_of(points[:, :2]) for points in found]
         return [(points, self._expression(points[:, :2])) for points in found]
 
+    def surest(self, image: UInt8[np.ndarray, "H W 3"]) -> float:
+        """How sure it is of the surest face that it detects in a picture, a logit; 0 for none."""
+        regions = find_faces(self._networks.detector, image, self._faces)
+        return max((self._seen(image, region)[1] for region in regions), default=0.0)
+
     def _landmarks(
         self, image: UInt8[np.ndarray, "H W 3"], region: Region
     ) -> Float[np.ndarray, "478 3"] | None:
         """Of the face in a region; None where there is none."""
-        crop = region.crop(image, _SIZE, repeat=True).astype(np.float32) / 255
-        fed = {"input": crop.transpose(2, 0, 1)[None]}
-        points, presence = self._networks.landmarks.run(["points", "presence"], fed)
-        if presence.item() < 0:  # before the sigmoid: less likely than not
+        points, presence = self._seen(image, region)
+        if presence < 0:  # before the sigmoid: less likely than not
             return None
         mesh = points.reshape(LANDMARKS, 3) / _SIZE
         depth = mesh[:, 2:] * region.width
         return np.concatenate([region.place(mesh[:, :2]), depth], axis=1).astype(np.float32)
+
+    def _seen(
+        self, image: UInt8[np.ndarray, "H W 3"], region: Region
+    ) -> tuple[Float[np.ndarray, "..."], float]:
+        """What the network says of a region: points in its pixels, and the logit of a face."""
+        crop = region.crop(image, _SIZE, repeat=True).astype(np.float32) / 255
+        fed = {"input": crop.transpose(2, 0, 1)[None]}
+        points, presence = self._networks.landmarks.run(["points", "presence"], fed)
+        return points, presence.item()
 
     def _expression(self, points: Float[np.ndarray, "478 2"]) -> Float[np.ndarray, "52"]:
         fed = {"input": points[None, _EXPRESSIVE]}

@@ -22,11 +22,7 @@ from weights import find
 from weights.errors import FaceError, InputError, MediaError, StateError
 
 MIN_FACE_WIDTH = 64
-MAX_YAW = 45.0
-_TURNED_YAW = 32.0
-_MIN_INSIDE = 0.8
-_LYING = 60.0  # degrees of roll from which on a photo lies on its side
-_OPEN = 0.06  # between the lips, of the distance of the outer corners of the eyes
+_LYING, _REVERSED = 60.0, 135.0  # degrees of roll from which on a photo lies so
 _DETECTORS = ("mediapipe", "insightface")
 _PADDED = 1024  # long side of the picture that is searched with a margin around it
 _CROP = 2.2  # side of the square around a face, in face sizes: how tight MediaPipe still detects
@@ -86,8 +82,10 @@ class Face:
     @property
     def lies(self) -> int:
         """By how many quarters to the left its picture has to be turned for it to be upright: 1, or
-        -1, which is to the right; 0 where it is.
+        -1, which is to the right, or 2; 0 where it is.
         """
+        if abs(self.roll) > _REVERSED:
+            return 2
         return 0 if abs(self.roll) < _LYING else 1 if self.roll > 0 else -1
 
 
@@ -143,53 +141,6 @@ def pick_face(faces: list[Face], rule: str = "largest") -> tuple[Face, str | Non
     )
 
 
-def require_usable(face: Face) -> None:
-    """Raise FaceError when a face is too small, turned too far away, or cut off."""
-    if face.width < MIN_FACE_WIDTH:
-        raise FaceError(
-            f"the face is {face.width:.0f} pixels wide; at least {MIN_FACE_WIDTH} are needed: "
-            "use a larger picture or a closer crop"
-        )
-    if face.lies > 0:
-        raise FaceError("the face lies on its side: turn the picture a quarter to the left")
-    if face.lies < 0:
-        raise FaceError("the face lies on its side: turn the picture a quarter to the right")
-    if abs(face.yaw) > MAX_YAW:
-        raise FaceError(
-            f"the face is turned away by {abs(face.yaw):.0f} degrees; at most {MAX_YAW:.0f} are "
-            "possible: use a picture that shows both eyes"
-        )
-    x, y = face.landmarks[:, 0], face.landmarks[:, 1]
-    width, height = face.image_size
-    inside = float(np.mean((x >= 0) & (x < width) & (y >= 0) & (y < height)))
-    if inside < _MIN_INSIDE:
-        raise FaceError(
-            f"only {100 * inside:.0f}% of the face is inside the picture; use one that shows the "
-            "whole face"
-        )
-
-
-def turned_notice(face: Face) -> str | None:
-    """A sentence about a face that is so far turned that its hidden cheek has to be made up."""
-    if abs(face.yaw) <= _TURNED_YAW:
-        return None
-    return (
-        f"the face is turned by {abs(face.yaw):.0f} degrees: its far side may look distorted when "
-        "it moves; a picture from the front looks better"
-    )
-
-
-def open_notice(face: Face) -> str | None:
-    """A sentence about a mouth that the photo does not show closed."""
-    upper, lower, right, left = face.landmarks[[13, 14, 33, 263]]
-    if np.linalg.norm(lower - upper) < _OPEN * np.linalg.norm(left - right):
-        return None
-    return (
-        "the mouth is open in the photo, so its lips may not close as well; one with a closed "
-        "mouth looks better"
-    )
-
-
 class FaceTracker:
     """Finds faces; load once, use from any number of pictures and videos.
 
@@ -225,6 +176,13 @@ class FaceTracker:
             found: list[Detection] = self._detector.detect(image)
             faces = self._faces_in(image, [d.box for d in found])
         return _merge(faces)[: self._max_faces]
+
+    def sureness(self, image: UInt8[np.ndarray, "H W 3"], box: Box) -> float:
+        """How sure it is that a box shows a face as it is, upright or on its side: a logit, of its
+        surest one. No face is 0.
+        """
+        crop, _ = cut(image, square(box, _CROP))
+        return self._stills.surest(crop)
 
     def settle(self, image: UInt8[np.ndarray, "H W 3"], face: Face) -> Face:
         """The same face with the landmarks that `track` gives on a still picture.

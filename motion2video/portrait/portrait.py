@@ -9,14 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from motion2video.faces.tracker import (
-    Face,
-    FaceTracker,
-    open_notice,
-    pick_face,
-    require_usable,
-    turned_notice,
-)
+from motion2video.faces.photo import find_faces, open_notice, require_usable, turned_notice
+from motion2video.faces.tracker import Face, FaceTracker, pick_face
 from motion2video.media.pictures import open_picture, upright
 from motion2video.portrait.behind import Behind
 from weights.errors import InputError, MediaError
@@ -86,7 +80,7 @@ class Portrait:
             raise InputError(f"got size={size}; wanted at least 64 pixels")
         image, notices = load_image(source)
         tracker = tracker or FaceTracker.load()
-        chosen, notice = pick_face(tracker.detect(image), face)
+        chosen, notice = pick_face(find_faces(tracker, image), face)
         require_usable(chosen)
         chosen = tracker.settle(image, chosen)
         for told in (notice, turned_notice(chosen), open_notice(chosen)):

@@ -137,13 +137,19 @@ _BASE: dict[Part, Source] = {
             "sd-vae-ft-mse/diffusion_pytorch_model.bin",
             "vae-ft-mse-840000-ema-pruned.safetensors",
             "vae-ft-mse-840000-ema-pruned.ckpt",
+            "vae/diffusion_pytorch_model.safetensors",
+            "vae/diffusion_pytorch_model.bin",
         ),
     ),
     "image_encoder": Source(
         "lambdalabs/sd-image-variations-diffusers",
         "image_encoder/pytorch_model.bin",
         _OPENRAIL,
-        ("image_encoder/model.safetensors",),
+        (
+            "image_encoder/model.safetensors",
+            "clip_vision/pytorch_model.bin",
+            "clip_vision/model.safetensors",
+        ),
     ),
     "taesd": Source(
         "madebyollin/taesd",

@@ -1,10 +1,12 @@
 """Fetching a family from the Hugging Face hub: once, resumable, and converted to safetensors.
 
-huggingface_hub downloads into its own cache, so that its settings hold: HF_HOME, HF_ENDPOINT for a
-mirror, HF_HUB_OFFLINE, HF_TOKEN. The revision and hash of each file are written down when it is
-first fetched, and asked for again from then on.
+huggingface_hub downloads, so that its settings hold: HF_ENDPOINT for a mirror, HF_HUB_OFFLINE,
+HF_TOKEN, and HF_HOME, in whose cache is looked first. What is left of a download that broke off is
+kept here until it is whole, which huggingface_hub itself does not. The revision and hash of each
+file are written down when it is first fetched, and asked for again from then on.
 """
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from motion2video.reference.conversion import Tensors, convert
-from motion2video.reference.families import Family, Part
+from motion2video.reference.families import Family, Part, Source
 from motion2video.reference.reading import read_tensors
 from motion2video.reference.store import (
     Record,
@@ -96,26 +98,28 @@ def _offer(family: Family, part: Part, endpoint: str | None) -> Offer:
 
 
 def _fetch(family: Family, offer: Offer, notify: Notify, endpoint: str | None) -> None:
-    from huggingface_hub import hf_hub_download
-
     source, part = family.sources[offer.part], offer.part
+    folder = folder_of(family, part)
+    make_cache_folder(folder)
+    begun = folder / f"{offer.revision[:12]}-{Path(source.file).name}"
     try:
-        path = Path(
-            hf_hub_download(
-                source.repository,
-                source.file,
-                revision=offer.revision or None,
-                endpoint=endpoint,
-            )
-        )
+        path = _from_cache(source, offer) or _downloaded(source, offer, begun, endpoint)
     except _trouble() as error:
         raise WeightsError(
             f"could not download {source.file} of {source.repository} ({type(error).__name__}): "
             f"connect to the network (HF_ENDPOINT names a mirror) and {how_to_fetch(family.name)} "
             "again, which goes on where it stopped"
         ) from error
+    try:
+        _keep(family, offer, path, notify)
+    finally:
+        begun.unlink(missing_ok=True)
+
+
+def _keep(family: Family, offer: Offer, path: Path, notify: Notify) -> None:
+    """Convert a downloaded file, and write down where it is from."""
+    source, part = family.sources[offer.part], offer.part
     folder, target = folder_of(family, part), converted_path(family, part)
-    make_cache_folder(folder)
     digest, known = sha256_of(path), records(folder).get(part)
     if known is not None and known.sha256 != digest:
         raise WeightsError(
@@ -128,9 +132,38 @@ def _fetch(family: Family, offer: Offer, notify: Notify, endpoint: str | None) -
         made = Path(file.name)
         save_file(_contiguous(convert(part, read_tensors(path), family.shapes)), made)
         size, converted = made.stat().st_size, sha256_of(made)
-        revision = path.parents[len(Path(source.file).parts) - 1].name
+        revision = offer.revision or path.parents[len(Path(source.file).parts) - 1].name
         told = (offer.licence, digest, path.stat().st_size, converted, size)
         write_record(folder, part, Record(source.repository, source.file, revision, *told))
+
+
+def _from_cache(source: Source, offer: Offer) -> Path | None:
+    """The hub's own copy, where somebody has downloaded it before."""
+    from huggingface_hub import try_to_load_from_cache
+
+    kept = try_to_load_from_cache(source.repository, source.file, revision=offer.revision or None)
+    return Path(kept) if isinstance(kept, str) else None
+
+
+def _downloaded(source: Source, offer: Offer, path: Path, endpoint: str | None) -> Path:
+    """To `path`, from where an earlier try stopped. Raises what huggingface_hub raises, and
+    WeightsError for a file that is not as long as the hub says.
+    """
+    from huggingface_hub import hf_hub_download, hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers
+
+    if not offer.revision:  # the hub could not be asked: this says why
+        return Path(hf_hub_download(source.repository, source.file, endpoint=endpoint))
+    url = hf_hub_url(source.repository, source.file, revision=offer.revision, endpoint=endpoint)
+    with path.open("r+b" if path.exists() else "wb") as file:
+        there = file.seek(0, os.SEEK_END)
+        if there < offer.size:
+            http_get(url, file, resume_size=there, headers=build_hf_headers())
+    if offer.size and path.stat().st_size != offer.size:
+        path.unlink()
+        raise WeightsError(f"{source.file} of {source.repository} came damaged: fetch it again")
+    return path
 
 
 def _trouble() -> tuple[type[Exception], ...]:

@@ -13,7 +13,7 @@ from motion2video.reference.families import Family, Part
 from motion2video.reference.memory import require_room
 from motion2video.reference.networks import fill_networks
 from motion2video.reference.reading import read_tensors
-from motion2video.reference.renderer import ReferenceRenderer, devices_of, dtype_of
+from motion2video.reference.renderer import ReferenceRenderer, dtype_of, used_devices
 from motion2video.reference.settings import ReferenceConfig
 from motion2video.reference.store import Found, require_all
 
@@ -32,10 +32,10 @@ def load_renderer(
     """
     config.sampling(family)  # before gigabytes are read
     found, dtype = require_all(family, weights_dir), dtype_of(compute)
-    device = devices_of(compute)[0]
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        require_room(family, config, dtype.itemsize, free)
+    devices = used_devices(config, compute)
+    if devices[0].type == "cuda":
+        free = [torch.cuda.mem_get_info(device)[0] for device in devices]
+        require_room(family, config, dtype.itemsize, *free)
     else:
         notify(f"{family.title} draws on the CPU, where a second of video takes hours")
     parts: dict[str, Callable[[], Tensors]] = {

@@ -4,8 +4,10 @@ Weights are counted; what frames need is what the largest tensors of a run need 
 quarter more for what PyTorch keeps. docs/checkpoints.md says how that compares with measurements.
 """
 
+import itertools
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 from motion2video.reference.families import Family
 from motion2video.reference.keys import all_keys, largest_layer
@@ -42,25 +44,42 @@ class Need:
         )
 
 
-def need(family: Family, config: ReferenceConfig, itemsize: int) -> Need:
-    """Of a square picture of `config.size`; `itemsize` is the bytes of a number."""
+def need(family: Family, config: ReferenceConfig, itemsize: int, devices: int = 1) -> Need:
+    """Of a square picture of `config.size`, on the first of so many devices; `itemsize` is the
+    bytes of a number.
+    """
     sampling = config.sampling(family)
     halves = 2 if sampling.guidance > 1 else 1
-    rows = halves * sampling.windows.length * config.together
+    rows = halves * sampling.windows.length * math.ceil(config.together / devices)
     frames = rows * _row(family, config.size) * itemsize * _SLACK
     return Need(_weights(family, config, itemsize), frames, _decoding(family, config) * _SLACK)
 
 
-def require_room(family: Family, config: ReferenceConfig, itemsize: int, free: int) -> None:
-    """Raise InputError where more is needed than is free, with the numbers and with what would
-    fit.
+def need_of_copy(family: Family, config: ReferenceConfig, itemsize: int, devices: int) -> Need:
+    """On each of the other devices, which have the denoising U-Net alone."""
+    weights = sum(map(math.prod, all_keys(family.shapes)["denoising_unet"].values())) * itemsize
+    return Need(float(weights), need(family, config, itemsize, devices).frames, 0.0)
+
+
+def require_room(
+    family: Family, config: ReferenceConfig, itemsize: int, free: int, *others: int
+) -> None:
+    """Raise InputError where more is needed than is free on a device or on one of the `others` that
+    draw with it, with the numbers and with what would fit.
     """
-    wanted = need(family, config, itemsize)
+    devices = 1 + len(others)
+    copied = need_of_copy(family, config, itemsize, devices)
+    if others and copied.total > min(others):
+        raise InputError(
+            f"{family.title} at {config.size} px needs about {copied} of every further GPU, and "
+            f"{min(others) / _GB:.1f} GB are free on one; --device cuda:0 draws on the first alone"
+        )
+    wanted = need(family, config, itemsize, devices)
     if wanted.total <= free:
         return
     fitting = [
         f"{flags} ({need(family, other, itemsize).total / _GB:.1f} GB)"
-        for flags, other in _smaller(config)
+        for flags, other in _smaller(family, config)
         if need(family, other, itemsize).total <= free
     ]
     advice = f"this would fit: {fitting[0]}" if fitting else "nothing that can be set would fit"
@@ -70,19 +89,24 @@ def require_room(family: Family, config: ReferenceConfig, itemsize: int, free: i
     )
 
 
-def _smaller(config: ReferenceConfig) -> list[tuple[str, ReferenceConfig]]:
+def _smaller(family: Family, config: ReferenceConfig) -> list[tuple[str, ReferenceConfig]]:
     """What to try, the least loss first."""
-    tried = []
-    for offload in ("model", "sequential"):
-        for size in (s for s in _SIZES if s <= config.size):
-            for window in (None, *_WINDOWS):
-                other = replace(
-                    config, together=1, offload=offload, size=size, window=window or config.window
-                )
-                flags = f"--offload {offload}"
-                flags += f" --window {window}" if window else ""
-                flags += f" --resolution {size}" if size != config.size else ""
-                tried.append((flags, other))
+    tried, own = [], config.sampling(family).windows
+    sizes = (config.size, *(size for size in _SIZES if size < config.size))
+    lengths = (own.length, *(length for length in _WINDOWS if length < own.length))
+    for offloads in (("none", "model"), ("sequential",)):
+        for size, offload, window in itertools.product(sizes, offloads, lengths):
+            changed: dict[str, tuple[str, Any]] = {
+                "together": ("--together", 1),
+                "offload": ("--offload", offload),
+                "window": ("--window", window),
+                "overlap": ("--overlap", min(own.overlap, window // 2)),
+                "size": ("--resolution", size),
+            }
+            before = {**vars(config), "window": own.length, "overlap": own.overlap}
+            flags = [f"{flag} {x}" for name, (flag, x) in changed.items() if before[name] != x]
+            other = replace(config, **{name: x for name, (_, x) in changed.items()})
+            tried.append((" ".join(flags), other))
     return tried
 
 

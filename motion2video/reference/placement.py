@@ -1,12 +1,16 @@
-"""Where networks are while others work: accelerate's offloading, for cards with little memory."""
+"""Where networks are, by accelerate: on a device, off it while others work, or on several."""
 
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import nn
 
 from motion2video.reference.networks import Networks
 from motion2video.reference.settings import Offload
+from motion2video.reference.unets import DenoisingUNet
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,25 @@ def place(networks: Networks, device: torch.device, offload: Offload) -> Placeme
         return Placement({n: cpu_offload_with_hook(net, device)[1] for n, net in networks.all()})
     for _, network in networks.all():
         network.to(device)
-    if device.type == "cuda":
-        for network in (networks.denoising, networks.reference, networks.autoencoder):
-            network.to(memory_format=torch.channels_last)  # pyrefly: ignore[missing-argument, no-matching-overload]
+    for network in (networks.denoising, networks.reference, networks.autoencoder):
+        _lay_out(network, device)
     return Placement()
+
+
+def spread(network: DenoisingUNet, devices: Sequence[torch.device]) -> list[DenoisingUNet]:
+    """Copies of a network that is not placed yet, one for each device; accelerate brings what a
+    copy is called with to where it is, and its result back.
+    """
+    from accelerate.hooks import AlignDevicesHook, add_hook_to_module
+
+    copies = [copy.deepcopy(network) for _ in devices]
+    for one, device in zip(copies, devices, strict=True):
+        _lay_out(one.to(device), device)
+        add_hook_to_module(one, AlignDevicesHook(device, io_same_device=True))
+    return copies
+
+
+def _lay_out(network: nn.Module, device: torch.device) -> None:
+    """Channels last, which convolutions on a GPU like best."""
+    if device.type == "cuda":
+        network.to(memory_format=torch.channels_last)  # pyrefly: ignore[no-matching-overload]

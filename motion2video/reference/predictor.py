@@ -4,7 +4,6 @@ Out of memory: the same again, less of it at a time. Numbers that are none: the 
 wider format. Both are told, and stay so for the frames that follow.
 """
 
-import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from motion2video.network.choices import AttentionKind
 from motion2video.reference.attention import Reference, Sight, set_attention
 from motion2video.reference.networks import Networks, cast
-from motion2video.reference.placement import place
+from motion2video.reference.placement import place, spread
 from motion2video.reference.settings import Offload
 from motion2video.reference.unets import DenoisingUNet
 from weights.errors import DependencyError, WeightsError
@@ -90,8 +89,8 @@ class Predictor:
         self._attention: AttentionKind = attention
         self._notify = notify
         self._offload: Offload = offload
+        others = spread(networks.denoising, self.devices[1:])
         self._placement = place(networks, self.devices[0], offload)
-        others = [copy.deepcopy(networks.denoising).to(device) for device in self.devices[1:]]
         self._unets: list[DenoisingUNet] = [networks.denoising, *others]
         if compiled:
             for unet in self._unets:
@@ -230,14 +229,14 @@ class Predictor:
                 continue
             if all(bool(torch.isfinite(x).all()) for x in numbers(made)):
                 return made
-            self._widen()
+            self.widen("were not numbers")
 
     def _save(self, error: torch.OutOfMemoryError) -> None:
         less = self.economy.less()
         if less is None:
             raise DependencyError(
                 "the device's memory is too small even for the least at a time: give a smaller "
-                "--window or --size, or --offload sequential"
+                "--window or --resolution, or --offload sequential"
             ) from error
         self.economy = less
         self.networks.autoencoder.enable_tiling()
@@ -247,19 +246,21 @@ class Predictor:
             torch.cuda.empty_cache()
         self._notify(f"the device's memory was full; now {less}")
 
-    def _widen(self) -> None:
-        wider = _WIDER.get(self.dtype)
+    def widen(self, wrong: str) -> None:
+        """Compute in wider numbers from now on, as the results of these were `wrong`. Raises
+        WeightsError where there are none.
+        """
+        wider, name = _WIDER.get(self.dtype), str(self.dtype).removeprefix("torch.")
         if wider is None:
             raise WeightsError(
-                "the networks' results are not numbers, not even in fp32: are the weights damaged?"
+                f"the networks' results {wrong}, not even in fp32: are the weights damaged?"
             )
         if self._offload == "sequential":
             raise WeightsError(
-                f"results in {self.dtype} were not numbers; give a wider --precision, as layers "
-                "that wait in the computer's memory cannot be changed now"
+                f"results in {name} {wrong}; give a wider --precision, as layers that wait in the "
+                "computer's memory cannot be changed now"
             )
-        names = {dtype: str(dtype).removeprefix("torch.") for dtype in (self.dtype, wider)}
-        self._notify(f"results in {names[self.dtype]} were not numbers; now {names[wider]}")
+        self._notify(f"results in {name} {wrong}; now {str(wider).removeprefix('torch.')}")
         self.dtype = wider
         frozen: list[nn.Module | None] = [self.networks.reference, self.networks.guider]
         for network in (*frozen, self.networks.image_encoder, self.networks.tiny, *self._unets):
@@ -290,7 +291,7 @@ class _Run:
         sight = self.portrayed.sight.at(device, dtype)
         return self.unet(
             torch.cat([self.sample] * len(conditions)),
-            self.t,
+            torch.tensor(self.t, device=device),
             tokens,
             [torch.cat([level] * len(conditions)) for level in self.pose],
             Reference(sight, sum(conditions) * count * frames),

@@ -39,6 +39,7 @@ Notify = Callable[[str], None]
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 _SMALL_FACE = 0.25  # of the picture's width
+_BLACK = 8  # no pixel of a black frame is brighter
 _PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -102,9 +103,20 @@ class ReferenceRenderer:
         self.family, self.config, self.compute, self.basis = family, config, compute, basis
         self.sampling: Sampling = config.sampling(family)
         self.device = pick_device(compute.device)
+        if compute.compile and config.offload == "sequential":
+            raise InputError(
+                "got --compile and --offload sequential; wanted one of them: layers that come and "
+                "go cannot be compiled together"
+            )
+        devices, used = devices_of(compute), used_devices(config, compute)
+        if len(used) < len(devices):
+            notify(
+                f"{len(used)} of {len(devices)} GPUs will draw: windows are spread over as many as "
+                "there are windows --together, and without --offload"
+            )
         self._predictor = Predictor(
             networks,
-            devices_of(compute)[: None if config.offload == "none" else 1],
+            used,
             next(networks.denoising.parameters()).dtype,
             config.offload,
             Economy(rows=config.rows),
@@ -162,14 +174,8 @@ class ReferenceRenderer:
         face = PortraitFace.fit(portrait.face.landmarks, portrait.face.expression, self.basis)
         if driver is not None:
             face = face.driven_by(driver)
-        width, height = self._working(portrait)
-        picture = Image.fromarray(portrait.image)
-        whole = np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS))
-        side = self.family.shapes.image_encoder.image
-        small = np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC))
         with self._lock:
-            portrayed = self._predictor.portray(_signed(whole), _for_clip(small))
-        prepared = _Prepared(portrait, face, portrayed, seed)
+            prepared = _Prepared(portrait, face, self._portrayed(portrait), seed)
         nothing = np.zeros((0, 478, 2), np.float32)
         return ReferenceState(prepared, 0, _Ticket(), 0, nothing, None, None)
 
@@ -180,12 +186,9 @@ class ReferenceRenderer:
         Raises StateError for a state already used.
         """
         self._check(state)
-        points = np.concatenate([state.points, self._points(state.prepared, motion)])
-        ahead = dataclasses.replace(state, points=points, position=state.position + len(motion))
-        drawn = []
-        windows = self.sampling.windows
-        while len(ahead.points) >= windows.span - _known(ahead):
-            ahead, frames = self._group(ahead, windows.span - _known(ahead), windows.fresh)
+        ahead, drawn = self._given(state, motion), []
+        while new := self._complete(ahead):
+            ahead, frames = self._group(ahead, new, self.sampling.windows.fresh)
             drawn.append(frames)
         state.ticket.position = ahead.position
         return ahead, self._joined(state, drawn)
@@ -208,25 +211,54 @@ class ReferenceRenderer:
         seed: int = 0,
         driver: Motion | None = None,
     ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        """Frames one at a time, as the motion comes; the portrait is prepared by the call."""
+        """Frames one at a time, as the motion comes; memory does not grow with the length. The
+        portrait is prepared by the call.
+        """
         return self._stream(self.init_state(portrait, seed, driver), motions)
 
     def _stream(
         self, state: ReferenceState, motions: Iterable[Motion]
     ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         for motion in motions:
-            state, frames = self.step(state, motion)
-            yield from frames
+            state = self._given(state, motion)
+            while new := self._complete(state):
+                state, frames = self._group(state, new, self.sampling.windows.fresh)
+                yield from frames
+        state.ticket.position = state.position
         yield from self.flush(state)[1]
 
     # -- a group of windows ----------------------------------------------------------------------
 
+    def _given(self, state: ReferenceState, motion: Motion) -> ReferenceState:
+        """With faces that wait to be drawn."""
+        points = np.concatenate([state.points, self._points(state.prepared, motion)])
+        return dataclasses.replace(state, points=points, position=state.position + len(motion))
+
+    def _complete(self, state: ReferenceState) -> int:
+        """How many of the faces that wait complete the next group; 0 where it is not complete."""
+        new = self.sampling.windows.span - _known(state)
+        return new if len(state.points) >= new else 0
+
     def _group(
         self, state: ReferenceState, new: int, fresh: int | None
     ) -> tuple[ReferenceState, UInt8[np.ndarray, "T h w 3"]]:
-        """Draw the frames that were carried and `new` ones; `fresh` of them (None: all) are
-        done.
+        """Draw the frames that were carried and `new` ones; `fresh` of them (None: all) are done.
+        Again in wider numbers where one is black: what some networks give for numbers too large.
         """
+        portrait = state.prepared.portrait
+        while True:
+            ahead, frames = self._drawn(state, new, fresh)
+            if portrait.image.max() <= 4 * _BLACK or not _any_black(frames):
+                return ahead, frames
+            with self._lock:
+                self._predictor.widen("were black frames")
+                portrayed = self._portrayed(portrait)
+            prepared = dataclasses.replace(state.prepared, portrayed=portrayed)
+            state = dataclasses.replace(state, prepared=prepared)
+
+    def _drawn(
+        self, state: ReferenceState, new: int, fresh: int | None
+    ) -> tuple[ReferenceState, UInt8[np.ndarray, "T h w 3"]]:
         prepared, sampling = state.prepared, self.sampling
         width, height = self._working(prepared.portrait)
         images = [draw_pose(points, width, height) for points in state.points[:new]]
@@ -274,6 +306,14 @@ class ReferenceRenderer:
         how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
         return np.stack([cv2.resize(frame, (width, height), interpolation=how) for frame in frames])
 
+    def _portrayed(self, portrait: Portrait) -> Portrayed:
+        width, height = self._working(portrait)
+        picture = Image.fromarray(portrait.image)
+        whole = np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS))
+        side = self.family.shapes.image_encoder.image
+        small = np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC))
+        return self._predictor.portray(_signed(whole), _for_clip(small))
+
     def _points(self, prepared: _Prepared, motion: Motion) -> Float[np.ndarray, "T 478 2"]:
         """Landmarks as shares of the picture."""
         marks, _ = prepared.face.keypoints(motion)
@@ -308,6 +348,13 @@ def devices_of(compute: ComputeConfig) -> list[torch.device]:
     return [device]
 
 
+def used_devices(config: ReferenceConfig, compute: ComputeConfig) -> list[torch.device]:
+    """Those of `devices_of` that have a window to draw; networks that wait in the computer's memory
+    are brought to one alone.
+    """
+    return devices_of(compute)[: config.together if config.offload == "none" else 1]
+
+
 def dtype_of(compute: ComputeConfig) -> torch.dtype:
     """Of the networks: bf16 on a GPU that computes in it, else fp16 there; fp32 on a CPU. Raises
     InputError for int8, which these networks have not.
@@ -322,6 +369,10 @@ def dtype_of(compute: ComputeConfig) -> torch.dtype:
             f"{', '.join(_PRECISIONS)}"
         )
     return _PRECISIONS[compute.precision]
+
+
+def _any_black(frames: UInt8[np.ndarray, "T h w 3"]) -> bool:
+    return any(frame.max() <= _BLACK for frame in frames)
 
 
 def _known(state: ReferenceState) -> int:

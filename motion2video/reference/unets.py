@@ -40,24 +40,27 @@ class DenoisingUNet(nn.Module):
     def forward(
         self,
         sample: Float[Tensor, "b c f h w"],
-        timestep: int,
+        timestep: int | Tensor,
         tokens: Float[Tensor, "b k d"],
         pose: Sequence[Float[Tensor, "_n _c _h _w"]],
         reference: Reference,
     ) -> Float[Tensor, "b c f h w"]:
         """The prediction for windows of `f` frames; `tokens` are the same for all frames of a
         window. `pose` is of all frames of all windows: one tensor, or one more for each level.
+        A compiled network is compiled anew for each `timestep` that is a number of Python's.
         """
         unet: Any = self.network
         count, _, frames, *_ = sample.shape
-        time = torch.full((count,), timestep, device=sample.device)
+        time = torch.as_tensor(timestep, device=sample.device).expand(count)
         emb = unet.time_embedding(unet.time_proj(time).to(sample.dtype))
         emb = emb.repeat_interleave(frames, 0)
         context = repeat(tokens, "b k d -> (b f) k d", f=frames)
         told = {"num_frames": frames, "cross_attention_kwargs": {"reference": reference}}
         hidden = unet.conv_in(rearrange(sample, "b c f h w -> (b f) c h w")) + pose[0]
         skips = [hidden]
-        for block, added in zip(unet.down_blocks, pose[1:] or [None] * 4, strict=True):
+        for block, added in zip(
+            unet.down_blocks, pose[1:] or [None] * len(unet.down_blocks), strict=True
+        ):
             hidden, made = block(hidden, temb=emb, encoder_hidden_states=context, **told)
             skips.extend(made)
             if added is not None:

@@ -1,6 +1,7 @@
 """How soon a live portrait answers, and what many clients at once cost: the real server measured.
 
-    scripts/bench live [--size 256 512] [--seconds 20] [--clients 20] [--rounds 2] [--json]
+    scripts/bench live [--size 256 512] [--seconds 20] [--clients 20] [--rounds 2] [--voice joe]
+                       [--talks 20] [--json]
 
 Starts `visavis app` on a free port of the loopback. A visitor's voice is sent in real time, 20 ms
 at a time, while the agent speaks. `first frame` is from the first sample sent to the first frame
@@ -11,6 +12,10 @@ from when the visitor begins to talk to the message that silences the agent. The
 as asked for make a video of two seconds each at once, in rounds: failures, seconds, the server's
 memory. Each line is printed when it is known; all of it takes two or three minutes on two cores,
 half of them for the clients (`--clients 0` leaves them out).
+
+With `--voice` the agent and the videos of the clients speak in that voice, and `--talks` begins so
+many conversations at once, each of which is spoken to and asked to speak: how many are refused,
+since `--max-live` are held (as many as asked for, here), and how the others keep up.
 """
 
 import argparse
@@ -47,13 +52,17 @@ _START_S = 120
 _STOP_S = 40
 """What a server is given to stop; it gives itself 30 s."""
 _VIDEO_S = 2
+_SAYS = "It is good to see you."
+"""What a client's video says, in about two seconds."""
 
 
 @contextlib.contextmanager
-def server(folder: Path, waiting: int) -> Iterator[tuple[str, psutil.Process]]:
+def server(folder: Path, waiting: int, talks: int = 0) -> Iterator[tuple[str, psutil.Process]]:
     """A server of its own process, ready: its address."""
     words = ["app", "--port", "0", "--no-studio", "--data-dir", str(folder)]
     words += ["--max-waiting", str(waiting)]
+    if talks:
+        words += ["--max-live", str(talks)]
     command = [sys.executable, "-c", _START, *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -112,13 +121,15 @@ def visitor(seconds: float, begin: float) -> np.ndarray:
     return sound.astype(np.float32)
 
 
-def converse(url: str, size: int, seconds: float) -> dict[str, Any]:
-    """Figures of one conversation in which the visitor interrupts at three quarters of it."""
+def converse(url: str, size: int, seconds: float, voice: str | None = None) -> dict[str, Any]:
+    """Figures of one conversation in which the visitor interrupts at three quarters of it. Raises
+    TimeoutError when no picture came.
+    """
     begin = 0.75 * seconds + 0.13
     sound = visitor(seconds, begin)
     with Client(url) as client, client.live(DEFAULT_PORTRAIT, size=size) as talk:
         listener = Listener(talk)
-        talk.say(_TALK)
+        talk.say(_TALK, voice)
         time.sleep(1.0)
         began = time.monotonic()
         for at in range(0, len(sound), _PACKET):
@@ -127,9 +138,10 @@ def converse(url: str, size: int, seconds: float) -> dict[str, Any]:
             talk.hear(sound[at : at + _PACKET])
         time.sleep(1.0)
     frames = listener.frames()
-    late = [
-        at - began - (packet.time + SAMPLES_PER_FRAME) / SAMPLE_RATE for at, packet in frames[5:]
-    ]
+    if not frames:
+        raise TimeoutError("no picture came")
+    settled = frames[5:] or frames
+    late = [at - began - (packet.time + SAMPLES_PER_FRAME) / SAMPLE_RATE for at, packet in settled]
     stops = [
         at
         for at, message in listener.came
@@ -149,15 +161,46 @@ def converse(url: str, size: int, seconds: float) -> dict[str, Any]:
     }
 
 
+def crowd(url: str, talks: int, seconds: float, voice: str | None) -> dict[str, Any]:
+    """Figures of many conversations at once."""
+
+    def one(_: int) -> dict[str, Any] | None:
+        try:
+            return converse(url, 256, seconds, voice)
+        except (ServerError, OSError):  # refused, broken off, or without a picture
+            return None
+
+    with ThreadPoolExecutor(talks) as pool:
+        rows = [row for row in pool.map(one, range(talks)) if row is not None]
+    held = [row["frames"] / row["frames_due"] for row in rows]
+    stops = [row["barge_in_ms"] for row in rows if row["barge_in_ms"] is not None]
+    return {
+        "talks": talks,
+        "held": len(rows),
+        "frames_share": round(float(np.median(held)), 2) if rows else None,
+        "pictures_per_s": round(float(np.median([row["pictures_per_s"] for row in rows])), 1)
+        if rows
+        else None,
+        "interrupted": len(stops),
+        "barge_in_ms": round(float(np.median(stops))) if stops else None,
+    }
+
+
 def load(
-    url: str, process: psutil.Process, clients: int, rounds: int, folder: Path
+    url: str,
+    process: psutil.Process,
+    clients: int,
+    rounds: int,
+    folder: Path,
+    voice: str | None = None,
 ) -> dict[str, Any]:
     """Figures of many clients at once, some times over."""
     still = Motion.neutral(round(_VIDEO_S * FPS)).save(folder / "still.npz")
+    made: dict[str, Any] = {"motion": still} if voice is None else {"text": _SAYS, "voice": voice}
 
     def visit(number: int) -> bool:
         with Client(url, timeout=600) as client:
-            job = client.create(portrait=DEFAULT_PORTRAIT, motion=still, size=256)
+            job = client.create(portrait=DEFAULT_PORTRAIT, size=256, **made)
             for now in client.follow(job["id"]):
                 job = now
             out = folder / f"{number}.mp4"
@@ -184,23 +227,29 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--clients", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--voice")
+    parser.add_argument("--talks", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     a = parser.parse_args()
     talks: list[dict[str, Any]] = []
-    many = None
+    many = together = None
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with server(folder / "data", max(1, 2 * a.clients)) as (url, process):
+        with server(folder / "data", max(1, 2 * a.clients), a.talks) as (url, process):
             for size in a.size:
-                talks.append(converse(url, size, a.seconds))
+                talks.append(converse(url, size, a.seconds, a.voice))
                 if not a.json:
                     print(_talk_told(talks[-1]), flush=True)
+            if a.talks:
+                together = crowd(url, a.talks, a.seconds, a.voice)
+                if not a.json:
+                    print(_crowd_told(together), flush=True)
             if a.clients:
-                many = load(url, process, a.clients, a.rounds, folder)
+                many = load(url, process, a.clients, a.rounds, folder, a.voice)
                 if not a.json:
                     print(_load_told(many), flush=True)
     if a.json:
-        print(json.dumps({"live": talks, "load": many}))
+        print(json.dumps({"live": talks, "together": together, "load": many}))
 
 
 def _talk_told(row: dict[str, Any]) -> str:
@@ -209,6 +258,14 @@ def _talk_told(row: dict[str, Any]) -> str:
         f"{row['voice_to_photon_ms']} ms (95 %: {row['voice_to_photon_p95_ms']} ms), barge-in "
         f"{row['barge_in_ms']} ms, {row['frames']} of {row['frames_due']} frames, "
         f"{row['pictures_per_s']} pictures/s"
+    )
+
+
+def _crowd_told(row: dict[str, Any]) -> str:
+    return (
+        f"{row['talks']} conversations at once: {row['held']} held, each with "
+        f"{row['frames_share']} of its frames and {row['pictures_per_s']} pictures/s; "
+        f"{row['interrupted']} interrupted, after {row['barge_in_ms']} ms"
     )
 
 

@@ -4,9 +4,13 @@
 
 What a network computes does not depend on its weights, so none are needed. Draws one group of
 frames for each row, once to warm up and once to measure: seconds a frame of video and the most
-memory that PyTorch held, beside what motion2video.reference.memory says. Needs PyTorch and the
-packages of `scripts/benchmarks/reference.py --packages`, which can be carried as wheels; no
-network, no weights.
+memory that PyTorch held, beside what motion2video.reference.memory says.
+
+On a machine that has PyTorch and nothing else, no network either: pack the other packages here,
+and take them along with this folder.
+
+    scripts/bench reference --carry WHEELS
+    python -m scripts.benchmarks.reference --wheels WHEELS --seconds 480 --json
 """
 
 import argparse
@@ -15,16 +19,21 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from scripts.benchmarks.carried import needed, pack, unpack
 
 if TYPE_CHECKING:
     from motion2video.network.choices import AttentionKind
 
 PACKAGES = (
     *("accelerate", "diffusers", "einops", "huggingface_hub", "jaxtyping", "lazy_loader"),
-    *("platformdirs", "regex", "safetensors", "tokenizers", "transformers", "wadler_lindig"),
+    *("platformdirs", "safetensors", "transformers"),
 )
+"""What is imported on the way, beside PyTorch; they need others."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +135,28 @@ def device_of(name: str) -> str:
     return torch.cuda.get_device_name() if name.startswith("cuda") else "the CPU"
 
 
-def main() -> None:
-    """One table, or JSON."""
+def tiny(family: Any) -> Any:
+    """A family whose networks are a few channels wide: shows that everything runs, and no more."""
+    from motion2video.reference.families import (
+        AutoencoderShape,
+        ImageEncoderShape,
+        Shapes,
+        UNetShape,
+    )
+
+    widths = tuple(min(width, 8) for width in family.shapes.guider.widths)
+    shapes = Shapes(
+        dataclasses.replace(family.shapes.guider, widths=widths, heads=2, head_width=4, groups=4),
+        UNetShape(channels=(8, 16, 16, 16), layers=1, heads=2, groups=4, context=12),
+        AutoencoderShape(
+            channels=(8, 8, 16, 16), layers=1, groups=4, tiny=8, tiny_blocks=(1, 1, 1, 1)
+        ),
+        ImageEncoderShape(width=16, inner=24, layers=2, heads=2, image=28, projection=12),
+    )
+    return dataclasses.replace(family, shapes=shapes)
+
+
+def _options(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--family", default="aniportrait")
     parser.add_argument("--device", default="cuda")
@@ -135,24 +164,38 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="of all rows (default: those of each)")
     parser.add_argument("--rows", nargs="*", default=[row.name for row in ROWS])
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--packages", action="store_true", help="print what to carry, and end")
-    options = parser.parse_args()
-    if options.packages:
-        print(*PACKAGES)
+    parser.add_argument("--seconds", type=float, help="begin no row after so many")
+    parser.add_argument(
+        "--tiny", action="store_true", help="networks of a few channels, as a trial"
+    )
+    parser.add_argument("--carry", type=Path, metavar="FOLDER", help="pack what is needed, and end")
+    parser.add_argument("--wheels", type=Path, metavar="FOLDER", help="use what was packed")
+    return parser.parse_args(given)
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """One table, or JSON."""
+    started, options = time.monotonic(), _options(given)
+    if options.carry is not None:
+        for path in pack(needed(PACKAGES), options.carry):
+            print(path)
         return
+    if options.wheels is not None:
+        unpack(options.wheels)
     from motion2video.reference.families import FAMILIES
     from weights.errors import VisavisError
 
+    family = tiny(FAMILIES[options.family]) if options.tiny else FAMILIES[options.family]
     print(f"{options.family}, {options.size} px, {device_of(options.device)}", file=sys.stderr)
     head = ("passes", "seconds_per_frame", "peak_gb", "estimated_gb")
     if not options.json:
         print(f"| row | {' | '.join(head)} |\n|---|{'---|' * len(head)}")
     for row in (row for row in ROWS if row.name in options.rows):
+        if options.seconds is not None and time.monotonic() - started > options.seconds:
+            break
         try:
-            found = measure(
-                row, FAMILIES[options.family], options.device, options.size, options.steps
-            )
-        except (VisavisError, ImportError) as error:
+            found = measure(row, family, options.device, options.size, options.steps)
+        except (VisavisError, ImportError, RuntimeError) as error:  # the other rows can go on
             found = {"row": row.name, "error": str(error)}
         if options.json:
             print(json.dumps({**found, "config": dataclasses.asdict(row)}), flush=True)

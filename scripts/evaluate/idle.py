@@ -1,4 +1,6 @@
-"""How the example portraits are seen before a live conversation: alive, quiet, in an endless loop.
+"""How portraits are seen before a live conversation: alive, quiet, in an endless loop.
+
+Written are a video of each example, and the motion with which a photo of one's own is drawn there.
 
 python -m scripts.evaluate.idle app/assets/portraits/idle [--size 256] [--seconds 3]
 """
@@ -29,13 +31,14 @@ def quiet(avatar: Avatar, seconds: float, seed: int) -> Motion:
 
 
 def main() -> None:
-    """Parse the command line, write a video for each example."""
+    """Parse the command line, write the motion and a video for each example."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--seconds", type=float, default=3.0)
     args = parser.parse_args()
     avatar = Avatar.load()
+    quiet(avatar, args.seconds, 0).save(args.folder / "quiet.npz")
     for seed, portrait in enumerate(EXAMPLES):
         motion = quiet(avatar, args.seconds, seed)
         request = RenderRequest(portrait=portrait, motion=motion, size=args.size, seed=seed)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.client import ServerError
 from scripts.benchmarks import live
 
 TALK = {
@@ -20,12 +21,12 @@ def test_what_was_measured_is_said_before_what_is_still_to_be_measured(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     @contextlib.contextmanager
-    def server(folder: Path, waiting: int):
+    def server(folder: Path, waiting: int, talks: int):
         yield "http://localhost", None
 
     said: list[str] = []
 
-    def converse(url: str, size: int, seconds: float) -> dict[str, object]:
+    def converse(url: str, size: int, seconds: float, voice: str | None) -> dict[str, object]:
         said.append(capsys.readouterr().out)
         return {**TALK, "size": size}
 
@@ -41,6 +42,43 @@ def test_what_was_measured_is_said_before_what_is_still_to_be_measured(
         "256 px: first frame 400 ms, voice to photon 300 ms"
     )
     assert said[2].startswith("512 px") and "2 clients at once: 0 failed" in capsys.readouterr().out
+
+
+def test_of_many_conversations_those_that_were_held_are_counted(monkeypatch: pytest.MonkeyPatch):
+    """Others were refused, or saw nothing."""
+    given: list[str | None] = []
+
+    def converse(url: str, size: int, seconds: float, voice: str | None) -> dict[str, object]:
+        given.append(voice)
+        if len(given) == 1:
+            raise ServerError("all places are taken", 429)
+        if len(given) == 2:
+            raise TimeoutError("no picture came")
+        return {**TALK, "size": size, "frames": 250, "barge_in_ms": None if len(given) == 3 else 80}
+
+    monkeypatch.setattr(live, "converse", converse)
+    monkeypatch.setattr(live, "ThreadPoolExecutor", InTurn)
+    row = live.crowd("http://localhost", 5, 20.0, "joe")
+    assert given == ["joe"] * 5
+    assert row == {
+        **{"talks": 5, "held": 3, "frames_share": 0.5, "pictures_per_s": 25.0},
+        **{"interrupted": 2, "barge_in_ms": 80},
+    }
+
+
+class InTurn:
+    """A pool that does one after the other."""
+
+    def __init__(self, count: int) -> None:
+        del count
+
+    def __enter__(self) -> "InTurn":
+        return self
+
+    def __exit__(self, *given: object) -> None:
+        pass
+
+    map = staticmethod(map)
 
 
 def test_a_server_that_does_not_stop_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

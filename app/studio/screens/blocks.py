@@ -9,7 +9,7 @@ from app.studio.screens.coming_back import add_returns
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.languages import add_languages
 from app.studio.screens.pair import add_pair
-from app.studio.screens.past import list_of
+from app.studio.screens.past import connect_again, list_of
 from app.studio.screens.visitors import visitor_of
 from app.studio.workshop import Workshop
 
@@ -45,10 +45,10 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
             with gr.Tab("Create", id="create"):
                 first = create.build(workshop)
             with gr.Tab("Puppet", id="puppet"):
-                driven, puppet_back = puppet.build(workshop)
+                driven = puppet.build(workshop, first.past.listed)
             with gr.Tab("Motion editor", id="edit") as tab:
-                openers = [first.edit.click, driven.click, first.past.reopened]
-                edit_back = editing.build(workshop, openers, tab, tabs)
+                openers = [first.edit.click, driven.edit.click, first.past.reopened]
+                edit_back = editing.build(workshop, openers, (tab, tabs), first.past.listed)
             with gr.Tab("Compare", id="compare") as compare:
                 compare_back = comparing.build(workshop, first)
                 add_pair(workshop, compare)
@@ -59,11 +59,13 @@ def build(workshop: Workshop, live_page: str | None) -> "gr.Blocks":
             with gr.Tab("Check", id="check"):
                 checking.build(workshop)
 
+        connect_again(workshop, first.past, (first.inputs, first.preset), driven.inputs, tabs)
+
         def leave(request: gr.Request) -> None:
             workshop.leave(visitor_of(request).key)
 
         blocks.unload(leave)
-        returns = [first.back, puppet_back, edit_back, compare_back, batch_back]
+        returns = [first.back, driven.back, edit_back, compare_back, batch_back]
         add_returns(workshop, blocks, returns)
         add_languages(workshop, blocks)
         blocks.load(

@@ -79,4 +79,4 @@ def values_of(form: Filled, names: tuple[str, ...]) -> list[Any]:
 def _enter(workshop: Workshop, visitor: Visitor, tab: str | None) -> None:
     if not _TAB.fullmatch(tab or ""):
         fail("the tab has no name by which it could be found again")
-    workshop.enter(visitor.key, visitor.owner, str(tab))
+    workshop.enter(visitor.key, visitor.owner, str(tab), visitor.came)

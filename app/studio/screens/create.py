@@ -53,11 +53,12 @@ FIRST_VIDEO = ASSETS / "studio" / "example.mp4"
 
 @dataclass(frozen=True)
 class CreateScreen:
-    """What the other screens need of this one: the form, a finished video, all that were made, and
-    how it comes back.
+    """What the other screens need of this one: the form and its presets, a finished video, all that
+    were made, and how it comes back.
     """
 
     inputs: list[Any]
+    preset: "gr.Radio"
     video: "gr.Video"
     edit: "gr.Button"
     past: Past
@@ -80,7 +81,7 @@ def build(workshop: Workshop) -> CreateScreen:
             inputs = [parts[name] for name in FORM_FIELDS]
             result = add_result(workshop, example=FIRST_VIDEO)
             going = [result.status, result.cancel]
-            past = add_past(workshop, (inputs, parts["preset"]), result.shown, going)
+            past = add_past(workshop, result.shown, going)
     found = connect_photo(workshop, parts)
     plan = endpoint(_plan, workshop)
     connect_plan(
@@ -119,7 +120,7 @@ def build(workshop: Workshop) -> CreateScreen:
         followed = follow_again(planned, workshop, Form.__name__, follow_video, told)
         past.back(followed)  # both tell in one place how it goes
 
-    return CreateScreen(inputs, result.video, result.edit, past, back)
+    return CreateScreen(inputs, parts["preset"], result.video, result.edit, past, back)
 
 
 def add_photo(

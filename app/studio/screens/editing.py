@@ -7,8 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import app.studio.editor as editor
+from app.jobs.crew import Running
 from app.studio.creation import render_edit
 from app.studio.curves import draw_curves
+from app.studio.made import Creation
 from app.studio.project import Project
 from app.studio.screens import markup
 from app.studio.screens.coming_back import Back, follow_again
@@ -22,6 +24,7 @@ from app.studio.screens.follow import (
     page_of,
     submit,
 )
+from app.studio.screens.past import keep_result, list_of, told_of
 from app.studio.screens.visitors import Visitor
 from app.studio.workshop import Desk, Workshop
 from audio2motion.gestures.gestures import Gesture
@@ -47,13 +50,28 @@ class _View:
     end: Number
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """An edited video, its `key` among the visitor's own, and what is to be said of that."""
+
+    creation: Creation
+    key: str
+    said: str
+
+
 def build(
-    workshop: Workshop, openers: Sequence[Callable[..., Any]], tab: "gr.Tab", tabs: "gr.Tabs"
+    workshop: Workshop,
+    openers: Sequence[Callable[..., Any]],
+    place: "tuple[gr.Tab, gr.Tabs]",
+    past: "gr.HTML",
 ) -> Back:
     """Lay the screen out and connect it; it works on the visitor's latest video, or the one that
-    was opened last. `openers` are events upon which it is shown; returned is how it comes back.
+    was opened last. `openers` are events upon which it is shown, `place` are its own tab and all,
+    `past` is the list of what the visitor has made; returned is how it comes back.
     """
     import gradio as gr
+
+    tab, tabs = place
 
     curves = gr.HTML(_EMPTY, elem_id="curves", js_on_load=_DRAG)
     told = gr.HTML(elem_id="edit-told")
@@ -102,7 +120,7 @@ def build(
             api_name=change.__name__,
             show_progress="hidden",
         )
-    made = [status, video, motion_file, render, cancel, *outputs]
+    made = [status, video, motion_file, render, cancel, *outputs, past]
     render.click(
         endpoint(_render, workshop, names),
         view,
@@ -303,10 +321,21 @@ async def _render(
         fail(error)
     page = page_of(workshop, visitor)
     desk = page.desk(_SCREEN)
-    desk.errand = submit(workshop, visitor, partial(render_edit, workshop, page, project))
+    desk.errand = submit(workshop, visitor, partial(_draw, workshop, visitor, project))
     desk.made_of = _View(project, shown, start, end)
     async for told in _follow(workshop, visitor, desk):
         yield told
+
+
+def _draw(workshop: Workshop, visitor: Visitor, project: Project, run: Running) -> _Drawn:
+    """The edited video, which is put among the visitor's own, seen or not."""
+    made = render_edit(workshop, page_of(workshop, visitor), project, run)
+    sheet = None if project.source is None else project.source.sheet
+    if sheet is None:
+        return _Drawn(made, "", "")
+    told = told_of(made, sheet)
+    kept = keep_result(workshop, visitor, made, sheet, told, run.preview.strip)
+    return _Drawn(made, *kept)
 
 
 async def _follow(workshop: Workshop, visitor: Visitor, desk: Desk) -> AsyncIterator[list[Any]]:
@@ -322,20 +351,23 @@ async def _follow(workshop: Workshop, visitor: Visitor, desk: Desk) -> AsyncIter
     on, off, keep = gr.update(interactive=True), gr.update(interactive=False), gr.update()
     hidden = gr.update(visible=False)
     async for html in follow(run, lasting=page.tab is not None):
-        yield [html, hidden, keep, off, on, keep, keep]
+        yield [html, hidden, keep, off, on, keep, keep, keep]
     if error := error_of(run):
-        yield [markup.alert(error), keep, keep, on, off, keep, keep]
+        yield [markup.alert(error), keep, keep, on, off, keep, keep, keep]
         fail(error, told=True)
     if run.result is None:
-        yield [markup.done("Cancelled."), keep, keep, on, off, keep, keep]
+        yield [markup.done("Cancelled."), keep, keep, on, off, keep, keep, keep]
         return
-    made = run.result
-    kept = made.frames - made.drawn
-    done = markup.done(f"Done: {made.drawn} frames drawn anew, {kept} kept as they were.")
-    video = gr.update(value=str(made.video), visible=True)
-    motion = gr.update(value=str(made.motion), visible=True)
+    made: _Drawn = run.result
+    one = made.creation
+    anew = 0 if one.edited is None else one.edited.drawn
+    kept = one.result.frames - anew
+    done = markup.done(f"Done: {anew} frames drawn anew, {kept} kept as they were.")
+    video = gr.update(value=str(one.video), visible=True)
+    motion = gr.update(value=str(one.motion), visible=True)
     drawn = _drawn(project, view.shown, view.start, view.end)
-    yield [done, video, motion, on, off, *drawn]
+    past = made.said + list_of(workshop, visitor, made.key)
+    yield [done, video, motion, on, off, *drawn, past]
 
 
 # Dragging over the curves fills in From and To; the two numbers do the same from the keyboard.

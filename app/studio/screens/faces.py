@@ -16,13 +16,8 @@ from app.studio.screens.follow import fail, page_of
 from app.studio.screens.form import FORM_FILES
 from app.studio.screens.visitors import Visitor
 from app.studio.workshop import Page, Workshop
-from motion2video.faces.tracker import (
-    Face,
-    FaceTracker,
-    open_notice,
-    require_usable,
-    turned_notice,
-)
+from motion2video.faces import photo as photos
+from motion2video.faces.tracker import Face, FaceTracker
 from weights.errors import FaceError, InputError, VisavisError
 
 SHOWN = 720
@@ -86,10 +81,11 @@ class Faces:
         """Why the chosen face cannot be used, or not well; and whether it can at all."""
         face = self.faces[chosen]
         try:
-            require_usable(face)
+            photos.require_usable(face)
         except FaceError as error:
             return [str(error)], False
-        return [told for told in (turned_notice(face), open_notice(face)) if told], True
+        told = (photos.turned_notice(face), photos.open_notice(face))
+        return [sentence for sentence in told if sentence], True
 
 
 def find_faces(path: str, tracker: FaceTracker, reader: Reader = HERE) -> Faces:
@@ -100,7 +96,7 @@ def find_faces(path: str, tracker: FaceTracker, reader: Reader = HERE) -> Faces:
         image, _ = reader.picture(Path(path))
     except VisavisError as error:
         raise type(error)(str(error).replace(path, Path(path).name)) from error
-    faces = tracker.detect(image)
+    faces = photos.find_faces(tracker, image)
     if not faces:
         raise FaceError("no face found; use a picture with a face that looks towards the camera")
     return Faces(image, faces)
@@ -110,7 +106,7 @@ def show_faces(
     workshop: Workshop, visitor: Visitor, photo: str | None
 ) -> tuple[Any, Any, str, Any]:
     """The photo with its faces marked, where there are several, the choices among them, what is
-    wrong with the photo, and the button that turns one which lies on its side.
+    wrong with the photo, and the button that turns one which is not upright.
     """
     import gradio as gr
 
@@ -156,7 +152,7 @@ def mark_face(
 
 
 def turn_photo(workshop: Workshop, visitor: Visitor, photo: str | None) -> str:
-    """The photo, upright where it lay on its side."""
+    """The photo, upright where it lay on its side or stood on its head."""
     try:
         found = _faces_in(workshop, photo)
     except VisavisError as error:

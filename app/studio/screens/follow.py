@@ -41,7 +41,7 @@ def submit(workshop: Workshop, visitor: Visitor, work: Work, videos: int = 1) ->
 
 def page_of(workshop: Workshop, visitor: Visitor) -> Page:
     """What belongs to the visitor's page."""
-    return workshop.page(visitor.key, visitor.owner)
+    return workshop.page(visitor.key, visitor.owner, visitor.came)
 
 
 def cancel_all(workshop: Workshop, visitor: Visitor) -> None:

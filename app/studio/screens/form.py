@@ -15,6 +15,7 @@ from app.render.finish import Aspect, Format, Subtitles
 from app.render.knobs import by_name
 from app.render.order import Order
 from app.render.request import FILE_KINDS, Crop, Mix, RendererName, RenderRequest
+from app.studio.made import Sheet
 from app.studio.screens import markup
 from app.studio.turn_rows import FIRST_ROWS, recordings_of, turns_of
 from app.studio.workshop import Workshop
@@ -282,6 +283,19 @@ def default_form(limits: Limits) -> Form:
 
 def _files(form: Filled) -> tuple[str, ...]:
     return tuple(path for name in form.kinds if (path := getattr(form, name)))
+
+
+def sheet_of(form: Filled) -> Sheet:
+    """What was filled in, as it is kept beside what was made of it."""
+    values = {field.name: getattr(form, field.name) for field in fields(form)}
+    files = {name: path for name in form.kinds if (path := values[name])}
+    return Sheet(type(form).__name__, values, files)
+
+
+def form_of(sheet: Sheet, **changed: Any) -> Filled:
+    """The form that was filled in so, with other values for some of its fields."""
+    kind = {kind.__name__: kind for kind in (Form, PuppetForm)}[sheet.screen]
+    return kind(**{**sheet.form, **changed})
 
 
 def request_of(form: Filled, workshop: Workshop) -> RenderRequest:

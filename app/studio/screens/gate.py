@@ -8,6 +8,7 @@ import json
 import logging
 import re
 import secrets
+import time
 from collections import OrderedDict
 from urllib.parse import parse_qs
 
@@ -22,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.guard import SESSION_COOKIE
 from app.api.problems import Problem
-from app.studio.screens.visitors import owner_in
+from app.studio.screens.visitors import CAME, owner_in
 from app.studio.visitor_files import VisitorFiles
 from weights.errors import VisavisError
 
@@ -61,6 +62,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope.setdefault("state", {})[CAME] = time.monotonic()
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         owner, method = owner_in(scope), scope["method"]
         answer: Response | None = None

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 PAGE = "/live"
+QUIET = ASSETS / "portraits" / "idle" / "quiet.npz"
+"""How somebody moves who waits, there and back: what a photo of one's own is brought to life by."""
 _FOLDER = ASSETS / "studio" / "live"
-_PARTS = ("page.css", "talk.js", "ear.js", "page.js")
+_PARTS = ("page.css", "talk.js", "ear.js", "quiet.js", "page.js")
 ROOMY = 4
 """Cores with which a slow voice speaks while a portrait is drawn: each wants one of its own."""
 
@@ -54,6 +56,10 @@ def add_page(app: "FastAPI", socket: str, answers: bool) -> str:
     def live_words() -> Response:
         kept = {"Cache-Control": "no-cache"}
         return Response(words.script(), media_type="text/javascript", headers=kept)
+
+    @app.get(PAGE + "/quiet.npz", include_in_schema=False)
+    def live_quiet() -> FileResponse:
+        return FileResponse(QUIET, media_type="application/x-npz")
 
     @app.get(PAGE + "/{name}", include_in_schema=False)
     def live_part(name: str) -> FileResponse:

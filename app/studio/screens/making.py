@@ -1,7 +1,6 @@
 """What the screens that make a video share: its plan, the making, and where the result shows."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,8 @@ from app.jobs.crew import Running
 from app.jobs.errand import Errand
 from app.jobs.plan import make_plan
 from app.render.request import RenderRequest
-from app.studio.creation import Creation, create
+from app.studio.creation import create
+from app.studio.made import Creation
 from app.studio.screens import markup
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.follow import (
@@ -29,8 +29,15 @@ from app.studio.screens.follow import (
     page_of,
     submit,
 )
-from app.studio.screens.form import Filled, Form, default_form, from_values, label_of, request_of
-from app.studio.screens.past import keep_result, list_of
+from app.studio.screens.form import (
+    Filled,
+    default_form,
+    from_values,
+    label_of,
+    request_of,
+    sheet_of,
+)
+from app.studio.screens.past import keep_result, list_of, told_of
 from app.studio.screens.visitors import Visitor
 from app.studio.workshop import Desk, Workshop
 from weights.errors import VisavisError
@@ -174,7 +181,7 @@ async def make_video(
     workshop: Workshop, visitor: Visitor, values: Sequence[Any], kind: type[Filled]
 ) -> AsyncIterator[list[Any]]:
     """Queue the video of a form's values, tell how it goes, and hand it over: Result.outputs,
-    and the list of what the visitor has made with the first screen.
+    and the list of what the visitor has made.
     """
     import gradio as gr
 
@@ -200,11 +207,10 @@ def _begin(workshop: Workshop, visitor: Visitor, form: Filled, wanted: RenderReq
     page = page_of(workshop, visitor)
 
     def work(run: Running) -> _Finished:
-        made = create(workshop, page, wanted, run)
-        settings = {"seed": made.result.seed, **_told(made, form)}
-        kept = "", ""
-        if isinstance(form, Form):
-            kept = keep_result(workshop, visitor, made, form, settings, run.preview.strip)
+        sheet = sheet_of(form)
+        made = create(workshop, page, wanted, run, sheet)
+        settings = told_of(made, sheet)
+        kept = keep_result(workshop, visitor, made, sheet, settings, run.preview.strip)
         return _Finished(made, settings, *kept)
 
     return submit(workshop, visitor, work)
@@ -235,12 +241,6 @@ async def follow_video(
         yield [markup.done("Cancelled."), keep, keep, keep, keep, on, off, keep, keep, keep]
         return
     one = made.creation
-    past = made.said + list_of(workshop, visitor, made.key) if isinstance(form, Form) else keep
+    past = made.said + list_of(workshop, visitor, made.key)
     shown = [*files_of(one.video, one.motion), markup.figures(one.result), made.settings]
     yield [markup.done("Done."), *shown, on, off, on if one.editable else off, on, past]
-
-
-def _told(made: Creation, form: Filled) -> dict[str, Any]:
-    """The result as JSON, without the server's folders."""
-    text = json.dumps(made.result.to_json(), default=str)
-    return json.loads(markup.without_paths(text, form.files))

@@ -21,7 +21,10 @@ from app.studio.workshop import Workshop
 from weights.errors import InputError, VisavisError
 
 _META = {"_type": "gradio.FileData"}
+_USER, _PROGRAM = "x-gradio-user", "api"
+"""The header by which gradio_client says that it is no page."""
 _asking: ContextVar[Visitor | None] = ContextVar("visavis-visitor", default=None)
+_plainly: ContextVar[bool] = ContextVar("visavis-plainly", default=False)
 
 if TYPE_CHECKING:
     from gradio import Blocks
@@ -60,9 +63,12 @@ class _OwnFiles(Blocks):
             event._data = _place_in(event._data)
         one = request[0] if isinstance(request, list) else request
         token = _asking.set(None if one is None or not one.session_hash else visitor_of(one))
+        asks = one is not None and one.request is not None
+        plain = _plainly.set(asks and one.request.headers.get(_USER) == _PROGRAM)
         try:
             return await super().process_api(block_fn, inputs, state, request, *rest, **named)
         finally:
+            _plainly.reset(plain)
             _asking.reset(token)
 
     async def preprocess_data(
@@ -91,7 +97,9 @@ class _OwnFiles(Blocks):
         return [given.get(i, value) for i, value in enumerate(read)]
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
-        """As gradio's, with a handle for each file of ours."""
+        """As gradio's, with a handle for each file of ours; programs are told of the file alone,
+        and not how a page shows it.
+        """
         if not any(_is_file(block) or _is_turns(block) for block in block_fn.outputs):
             return await super().postprocess_data(block_fn, predictions, state)
         left = [predictions] if len(block_fn.outputs) == 1 else list(predictions)
@@ -111,6 +119,10 @@ class _OwnFiles(Blocks):
                 shown[i]["value"] = data
             else:
                 shown[i] = data
+        if _plainly.get():
+            for i, block in enumerate(block_fn.outputs):
+                if _is_file(block) and isinstance(shown[i], dict) and "__type__" in shown[i]:
+                    shown[i] = shown[i].get("value")
         return shown
 
     def get_config_file(self) -> Any:
@@ -135,7 +147,7 @@ class _OwnFiles(Blocks):
                 raise InputError("wanted a list of files that were uploaded here")
             return [self._claimed(item, False) for item in value if item]
         handle = value.get("path") if isinstance(value, dict) else value
-        page = self.workshop.page(visitor.key, visitor.owner)
+        page = self.workshop.page(visitor.key, visitor.owner, visitor.came)
         return str(self.workshop.files.claim(handle, page.owner, page.key))
 
     def _claimed_rows(self, value: Any) -> str | None:

@@ -52,4 +52,4 @@ def _show(workshop: Workshop, visitor: Visitor, left: str, right: str) -> list[A
         made = [find(workshop.shelf(visitor.owner), key) for key in (left, right)]
     except VisavisError as error:
         fail(error)
-    return [gr.update(value=str(one.video), visible=True) for one in made]
+    return [gr.update(value=str(one.creation.video), visible=True) for one in made]

@@ -1,6 +1,9 @@
-"""Of the first screen: what the visitor has made before, which is found again after a reload."""
+"""Of the first screen: what the visitor has made before, with whichever screen, which is found
+again after a reload.
+"""
 
 import base64
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -8,14 +11,14 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from app.api.guard import ANONYMOUS
-from app.studio.creation import Creation, reopen
+from app.studio.creation import reopen
 from app.studio.history import again, find, keep, pack, remove
-from app.studio.made import Made
+from app.studio.made import Creation, Made, Sheet
 from app.studio.screens import markup
 from app.studio.screens.coming_back import Back, follow_again
 from app.studio.screens.endpoints import endpoint
 from app.studio.screens.follow import error_of, fail, files_of, follow, page_of, submit
-from app.studio.screens.form import FORM_FIELDS, FORM_FILES, Form, request_of
+from app.studio.screens.form import FORM_FIELDS, PUPPET_FIELDS, Form, form_of, request_of
 from app.studio.screens.presets import SET, preset_of
 from app.studio.screens.visitors import Visitor
 from app.studio.workshop import Desk, Workshop
@@ -25,29 +28,30 @@ if TYPE_CHECKING:
     import gradio as gr
 
 _SCREEN = "Opening"
+_TOLD = 4
+"""Places in which it is told how the opening of a result goes."""
 _NONE = "Videos that you make are kept here for a while, after a reload too."
 
 
 @dataclass(frozen=True)
 class Past:
     """The list of results, which is drawn anew when a video was made, the event upon which one
-    of them can be edited, and how its opening goes on in a tab that is loaded anew.
+    of them can be edited, and how its opening goes on in a tab that is loaded anew; the name of
+    the chosen one, the button that makes it again, and where it is told how its opening goes.
     """
 
     listed: "gr.HTML"
     reopened: Callable[..., Any]
     back: Back
+    picked: "gr.Textbox"
+    use: "gr.Button"
+    told: list[Any]
 
 
-def add_past(
-    workshop: Workshop,
-    form: "tuple[list[Any], gr.Radio]",
-    shown: list[Any],
-    going: list[Any],
-) -> Past:
-    """The list of results, and what is done with one. `form` are the form's components with the
-    presets, `shown` those of a video: the player, its motion file, its figures and its settings,
-    `going` where it is told how something goes, and the button that cancels it.
+def add_past(workshop: Workshop, shown: list[Any], going: list[Any]) -> Past:
+    """The list of results, and what is done with one; see `connect_again` for the rest. `shown` are
+    the components of a video: the player, its motion file, its figures and its settings, `going`
+    where it is told how something goes, and the button that cancels it.
     """
     import gradio as gr
 
@@ -65,7 +69,6 @@ def add_past(
     picked.change(
         endpoint(_show, workshop, ("picked",)), picked, [*shown, listed, use, delete, edit], **quiet
     )
-    use.click(endpoint(_again, workshop, ("picked",)), picked, [*form[0], form[1]], **quiet)
     delete.click(
         endpoint(_delete, workshop, ("picked",)),
         picked,
@@ -77,8 +80,31 @@ def add_past(
         endpoint(_reopen, workshop, ("picked",)), picked, told, concurrency_limit=None, **quiet
     )
     save.click(endpoint(_pack, workshop, ()), None, packed, **quiet)
-    return Past(
-        listed, opened.change, lambda after: follow_again(after, workshop, _SCREEN, _opening, told)
+
+    def back(after: "gr.events.Dependency") -> Any:
+        return follow_again(after, workshop, _SCREEN, _opening, told)
+
+    return Past(listed, opened.change, back, picked, use, told)
+
+
+def connect_again(
+    workshop: Workshop,
+    past: Past,
+    first: "tuple[list[Any], gr.Radio]",
+    puppet: list[Any],
+    tabs: "gr.Tabs",
+) -> None:
+    """Let a result be made again: what its screen showed is filled in there, and that screen comes
+    to the front; one that was edited is opened in the editor, as it was. `first` are the first
+    screen's components with its presets, `puppet` those of the other.
+    """
+    past.use.click(
+        endpoint(_again, workshop, ("picked",)),
+        past.picked,
+        [*first[0], first[1], *puppet, tabs, *past.told],
+        concurrency_limit=None,
+        api_visibility="private",
+        show_progress="hidden",
     )
 
 
@@ -86,30 +112,39 @@ def keep_result(
     workshop: Workshop,
     visitor: Visitor,
     made: Creation,
-    form: Form,
+    sheet: Sheet,
     told: dict[str, Any],
     strip: Sequence[bytes],
 ) -> tuple[str, str]:
     """Put a finished video among the visitor's own; returned is its key there, and what is to be
-    said of it. Who has no browser of their own, as callers of the endpoints, shares it with all
+    said of that. Who has no browser of their own, as callers of the endpoints, shares it with all
     others, so nothing is kept.
     """
     if visitor.owner == ANONYMOUS:
         return "", ""
-    values = {name: getattr(form, name) for name in FORM_FIELDS}
-    files = {name: value for name in FORM_FILES if (value := values[name])}
-    shelf = workshop.shelf(visitor.owner)
     try:
-        kept = keep(shelf, made, values, files, told, strip[0] if strip else b"")
+        kept = keep(workshop.shelf(visitor.owner), made, sheet, told, strip[0] if strip else b"")
     except VisavisError as error:  # the video itself is there all the same
         return "", markup.note(f"This one is not kept: {error}")
     return kept.key, ""
 
 
+def told_of(made: Creation, sheet: Sheet) -> dict[str, Any]:
+    """A result as JSON, without the server's folders; its seed first."""
+    text = json.dumps({"seed": made.result.seed, **made.result.to_json()}, default=str)
+    told = json.loads(markup.without_paths(text, form_of(sheet).files))
+    edits = {} if made.edited is None else {"edits": list(made.edited.edits)}
+    return {**told, **edits}
+
+
 def list_of(workshop: Workshop, visitor: Visitor, chosen: str = "") -> str:
     """The visitor's results as buttons, the latest first."""
     there = [] if visitor.owner == ANONYMOUS else workshop.shelf(visitor.owner).results
-    buttons = [_button(made, made.key == chosen) for made in reversed(there) if made.video.exists()]
+    buttons = [
+        _button(made, made.key == chosen)
+        for made in reversed(there)
+        if made.creation.video.exists()
+    ]
     return f'<div class="v-past">{"".join(buttons)}</div>' if buttons else markup.note(_NONE)
 
 
@@ -118,7 +153,7 @@ def _button(made: Made, chosen: bool) -> str:
     return (
         f'<button type="button" data-pick="{escape(made.key)}" aria-pressed="{str(chosen).lower()}"'
         f'><img src="data:image/jpeg;base64,{picture}" alt=""><span>{escape(made.title)}<br>'
-        f"{made.result.seconds:.1f} s</span></button>"
+        f"{made.creation.result.seconds:.1f} s</span></button>"
     )
 
 
@@ -132,8 +167,9 @@ def _show(workshop: Workshop, visitor: Visitor, key: str) -> list[Any]:
         made = find(workshop.shelf(visitor.owner), key)
     except VisavisError as error:
         fail(error)
-    shown = [*files_of(made.video, made.motion), markup.figures(made.result), dict(made.told)]
-    edit = gr.update(interactive=made.editable)
+    one = made.creation
+    shown = [*files_of(one.video, one.motion), markup.figures(one.result), dict(made.told)]
+    edit = gr.update(interactive=one.editable)
     return [*shown, list_of(workshop, visitor, key), on, on, edit]
 
 
@@ -144,14 +180,16 @@ async def _reopen(workshop: Workshop, visitor: Visitor, key: str) -> AsyncIterat
     page = page_of(workshop, visitor)
     try:
         made = find(workshop.shelf(visitor.owner), key)
-        filled = again(made, page) | {"new_seed": False, "seed": made.result.seed}
-        request = request_of(Form(**filled), workshop)
+        sheet = again(made, page)
+        same = {"new_seed": False, "seed": made.creation.result.seed}
+        form = form_of(sheet, **(same if sheet.screen == Form.__name__ else {}))
+        request = request_of(form, workshop)
     except VisavisError as error:
         off, on = gr.update(interactive=False), gr.update(interactive=True)
         yield [markup.alert(str(error)), off, on, gr.update()]
         fail(error, told=True)
     desk = page.desk(_SCREEN)
-    desk.errand = submit(workshop, visitor, partial(reopen, workshop, page, request, made))
+    desk.errand = submit(workshop, visitor, partial(reopen, workshop, page, request, made, sheet))
     async for told in _opening(workshop, visitor, desk):
         yield told
 
@@ -177,13 +215,29 @@ async def _opening(workshop: Workshop, visitor: Visitor, desk: Desk) -> AsyncIte
         fail(error, told=True)
 
 
-def _again(workshop: Workshop, visitor: Visitor, key: str) -> list[Any]:
+async def _again(workshop: Workshop, visitor: Visitor, key: str) -> AsyncIterator[list[Any]]:
+    """What a result was made of, in its screen: the outputs of `connect_again`."""
+    import gradio as gr
+
+    first, puppet = ([gr.skip()] * n for n in (len(FORM_FIELDS) + 1, len(PUPPET_FIELDS)))
+    tab, told = gr.skip(), [gr.skip()] * _TOLD
     try:
-        form = again(find(workshop.shelf(visitor.owner), key), page_of(workshop, visitor))
+        made = find(workshop.shelf(visitor.owner), key)
+        if made.creation.edited is None:
+            sheet = again(made, page_of(workshop, visitor))
+            form = {**sheet.form, "face": None}  # the photo's faces are looked for first
+            if sheet.screen == Form.__name__:
+                names = [form[name] for name in SET]
+                first = [*(form[name] for name in FORM_FIELDS), preset_of(*names)]
+            else:
+                puppet = [form[name] for name in PUPPET_FIELDS]
+                tab = gr.Tabs(selected="puppet")
+            yield [*first, *puppet, tab, *told]
+            return
     except VisavisError as error:
         fail(error)
-    form["face"] = None  # the photo's faces are looked for first
-    return [*(form[name] for name in FORM_FIELDS), preset_of(*(form[name] for name in SET))]
+    async for told in _reopen(workshop, visitor, key):
+        yield [*first, *puppet, tab, *told]
 
 
 def _delete(workshop: Workshop, visitor: Visitor, key: str) -> list[Any]:

@@ -1,6 +1,7 @@
 """The screen on which a video of one's own, or the webcam, drives the photo."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.studio.screens import markup
@@ -21,7 +22,7 @@ from app.studio.screens.making import (
     told_plan,
 )
 from app.studio.screens.visitors import Visitor
-from app.studio.workshop import Desk, Workshop
+from app.studio.workshop import Workshop
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -33,10 +34,19 @@ _HINT = (
 )
 
 
-def build(workshop: Workshop) -> "tuple[gr.Button, Back]":
-    """Lay the screen out and connect it; the button that opens the motion editor, and how the
-    screen comes back.
+@dataclass(frozen=True)
+class PuppetScreen:
+    """What is needed of this screen elsewhere: its form, the button that opens the motion editor,
+    and how it comes back.
     """
+
+    inputs: list[Any]
+    edit: "gr.Button"
+    back: Back
+
+
+def build(workshop: Workshop, past: "gr.HTML") -> PuppetScreen:
+    """Lay the screen out and connect it; `past` is the list of what the visitor has made."""
     import gradio as gr
 
     parts: dict[str, Any] = {}
@@ -54,7 +64,7 @@ def build(workshop: Workshop) -> "tuple[gr.Button, Back]":
     result.make.click(
         endpoint(_make, workshop, PUPPET_FIELDS),
         inputs,
-        result.outputs,
+        [*result.outputs, past],
         api_name="puppet",
         api_description="Make a video that a video drives; the last answer is as that of create.",
         concurrency_limit=None,
@@ -68,9 +78,9 @@ def build(workshop: Workshop) -> "tuple[gr.Button, Back]":
         planned = filled.then(
             plan, inputs, result.told, api_visibility="private", show_progress="hidden"
         )
-        follow_again(planned, workshop, name, _follow, result.outputs)
+        follow_again(planned, workshop, name, follow_video, [*result.outputs, past])
 
-    return result.edit, back
+    return PuppetScreen(inputs, result.edit, back)
 
 
 def _video(parts: dict[str, Any]) -> None:
@@ -131,9 +141,4 @@ def _plan(workshop: Workshop, visitor: Visitor, *values: Any) -> list[Any]:
 
 async def _make(workshop: Workshop, visitor: Visitor, *values: Any) -> AsyncIterator[list[Any]]:
     async for shown in make_video(workshop, visitor, values, PuppetForm):
-        yield shown[:-1]
-
-
-async def _follow(workshop: Workshop, visitor: Visitor, desk: Desk) -> AsyncIterator[list[Any]]:
-    async for shown in follow_video(workshop, visitor, desk):
-        yield shown[:-1]
+        yield shown

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,19 +26,20 @@ START = "import sys; from app.cli.commands import main; sys.exit(main())"
 
 @contextmanager
 def visavis_app(folder: Path, *more: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    """The server as a user starts it, on a free port; killed at the end if it still runs."""
+    """The server as a user starts it, on a free port; killed at the end if it still runs. What it
+    tells meanwhile is in `told.txt` beside its folder.
+    """
     words = ["app", "--port", "0", "--no-studio", "--steps", "0", "--device", "cpu"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", START, *words, "--data-dir", str(folder), *more],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert process.stdout is not None and process.stderr is not None
-    drain = threading.Thread(target=process.stderr.read, daemon=True)
-    drain.start()
+    with (folder.parent / "told.txt").open("a", encoding="utf-8") as told:
+        process = subprocess.Popen(
+            [sys.executable, "-c", START, *words, "--data-dir", str(folder), *more],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=told,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+    assert process.stdout is not None
     try:
         url = process.stdout.readline().strip().removeprefix("Visavis is at ")
         assert url.startswith("http://127.0.0.1:"), url
@@ -50,9 +50,7 @@ def visavis_app(folder: Path, *more: str) -> Iterator[tuple[subprocess.Popen[str
         if process.poll() is None:
             process.kill()
         process.wait(30)
-        drain.join(30)
         process.stdout.close()
-        process.stderr.close()
 
 
 def begin(client: httpx.Client, portrait: Path, folder: Path, seconds: float) -> str:
@@ -82,6 +80,10 @@ def test_killed_during_a_job_then_stopped_then_done(
         assert "another server uses" in capsys.readouterr().err
         process.kill()
         process.wait(10)
+    told = (tmp_path / "told.txt").read_text(encoding="utf-8")
+    begun = ("starting the API at http://127.0.0.1:", "loading the networks", "are loaded")
+    places = [told.find(words) for words in begun]
+    assert -1 not in places and places == sorted(places), "it says what it does, and where it is"
     with visavis_app(data) as (process, client):
         again = client.get(f"/v1/videos/{job}").json()
         assert again["state"] in ("queued", "running") and again["restarts"] == 1

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import motion2video.faces.tracker as face
+import motion2video.faces.photo as face
 from app.cli.commands import main
 from app.render.pipeline import Avatar
 from audio2motion.hearing.audio import Waveform

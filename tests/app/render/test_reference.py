@@ -119,6 +119,9 @@ def test_a_plan_tells_of_the_gpu_and_learns_by_renderer(portrait: Path) -> None:
     assert slow.gpu_mb > 5000 and "GB of the GPU's" in str(slow)
     plain = make_plan(request, pace)
     assert plain.gpu_mb == 0 and slow.work_s > 10 * plain.work_s
+    small = Pace(ReferenceConfig(size=256, steps=10, offload="model"))
+    less = make_plan(replace(request, renderer="aniportrait"), small)
+    assert less.gpu_mb < slow.gpu_mb / 2 and less.work_s < slow.work_s / 4, "as the server draws"
     pace.learn(50, 512, 4 * slow.work_s, "aniportrait")
     assert make_plan(replace(request, renderer="aniportrait"), pace).work_s > 2 * slow.work_s
     assert make_plan(request, pace).work_s == plain.work_s

@@ -41,6 +41,15 @@ QUIET = (
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 )
+PLAYED = """async () => {
+  const video = document.querySelector('#video video');
+  await video.play();
+  await new Promise(done => setTimeout(done, 600));
+  return {at: video.currentTime, size: [video.videoWidth, video.videoHeight],
+          seconds: video.duration, sound: video.webkitAudioDecodedByteCount};
+}"""
+SHOWN = """name => [...document.querySelectorAll('[role=tab][aria-selected=true]')]
+  .some(tab => tab.textContent.includes(name))"""
 SHOTS = Path(__file__).parents[3] / "build" / "screenshots"
 
 
@@ -171,13 +180,17 @@ AXE = "axe_playwright_python"
 """Of this package of the extra `browser` its axe.min.js is used."""
 _BARRIERS = """async () => {
   const found = await axe.run(document, {resultTypes: ['violations'], iframes: false});
-  return found.violations.filter(rule => ['serious', 'critical'].includes(rule.impact))
+  const headings = ['heading-order', 'page-has-heading-one'];
+  return found.violations
+    .filter(rule => ['serious', 'critical'].includes(rule.impact) || headings.includes(rule.id))
     .flatMap(rule => rule.nodes.map(node => `${rule.id}: ${node.target} ${node.failureSummary}`));
 }"""
 
 
 def barriers(page: "Page | Frame") -> list[str]:
-    """What axe-core finds serious or critical in what a page, or a frame of one, shows now."""
+    """What axe-core finds serious or critical in what a page, or a frame of one, shows now; and
+    headings that are not there, or skip a level.
+    """
     if not page.evaluate("'axe' in window"):
         page.evaluate((files(AXE) / "axe.min.js").read_text(encoding="utf-8"))
     return page.evaluate(_BARRIERS)

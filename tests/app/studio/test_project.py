@@ -14,6 +14,7 @@ from app.studio import history
 from app.studio.creation import create, render_edit, reopen
 from app.studio.editor import Take
 from app.studio.frame_cache import FrameCache
+from app.studio.made import Sheet
 from app.studio.project import Project, open_project
 from app.studio.workshop import Page, Workshop
 from motion2video.geometry.basis import FaceBasis
@@ -75,6 +76,9 @@ def make_video(workshop: Workshop, page: Page, request: RenderRequest) -> Errand
     return run
 
 
+SHEET = Sheet("Form", {}, {})
+
+
 def frames_of(project: Project, avatar: Avatar) -> list[np.ndarray]:
     return [frame.copy() for _, frame in project.frames(avatar)]
 
@@ -84,21 +88,22 @@ def test_what_was_made_before_can_be_edited_again(workshop: Workshop, portrait: 
     request = RenderRequest(portrait=portrait, agent_audio=voice, size=96, seed=3)
     first, shelf = workshop.page("first", "anna"), workshop.shelf("anna")
     run = make_video(workshop, first, request)
-    made = history.keep(shelf, run.result, {}, {}, {}, b"")
+    made = history.keep(shelf, run.result, SHEET, {}, b"")
     workshop.leave("first")
     page = workshop.page("second", "anna")
-    opened = workshop.submit(page, lambda run: reopen(workshop, page, request, made, run))
+    opened = workshop.submit(page, lambda run: reopen(workshop, page, request, made, SHEET, run))
     assert opened.wait(60.0) and opened.state == "succeeded", opened.look().error
     project = page.project
     assert project is opened.result
-    total = made.result.frames
-    assert np.array_equal(project.take.motion.values, Motion.load(made.motion).values)
+    one = made.creation
+    total = one.result.frames
+    assert np.array_equal(project.take.motion.values, Motion.load(one.motion).values)
     assert project.stale() == [(0, total)]
     edited = workshop.submit(page, lambda run: render_edit(workshop, page, project, run))
-    assert edited.wait(60.0) and edited.result.drawn == total
+    assert edited.wait(60.0) and edited.result.edited.drawn == total
     assert project.stale() == []
-    long = replace(made, editable=False)
-    refused = workshop.submit(page, lambda run: reopen(workshop, page, request, long, run))
+    long = replace(made, creation=replace(one, editable=False))
+    refused = workshop.submit(page, lambda run: reopen(workshop, page, request, long, SHEET, run))
     assert refused.wait(5.0) and "cannot be edited" in str(refused.look().error)
 
 
@@ -121,7 +126,7 @@ def test_an_edited_range_is_drawn_and_the_rest_is_bit_identical(
     assert project.stale() == [(5, 10)]
     edited = workshop.submit(page, lambda run: render_edit(workshop, page, project, run))
     assert edited.wait(120.0), edited.look().error
-    assert edited.result.drawn == 5
+    assert edited.result.edited.drawn == 5
     after = frames_of(project, avatar)
     same = [np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
     assert same == [not 5 <= i < 10 for i in range(len(before))]
@@ -178,6 +183,42 @@ def test_a_video_that_drives_the_photo_can_be_edited(
     assert project is not None and project.driver is not None and project.stale() == []
     assert Motion.load(run.result.motion).rest is not None, "it still is the person's"
     assert project.voices.agent is not None and project.voices.agent.has_speech
+    made = history.keep(workshop.shelf("visitor"), run.result, SHEET, {}, b"")
+    again = workshop.submit(page, lambda run: reopen(workshop, page, request, made, SHEET, run))
+    assert again.wait(60.0) and again.state == "succeeded", again.look().error
+    reopened = page.project
+    assert reopened is not None and reopened.driver is not None
+    assert np.array_equal(reopened.driver.values, project.driver.values)
+    assert reopened.driver.rest is not None
+
+
+def test_what_was_edited_is_a_result_that_can_be_edited_on(
+    workshop: Workshop, portrait: Path, voice: Path
+):
+    """Cut out of the middle: opened again it has the sound of there, and says what was done."""
+    page, shelf = workshop.page("visitor", "anna"), workshop.shelf("anna")
+    request = RenderRequest(portrait=portrait, agent_audio=voice, size=64)
+    before = make_video(workshop, page, request).result
+    project = page.project
+    assert project is not None
+    project.edit(lambda take: editor.trim(take, 0.2, 0.6))
+    run = workshop.submit(page, lambda run: render_edit(workshop, page, project, run))
+    assert run.wait(60.0) and run.state == "succeeded", run.look().error
+    edited = run.result
+    assert edited.video.name == f"{before.video.stem}-edited.mp4"
+    assert (edited.result.frames, edited.result.seconds) == (10, pytest.approx(0.4))
+    assert edited.result.provenance["id"] != before.result.provenance["id"]
+    assert edited.result.report is None, "that is of the video before"
+    made = history.keep(shelf, edited, SHEET, {}, b"")
+    workshop.leave("visitor")
+    page = workshop.page("later", "anna")
+    again = workshop.submit(page, lambda run: reopen(workshop, page, request, made, SHEET, run))
+    assert again.wait(60.0) and again.state == "succeeded", again.look().error
+    reopened = page.project
+    assert reopened is not None and reopened.take.edits == project.take.edits != ()
+    assert reopened.take.start == pytest.approx(0.2)
+    heard, heard_again = (one.voice_rows()[0].voice.samples for one in (project, reopened))
+    assert np.array_equal(heard, heard_again)
 
 
 def test_trim_cuts_the_sound_with_the_picture(workshop: Workshop, portrait: Path, voice: Path):
@@ -189,7 +230,7 @@ def test_trim_cuts_the_sound_with_the_picture(workshop: Workshop, portrait: Path
     project.edit(lambda take: editor.trim(take, 0.2, 0.6))
     run = workshop.submit(page, lambda run: render_edit(workshop, page, project, run))
     assert run.wait(60.0), run.look().error
-    assert run.result.drawn == 0
+    assert run.result.edited.drawn == 0
     found = probe(run.result.video)
     assert found.video_seconds == pytest.approx(0.4, abs=0.01)
     assert found.audio_seconds == pytest.approx(0.4, abs=0.05)

@@ -2,14 +2,17 @@
 
 import contextlib
 import re
+import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import pytest
 
+from app.render.demo import ASSETS
 from app.render.pipeline import Avatar
 from audio2motion.hearing.audio import SAMPLE_RATE, Waveform
 from audio2motion.voice.synthesis import synthesize
@@ -148,6 +151,54 @@ def test_the_portrait_listens_speaks_and_is_interrupted(studio: Studio, micropho
         frame.locator("#end").press("Enter")
         frame.locator("#state", has_text="Not connected").wait_for()
         assert live.evaluate("document.activeElement.id") == "connect"
+        assert visitor.faults == []
+
+
+MINE = "fetch('/v1/videos').then(answer => answer.json()).then(jobs => jobs.map(job => job.state))"
+LOOPS = """() => {
+  const idle = document.getElementById('idle');
+  return idle.src.startsWith('blob:') && !idle.hidden && idle.currentTime > 0.2
+    && idle.loop && idle.videoWidth === 256;
+}"""
+
+
+def test_a_photo_of_ones_own_is_alive_until_it_talks(
+    studio: Studio, microphone: Path, tmp_path: Path
+):
+    """Drawn by a job that is nobody's any more when it is done, or when one goes on."""
+    wall, one, other = (tmp_path / name for name in ("wall.png", "one.jpg", "other.jpg"))
+    cv2.imwrite(str(wall), np.full((300, 300, 3), 180, np.uint8))
+    for path, example in ((one, "man_1"), (other, "woman_2")):
+        shutil.copy(ASSETS / "portraits" / f"{example}.jpg", path)
+    with chromium(microphone) as browser, window(browser, studio) as visitor:
+        visitor.show_tab("Live")
+        visitor.page.frame_locator("iframe.v-live").locator("#connect").wait_for()
+        live = visitor.page.frame(url="**/live")
+        assert live is not None
+        live.set_input_files("#photo", wall)
+        live.wait_for_function("document.getElementById('problem').textContent.includes('no face')")
+        live.set_input_files("#photo", one)
+        assert live.is_hidden("#idle") and live.inner_text("#problem") == ""
+        live.wait_for_function(LOOPS)
+        visitor.shoot("live-own-1280-light")
+        live.wait_for_function(f"{MINE}.then(states => states.length === 0)")
+        first = live.get_attribute("#idle", "src")
+        live.set_input_files("#photo", other)
+        live.wait_for_function(f"{MINE}.then(states => states.length === 1)")
+        live.set_input_files("#photo", one)
+        live.wait_for_function(LOOPS)
+        assert live.get_attribute("#idle", "src") == first, "it is drawn once"
+        live.wait_for_function(f"{MINE}.then(states => !states.some(one => /ing|ued/.test(one)))")
+        live.select_option("#size", "256")
+        live.click("#connect")
+        assert live.evaluate("!document.getElementById('idle').hidden"), "until it is drawn"
+        live.wait_for_function(f"{FRAMES} > 2")
+        assert live.is_hidden("#idle")
+        live.click("#end")
+        live.wait_for_function(LOOPS)
+        live.select_option("#portrait", index=2)
+        live.wait_for_function(ALIVE)
+        assert "/idle" in str(live.get_attribute("#idle", "src")), "the example, then"
         assert visitor.faults == []
 
 

@@ -33,6 +33,17 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, *QUIET]
 
+TOP_AND_BOTTOM = """() => {
+  const photo = document.querySelector('#photo img'), canvas = document.createElement('canvas');
+  [canvas.width, canvas.height] = [photo.naturalWidth, photo.naturalHeight];
+  const brush = canvas.getContext('2d', {willReadFrequently: true});
+  brush.drawImage(photo, 0, 0);
+  const mean = (y) => {
+    const {data} = brush.getImageData(0.4 * canvas.width, y * canvas.height, 0.2 * canvas.width, 8);
+    return data.reduce((sum, value) => sum + value, 0) / data.length;
+  };
+  return [mean(0.2), mean(0.96)];
+}"""
 COPIED = """name => {
   if (sessionStorage.getItem('copied')) return;
   sessionStorage.setItem('copied', 'yes');
@@ -199,9 +210,34 @@ def test_a_reload_loses_neither_what_was_filled_in_nor_the_video_under_way_which
     page.wait_for_selector("#video video")
     page.locator("#says label", has_text="a text").click()
     assert page.locator("#text textarea").input_value() == "Words for later."
-    page.locator("#past-list button").click()
+    opens_the_edited_one(visitor)
+    page.locator("#past-list button").last.click()
+    page.wait_for_selector("#past-list button:last-child[aria-pressed=true]")
     page.wait_for_selector("#past-edit:enabled")
     opens_an_old_one_across_a_reload(visitor, studio, monkeypatch)
+
+
+def opens_the_edited_one(visitor: Window) -> None:
+    """What was edited is among their videos: beside others, and again in the editor."""
+    page = visitor.page
+    listed = page.locator("#past-list button")
+    assert listed.count() == 2 and "edited" in listed.first.inner_text()
+    visitor.show_tab("Compare")
+    page.wait_for_function("document.querySelector('#pair-left input').value !== ''")
+    names = [page.locator(f"#pair-{side} input").input_value() for side in ("left", "right")]
+    assert "edited" not in names[0] and "edited" in names[1]
+    page.click("#pair-show")
+    for side in ("left", "right"):
+        page.wait_for_selector(f"#pair-{side}-video video")
+    visitor.show_tab("Create")
+    listed.first.click()
+    page.wait_for_selector("#past-edit:enabled")
+    page.locator("button.label-wrap", has_text="Settings as JSON").click()
+    page.wait_for_function("document.querySelector('#settings')?.innerText.includes('head yaw')")
+    page.click("#past-again")
+    page.wait_for_function("document.querySelector('#edit-told')?.innerText.includes('head yaw')")
+    assert page.locator("#curves").is_visible(), "its screen is the editor"
+    visitor.show_tab("Create")
 
 
 def opens_an_old_one_across_a_reload(
@@ -306,21 +342,28 @@ def shows_two_settings_side_by_side(visitor: Window) -> None:
     visitor.shoot("compare-done-1280-light")
 
 
-def test_a_photo_that_lies_on_its_side_is_turned(visitor: Window, tmp_path: Path):
+@pytest.mark.parametrize(("quarters", "said"), [(1, "a quarter to the right"), (2, "upside down")])
+def test_a_photo_that_is_not_upright_is_turned(
+    visitor: Window, tmp_path: Path, quarters: int, said: str
+):
     page, photo = visitor.page, tmp_path / "sideways.png"
     upright = cv2.imread(str(DEFAULT_PORTRAIT))
     assert upright is not None
-    cv2.imwrite(str(photo), cv2.resize(np.rot90(upright), (400, 400)))
+    cv2.imwrite(str(photo), cv2.resize(np.rot90(upright, quarters), (400, 400)))
     give_photo(visitor, photo)
     page.wait_for_selector("#turn")
-    assert "a quarter to the right" in page.locator("#trouble").inner_text()
+    assert said in page.locator("#trouble").inner_text()
     page.wait_for_function("document.querySelector('#plan').innerText.includes('beside it')")
     assert page.locator("#make").is_disabled(), "it could not work"
-    visitor.shoot("sideways-1280-light")
+    visitor.shoot(f"turned-{quarters}-1280-light")
     page.click("#turn")
     page.wait_for_selector("#turn", state="hidden")
     page.wait_for_selector("#make:enabled")
     assert page.locator("#trouble").inner_text() == ""
+    photo = "document.querySelector('#photo img')"
+    page.wait_for_function(f"{photo}.naturalWidth > 0")
+    brightness = page.evaluate(TOP_AND_BOTTOM)
+    assert brightness[0] < brightness[1], "hair above, a white collar below"
 
 
 @pytest.mark.endurance

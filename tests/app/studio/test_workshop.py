@@ -12,7 +12,8 @@ from app.intake.limits import Limits
 from app.jobs.crew import Running
 from app.render.result import RenderResult
 from app.studio import history
-from app.studio.creation import Creation, write_reply
+from app.studio.creation import write_reply
+from app.studio.made import Creation, Sheet
 from app.studio.workshop import Workshop
 from tests.app.studio.shop import open_shop
 from tests.audio2motion.voice.endpoint_server import serve
@@ -90,14 +91,43 @@ def test_a_tab_that_does_not_come_back_is_left_after_a_while(workshop: Workshop)
     errands = [workshop.submit(page, until(threading.Event())) for page in pages]
     for key in ("gone", "used"):
         workshop.leave(key)
+    time.sleep(0.2)
     assert workshop.page("used", "anna") is pages[2], "the line was bad, the page is open"
     assert not errands[0].wait(0.1), "it may come back"
     assert errands[0].wait(5.0)
-    deadline = time.monotonic() + 5
-    while folders[0].exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    gone(folders[0])
     assert [folder.exists() for folder in folders] == [False, True, True]
     assert not errands[1].ended and not errands[2].ended
+
+
+def test_what_a_closed_tab_asked_for_and_is_answered_late_does_not_bring_it_back(
+    workshop: Workshop,
+):
+    """A request that waited while its tab was closed, before its page went and after."""
+    workshop.grace_s, asked = 0.3, time.monotonic()
+    page, other = (workshop.enter(key, "anna", key) for key in ("closed", "reloaded"))
+    folders = [page.new_folder(), other.new_folder()]
+    workshop.leave("closed")
+    assert workshop.page("closed", "anna", asked) is page
+    assert workshop.enter("again", "anna", "reloaded") is other
+    stray = workshop.page("reloaded", "anna", asked)
+    assert stray is not other, "its page is another's by now"
+    folders.append(stray.new_folder())
+    gone(folders[0])
+    after = workshop.page("closed", "anna", asked)
+    assert after is not page
+    folders.append(after.new_folder())
+    gone(folders[2])
+    gone(folders[3])
+    assert folders[1].exists()
+
+
+def gone(folder: Path) -> None:
+    """Soon it is."""
+    deadline = time.monotonic() + 5
+    while folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not folder.exists()
 
 
 def test_who_does_nothing_for_long_is_forgotten_unless_something_runs(workshop: Workshop):
@@ -119,16 +149,12 @@ def test_what_was_made_outlives_its_page_but_not_its_visitor(workshop: Workshop,
     for path in (video, motion):
         path.touch()
     creation = Creation(video, motion, RESULT, False)
-    made = [
-        history.keep(
-            shelf, creation, {"photo": str(photo), "text": "Hi."}, {"photo": str(photo)}, {}, b""
-        )
-        for _ in range(history.MOST + 1)
-    ]
+    sheet = Sheet("Form", {"photo": str(photo), "text": "Hi."}, {"photo": str(photo)})
+    made = [history.keep(shelf, creation, sheet, {}, b"") for _ in range(history.MOST + 1)]
     assert len(shelf.results) == history.MOST and not made[0].folder.exists()
     workshop.leave("one")
     page = workshop.page("two", "anna")
-    form = history.again(history.find(workshop.shelf("anna"), made[-1].key), page)
+    form = history.again(history.find(workshop.shelf("anna"), made[-1].key), page).form
     assert Path(form["photo"]).read_bytes() == b"photo" and form["text"] == "Hi."
     assert Path(form["photo"]).is_relative_to(workshop.queue.store.folder)
     with pytest.raises(InputError, match="gone"):

@@ -12,14 +12,12 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from motion2video.faces.photo import find_faces, open_notice, require_usable, turned_notice
 from motion2video.faces.tracker import (
     Face,
     FaceTracker,
     filled,
-    open_notice,
     pick_face,
-    require_usable,
-    turned_notice,
 )
 from motion2video.motion import EXPRESSION_NAMES
 from weights.errors import FaceError, InputError, MediaError
@@ -177,6 +175,26 @@ def test_a_photo_that_lies_on_its_side_is_told_how_to_turn(
     (upright,) = tracker.detect(np.ascontiguousarray(np.rot90(sideways, lying.lies)))
     assert upright.lies == 0 and abs(upright.roll) < 5
     require_usable(upright)
+
+
+def test_a_photo_that_stands_on_its_head_is_told_how_to_turn(
+    tracker: FaceTracker, woman: np.ndarray
+) -> None:
+    """The landmarker sees a face that is upright there, at the chin: it is surer of the other."""
+    reversed_ = np.ascontiguousarray(np.rot90(woman, 2))
+    (fooled,) = tracker.detect(reversed_)
+    assert fooled.lies == 0
+    (face,) = find_faces(tracker, reversed_)
+    assert face.lies == 2 and abs(abs(face.roll) - 180) < 5
+    with pytest.raises(FaceError, match="upside down: turn the picture by half"):
+        require_usable(face)
+    (upright,) = find_faces(tracker, woman)
+    assert upright.lies == 0
+    height, width = woman.shape[:2]
+    there = np.array([width - 1, height - 1], np.float32) - upright.landmarks[:, :2]
+    assert np.abs(face.landmarks[:, :2] - there).max() < 1.5
+    assert np.linalg.norm(fooled.landmarks[:, :2] - there, axis=1).mean() > 20
+    assert find_faces(tracker, np.full((300, 300, 3), 180, np.uint8)) == []
 
 
 def test_unusable_faces_are_refused_with_the_reason(face: Face) -> None:

@@ -3,6 +3,9 @@
 import hashlib
 import http.server
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,6 +32,8 @@ class Hub(http.server.ThreadingHTTPServer):
 
     files: dict[str, bytes]
     asked: list[str]
+    breaking: str = ""
+    """The end of a path of which half is sent, and then nothing."""
 
     @property
     def url(self) -> str:
@@ -59,19 +64,27 @@ class _Answers(http.server.BaseHTTPRequestHandler):
             return
         owner, name, _, _, rest = path[1:].split("/", 4)
         content = self.server.files.get(f"{owner}/{name}/{rest}")
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        breaks = body and self.server.breaking != "" and path.endswith(self.server.breaking)
         if content is None:
             self.send_error(404)
+        elif breaks and start:
+            self.send_error(503)
         else:
-            self.send(content, body)
+            self.send(content, body, start, breaks)
 
-    def send(self, content: bytes, body: bool) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
+    def send(self, content: bytes, body: bool, start: int = 0, breaks: bool = False) -> None:
+        self.send_response(206 if start else 200)
+        if start:
+            self.server.asked.append(f"from {start}")
+            told = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            self.send_header("Content-Range", told)
+        self.send_header("Content-Length", str(len(content) - start))
         self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
         self.send_header("X-Repo-Commit", COMMIT)
         self.end_headers()
         if body:
-            self.wfile.write(content)
+            self.wfile.write(content[start : len(content) // 2 if breaks else None])
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing."""
@@ -130,6 +143,45 @@ def test_a_family_is_fetched_once_and_converted(hub: Hub) -> None:
     assert hub.asked == [], "nothing is left to ask for"
 
 
+def test_a_download_that_breaks_off_goes_on_where_it_stopped(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1 << 10)  # what is kept at a time
+    hub.breaking = "reference_unet.pth"
+    with pytest.raises(WeightsError, match="goes on where it stopped"):
+        fetch_family(FAMILY, endpoint=hub.url)
+    hub.breaking = ""
+    hub.asked.clear()
+    paths = fetch_family(FAMILY, endpoint=hub.url)
+    half = len(hub.files["patrolli/AnimateAnyone/reference_unet.pth"]) // 2
+    (start,) = (int(one.split()[1]) for one in hub.asked if one.startswith("from "))
+    assert half - (1 << 10) < start <= half
+    assert not any("denoising_unet" in one for one in hub.asked), "what was there already"
+    assert {path.suffix for path in paths["reference_unet"].parent.iterdir()} == {
+        *(".safetensors", ".json")
+    }, "nothing is left of it"
+    wanted = tiny.file_of(all_keys(FAMILY.shapes)["reference_unet"])
+    held = read_tensors(paths["reference_unet"])
+    assert all(torch.equal(held[name], wanted[name]) for name in wanted)
+
+
+def test_a_command_asks_the_mirror_that_the_environment_names(hub: Hub, tmp_path: Path) -> None:
+    """And says sizes and licences before the first byte, and what is wrong with a file."""
+    code = "import sys; from app.cli.commands import main; sys.exit(main(sys.argv[1:]))"
+    words = [sys.executable, "-c", code, "weights", "fetch", "animate-anyone"]
+    folders = {"VISAVIS_CACHE": str(tmp_path / "other"), "HF_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        words, env={**os.environ, "HF_ENDPOINT": hub.url, **folders}, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "not the denoising unet" in done.stderr, done.stderr
+    told = [line for line in done.stderr.splitlines() if "licence" in line]
+    assert len(told) == len(FAMILY.sources) and all(" MB, licence mit" in one for one in told)
+    asked = [one for one in hub.asked if one.startswith("GET") and "/resolve/" in one]
+    assert asked and "denoising_unet.pth" in asked[0]
+
+
 def test_a_file_that_was_changed_since_is_refused(hub: Hub) -> None:
     paths = fetch_family(FAMILY, endpoint=hub.url)
     paths["pose_guider"].unlink()
@@ -138,10 +190,6 @@ def test_a_file_that_was_changed_since_is_refused(hub: Hub) -> None:
     file = paths["pose_guider"].with_name("changed")
     torch.save(changed, file)
     hub.files["patrolli/AnimateAnyone/pose_guider.pth"] = file.read_bytes()
-    from huggingface_hub import constants
-
-    for kept in Path(constants.HF_HUB_CACHE).glob("models--patrolli*/**/pose_guider.pth"):
-        kept.unlink()
     with pytest.raises(WeightsError, match="it was changed"):
         fetch_family(FAMILY, endpoint=hub.url)
 

@@ -50,6 +50,24 @@ def test_a_card_that_is_too_small_is_refused_with_flags_that_fit() -> None:
     assert need(ANIPORTRAIT, fits, HALF).total <= 6 * GB
 
 
+def test_what_would_fit_goes_with_the_overlap_that_was_chosen() -> None:
+    """Half a window at most: a shorter one is told with its overlap."""
+    chosen = ReferenceConfig(overlap=8, together=3)
+    with pytest.raises(InputError, match="would fit: --together 1 "):
+        require_room(ANIPORTRAIT, chosen, HALF, 10 * GB)
+    with pytest.raises(InputError, match="--offload model --window 8 --overlap 4 "):
+        require_room(ANIPORTRAIT, chosen, HALF, 4 * GB)
+
+
+def test_windows_that_are_spread_need_less_of_each_gpu_and_every_gpu_is_asked() -> None:
+    chosen = ReferenceConfig(together=4)
+    one, two = (need(ANIPORTRAIT, chosen, HALF, devices) for devices in (1, 2))
+    assert two.frames == one.frames / 2 and two.weights == one.weights
+    require_room(ANIPORTRAIT, chosen, HALF, 24 * GB, 24 * GB)
+    with pytest.raises(InputError, match=r"every further GPU, and 3.0 GB are free.*cuda:0"):
+        require_room(ANIPORTRAIT, chosen, HALF, 24 * GB, 24 * GB, 3 * GB)
+
+
 def test_where_nothing_fits_it_is_said() -> None:
     with pytest.raises(InputError, match="nothing that can be set"):
         require_room(ANIMATE_ANYONE, ReferenceConfig(), HALF, GB // 100)

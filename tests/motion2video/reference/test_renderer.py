@@ -142,6 +142,22 @@ def test_memory_does_not_grow_with_the_length(
     assert held == {(0, 2, 2, 2)}, "points, poses and latents of the overlap, and two steps of them"
 
 
+def test_a_long_motion_in_one_piece_is_drawn_a_group_at_a_time(
+    renderer: ReferenceRenderer, portrait: Portrait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And portrait and poses are looked at once, not at every step."""
+    predictor, calls = renderer._predictor, dict[str, list[int]]()
+    for name in ("portray", "guide", "decode"):
+        method, counts = getattr(predictor, name), calls.setdefault(name, [])
+        counted = lambda x, *rest, m=method, c=counts: (c.append(len(x)), m(x, *rest))[1]  # noqa: E731
+        monkeypatch.setattr(predictor, name, counted)
+    stream = renderer.stream(portrait, [talking(11)])
+    assert next(stream).shape == (SIDE, SIDE, 3)
+    assert sum(calls["decode"]) == 2, "the rest waits until it is wanted"
+    assert len(list(stream)) == 10
+    assert sum(calls["portray"]) == 1 and sum(calls["guide"]) == sum(calls["decode"]) == 11
+
+
 def test_windows_that_advance_together_are_one_batch(portrait: Portrait) -> None:
     renderer = made(together=3)
     assert renderer.delay_frames == 7
@@ -248,7 +264,7 @@ def test_where_nothing_fits_it_is_said_what_would(portrait: Portrait) -> None:
         raise torch.OutOfMemoryError("no memory")
 
     renderer._predictor._unets[0].forward = never  # pyrefly: ignore[bad-assignment]
-    with pytest.raises(DependencyError, match="--offload sequential"):
+    with pytest.raises(DependencyError, match="--resolution, or --offload sequential"):
         frames_of(renderer, portrait, talking(4))
 
 
@@ -273,12 +289,57 @@ def test_results_that_are_no_numbers_are_computed_again_in_a_wider_format(
     assert renderer.describe()["precision"] in ("bfloat16", "float32")
 
 
+def test_black_frames_are_drawn_again_in_a_wider_format(
+    portrait: Portrait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renderer = made()
+    predictor = renderer._predictor
+    decode, formats = predictor.decode, list[torch.dtype]()
+
+    def decoded(latents: torch.Tensor, tiny: bool) -> torch.Tensor:
+        formats.append(predictor.dtype)
+        frames = decode(latents, tiny)
+        return frames * 0 if predictor.dtype == torch.bfloat16 else frames
+
+    monkeypatch.setattr(predictor, "decode", decoded)
+    expected = frames_of(renderer, portrait, talking(4))
+    for name, network in predictor.networks.all():
+        if name != "autoencoder":
+            cast(network, torch.bfloat16)
+    predictor.dtype = torch.bfloat16
+    formats.clear()
+    frames = frames_of(renderer, portrait, talking(4))
+    assert formats[:2] == [torch.bfloat16, torch.float32] and frames.any((1, 2, 3)).all()
+    assert "bfloat16 were black frames; now float32" in renderer.told[0]  # pyrefly: ignore[missing-attribute]
+    assert np.abs(frames.astype(int) - expected).mean() < 8, "of weights that bf16 has rounded"
+    monkeypatch.setattr(predictor, "decode", lambda *given: decode(*given) * 0)
+    with pytest.raises(WeightsError, match="black frames, not even in fp32"):
+        frames_of(renderer, portrait, talking(4))
+    dark = Portrait(portrait.image // 32, portrait.face)
+    assert not frames_of(renderer, dark, talking(4)).any(), "as the photo is"
+
+
 def test_weights_that_give_no_numbers_at_all_are_called_damaged(portrait: Portrait) -> None:
     renderer = made()
     with torch.no_grad():
         renderer._predictor.networks.denoising.network.conv_in.weight.fill_(float("nan"))
     with pytest.raises(WeightsError, match="damaged"):
         frames_of(renderer, portrait, talking(4))
+
+
+def test_layers_that_come_and_go_are_not_compiled() -> None:
+    with pytest.raises(InputError, match="wanted one of them"):
+        made(compute=ComputeConfig(device="cpu", compile=True), offload="sequential")
+
+
+def test_more_gpus_than_windows_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from motion2video.reference import renderer as module
+
+    monkeypatch.setattr(module, "devices_of", lambda _: [torch.device("cpu")] * 4)
+    two = made(together=2)
+    assert len(two._predictor._unets) == 2
+    assert "2 of 4 GPUs will draw" in two.told[0]  # pyrefly: ignore[missing-attribute]
+    assert len(made(together=4, offload="model")._predictor.devices) == 1
 
 
 def test_int8_is_refused() -> None:

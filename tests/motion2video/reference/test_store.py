@@ -77,6 +77,18 @@ def test_families_whose_files_have_one_name_are_told_apart(tmp_path: Path) -> No
         assert found["denoising_unet"].parent.name == name
 
 
+def test_what_families_share_is_found_as_nodes_of_comfyui_have_it_put(tmp_path: Path) -> None:
+    """`models/vae` and `models/clip_vision`, with the names that the hub gives."""
+    folder = comfy(tmp_path / "models", "aniportrait")
+    (folder / "clip/image_encoder").rename(folder / "clip_vision")
+    (folder / "vae/vae-ft-mse-840000-ema-pruned.safetensors").rename(
+        folder / "vae/diffusion_pytorch_model.safetensors"
+    )
+    found = in_folder(tiny.FAMILIES["aniportrait"], folder)
+    assert found["image_encoder"] == folder / "clip_vision/pytorch_model.bin"
+    assert found["vae"] == folder / "vae/diffusion_pytorch_model.safetensors"
+
+
 def test_a_renderer_is_loaded_from_such_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,12 +32,13 @@ let live = null, shown = 0;
 
 const photo = async () => $('photo').files[0] ?? await (await fetch($('portrait').value)).blob();
 
-// Who will be talked to is there before the conversation begins, and until its first frame: an example is
-// alive in the meantime, a photo of one's own is as it is.
+// Who will be talked to is there, and alive, before the conversation begins, and until its first frame; a photo
+// of one's own as soon as the server has drawn it.
 const CALM = matchMedia('(prefers-reduced-motion: reduce)');
-const idle = (on) => {
-  const film = $('idle'), url = `${$('portrait').value}/idle`;
-  if (!on || $('photo').files[0] || CALM.matches) {
+const quiet = new Quiet();
+const idle = (url) => {
+  const film = $('idle');
+  if (!url || CALM.matches) {
     film.hidden = true;
     film.pause();
     return;
@@ -48,16 +49,34 @@ const idle = (on) => {
   film.play().catch(() => {});
 };
 const meet = async () => {
+  const own = $('photo').files[0];
   const picture = await createImageBitmap(await photo()).catch(() => null);
   if (live || !picture) return;
   const face = $('face'), scale = MOST_PX / Math.max(picture.width, picture.height);
   face.width = Math.round(scale * picture.width);
   face.height = Math.round(scale * picture.height);
   face.getContext('2d').drawImage(picture, 0, 0, face.width, face.height);
-  idle(true);
+  if (!own) {
+    quiet.leave();
+    idle(`${$('portrait').value}/idle`);
+  } else if (!CALM.matches) await revive(own);
 };
-$('portrait').onchange = () => { suit(); if (!live) idle(false); meet(); };
-$('photo').onchange = meet;
+const revive = async (own) => {
+  const asked = () => !live && $('photo').files[0] === own;
+  try {
+    const film = await quiet.film(own);
+    if (film && asked()) idle(film);
+  } catch (error) {
+    if (asked()) say('problem', error.message);
+  }
+};
+const change = () => {
+  if (!live) idle(null);
+  say('problem', '');
+  meet();
+};
+$('portrait').onchange = () => { suit(); $('photo').value = ''; change(); };
+$('photo').onchange = change;
 meet();
 
 // Names of devices are known once the microphone was allowed; what was chosen stays chosen.
@@ -186,7 +205,7 @@ const news = {
   slow(text) { say('slow', text); },
   pace({usual, known}) { say('server', pace(usual)); size.judge(usual, known); },
   delay(ms) { say('latency', lateness(ms)); },
-  frame() { $('frames').textContent = ++shown; if (!$('idle').hidden) idle(false); },
+  frame() { $('frames').textContent = ++shown; if (!$('idle').hidden) idle(null); },
   media(over) { $('stage').dataset.media = over; if (live) live.delays = []; },
   end() {
     live = null;
@@ -204,6 +223,7 @@ const news = {
 
 $('connect').onclick = async () => {
   if (live) return live.end();
+  quiet.leave();
   say('problem', '');
   say('connect', 'End the conversation');
   say('state', 'Connecting');
@@ -228,4 +248,4 @@ $('ask').onclick = () => live?.tell({type: 'ask', text: $('words').value, voice:
 $('stop').onclick = () => live?.tell({type: 'stop'});
 $('voice').onchange = ({target}) => target.files[0] && live?.speak(target.files[0]).catch(
   () => say('problem', 'That file cannot be read as sound.'));
-addEventListener('pagehide', () => live?.end());
+addEventListener('pagehide', () => { quiet.leave(); live?.end(); });

@@ -75,14 +75,14 @@ class GeneratorConfig:
     solver: str = "mixture"
     agent_scale: float = 1.0
     lip_agent_scale: float = 1.0
-    interlocutor_scale: float = 1.5
+    interlocutor_scale: float = 1.0
     interlocutor_motion_scale: float = 1.0
     controls_scale: float = 1.0
     temperature: float = 1.0
     lip_temperature: float = 0.15
     lip_scale: float = 1.3
     shape_temperature: float = 0.15
-    lid_temperature: float = 1.4
+    lid_temperature: float = 1.2
     reactions: bool = True
     breath: float = 1.0
 

@@ -8,6 +8,7 @@ given to `step`, the computation is the same, chunk by chunk: same bits. `genera
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from audio2motion.behaviour.breath import BreathState, breathe
+from audio2motion.behaviour.events import SMILE_CHANNELS
 from audio2motion.behaviour.eyes import BLINK_CHANNELS
 from audio2motion.behaviour.reactions import ReactionState, react
 from audio2motion.gestures.controls import Controls
@@ -29,7 +31,8 @@ from audio2motion.hearing.speech import (
 )
 from audio2motion.network.attention import Cache, Past
 from audio2motion.network.borrowed_speech import fingerprint
-from audio2motion.network.chunks import Aimed, Chunk, answers_to, finish
+from audio2motion.network.bursts import Said
+from audio2motion.network.chunks import Aimed, Chunk, answers_to, finish, smile_detail
 from audio2motion.network.condition import (
     CHUNK,
     INPUTS,
@@ -44,8 +47,8 @@ from audio2motion.network.sampling import SOLVERS, GeneratorConfig
 from audio2motion.network.source import white
 from audio2motion.network.state_codec import Ticket, decode, encode
 from audio2motion.saveable import saveable
-from motion2video.motion import FPS, MOTION_DIM, Motion
-from motion2video.network.flow import time_grid
+from motion2video.motion import DETAIL, FPS, MOTION_DIM, Motion
+from motion2video.network.flow import Velocity, time_grid
 from weights.errors import MotionError, StateError, WeightsError
 from weights.tensors import load_safetensors, read_safetensors
 
@@ -344,8 +347,9 @@ class MotionGenerator:
         x_1: Float[Tensor, "1 5 90"],
         closed: Float[Tensor, "5"],
     ) -> tuple[GeneratorState, Motion]:
-        """What the network has made of chunk `now`: lips rest when the agent is silent and meet as
-        far as a p, b or m has them `closed`, and the controls have their way.
+        """What the network has made of chunk `now`: lips rest when the agent is silent, or as they
+        are in its smile, and meet as far as a p, b or m has them `closed`, and the controls have
+        their way.
         """
         values = self.network.shown(x_1[0]).cpu().numpy()
         activity = torch.cat([now.agent.activity, ahead.agent.activity]).cpu().numpy()
@@ -359,6 +363,8 @@ class MotionGenerator:
             for i, witnessed in enumerate(answers_to(now, ahead, state.controls, state.frame)):
                 reactions, added = react(reactions, state.seed, state.frame + i, **witnessed)
                 values[i] += added
+        smile = values[:, SMILE_CHANNELS].clip(0, 1).mean(1) * (1 - gates)
+        values[:, DETAIL] += smile[:, None] * smile_detail()
         breath = state.breath
         for i, speaks in enumerate(activity[:CHUNK] > GATE_HIGH):
             breath, added = breathe(breath, state.seed, state.frame + i, bool(speaks))
@@ -404,16 +410,13 @@ class MotionGenerator:
         led = network.led(origin, network.lead(after, embedded, swing))
         reach = network.reach(after, embedded, swing)
 
-        def velocity(u: Tensor, t: Tensor) -> Tensor:
+        def say(u: Tensor, t: Tensor) -> Velocity:
             at, rows = float(t), u.expand(len(every), -1, -1)
-            found = network.velocity(rows, at, led, reach, every, past, self._modulation(at))
-            total = found[:1]
-            for row, i in enumerate(guided, 1):
-                total = total + (self._scales[i] - 1) * (found[:1] - found[row : row + 1])
-            return total
+            said = network.said(rows, at, led, reach, every, past, self._modulation(at))
+            return partial(self._guided_velocity, guided, said)
 
         u_0 = self._noise(state.seed, state.frame, CHUNK) * self._temperature
-        u_1 = SOLVERS[self.config.solver](velocity, u_0, time_grid(self.config.steps))
+        u_1 = SOLVERS[self.config.solver](say, u_0, time_grid(self.config.steps))
         silent, level = silence(now.voices.cpu().numpy(), state.silent)
         new = network.expanded(u_1) * reach - network.adrift(swing, now.in_conversation)
         astray = network.astray(state.new, state.said_frames)
@@ -434,6 +437,14 @@ class MotionGenerator:
         )
         return state, x_1
 
+    def _guided_velocity(self, guided: list[int], said: Said, u: Tensor, t: Tensor) -> Tensor:
+        """By what is said with everything, and in the further rows without each of `guided`."""
+        found = self.network.velocity(said, u.expand(1 + len(guided), -1, -1), float(t))
+        total = found[:1]
+        for row, i in enumerate(guided, 1):
+            total = total + (self._scales[i] - 1) * (found[:1] - found[row : row + 1])
+        return total
+
     def _remember(
         self, cache: Cache, tokens: Tensor, embedded: Tensor, past: Past
     ) -> tuple[Cache, Tensor]:
@@ -441,7 +452,7 @@ class MotionGenerator:
         return cache.followed_by(made, CHUNK), after
 
     def _noise(self, seed: int, frame: int, count: int) -> Float[Tensor, "1 t 90"]:
-        return self.network.strode(self.network.mixed(white(seed, frame, count).to(self.device)))
+        return self.network.mixed(white(seed, frame, count).to(self.device))
 
 
 def _append(state: GeneratorState, dyad: Dyad, motion: Motion | None) -> GeneratorState:

@@ -30,7 +30,7 @@ from audio2motion.network.attention import (
     rotate,
     training_mask,
 )
-from audio2motion.network.bursts import KINDS, posterior_mean
+from audio2motion.network.bursts import KINDS, Said, posterior_mean
 from audio2motion.network.condition import CHUNK, Condition, ConditionEmbedding, agent_dim
 from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.marginals import (
@@ -57,13 +57,16 @@ KNOWN_FRAMES = 6
 """Of speech, after which a half of how far a voice is off is believed."""
 MOST_LEAD = 2.0
 """Most that innovations are expected to be, in the median person's deviations."""
-MOST_STIR = 2.0
-"""Most that the logarithm of innovations' size may be off that of the median."""
-MOST_FLOWN = 4.5
-"""Farthest that what flows ends: innovations of 45 times their reach."""
-BURST_ODDS, BURST_SIZE, BURST_SPREAD = -3.5, 2.0, 0.8
-"""What is said of bursts before anything is learned: the logarithm of their odds beside going on,
-how large they are, and how alike each other.
+MOST_STIR, MOST_STIR_OF_HEAD = 2.0, 0.0
+"""Most that the logarithm of innovations' size may be off that of the median; a head is heavy, and
+one that stirs by what it has stirred before would not end.
+"""
+MOST_FLOWN, MOST_OF_HEAD = 4.5, 1.8
+"""Farthest that what flows ends: innovations of 45 times their reach, of a head, which is heavy, 3.
+"""
+BURST_ODDS, BURST_SIZE, BURST_SPREAD = (-3.5, -6.0), (2.0, 3.5), 0.8
+"""What is said of bursts, and of far ones, before anything is learned: the logarithm of their odds
+beside going on, how large they are, and how alike each other.
 """
 LATEST_TIME = 0.95
 """The velocity is not asked for any nearer to the data: it divides by 1 - t."""
@@ -120,7 +123,8 @@ class MotionNetwork(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.leave = nn.Linear(width, MOTION_DIM)
         self.direct = nn.Linear(width, MOTION_DIM)
-        self.bursts = nn.Linear(width, 4 * MOTION_DIM)
+        self.bursts = nn.Linear(width, 2 * (KINDS - 1) * MOTION_DIM)
+        self.odds_at = nn.Linear(width, (KINDS - 1) * MOTION_DIM, bias=False)
         self.spreads = nn.Parameter(torch.full((MOTION_DIM, KINDS), math.log(BURST_SPREAD)))
         self.innovation = nn.Linear(MOTION_DIM, width, bias=False)
         self.lead_after = nn.Linear(width, MOTION_DIM)
@@ -137,10 +141,12 @@ class MotionNetwork(nn.Module):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.innovation.weight)
         nn.init.zeros_(self.bursts.weight)
+        nn.init.zeros_(self.odds_at.weight)
         with torch.no_grad():
-            odds, size = self.bursts.bias.chunk(2)
-            odds.fill_(BURST_ODDS)
-            size.fill_(math.log(math.expm1(BURST_SIZE)))
+            for kind, (odds, size) in enumerate(zip(BURST_ODDS, BURST_SIZE, strict=True)):
+                said = self.bursts.bias.view(2, len(BURST_ODDS), -1)[:, kind]
+                said[0] = odds
+                said[1] = math.log(math.expm1(size))
         nn.init.zeros_(self.lead_after.weight)
         nn.init.zeros_(self.lead_after.bias)
         nn.init.zeros_(self.lead_at.weight)
@@ -259,10 +265,13 @@ class MotionNetwork(nn.Module):
     ) -> Float[Tensor, "*b 5 90"]:
         """How large innovations are that come `after` what was done (the last finished frame's
         features), by what is heard and seen up to each frame and the style: people rest and burst.
+        What went farther than people's strides less.
         """
         stir = self.stir_after(after)[..., None, :] + self.stir_at(self._so_far(embedded))
         stir = MOST_STIR * torch.tanh(stir / MOST_STIR)
-        return stir.exp() @ self.yoke * style[..., None, :]
+        most = MOST_STIR + (MOST_STIR_OF_HEAD - MOST_STIR) * self.pose
+        stirred = torch.minimum(stir, most).exp() @ self.yoke
+        return stirred * self.stride * style[..., None, :]
 
     def moved(
         self,
@@ -279,7 +288,8 @@ class MotionNetwork(nn.Module):
 
     def expanded(self, z: Float[Tensor, "*b 90"]) -> Float[Tensor, "*b 90"]:
         """What has flowed to innovations in units of their reach, and no farther than people's."""
-        return expanded(z.clamp(-MOST_FLOWN, MOST_FLOWN), self.remembered)
+        most = MOST_FLOWN + (MOST_OF_HEAD - MOST_FLOWN) * self.pose
+        return expanded(torch.minimum(torch.maximum(z, -most), most), self.remembered)
 
     def adrift(
         self, style: Float[Tensor, "*b 90"], in_conversation: bool
@@ -329,12 +339,6 @@ class MotionNetwork(nn.Module):
         """Independent noise to noise as alike as channels are that move together."""
         return noise @ self.mix.T
 
-    def strode(self, noise: Float[Tensor, "*b 90"]) -> Float[Tensor, "*b 90"]:
-        """Noise by which the median talker swings as far as people do. It is the noise that is
-        larger and not the innovations: by larger ones a head that is held aside would go farther.
-        """
-        return noise * self.stride
-
     def empty_cache(self) -> Cache:
         """No history yet."""
         c = self.config
@@ -346,28 +350,33 @@ class MotionNetwork(nn.Module):
         angle = t[..., None] * 200.0 * rate
         return self.time(torch.cat([angle.cos(), angle.sin()], -1)).unflatten(-1, (6, -1))
 
-    def _clean(
-        self,
-        x: Float[Tensor, "b t w"],
-        u_t: Float[Tensor, "b t 90"],
-        t: Float[Tensor, "b t 1"] | float,
-        embedded: Float[Tensor, "b t e"],
-    ) -> Float[Tensor, "b t 90"]:
+    def _say(self, x: Float[Tensor, "b t w"], embedded: Float[Tensor, "b t e"]) -> Said:
+        """What z_1 may be, by all that the layers have seen."""
+        features = self.norm(x)
+        guess = self.direct(embedded[..., : self.config.width])
+        odds, size = self.bursts(features).unflatten(-1, (2, KINDS - 1, MOTION_DIM)).unbind(-3)
+        odds = odds + self.odds_at(embedded[..., : self.config.width]).unflatten(
+            -1, (KINDS - 1, -1)
+        )
+        up, down, far_up, far_down = F.softplus(size).unbind(-2)
+        ways = (guess, guess + up, guess - down, guess + far_up, guess - far_down)
+        means = torch.stack(ways, -1)
+        logits = torch.stack([torch.zeros_like(guess), *odds.unbind(-2)], -1)
+        return Said(means, logits, self.leave(features))
+
+    def expected(
+        self, said: Said, u_t: Float[Tensor, "*#b t 90"], t: Float[Tensor, "*b t 1"] | float
+    ) -> Float[Tensor, "*b t 90"]:
         """What z_1 is to be expected: of lips as it would be if innovations were Gaussian around a
         linear guess from the condition, of the rest by the mixture of bursts.py, and what the
         layers correct of that; both eyes move as one.
         """
-        features = self.norm(x)
-        guess = self.direct(embedded[..., : self.config.width])
+        guess = said.means[..., 0]
         kept = t / (t * t + (1 - t) * (1 - t))
         led = guess + kept * (u_t - t * guess)
-        odds, size = self.bursts(features).unflatten(-1, (2, 2, MOTION_DIM)).unbind(-3)
-        up, down = F.softplus(size).unbind(-2)
-        means = torch.stack([guess, guess + up, guess - down], -1)
-        logits = torch.stack([torch.zeros_like(guess), *odds.unbind(-2)], -1)
-        burst = posterior_mean(u_t, t, means, self.spreads.exp(), logits)
-        expected = torch.where(self.remembered > 0, burst, led)
-        return (expected + self.leave(features)) @ self.yoke
+        burst = posterior_mean(u_t, t, said.means, self.spreads.exp(), said.logits)
+        found = torch.where(self.remembered > 0, burst, led)
+        return (found + said.correction) @ self.yoke
 
     @property
     def _steps(self) -> list[Block]:
@@ -391,7 +400,7 @@ class MotionNetwork(nn.Module):
         one = torch.tensor([1.0, 0, 0, 1, 0, 0], device=self.mean.device)[:, None]
         return tuple(time + block.shift + one for block in self._steps)
 
-    def velocity(
+    def said(
         self,
         u_t: Float[Tensor, "b 5 90"],
         t: float,
@@ -400,14 +409,20 @@ class MotionNetwork(nn.Module):
         embedded: Float[Tensor, "b 5 e"],
         past: Past,
         modulation: tuple[Float[Tensor, "6 w"], ...] | None = None,
-    ) -> Float[Tensor, "b 5 90"]:
-        """du/dt of a chunk at flow time `t`, after what is before it; the past may have batch 1
-        for a larger batch.
+    ) -> Said:
+        """What a chunk's innovations may become, by the layers at flow time `t`, after what is
+        before it; the past may have batch 1 for a larger batch.
         """
         x = self._entered(self.moved(origin, u_t, reach), u_t, embedded)
         for layer, (block, time) in enumerate(self._modulated(t, modulation)):
             x, _, _ = block.step(x, time, past, layer)
-        return (self._clean(x, u_t, t, embedded) - u_t) / (1 - min(t, LATEST_TIME))
+        return self._say(x, embedded)
+
+    def velocity(
+        self, said: Said, u_t: Float[Tensor, "*#b 5 90"], t: float
+    ) -> Float[Tensor, "*b 5 90"]:
+        """du/dt of a chunk at flow time `t`, by what was said of it then or a little before."""
+        return (self.expected(said, u_t, t) - u_t) / (1 - min(t, LATEST_TIME))
 
     def remember(
         self,
@@ -445,17 +460,17 @@ class MotionNetwork(nn.Module):
         ends = self.norm(x[:, CHUNK - 1 :: CHUNK])
         return kept, torch.cat([ends[:, :1], ends[:, :-1]], 1)
 
-    def clean_estimate(
+    def said_of_all(
         self,
         past: list[tuple[Tensor, Tensor]],
         x_t: Float[Tensor, "b t 90"],
         u_t: Float[Tensor, "b t 90"],
         t: Float[Tensor, "b t"],
         embedded: Float[Tensor, "b t e"],
-    ) -> Float[Tensor, "b t 90"]:
-        """u_1 of all chunks of sequences at once (training), each after the frames of `finished`
-        before it: exactly as chunk after chunk with a cache would. `x_t` is what `u_t` makes of
-        each chunk's continuation; `t` is the same for all frames of a chunk.
+    ) -> Said:
+        """What is said of all chunks of sequences at once (training), each after the frames of
+        `finished` before it: exactly as chunk after chunk with a cache would. `x_t` is what `u_t`
+        makes of each chunk's continuation; `t` is the same for all frames of a chunk.
         """
         count = x_t.shape[1]
         mask = training_mask(count, self.config.history, x_t.device)[count:]
@@ -463,7 +478,7 @@ class MotionNetwork(nn.Module):
         x, time = self._entered(x_t, u_t, embedded), self._time(t)
         for block, kept in zip(self.blocks, past, strict=True):
             x, _ = block(x, time, mask, turns, kept)
-        return self._clean(x, u_t, t[..., None], embedded)
+        return self._say(x, embedded)
 
     def _entered(self, x: Tensor, u: Tensor | None, embedded: Tensor) -> Tensor:
         """What the layers see of frames; of finished ones (no `u`) nothing of the lips, which

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make conversations to train on: real voices and lips, behaviour by published statistics.
 
-    scripts/data/dyads.py --data CLIPS --speech VOICES --out DIR [--count 120] [--seconds 40]
+    scripts/data/dyads.py --data CLIPS --speech VOICES --out DIR [--smiles CALLS.npz] [--count 120]
 
 Nobody publishes tracked conversations with both voices that could be used here, so they are put
 together. CLIPS (index.csv, Motion files, wav) gives speech with its true face; VOICES gives voices
@@ -17,6 +17,11 @@ are the teacher of who reacts to what, and when. How readily somebody does is dr
 conversation. Clips of news presenters lend lips and brows, whose own blinks and gaze would come and
 go with the clips: they are taken out first. `weight` is small where the agent speaks, of all but
 the lips: how a talking head moves is learned of real takes.
+
+With `--smiles` (video_calls.npz of the research pack) both smile as two real people on a video
+call did, at the same time as each other, instead of by processes: people in conversation smile for
+a fifth of it, processes of published onsets for a twentieth. The last HELD_OUT of the calls are not
+used.
 
 A mood is drawn for half of the conversations: arousal widens the agent's head motion, beats and
 brows, valence makes smiles more frequent and wider, and an emotion class may stand for both.
@@ -77,6 +82,12 @@ POSE = list(range(ROTATION.start, TRANSLATION.stop))
 SPEECH = list(SPEECH_CHANNELS)
 REST = [i for i in range(EXPRESSION.stop) if i not in SPEECH]
 WEIGHT_WHEN_SPEAKING = 0.2
+HELD_OUT = 4
+SMILE_BEGINS, SMILE_ENDS = 0.75, 5.0
+"""Intensities of OpenFace's AU12 that are a mouthSmile of 0 and 1: so people on calls smile as much
+as talkers in takes do (.11 in the mean).
+"""
+SMILE_SIGMA_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -95,11 +106,14 @@ class Talk:
 
 @dataclass(frozen=True)
 class Sources:
-    """All there is: people who talk with a face, voices, slow drifts of real heads [T, 6]."""
+    """All there is: people who talk with a face, voices, slow drifts of real heads [T, 6], smiles
+    of real pairs [T, 2], 0..1.
+    """
 
     people: dict[str, list[Talk]]
     voices: dict[str, list[Talk]]
     drifts: list[np.ndarray]
+    smiles: tuple[np.ndarray, ...] = ()
 
 
 @dataclass
@@ -122,8 +136,24 @@ def clean(values: np.ndarray) -> np.ndarray:
     return out
 
 
-def load(data: Path, speech: Path) -> Sources:
-    """Read the training clips and the voices."""
+def load_smiles(calls: Path) -> tuple[np.ndarray, ...]:
+    """[T, 2] smiles of both, 25 a second, of every recording of the calls that are trained on."""
+    with np.load(calls) as data:
+        intensity, session = data["au12_r"].astype(np.float64), data["session"]
+        rate = float(data["fps"])
+    kept = np.isin(session, np.unique(session)[:-HELD_OUT])
+    found = []
+    for one in intensity[kept]:
+        even = gaussian_filter1d(one, SMILE_SIGMA_S * rate, axis=0)
+        at = np.arange(int(len(even) / rate * FPS)) * rate / FPS
+        both = np.stack([np.interp(at, np.arange(len(even)), side) for side in even.T], 1)
+        smile = (both - SMILE_BEGINS) / (SMILE_ENDS - SMILE_BEGINS)
+        found.append(smile.clip(0, 1).astype(np.float32))
+    return tuple(found)
+
+
+def load(data: Path, speech: Path, calls: Path | None = None) -> Sources:
+    """Read the training clips, the voices and the smiles of `calls`."""
     people: dict[str, list[Talk]] = {}
     drifts = []
     for clip in clips(data, "train"):
@@ -149,7 +179,7 @@ def load(data: Path, speech: Path) -> Sources:
         samples = Waveform.load(path).samples
         samples = samples[: len(samples) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME]
         voices.setdefault(name, []).append(Talk(samples))
-    return Sources(people, voices, drifts)
+    return Sources(people, voices, drifts, load_smiles(calls) if calls else ())
 
 
 def respeed(talk: Talk, factor: float) -> Talk:
@@ -277,7 +307,20 @@ def smile_curve(rng: np.random.Generator) -> np.ndarray:
     return gaussian_filter1d(np.pad(wave, 6), 3) * rng.uniform(0.2, 0.6)
 
 
-def show(rng: np.random.Generator, other: Side) -> None:
+def smiles_of(
+    rng: np.random.Generator, frames: int, sources: Sources
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """[frames] smiles of the agent and of the other: of two who talked with each other."""
+    if not sources.smiles:
+        return None
+    both = sources.smiles[rng.integers(len(sources.smiles))]
+    start = int(rng.integers(max(1, len(both) - frames + 1)))
+    at = np.minimum(np.arange(start, start + frames), len(both) - 1)
+    agent = int(rng.integers(2))
+    return both[at, agent], both[at, 1 - agent]
+
+
+def show(rng: np.random.Generator, other: Side, smiles: np.ndarray | None) -> None:
     """Nods and smiles on a face that is seen."""
     frames = len(other.values)
     pitch, smile = np.zeros(frames), np.zeros(frames)
@@ -286,12 +329,20 @@ def show(rng: np.random.Generator, other: Side) -> None:
     for t in np.nonzero(rng.random(frames) < 0.07 / FPS)[0]:
         add_at(smile, int(t), smile_curve(rng))
     other.values[:, ROTATION.start] += pitch
-    _add_smile(other, np.minimum(smile, 0.8))
+    _add_smile(other, np.minimum(smile, 0.8) if smiles is None else smiles)
 
 
-def behave(rng: np.random.Generator, agent: Side, other: Side, seen: bool, mood: Mood) -> None:
+def behave(
+    rng: np.random.Generator,
+    agent: Side,
+    other: Side,
+    seen: bool,
+    mood: Mood,
+    smiles: np.ndarray | None,
+) -> None:
     """What the agent does by the published statistics (audio2motion/behaviour/events.py): blinks,
-    gaze, nods, smiles, brows, posture and beats, caused by both voices and by what is seen.
+    gaze, nods, smiles, brows, posture and beats, caused by both voices and by what is seen; with
+    `smiles` [T] it smiles as those say.
     """
     seed, state = int(rng.integers(2**31)), EventState()
     mine, theirs = energy(agent.sound) - 1, energy(other.sound) - 1
@@ -309,8 +360,11 @@ def behave(rng: np.random.Generator, agent: Side, other: Side, seen: bool, mood:
     wide = np.exp(0.5 * mood.arousal)
     added[:, POSE] *= wide
     added[:, BROW] *= wide
-    added[:, SMILE + CHEEK] *= np.exp(0.5 * mood.valence)
+    glad = np.exp(0.5 * mood.valence)
+    added[:, SMILE + CHEEK] *= glad if smiles is None else 0
     agent.values += added
+    if smiles is not None:
+        _add_smile(agent, np.minimum(glad * smiles, 1))
     rest = np.setdiff1d(np.arange(MOTION_DIM), SPEECH)
     agent.weight[np.ix_(np.nonzero(agent.speaking)[0], rest)] *= WEIGHT_WHEN_SPEAKING
 
@@ -357,15 +411,17 @@ def converse(
         talks = sources.voices[keys[rng.integers(len(keys))]]
     factor = float(rng.choice([1.0, rng.uniform(0.88, 1.14)]))
     other_factor = float(rng.uniform(0.9, 1.12))
-    for mine, start, end in turns(rng, frames):
-        if mine:
+    for own, start, end in turns(rng, frames):
+        if own:
             fill(rng, agent, sources.people[name], start, end, factor)
         else:
             fill(rng, other, talks, start, end, other_factor)
     other.values[:, POSE] += drift(rng, frames, sources)
+    smiles = smiles_of(rng, frames, sources)
+    mine, theirs = smiles or (None, None)
     if seen:
-        show(rng, other)
-    behave(rng, agent, other, seen, mood)
+        show(rng, other, theirs)
+    behave(rng, agent, other, seen, mood, mine)
     agent.sound, other.sound = microphone(rng, agent.sound), microphone(rng, other.sound)
     return agent, other, seen
 
@@ -401,12 +457,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--speech", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--smiles", type=Path, help="video_calls.npz: smiles of people on calls")
     parser.add_argument("--count", type=int, default=120)
     parser.add_argument("--seconds", type=float, default=40.0)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    sources = load(options.data, options.speech)
+    sources = load(options.data, options.speech, options.smiles)
     rows = []
     for index in range(options.count):
         rng = np.random.default_rng((options.seed, index))

@@ -46,6 +46,7 @@ PARTS = (
     Part("models/ict_landmarks.npz", "MIT", "ICT-FaceKit, USC Institute for Creative Technologies"),
     Part("models/ICT_LICENSE.txt", "MIT", "ICT-FaceKit, USC Institute for Creative Technologies"),
     Part("models/selfie_segmentation.tflite", "Apache-2.0", "MediaPipe, Google"),
+    Part("dyads/video_calls.npz", "MIT", "daoramey/nonverbal-dynamics-VC-resolution"),
     Part("speech/readings_en.zip", "Apache-2.0", "readings of PhilippMatthes/dc_tts"),
 )
 LEFT_OUT = {
@@ -55,7 +56,8 @@ LEFT_OUT = {
     "hires": "but for London's portraits: collections without a stated licence, demo footage",
     "talkers": "demo footage of third parties, much of it made by research models",
     "speech/emotional_de.zip": "EmoDB, free to use with citation: of trade it says nothing",
-    "dyads": "measured behaviour under research and GPL terms; no stage reads it",
+    "dyads": "but for the smiles of video calls: measured behaviour under research and GPL terms; "
+    "no stage reads it",
     "calls": "no stage reads it",
     "models/taef2_*.pth": "no stage reads it",
 }

@@ -57,8 +57,9 @@ SHARES = {
     "grid": 1.0,
     "facegood": 0.3,
     "voices": 0.3,
+    "conversations": 2.0,
 }
-"""How often a frame of a group of clips is drawn, beside one of a conversation."""
+"""How often a frame of a group is drawn."""
 REST = 0.25
 """Below this share of a take's frames a brow or a lid rests."""
 _LEVELLED = [
@@ -152,6 +153,7 @@ def load_items(data: Path, encoder: VoiceEncoder) -> list[Item]:
                 torch.from_numpy(np.load(data / f"{name}.weight.npy").astype(np.float32)),
                 seen,
                 torch.from_numpy(np.load(data / f"{name}.controls.npy")),
+                share=SHARES["conversations"],
             )
         )
     return items
@@ -183,6 +185,7 @@ def load_conversations(dataset: Dataset, encoder: VoiceEncoder) -> list[Item]:
                 torch.from_numpy(weight.astype(np.float32)),
                 seen,
                 torch.from_numpy(controls),
+                share=SHARES["conversations"],
             )
         )
     return items

@@ -34,6 +34,7 @@ from audio2motion.hearing.speech import (
     SpeechEncoder,
 )
 from audio2motion.network.borrowed_speech import borrow, fingerprint
+from audio2motion.network.bursts import unlikelihood
 from audio2motion.network.condition import CHUNK
 from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.marginals import LIP_SHAPES, SCORED, quantiles
@@ -93,7 +94,7 @@ STEADY_ERROR, SUDDEN_ERROR, SLOW_ERROR = 0.2, 0.5, 10
 """How far off what was done before may be: in deviations, in those of innovations, and for how many
 frames a slow error lasts.
 """
-APERTURE, SHUT, UNLED, STIR = 1.5, 1.0, 2.0, 0.2
+APERTURE, SHUT, UNLED, STIR, ODDS = 1.5, 1.0, 2.0, 0.2, 0.2
 GAUSSIAN = 0.64
 LIDS = [channel_index(f"eyeBlink{side}") for side in ("Left", "Right")]
 SMILES = [channel_index(f"mouthSmile{side}") for side in ("Left", "Right")]
@@ -144,7 +145,8 @@ class Objective:
         t = (t * ~batch.faceless[:, None]).repeat_interleave(CHUNK, 1)
         u_t = t[..., None] * u_1 + (1 - t[..., None]) * u_0
         x_t = network.moved(led, _chunks(u_t), reach).flatten(1, 2)
-        guess = network.clean_estimate(past, x_t, u_t, t, embedded)
+        said = network.said_of_all(past, x_t, u_t, t, embedded)
+        guess = network.expected(said, u_t, t[..., None])
         importance = 1 / (1 - t).clamp(min=0.3)
         weight = known * importance[..., None]
         usual = network.remembered.to(device) * (REST_COUNTS - 1) + 1
@@ -154,8 +156,11 @@ class Objective:
         parts["unled"] = self._unled(guess * reach.flatten(1, 2), batch)
         parts["flow"] = ((guess - u_1).square() * weight).sum() / weight.sum().clamp(min=1)
         parts["stir"] = stir
-        total = parts["flow"] + STIR * stir + APERTURE * parts["aperture"] + SHUT * parts["shut"]
-        total = total + UNLED * parts["unled"]
+        odds = unlikelihood(u_1, u_t, t[..., None], said, network.spreads.exp())
+        sure = known * network.remembered
+        parts["odds"] = (odds * sure).sum() / sure.sum().clamp(min=1)
+        total = parts["flow"] + STIR * stir + ODDS * parts["odds"] + UNLED * parts["unled"]
+        total = total + APERTURE * parts["aperture"] + SHUT * parts["shut"]
         return total, {name: value.item() for name, value in parts.items()}
 
     def _remembered(self, x_1: Tensor) -> Tensor:
@@ -232,7 +237,9 @@ def _learned(weight: Tensor) -> Tensor:
 
 
 def set_statistics(network: MotionNetwork, items: list[Item]) -> None:
-    """Mean and deviation of what is known of every channel; channels at rest keep a floor."""
+    """Mean and deviation of what is known of every channel; channels at rest keep a floor. Lids
+    shut as far as those of conversations: the fastest of blinks are over before a camera has them.
+    """
     values = torch.cat([i.values for i in items])
     weight = torch.cat([i.weight for i in items]) + 1e-6
     mean = (values * weight).sum(0) / weight.sum(0)
@@ -244,12 +251,17 @@ def set_statistics(network: MotionNetwork, items: list[Item]) -> None:
     takes = [i.values for i in people(items)]
     if takes:
         network.knots.copy_(quantiles(torch.cat(takes)[:, SCORED]))
+        talks = [i.values[:, LIDS] for i in items if i.interlocutor is not None]
+        if talks:
+            lids, end = [SCORED.index(i) for i in LIDS], quantiles(torch.cat(talks))[:, -1]
+            network.knots[lids, -1] = torch.maximum(network.knots[lids, -1], end)
         network.lips_real.copy_(network.knots[[SCORED.index(i) for i in LIP_SHAPES]])
 
 
 def people(items: list[Item]) -> list[Item]:
     """Long takes of real people of whom a whole face is known."""
-    return [i for i in items if i.controls[-1] > 0 and i.share >= SHARES["longclips"]]
+    alone = [i for i in items if i.interlocutor is None and i.controls[-1] > 0]
+    return [i for i in alone if i.share >= SHARES["longclips"]]
 
 
 @torch.no_grad()

@@ -7,13 +7,14 @@
 
 A network that is asked for the median talker makes a mean of many, which swings less than any; and
 of lips a voice tells a half at the most. So the voices of the real training takes are generated
-from. `stride` is what the noise is multiplied by, part by part of a style, until the median of
-takes swings as far as the median person; and each shape of the lips has its quantiles in what was
-made become those of the median person. `drift` is what innovations of heads lead on and on by,
-until heads are where people's are in the mean, in the takes and in conversations (DYADS, on which
-the network was trained as well). And heads come back (`recall`): a network that only ever saw what
-people did before hardly leads back from where it has led itself, so that its errors add up; of how
-far a head is off, a chunk that goes on keeps SETTLES. What comes when stays as the network has it.
+from. `stride` is what innovations are multiplied by, part by part of a style, where the median of
+takes swings farther than the median person; and each shape of the lips has its quantiles in
+what was made become those of the median person. `drift` is what innovations of heads lead on and on
+by, until heads are where people's are in the mean, in the takes and in conversations (DYADS, on
+which the network was trained as well). And heads come back (`recall`): a network that only ever saw
+what people did before hardly leads back from where it has led itself, so that its errors add up; of
+how far a head is off, a chunk that goes on keeps SETTLES. What comes when stays as the network has
+it.
 """
 
 import argparse
@@ -47,9 +48,11 @@ from weights.tensors import read_safetensors, save_safetensors
 SECONDS = 15.0
 SHORTEST = 5.0
 ROUNDS = 3
-"""How far motion goes does not grow as its noise does: one correction is too few."""
-LONGEST = 1.6
-"""The most that noise is multiplied by, or divided."""
+"""How far motion goes does not grow as its innovations do: one correction is too few."""
+LONGEST, SHORTEST_STRIDE = 1.0, 0.4
+"""The most and the least that they are multiplied by. Wider ones make what follows wider, too: a
+listener's head that is to swing as far as a talker's nods without an end.
+"""
 TALKS = 8
 SETTLES = 0.96
 """In place of DAMPED of scripts/train/motion_source.py, for heads: what is off halves in 4 s."""
@@ -128,7 +131,7 @@ def longer(
     for channels, much in zip(PART_CHANNELS, short, strict=True):
         for i in set(channels) - set(SPEECH_CHANNELS):
             out[i] *= np.exp(much * (SCORE_GAIN if i in SCORED else 1))
-    return out.clip(1 / LONGEST, LONGEST)
+    return out.clip(SHORTEST_STRIDE, LONGEST)
 
 
 def less_aside(

@@ -271,8 +271,12 @@ CHAIN = (
     Stage(
         "dyads",
         "scripts.data.dyads",
-        (*_DATA, *_VOICES, *_OUT, "--count", "120", "--seed", "0"),
-        "Conversations put together of real voices and lips.",
+        (
+            *(*_DATA, *_VOICES, *_OUT, "--count", "120", "--seed", "0"),
+            *("--smiles", "{pack}/dyads/video_calls.npz"),
+        ),
+        "Conversations put together of real voices, lips and smiles.",
+        pack=("dyads/video_calls.npz",),
         opens=("face_basis",),
         seed=0,
     ),

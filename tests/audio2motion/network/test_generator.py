@@ -399,6 +399,16 @@ def test_a_smile_that_is_asked_for_has_its_detail_and_the_networks_own_is_left()
     assert more > 0.3 and np.allclose(asked[:, DETAIL], more * smile_detail(), atol=1e-5)
 
 
+def test_who_listens_smiles_with_the_whole_mouth(generator: MotionGenerator) -> None:
+    quiet = Dyad(Waveform(np.zeros(50 * SAMPLES_PER_FRAME, np.float32)))
+    smiling = np.zeros((50, MOTION_DIM), np.float32)
+    smiling[15:, list(SMILE_CHANNELS)] = 0.8
+    values = generator.generate(quiet, Motion(smiling)).values
+    smile = values[:, list(SMILE_CHANNELS)].mean(1)
+    assert smile[30:].mean() > 0.1
+    assert np.allclose(values[:, DETAIL], smile[:, None] * smile_detail(), atol=1e-3)
+
+
 def test_the_detail_of_a_smile_takes_corners_farther_and_leaves_the_lips_together() -> None:
     basis = FaceBasis.load()
     moved = np.tensordot(smile_detail(), basis.detail, 1)

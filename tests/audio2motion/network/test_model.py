@@ -63,12 +63,14 @@ def test_cache_gives_what_the_whole_sequence_gives(network: MotionNetwork) -> No
     times = torch.linspace(0, 0.9, FRAMES // CHUNK).repeat_interleave(CHUNK)[None]
     made = [network.moved(o, u, swing) for o, u in zip(*map(pieces, (origin, u_t)), strict=True)]
     past, after = network.finished(finished, embedded)
-    whole = network.clean_estimate(past, torch.cat(made, 1), u_t, times, embedded)
+    said = network.said_of_all(past, torch.cat(made, 1), u_t, times, embedded)
+    whole = network.expected(said, u_t, times[..., None])
     cache = network.empty_cache()
     for start in range(0, FRAMES, CHUNK):
         here, t = slice(start, start + CHUNK), float(times[0, start])
         past = network.past(cache)
-        v = network.velocity(u_t[:, here], t, origin[:, here], swing, embedded[:, here], past)
+        said = network.said(u_t[:, here], t, origin[:, here], swing, embedded[:, here], past)
+        v = network.velocity(said, u_t[:, here], t)
         assert torch.allclose(u_t[:, here] + (1 - t) * v, whole[:, here], atol=1e-4), start
         kept, last = network.remember(finished[:, here], embedded[:, here], past)
         cache = cache.followed_by(kept, CHUNK)
@@ -96,9 +98,9 @@ def test_frames_of_a_chunk_do_not_see_later_ones(network: MotionNetwork) -> None
     u, embedded = torch.randn(1, CHUNK, MOTION_DIM), network.embed(conditions(CHUNK))
     origin, swing = torch.zeros_like(u), torch.ones(1, CHUNK, MOTION_DIM)
     past = network.past(network.empty_cache())
-    before = network.velocity(u, 0.0, origin, swing, embedded, past)
+    before = network.velocity(network.said(u, 0.0, origin, swing, embedded, past), u, 0.0)
     u[:, 3:] += 1
-    after = network.velocity(u, 0.0, origin, swing, embedded, past)
+    after = network.velocity(network.said(u, 0.0, origin, swing, embedded, past), u, 0.0)
     assert torch.equal(before[:, :3], after[:, :3])
     assert not torch.equal(before[:, 3], after[:, 3])
 
@@ -176,13 +178,21 @@ def test_nothing_goes_farther_out_than_people_and_everything_may_come_back() -> 
     assert tokens[..., 3].abs().max() == pytest.approx(FARTHEST), "a face may be"
 
 
-def test_the_noise_strides_and_not_what_it_leads_to(network: MotionNetwork) -> None:
-    noise = torch.randn(1, CHUNK, MOTION_DIM)
-    network.stride[53] = 1.4
-    assert torch.allclose(network.strode(noise)[..., 53], 1.4 * noise[..., 53])
-    assert torch.equal(network.strode(noise)[..., :53], noise[..., :53])
+def test_what_goes_too_far_strides_less(network: MotionNetwork) -> None:
+    after, embedded = torch.randn(1, SMALL.width), network.embed(conditions(CHUNK))
+    style = torch.ones(1, MOTION_DIM)
+    before = network.reach(after, embedded, style)
+    network.stride[53] = 0.6
+    found = network.reach(after, embedded, style)
+    assert torch.allclose(found[..., 53], 0.6 * before[..., 53])
+    assert torch.equal(found[..., :53], before[..., :53])
     assert torch.equal(network.swing(torch.zeros(1, STYLE_DIM)), torch.ones(1, MOTION_DIM))
     network.stride.fill_(1)
+
+
+def test_a_head_does_not_jump(network: MotionNetwork) -> None:
+    far = network.expanded(torch.full((1, CHUNK, MOTION_DIM), 9.0))
+    assert far[..., 53].max() < 6 < far[..., 1].max(), "a lid may"
 
 
 def test_lips_go_on_with_what_is_heard_now_and_not_with_what_was(network: MotionNetwork) -> None:

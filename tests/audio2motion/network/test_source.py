@@ -139,7 +139,7 @@ def test_both_eyes_move_as_one() -> None:
         u_t[..., right] = u_t[..., left]
     origin, swing = torch.zeros_like(u_t), torch.ones(1, CHUNK, MOTION_DIM)
     past = network.past(network.empty_cache())
-    v = network.velocity(u_t, 0.5, origin, swing, embedded, past)
+    v = network.velocity(network.said(u_t, 0.5, origin, swing, embedded, past), u_t, 0.5)
     assert v[..., 1:52].std() > 0
     for left, right in YOKED:
         assert torch.allclose(v[..., left], v[..., right], atol=1e-5)

@@ -82,7 +82,7 @@ class GeneratorConfig:
     lip_temperature: float = 0.15
     lip_scale: float = 1.3
     shape_temperature: float = 0.15
-    lid_temperature: float = 1.2
+    lid_temperature: float = 1.3
     reactions: bool = True
     breath: float = 1.0
 

@@ -19,9 +19,8 @@ go with the clips: they are taken out first. `weight` is small where the agent s
 the lips: how a talking head moves is learned of real takes.
 
 With `--smiles` (video_calls.npz of the research pack) both smile as two real people on a video
-call did, at the same time as each other, instead of by processes: people in conversation smile for
-a fifth of it, processes of published onsets for a twentieth. The last HELD_OUT of the calls are not
-used.
+call did, at the same time as each other, instead of by processes: people in conversation smile
+longer and wider than published onsets tell. The last HELD_OUT of the calls are not used.
 
 A mood is drawn for half of the conversations: arousal widens the agent's head motion, beats and
 brows, valence makes smiles more frequent and wider, and an emotion class may stand for both.

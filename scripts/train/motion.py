@@ -75,7 +75,7 @@ OWN = (
     "lips_real",
 )
 """A channel whose deviation was smaller than this share of what it is now has not moved before."""
-LIP_CORRECTION = 0.3
+LIP_CORRECTION = 0.12
 """Chosen on the lips of validation people: the people that are trained on are few, and what the
 network makes of their voices holds for others in part.
 """

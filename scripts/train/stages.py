@@ -341,7 +341,7 @@ CHAIN = (
             *("--out", "{here}/motion_generator.safetensors"),
         ),
         "How far its motion goes. The embedded generator went on from weights of earlier designs, "
-        "some 14,000 steps in all, part of them with other losses.",
+        "some 30,000 steps in all, part of them with other losses.",
         makes="motion_generator.safetensors",
         role="motion_generator",
         embedded="not by this",

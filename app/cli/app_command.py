@@ -132,7 +132,7 @@ def app(
         tuple(ice_server or ()),
         os.environ.get(TURN_SECRET_VARIABLE) or None,
         webrtc,
-        settings.reference,
+        **({"drawing": settings.reference} if len(renderers) > 1 else {}),
     )
     reporter = Reporter()
 

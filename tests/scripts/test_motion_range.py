@@ -1,6 +1,7 @@
 """How far made motion goes, fitted to people."""
 
 import numpy as np
+import pytest
 import torch
 
 from audio2motion.gestures.style import PART_CHANNELS, STYLE_PARTS, TYPICAL
@@ -11,6 +12,7 @@ from audio2motion.network.marginals import LIP_SHAPES
 from motion2video.motion import MOTION_DIM, channel_index
 from scripts.train.motion_range import (
     LONGEST,
+    SHORTEST_STRIDE,
     apart,
     less_aside,
     longer,
@@ -30,14 +32,18 @@ def swinging(much: float) -> np.ndarray:
     return values
 
 
-def test_what_swings_less_than_the_median_person_strides_longer() -> None:
+def test_what_swings_farther_than_the_median_person_strides_less_and_nothing_more() -> None:
     one = np.ones(MOTION_DIM, np.float32)
     assert np.allclose(longer(one, [swinging(1.0)]), 1)
-    found = longer(one, [swinging(0.2), swinging(0.8), swinging(3.0)])
-    assert np.isclose(found[YAW], 1 / 0.8)
-    assert 1 < found[SQUINT] < found[YAW], "scores grow less than their values"
+    found = longer(one, [swinging(0.2), swinging(1.25), swinging(3.0)])
+    assert np.isclose(found[YAW], 0.8)
+    assert found[YAW] < found[SQUINT] < 1, "scores shrink less than their values"
     assert np.allclose(found[list(SPEECH_CHANNELS)], 1), "lips follow the voice"
+    assert longer(found, [swinging(1 / 1.1)])[YAW] == pytest.approx(0.88), (
+        "a step too far goes back"
+    )
     assert longer(one, [swinging(0.01)]).max() == np.float32(LONGEST)
+    assert longer(one, [swinging(100.0)]).min() == np.float32(SHORTEST_STRIDE)
     assert len(PART_CHANNELS) == len(STYLE_PARTS) - 1
 
 

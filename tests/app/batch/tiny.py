@@ -25,6 +25,7 @@ from app.render.pipeline import Avatar, Following
 from app.render.request import RenderRequest, Source
 from app.render.result import RenderResult
 from audio2motion.network.generator import GeneratorConfig, MotionGenerator
+from motion2video.faces.boxes import Box
 from motion2video.faces.tracker import Face, FaceTracker
 from motion2video.geometry.basis import FaceBasis
 from motion2video.network.autoencoder import Autoencoder, AutoencoderConfig
@@ -55,6 +56,10 @@ class RememberingTracker(FaceTracker):
     def settle(self, image: np.ndarray, face: Face) -> Face:
         """The face, looked at again."""
         return self._known(image, "settled", lambda real: real.settle(image, face))
+
+    def sureness(self, image: np.ndarray, box: Box) -> float:
+        """As sure of every picture, so that none stands on its head."""
+        return 0.0
 
     def close(self) -> None:
         """Nothing is held."""

@@ -349,11 +349,12 @@ def connect_plan(
     import gradio as gr
 
     inputs = [parts[name] for name in names]
-    # A photo is taken away and another comes at once: the last plan counts.
+    # A photo is taken away and another comes at once: the last plan counts, and comes last.
     how: dict[str, Any] = {
         "trigger_mode": "always_last",
         "show_progress": "hidden",
-        "concurrency_limit": 2,
+        "concurrency_limit": 1,
+        "concurrency_id": "plan",
     }
     for step in found:  # by then it is known whether the photo has a face
         step.then(plan, inputs, told, api_visibility="private", **how)

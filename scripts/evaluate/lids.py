@@ -15,7 +15,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
 
 from app.quality.perceptual import Lpips
@@ -24,7 +23,7 @@ from motion2video.drawing.stage import draw
 from motion2video.geometry.basis import interocular
 from motion2video.network.compute import ComputeConfig
 from motion2video.renderer import RenderConfig, Renderer
-from scripts.evaluate.mouths import portrait_of
+from scripts.evaluate.mouths import perceived, portrait_of, write_sheet
 from scripts.evaluate.turning import Frame, clips, degrees, fitted
 
 _LIDS = {"right eye": (159, 145), "left eye": (386, 374)}
@@ -111,12 +110,8 @@ def main() -> None:
             for eye in EYES:
                 place = box(marks, eye)
                 for name, frame in shown.items():
-                    pair = [
-                        torch.from_numpy(cv2.resize(x[place], _SEEN)).permute(2, 0, 1)[None] / 255
-                        for x in (frame, laid.image)
-                    ]
-                    with torch.inference_mode():
-                        away = float(lpips(*pair))
+                    sized = [cv2.resize(x[place], _SEEN) for x in (frame, laid.image)]
+                    away = perceived(lpips, *map(np.asarray, sized))
                     darker = light(laid.image, marks, eye) - light(frame, marks, eye)
                     figures[name].append((away, darker))
                 pictures = (photo.image[box(photo.landmarks, eye)], *shown.values(), laid.image)
@@ -130,8 +125,7 @@ def main() -> None:
             f"{np.nanmean(darker):.1f} L (spread {np.nanstd(darker):.1f})"
         )
     if options.sheet:
-        picked = tiles[:: max(1, len(tiles) // 12)][:12]
-        cv2.imwrite(str(options.sheet), np.concatenate(picked, 1)[..., ::-1])
+        write_sheet(options.sheet, tiles, 12)
 
 
 if __name__ == "__main__":

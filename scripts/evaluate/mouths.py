@@ -72,6 +72,21 @@ def portrait_of(photo: Frame) -> Portrait:
     return Portrait(photo.image, face)
 
 
+def perceived(
+    lpips: Lpips, one: UInt8[np.ndarray, "h w 3"], other: UInt8[np.ndarray, "h w 3"]
+) -> float:
+    """LPIPS of two pictures."""
+    pair = [torch.from_numpy(x.copy()).permute(2, 0, 1)[None] / 255 for x in (one, other)]
+    with torch.inference_mode():
+        return float(lpips(*pair))
+
+
+def write_sheet(path: Path, tiles: list[np.ndarray], count: int) -> None:
+    """At most so many of the tiles [h, w, 3] side by side, evenly picked."""
+    picked = tiles[:: max(1, len(tiles) // count)][:count]
+    cv2.imwrite(str(path), np.concatenate(picked, 1)[..., ::-1])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--pack", type=Path, required=True)
@@ -106,12 +121,7 @@ def main() -> None:
             for name, frame in shown.items():
                 found = inside(frame, laid.landmarks)
                 assert found is not None
-                pair = [
-                    torch.from_numpy(x[place].copy()).permute(2, 0, 1)[None] / 255
-                    for x in (frame, laid.image)
-                ]
-                with torch.inference_mode():
-                    away = float(lpips(*pair))
+                away = perceived(lpips, frame[place], laid.image[place])
                 colour = float(np.linalg.norm(found[1] - real[1]))
                 figures[name].append((found[0] / max(real[0], 1e-3), colour, away))
             pictures = (photo.image[box(photo.landmarks)], *(f[place] for f in shown.values()))
@@ -126,8 +136,7 @@ def main() -> None:
             f"colour {colour.mean():.1f} Lab  mouth LPIPS {away.mean():.4f}"
         )
     if options.sheet:
-        picked = tiles[:: max(1, len(tiles) // 16)][:16]
-        cv2.imwrite(str(options.sheet), np.concatenate(picked, 1)[..., ::-1])
+        write_sheet(options.sheet, tiles, 16)
 
 
 if __name__ == "__main__":

@@ -98,20 +98,7 @@ def build(
         api_name="curves",
         show_progress="hidden",
     )
-    for number, opened in enumerate(openers):
-        opened(
-            lambda: gr.Tabs(selected="edit"),
-            None,
-            tabs,
-            api_visibility="private",
-        ).then(
-            endpoint(_open, workshop, ("shown",)),
-            shown,
-            [start, end, video, *outputs],
-            api_name="open_editor",
-            api_visibility="private" if number else "public",
-            show_progress="hidden",
-        )
+    _connect_openers(workshop, openers, tabs, shown, [start, end, video, *outputs])
     for button, change in ((undo, Project.undo), (redo, Project.redo)):
         button.click(
             endpoint(partial(_change, change), workshop, names),
@@ -134,6 +121,32 @@ def build(
         endpoint(cancel_all, workshop, ()), None, None, api_visibility="private", queue=False
     )
     return lambda entered: follow_again(entered, workshop, _SCREEN, _follow, made)
+
+
+def _connect_openers(
+    workshop: Workshop,
+    openers: Sequence[Callable[..., Any]],
+    tabs: "gr.Tabs",
+    shown: "gr.CheckboxGroup",
+    outputs: list[Any],
+) -> None:
+    """Each of these events goes to the editor and opens the visitor's video there."""
+    import gradio as gr
+
+    for number, opened in enumerate(openers):
+        opened(
+            lambda: gr.Tabs(selected="edit"),
+            None,
+            tabs,
+            api_visibility="private",
+        ).then(
+            endpoint(_open, workshop, ("shown",)),
+            shown,
+            outputs,
+            api_name="open_editor",
+            api_visibility="private" if number else "public",
+            show_progress="hidden",
+        )
 
 
 def _result() -> "tuple[gr.Button, gr.Button, gr.HTML, gr.Video, gr.File]":

@@ -41,6 +41,7 @@ from audio2motion.network.condition import (
     agent_window,
 )
 from audio2motion.network.gate import GATE_HIGH, SPEECH_CHANNELS, mouth_gate, silence
+from audio2motion.network.gaze import to_eyes
 from audio2motion.network.marginals import LIP_SHAPES
 from audio2motion.network.model import ModelConfig, MotionNetwork
 from audio2motion.network.sampling import SOLVERS, GeneratorConfig
@@ -369,6 +370,8 @@ class MotionGenerator:
         for i, speaks in enumerate(activity[:CHUNK] > GATE_HIGH):
             breath, added = breathe(breath, state.seed, state.frame + i, bool(speaks))
             values[i] += self.config.breath * added
+        if now.in_conversation:
+            values = to_eyes(torch.from_numpy(values)).numpy()
         values, aim = finish(values, state.controls, state.frame, state.aim)
         state = replace(state, gate=gate, aim=aim, reactions=reactions, breath=breath)
         state = replace(state, frame=state.frame + CHUNK)

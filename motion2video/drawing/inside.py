@@ -5,28 +5,30 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 
 from motion2video.drawing.places import INNER_LIPS, UNIT, Place, feature_map, fill_polygon
 from motion2video.geometry.basis import interocular
-from motion2video.portrait.mouth import Mouth, Strip
+from motion2video.portrait.mouth import FOOT, Mouth, Strip
 
 _SHIFT = 4  # fractional bits of cv2's polygon coordinates
 _THIN = 0.25  # pixels twice: of a sliver one place is as good as the other
-_SHADOW = 0.06  # eye distances over which the lips shade what is behind them
-_SHADED = 0.7  # of the light is left at the lips
 _FINE = 4.0  # pixels: what is smaller is drawn, not painted
 _DETAIL = 0.3  # of it, at most
 _SOFT = 1.3  # pixels: modelled edges are sharper than photographed ones
-_DRAWN = 0.6  # most that the drawing is laid over what the network paints
-_UNDECIDED, _DECIDED = 0.45, 0.95  # contrast of what is painted, of the drawing's
-_FLAT = 6.0  # grey levels of contrast that are none
+_DRAWN = 0.85  # of what is between lips is the drawing's, and not what the network paints
+_SEEN = 1.0  # pixels over which the two are compared
+_UNLIKE, _ALIKE = (
+    0.7,
+    0.85,
+)  # correlations of the two, from where the drawing counts, and none of it
+_BELIEVED = 0.5  # power of how much lighter that is, by which the drawing is made lighter
+_BRIGHTER = (0.7, 1.5)
 _SLIT = (0.25, 0.5)  # of what is around a pixel is mouth, where a slit ends and a mouth begins
 _AROUND = 8  # pixels about a mouth that are looked at
 _CALM = 0.3  # of what a network paints in a slit is left: it makes crumbs there
 _OPEN = 0.03  # eye distances between lips that show what is behind them
 _SAME, _OTHER = 0.01, 0.03  # eye distances by which lips are still, or no more, the photo's
-_DIM = (0.8, 0.1)  # of the light between lips hardly apart; eye distances at which all is there
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,13 +107,14 @@ def draw_mouth(
     picture[:] = mouth.dark
     for strip, points in zip(mouth.strips, mouth.placed(landmarks), strict=True):
         _draw_strip(picture, strip, place.points(points[:, :2]) - corner)
-    gap = float(np.linalg.norm(lips[5] - lips[15])) / UNIT
-    light = _DIM[0] + (1 - _DIM[0]) * min(1.0, gap / _DIM[1])
-    deep = cv2.GaussianBlur(opened, (0, 0), _SHADOW * UNIT).astype(np.float32) / 255
-    picture *= (light * (_SHADED + (1 - _SHADED) * np.clip(2 * deep - 0.7, 0, 1)))[..., None]
-    hole = hole_of(opened).astype(np.float32)[..., None]
-    soft, there = (cv2.GaussianBlur(x, (0, 0), _SOFT) for x in (picture * hole, hole))
-    picture = hole * np.atleast_3d(soft) / np.maximum(np.atleast_3d(there), 1e-3)
+    hole = hole_of(opened)
+    y, x = np.nonzero(hole)
+    places = place.back(np.stack([x, y], 1) + corner)
+    lit = (picture[y, x] + FOOT) * mouth.lights(landmarks, places) - FOOT
+    picture[y, x] = np.maximum(lit, 0)
+    known = hole.astype(np.float32)[..., None]
+    soft, there = (cv2.GaussianBlur(x, (0, 0), _SOFT) for x in (picture * known, known))
+    picture = known * np.atleast_3d(soft) / np.maximum(np.atleast_3d(there), 1e-3)
     out[y0:y1, x0:x1] = np.clip(picture, 0, 255).round()
     return out
 
@@ -121,8 +124,9 @@ def finished(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """What a network painted, with so much of the fine `detail` that is drawn inside the mouth:
     light and colour are the network's. Slits and corners are calm. A network that cannot tell teeth
-    from gaps paints the mean of both: the less contrast it paints beside the drawing's, the more of
-    the drawing is laid over. Lips that are the photo's keep what the photo shows between them.
+    from gaps paints the mean of both, or crumbs: the less what it paints is laid out like the
+    drawing, the more of the drawing is laid over, half-way as light as that; but where photos
+    are coarse. Lips that are the photo's keep what the photo shows between them.
     """
     hole = known.hole
     if not hole.any():
@@ -141,7 +145,9 @@ def finished(
     begins, ends = _SLIT
     wide = np.clip((share - begins) / (ends - begins), 0, 1)
     mixed = low + (_CALM + (1 - _CALM) * wide) * (mixed - low)
-    mixed += _DRAWN * _undecided(below, above, mask > 0) * wide * (above - mixed)
+    seen, wanted = (_soft_light(x)[mask > 0] for x in (below, above))
+    lit = np.minimum(above * _brighter(seen, wanted), 255)
+    mixed += _DRAWN * detail / _DETAIL * _unlike(seen, wanted) * wide * (lit - mixed)
     mixed += known.alike * (above - mixed)
     inner = cv2.GaussianBlur(mask, (0, 0), 1.0)[..., None] * mask[..., None]
     out = painted.copy()
@@ -149,16 +155,22 @@ def finished(
     return out
 
 
-def _undecided(
-    painted: Float[np.ndarray, "h w 3"],
-    drawn: Float[np.ndarray, "h w 3"],
-    inside: Bool[np.ndarray, "h w"],
-) -> float:
-    """How little of the contrast of a drawn mouth is in the painted one, 0 to 1."""
-    seen, wanted = (float(x[inside].mean(-1).std()) for x in (painted, drawn))
-    if wanted < _FLAT:
-        return 0.0
-    return float(np.clip((_DECIDED - seen / wanted) / (_DECIDED - _UNDECIDED), 0, 1))
+def _soft_light(picture: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
+    return np.asarray(cv2.GaussianBlur(picture.mean(-1), (0, 0), _SEEN))
+
+
+def _brighter(seen: Float[np.ndarray, "n"], wanted: Float[np.ndarray, "n"]) -> float:
+    """How much lighter a mouth is that is painted than one that is drawn."""
+    more = (float(seen.mean()) + FOOT) / (float(wanted.mean()) + FOOT)
+    return float(np.clip(more**_BELIEVED, *_BRIGHTER))
+
+
+def _unlike(seen: Float[np.ndarray, "n"], wanted: Float[np.ndarray, "n"]) -> float:
+    """How little what is painted has the layout of what is drawn, 0 to 1."""
+    one, other = seen - seen.mean(), wanted - wanted.mean()
+    length = float(np.linalg.norm(one) * np.linalg.norm(other))
+    r = float(one @ other) / length if length > 0 else 1.0
+    return float(np.clip((_ALIKE - r) / (_ALIKE - _UNLIKE), 0, 1))
 
 
 def _saturation(colour: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:

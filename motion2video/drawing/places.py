@@ -62,6 +62,11 @@ class Place:
         """Places of the frame in the window."""
         return (points @ self.matrix[:, :2].T + self.matrix[:, 2]).astype(np.float32)
 
+    def back(self, points: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n 2"]:
+        """Places of the window in the frame."""
+        turn = np.linalg.inv(self.matrix[:, :2])
+        return ((points - self.matrix[:, 2]) @ turn.T).astype(np.float32)
+
     def cut(self, frame: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:
         """The window out of a frame, edges replicated, anti-aliased."""
         matrix = self.matrix.copy()

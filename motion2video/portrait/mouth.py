@@ -6,7 +6,9 @@ person, in the photo's light; where the photo shows teeth, these are theirs.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
@@ -32,7 +34,20 @@ the jaw has opened so far of ICT's wide; teeth that meet stay where they meet.""
 _SLACK = 0.05  # of ICT's wide open jaw: a chin's skin goes this far before the teeth part
 _JAW = (-0.03, 1.2)  # how far a jaw goes, of ICT's wide open
 _ASIDE = 0.08  # how far it goes to a side, eye distances
-_TEETH = np.array([1.0, 0.965, 0.89], np.float32)  # in white light
+_COMMON = np.array([[0.68, 0.66, 0.65], [0.6, 0.35, 0.35], [0.65, 0.5, 0.43]], np.float32)
+"""The whitest of the eyes, lips, and skin about the mouth, where a photo does not say."""
+_BLACK = 2 / 255
+_SKIN = [199, 164, 205, 425]  # about the mouth
+_PATCH = 0.06  # eye distances
+_GAPS, _USUAL, _WIDE = (0.2, 0.35), 0.8, (0.65, 1.02)
+"""The usual gap of open lips and the widest that counts; the usual width of mouths, and how narrow
+and wide they count; in eye distances.
+"""
+_RAISED, _LET_IN = 0.06, 0.8
+"""Eye distances by which an upper lip is raised that shades teeth so much less."""
+FOOT = 8.0
+"""Grey levels that are added before light is multiplied: the dark is never quite black."""
+_BRIGHTEST = 90  # per cent of a row's teeth are darker than those that are called its white
 _LIFTED = 0.6  # power of the model's light: people's gaps between teeth are not black, as ICT's are
 _GUM = np.array([0.78, 0.60, 0.60], np.float32)  # of the lips' own colour
 _TONGUE = np.array([0.92, 0.80, 0.80], np.float32)
@@ -46,7 +61,7 @@ _EDGE = 0.012  # eye distances beside the lips that are not yet teeth
 class Strip:
     """A grid of `points` [n, 3] in the head frame, `jaw` their way at ICT's wide open jaw (0 on the
     skull), its `triangles`, and the `places` of the points in its `texture` (RGB and whether
-    anything is there).
+    anything is there), of which some is `tooth`.
     """
 
     points: Float[np.ndarray, "n 3"]
@@ -54,18 +69,29 @@ class Strip:
     triangles: Int[np.ndarray, "m 3"]
     places: Float[np.ndarray, "n 2"]
     texture: UInt8[np.ndarray, "h w 4"]
+    tooth: Bool[np.ndarray, "h w"]
+
+
+@dataclass(frozen=True, eq=False)
+class Teeth:
+    """Teeth that a photo shows: where (`mask`, 0..1), and the colour of the brightest, 0..255."""
+
+    mask: Float[np.ndarray, "h w"]
+    white: Float[np.ndarray, "3"]
 
 
 @dataclass(frozen=True, eq=False)
 class Mouth:
     """The inside of a person's mouth; `rest` are the 478 points of the face with the lips shut, in
-    the head frame, `chin` the way of the chin at ICT's wide open jaw, `dark` the colour behind all.
+    the head frame, `chin` the way of the chin at ICT's wide open jaw, `dark` the colour behind all,
+    `light` how much reaches what is where (see `lights`).
     """
 
     rest: Float[np.ndarray, "478 3"]
     chin: Float[np.ndarray, "3"]
     strips: tuple[Strip, ...]
     dark: UInt8[np.ndarray, "3"]
+    light: Float[np.ndarray, "3 7 3"]
 
     @staticmethod
     def fit(
@@ -78,16 +104,31 @@ class Mouth:
         frame; without `own_teeth` the photo's mouth may be anything.
         """
         tensors, _ = load_safetensors("mouth")
+        mouth = Mouth.amid(around_teeth(image, landmarks), neutral, tensors)
+        gap = float(np.linalg.norm(landmarks[_SEAM[0]] - landmarks[_SEAM[1]]))
+        if own_teeth and gap > _SHOWS * float(interocular(landmarks)):
+            return mouth.like(image, landmarks)
+        return mouth
+
+    @staticmethod
+    def amid(
+        around: Float[np.ndarray, "3 3"],
+        neutral: Float[np.ndarray, "478 3"],
+        tensors: Mapping[str, np.ndarray],
+    ) -> "Mouth":
+        """The mouth of a file's `tensors` behind a face's lips, amid colours as `around_teeth` has
+        them.
+        """
         lips = tensors["lips"]
         width = np.linalg.norm(neutral[_CORNERS[0]] - neutral[_CORNERS[1]])
         scale = float(
             np.clip(width / np.linalg.norm(lips[_CORNERS[0]] - lips[_CORNERS[1]]), *_WIDTHS)
         )
         shift = _middle(neutral) - scale * _middle(lips)
-        light, skin = _light(image, landmarks)
+        skin, white = around[1], white_of(around, tensors["white"])
         colours = {
-            "upper": (light * _TEETH, skin * _GUM),
-            "lower": (light * _TEETH * np.float32(0.92), skin * _GUM),
+            "upper": (white, skin * _GUM),
+            "lower": (white * np.float32(0.92), skin * _GUM),
             "tongue": (skin * _TONGUE, skin * _TONGUE),
         }
         strips = []
@@ -96,25 +137,22 @@ class Mouth:
             if name == "upper":
                 points[..., 1] -= _HANGS
             rows, columns = points.shape[:2]
-            texture = _coloured(tensors[f"{name}_texture"], *colours[name])
+            baked = tensors[f"{name}_texture"]
+            texture = _coloured(baked, *colours[name])
             h, w = texture.shape[:2]
             at = np.meshgrid(np.linspace(0, w - 1, columns), np.linspace(0, h - 1, rows))
-            strips.append(
-                Strip(
-                    points.reshape(-1, 3),
-                    scale * tensors[f"{name}_jaw"].reshape(-1, 3),
-                    _triangles(rows, columns),
-                    np.stack(at, -1).reshape(-1, 2).astype(np.float32),
-                    texture,
-                )
+            strip = Strip(
+                points.reshape(-1, 3),
+                scale * tensors[f"{name}_jaw"].reshape(-1, 3),
+                _triangles(rows, columns),
+                np.stack(at, -1).reshape(-1, 2).astype(np.float32),
+                texture,
+                (baked[..., 1] > 127) & (baked[..., 2] > 127),
             )
+            strips.append(_whitened(strip, colours[name][0] * 255))
         dark = np.clip(skin * _DARK * 255, 0, 255).astype(np.uint8)
         chin = scale * tensors["jaw_468"][_CHIN].mean(0)
-        mouth = Mouth(neutral, chin.astype(np.float32), tuple(strips), dark)
-        gap = float(np.linalg.norm(landmarks[_SEAM[0]] - landmarks[_SEAM[1]]))
-        if own_teeth and gap > _SHOWS * float(interocular(landmarks)):
-            return mouth.like(image, landmarks)
-        return mouth
+        return Mouth(neutral, chin.astype(np.float32), tuple(strips), dark, tensors["light"])
 
     def pose(self, landmarks: Float[np.ndarray, "478 3"]) -> HeadPose:
         """The skull's pose in a picture."""
@@ -131,6 +169,38 @@ class Mouth:
         moved = [strip.points + _moved(strip.jaw, opened, aside) for strip in self.strips]
         moved[STRIPS.index("lower")] -= sunk
         return tuple(pose.project(points[None])[0].astype(np.float32) for points in moved)
+
+    def of_light(
+        self, landmarks: Float[np.ndarray, "478 3"], points: Float[np.ndarray, "n 2"]
+    ) -> Float[np.ndarray, "n 21"]:
+        """What the light at `points` between the lips of a picture depends on: where they are, and
+        that times how far the lips are open, and how wide.
+        """
+        one, other = self.pose(landmarks).unproject(landmarks[None, _CORNERS])[0]
+        wide = float(np.linalg.norm(one - other))
+        gap = float(np.linalg.norm(landmarks[_SEAM[0]] - landmarks[_SEAM[1]]))
+        gap /= float(interocular(landmarks))
+        terms = (
+            1.0,
+            min(gap, _GAPS[1]) / _GAPS[0] - 1,
+            float(np.clip(wide, *_WIDE)) / _USUAL - 1,
+        )
+        across, down = _between_lips(landmarks[_INNER_LIPS, :2], points)
+        grown = np.stack(
+            [np.ones_like(down), down, down**2, down**3, across, across**2, across * down], -1
+        )
+        return np.concatenate([grown * np.float32(term) for term in terms], -1)
+
+    def lights(
+        self, landmarks: Float[np.ndarray, "478 3"], points: Float[np.ndarray, "n 2"]
+    ) -> Float[np.ndarray, "n 3"]:
+        """How much light reaches `points`: lips that are pushed forward leave teeth in the dark
+        (scripts/train/teeth.py), a raised one lets light in.
+        """
+        lip = self.pose(landmarks).unproject(landmarks[None, _SEAM[:1]])[0, 0, 1]
+        raised = float(np.clip((lip - self.rest[_SEAM[0], 1]) / _RAISED, 0, 1))
+        shade = self.of_light(landmarks, points) @ self.light.reshape(-1, 3)
+        return np.exp((1 - _LET_IN * raised) * shade)
 
     def hung(self, lower: float) -> "Mouth":
         """The same with the upper teeth so many eye distances lower."""
@@ -152,32 +222,19 @@ class Mouth:
         self, image: UInt8[np.ndarray, "h w 3"], landmarks: Float[np.ndarray, "478 3"]
     ) -> "Mouth":
         """The same with the teeth that a photo shows between its lips."""
-        inner = landmarks[_INNER_LIPS, :2]
-        unit = float(interocular(landmarks))
-        inside = np.zeros(image.shape[:2], np.uint8)
-        cv2.fillPoly(inside, [np.round(inner * 16).astype(np.int32)], 255, shift=4)
-        edge = max(1, round(_EDGE * unit))
-        inside = cv2.erode(inside, np.ones((2 * edge + 1, 2 * edge + 1), np.uint8))
-        if not inside.any():
+        teeth = teeth_in(image, landmarks, between_lips(image.shape[:2], landmarks))
+        if teeth is None:
             return self
-        colours = image.astype(np.float32)
-        bright, spread = colours.max(-1), colours.max(-1) - colours.min(-1)
-        lips = colours[_ring(landmarks, image.shape[:2]) > 0]
-        lip_like = float(np.median(lips.max(-1) - lips.min(-1))) if len(lips) else 80.0
-        top = float(np.percentile(bright[inside > 0], 95))
-        # Teeth: bright among what is inside, and less coloured than the lips.
-        tooth = np.clip((bright / max(top, 1) - 0.45) / 0.2, 0, 1)
-        tooth *= np.clip((0.9 * lip_like - spread) / max(0.25 * lip_like, 4), 0, 1)
-        mask = cv2.GaussianBlur(tooth * (inside > 0), (0, 0), max(0.6, 0.008 * unit))
-        if top < 60 or float((mask > 0.5).sum()) < 0.01 * unit * unit:
-            return self
-        mouth = self._hung(landmarks, mask)
-        brightest = colours[(mask > 0.5) & (bright > 0.8 * top)]
-        white = np.median(brightest, axis=0) if len(brightest) else np.full(3, top)
+        mouth, colours = self._hung(landmarks, teeth.mask), image.astype(np.float32)
+        lights = partial(self.lights, landmarks)
+        white = _unlit(teeth.white, lights(landmarks[_SEAM, :2].mean(0)[None])[0])
         strips = []
         for name, strip, points in zip(STRIPS, mouth.strips, mouth.placed(landmarks), strict=True):
             if name != "tongue":
-                strip = _with_teeth(strip, points, colours, mask, white)
+                places = _texels(strip, points)
+                light = lights(places.reshape(-1, 2)).reshape(*places.shape[:2], 3)
+                seen = _unlit(_sampled(colours, places), light)
+                strip = _with_teeth(strip, seen, _sampled(teeth.mask, places), white)
             strips.append(strip)
         return dataclasses.replace(mouth, strips=tuple(strips))
 
@@ -186,20 +243,13 @@ class Mouth:
     ) -> "Mouth":
         """The upper teeth as high as they are where a photo's `mask` shows teeth."""
         upper, pose = self.strips[-1], self.pose(landmarks)
-        there, scores = _teeth_of(upper), {}
+        there, scores = upper.tooth, {}
         for lower in np.arange(*_SEARCH):
             points = self.hung(lower).strips[-1].points
             seen = _sampled(mask, _texels(upper, pose.project(points[None])[0]))
             # Teeth on teeth count for it, gum and what is below the edge against it.
             scores[float(lower)] = float(seen[there].sum() - seen[~there].sum())
         return self.hung(max(scores, key=lambda lower: scores[lower]))
-
-
-def _teeth_of(strip: Strip) -> Bool[np.ndarray, "h w"]:
-    """Where a strip's own texture shows teeth: they are paler than gums."""
-    colour = strip.texture[..., :3].astype(np.float32)
-    pale = colour.max(-1) - colour.min(-1) < 0.35 * colour.max(-1)
-    return pale & (strip.texture[..., 3] > 127)
 
 
 def _texels(strip: Strip, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "h w 2"]:
@@ -261,44 +311,123 @@ def _ring(
     return plane
 
 
-def _light(
+def _between_lips(
+    lips: Float[np.ndarray, "20 2"], points: Float[np.ndarray, "n 2"]
+) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
+    """How far points are from the middle of a mouth towards its corners, and from its upper to its
+    lower lip, 0..1.
+    """
+    middle, way = (lips[0] + lips[10]) / 2, (lips[10] - lips[0]) / 2
+    along = way / max(float(way @ way), 1e-6)
+    down = np.array([-along[1], along[0]])
+    marks = np.stack([(lips - middle) @ along, (lips - middle) @ down], 1)
+    x, y = ((points - middle) @ axis for axis in (along, down))
+    upper, lower = (
+        np.interp(x, *part[part[:, 0].argsort()].T)
+        for part in (marks[:11], marks[[10, *range(11, 20), 0]])
+    )
+    share = (y - upper) / np.maximum(lower - upper, 1e-3)
+    return np.abs(x).clip(0, 1).astype(np.float32), share.clip(0, 1).astype(np.float32)
+
+
+def between_lips(
+    shape: tuple[int, ...], landmarks: Float[np.ndarray, "478 3"]
+) -> Bool[np.ndarray, "h w"]:
+    """Where a picture shows what is between the lips, but for its edge."""
+    inside = np.zeros(shape[:2], np.uint8)
+    inner = np.round(landmarks[_INNER_LIPS, :2] * 16).astype(np.int32)
+    cv2.fillPoly(inside, [inner], 255, shift=4)
+    edge = max(1, round(_EDGE * float(interocular(landmarks))))
+    return cv2.erode(inside, np.ones((2 * edge + 1, 2 * edge + 1), np.uint8)) > 0
+
+
+def teeth_in(
+    image: UInt8[np.ndarray, "h w 3"],
+    landmarks: Float[np.ndarray, "478 3"],
+    inside: Bool[np.ndarray, "h w"],
+) -> Teeth | None:
+    """The teeth that a photo shows `inside` the lips, if there are enough: bright among what is
+    there, and less coloured than the lips.
+    """
+    if not inside.any():
+        return None
+    unit, colours = float(interocular(landmarks)), image.astype(np.float32)
+    bright, spread = colours.max(-1), colours.max(-1) - colours.min(-1)
+    lips = colours[_ring(landmarks, image.shape[:2]) > 0]
+    lip_like = float(np.median(lips.max(-1) - lips.min(-1))) if len(lips) else 80.0
+    top = float(np.percentile(bright[inside], 95))
+    tooth = np.clip((bright / max(top, 1) - 0.45) / 0.2, 0, 1)
+    tooth *= np.clip((0.9 * lip_like - spread) / max(0.25 * lip_like, 4), 0, 1)
+    mask = cv2.GaussianBlur(tooth * inside, (0, 0), max(0.6, 0.008 * unit))
+    if top < 60 or float((mask > 0.5).sum()) < 0.01 * unit * unit:
+        return None
+    brightest = colours[(mask > 0.5) & (bright > 0.8 * top)]
+    white = np.median(brightest, axis=0) if len(brightest) else np.full(3, top)
+    return Teeth(mask, white.astype(np.float32))
+
+
+def around_teeth(
     image: UInt8[np.ndarray, "h w 3"], landmarks: Float[np.ndarray, "478 3"]
-) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
-    """Colours 0..1 of white things in the face's light, by how bright the eyes' white is (its
-    colour is half the skin's beside it), and of the lips.
+) -> Float[np.ndarray, "3 3"]:
+    """Colours 0..1 of a photo that tell of its light and of who is in it: the whitest of the eyes,
+    the lips, the skin about the mouth.
     """
     plane = np.zeros(image.shape[:2], np.uint8)
     for eye in _EYES:
         cv2.fillPoly(plane, [landmarks[eye, :2].astype(np.int32)], 1)
-    eyes = image[plane > 0].astype(np.float32) / 255
-    lips = image[_ring(landmarks, image.shape) > 0].astype(np.float32) / 255
-    lip = np.median(lips, 0) if len(lips) else np.array([0.6, 0.35, 0.35])
+    eyes, white = image[plane > 0].astype(np.float32), _COMMON[0]
     if len(eyes):
         grey = eyes.mean(1)
-        white = float(eyes[grey >= np.percentile(grey, 85)].mean())
-    else:
-        white = 0.68
-    # Eyes lie deeper in shade than teeth do; neither is ever black or whiter than white.
-    light = np.full(3, np.clip(white * 1.45, 0.25, 1.0), np.float32)
-    return light, lip.astype(np.float32)
+        white = eyes[grey >= np.percentile(grey, 85)].mean(0) / 255
+    lips = image[_ring(landmarks, image.shape) > 0].astype(np.float32)
+    lip = np.median(lips, 0) / 255 if len(lips) else _COMMON[1]
+    reach = max(2, int(_PATCH * float(interocular(landmarks))))
+    patches = []
+    for x, y in landmarks[_SKIN, :2].astype(int).tolist():
+        rows, columns = (slice(max(0, at - reach), max(0, at + reach)) for at in (y, x))
+        patch = image[rows, columns].reshape(-1, 3)
+        patches.append(np.median(patch, 0) / 255 if len(patch) else _COMMON[2])
+    return np.stack([white, lip, np.median(patches, 0)]).astype(np.float32)
+
+
+def white_of(
+    colours: Float[np.ndarray, "*n 3 3"], fitted: Float[np.ndarray, "10 3"]
+) -> Float[np.ndarray, "*n 3"]:
+    """The colour 0..1 of the brightest teeth, by the colours around them: linear in logarithms
+    (scripts/train/teeth.py).
+    """
+    seen = np.log(np.clip(colours, _BLACK, 1)).reshape(*colours.shape[:-2], 9)
+    return np.exp(np.minimum(seen @ fitted[:-1] + fitted[-1], 0)).astype(np.float32)
+
+
+def _as_white(strip: Strip, white: Float[np.ndarray, "3"]) -> Float[np.ndarray, "h w 3"]:
+    """A strip's colours with teeth the brightest of which are `white` (0..255)."""
+    model, pale = strip.texture[..., :3].astype(np.float32), strip.tooth
+    if not pale.any():
+        return model
+    gain = white / np.maximum(np.percentile(model[pale], _BRIGHTEST, axis=0), 1)
+    return np.where(pale[..., None], model * gain, model)
+
+
+def _whitened(strip: Strip, white: Float[np.ndarray, "3"]) -> Strip:
+    colours = np.clip(_as_white(strip, white), 0, 255).round().astype(np.uint8)
+    return dataclasses.replace(strip, texture=np.dstack([colours, strip.texture[..., 3]]))
+
+
+def _unlit(colours: Float[np.ndarray, "*n 3"], light: Float[np.ndarray, "*n 3"]) -> np.ndarray:
+    return (colours + FOOT) / light - FOOT
 
 
 def _with_teeth(
     strip: Strip,
-    points: Float[np.ndarray, "n 3"],
-    colours: Float[np.ndarray, "h w 3"],
+    seen: Float[np.ndarray, "h w 3"],
     mask: Float[np.ndarray, "h w"],
     white: Float[np.ndarray, "3"],
 ) -> Strip:
-    """A strip with the photo's teeth where its `mask` shows them, and their `white` elsewhere."""
-    places, pale = _texels(strip, points), _teeth_of(strip)
-    seen, share = _sampled(colours, places), _sampled(mask, places)[..., None]
-    model = strip.texture[..., :3].astype(np.float32)
-    share = share * (strip.texture[..., 3:] > 127)
-    lit = model[pale]
-    if len(lit):
-        gain = white / np.maximum(np.percentile(lit, 90, axis=0), 1)
-        model = np.where(pale[..., None], model * gain, model)
-    mixed = model * (1 - share) + seen * share
+    """A strip with the teeth `seen` in a photo where its `mask` shows some, and their white
+    elsewhere.
+    """
+    share = mask[..., None] * (strip.texture[..., 3:] > 127)
+    mixed = _as_white(strip, white) * (1 - share) + seen * share
     texture = np.dstack([np.clip(mixed, 0, 255).round().astype(np.uint8), strip.texture[..., 3]])
     return dataclasses.replace(strip, texture=texture)

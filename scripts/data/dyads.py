@@ -39,6 +39,7 @@ from pathlib import Path
 
 import numpy as np
 import soxr
+import torch
 from scipy.ndimage import gaussian_filter1d
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -62,6 +63,7 @@ from audio2motion.behaviour.statistics import (
 from audio2motion.gestures.style import measure_style
 from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Waveform
 from audio2motion.network.gate import SPEECH_CHANNELS
+from audio2motion.network.gaze import to_eyes, to_gaze
 from motion2video.motion import (
     EXPRESSION,
     MOTION_DIM,
@@ -79,6 +81,7 @@ CHEEK = [channel_index(f"cheekSquint{s}") for s in ("Left", "Right")]
 BROW = [channel_index(n) for n in ("browInnerUp", "browOuterUpLeft", "browOuterUpRight")]
 POSE = list(range(ROTATION.start, TRANSLATION.stop))
 SPEECH = list(SPEECH_CHANNELS)
+LOOKS = list(LOOK_CHANNELS)
 REST = [i for i in range(EXPRESSION.stop) if i not in SPEECH]
 WEIGHT_WHEN_SPEAKING = 0.2
 HELD_OUT = 4
@@ -87,6 +90,8 @@ SMILE_BEGINS, SMILE_ENDS = 0.75, 5.0
 as talkers in takes do (.11 in the mean).
 """
 SMILE_SIGMA_S = 0.1
+SHOWN_NODS_PER_S = 0.12
+"""Of the other, who is seen: more than people nod, for each is an example of how it is answered."""
 
 
 @dataclass(frozen=True)
@@ -323,7 +328,7 @@ def show(rng: np.random.Generator, other: Side, smiles: np.ndarray | None) -> No
     """Nods and smiles on a face that is seen."""
     frames = len(other.values)
     pitch, smile = np.zeros(frames), np.zeros(frames)
-    for t in np.nonzero(rng.random(frames) < 0.05 / FPS)[0]:
+    for t in np.nonzero(rng.random(frames) < SHOWN_NODS_PER_S / FPS)[0]:
         add_at(pitch, int(t), nod(rng))
     for t in np.nonzero(rng.random(frames) < 0.07 / FPS)[0]:
         add_at(smile, int(t), smile_curve(rng))
@@ -341,11 +346,11 @@ def behave(
 ) -> None:
     """What the agent does by the published statistics (audio2motion/behaviour/events.py): blinks,
     gaze, nods, smiles, brows, posture and beats, caused by both voices and by what is seen; with
-    `smiles` [T] it smiles as those say.
+    `smiles` [T] it smiles as those say, and back.
     """
     seed, state = int(rng.integers(2**31)), EventState()
     mine, theirs = energy(agent.sound) - 1, energy(other.sound) - 1
-    added = np.zeros_like(agent.values)
+    added, answer = np.zeros_like(agent.values), np.zeros(len(agent.values), np.float32)
     for t, row in enumerate(agent.values):
         scene = Scene(
             agent_speaks=bool(agent.speaking[t]),
@@ -356,16 +361,30 @@ def behave(
             head=tuple(row[ROTATION].tolist()),
         )
         state, added[t] = step_events(state, seed, t, scene)
+        answer[t] = state.smile.answer[1]
     wide = np.exp(0.5 * mood.arousal)
+    looks = _gaze(agent.values + added)
     added[:, POSE] *= wide
     added[:, BROW] *= wide
     glad = np.exp(0.5 * mood.valence)
     added[:, SMILE + CHEEK] *= glad if smiles is None else 0
     agent.values += added
+    agent.values[:, LOOKS] = _eyes(looks, agent.values)
     if smiles is not None:
-        _add_smile(agent, np.minimum(glad * smiles, 1))
+        _add_smile(agent, np.minimum(glad * np.maximum(smiles, answer), 1))
     rest = np.setdiff1d(np.arange(MOTION_DIM), SPEECH)
     agent.weight[np.ix_(np.nonzero(agent.speaking)[0], rest)] *= WEIGHT_WHEN_SPEAKING
+
+
+def _gaze(values: np.ndarray) -> np.ndarray:
+    return to_gaze(torch.from_numpy(values)).numpy()[:, LOOKS]
+
+
+def _eyes(looks: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """[T, 8] eyes in a head that has moved on, so that they look where they did."""
+    turned = values.copy()
+    turned[:, LOOKS] = looks
+    return to_eyes(torch.from_numpy(turned)).numpy()[:, LOOKS]
 
 
 def _add_smile(side: Side, smile: np.ndarray) -> None:

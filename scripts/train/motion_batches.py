@@ -9,6 +9,7 @@ from torch import Tensor
 
 from audio2motion.network.condition import LOOK_AHEAD, Condition, agent_window
 from audio2motion.network.gate import listening
+from audio2motion.network.gaze import to_gaze
 from audio2motion.network.model import MotionNetwork
 from motion2video.motion import DETAIL, MOTION_DIM
 from scripts.data.motion_items import Item
@@ -80,6 +81,8 @@ def cut(
         named = slice(DETAIL.start)
         weight = torch.cat([weight[:, named] @ mirror[named, named].abs(), weight[:, DETAIL]], 1)
         values = values @ mirror
+    if item.interlocutor is not None:
+        values = to_gaze(values)
     values = network.normalise(values)
     listens = listening_levels(item, start, count)
     if item.interlocutor is not None:

@@ -84,17 +84,35 @@ def test_a_dark_photo_has_darker_teeth(face) -> None:
     assert dark.texture[..., :3].mean() < 0.6 * bright.texture[..., :3].mean()
 
 
-def test_teeth_do_not_take_the_colour_of_the_skin_about_the_eyes(face) -> None:
-    landmarks = marks(face, 0)
-    red, grey = (
-        Mouth.fit(np.full((SIDE, SIDE, 3), colour, np.uint8), landmarks, face.neutral)
-        for colour in ((160, 110, 90), (120, 120, 120))
-    )
-    teeth = [
-        mouth.strips[-1].texture[mouth.strips[-1].texture[..., :3].min(-1) > 60]
-        for mouth in (red, grey)
-    ]
-    assert np.abs(teeth[0][:, :3].max(0).astype(int) - teeth[1][:, :3].max(0)).max() <= 2
+def test_teeth_are_lit_like_the_skin_about_them_and_paler(face) -> None:
+    landmarks, skin = marks(face, 0), np.array([170, 110, 85], np.uint8)
+    photo = np.full((SIDE, SIDE, 3), skin, np.uint8)
+    for eye in (33, 133), (362, 263):
+        middle = landmarks[list(eye), :2].mean(0).astype(int)
+        cv2.circle(photo, (int(middle[0]), int(middle[1])), SIDE // 20, (190, 180, 170), -1)
+    mouth = Mouth.fit(photo, landmarks, face.neutral)
+    upper = mouth.strips[-1]
+    red, green, blue = np.percentile(upper.texture[upper.tooth, :3], 90, axis=0)
+    assert red > green > blue
+    assert (red - blue) / red < 0.7 * (int(skin[0]) - int(skin[2])) / int(skin[0])
+
+
+def test_light_falls_on_teeth_as_the_lips_let_it(face) -> None:
+    """Those of a broad mouth, or behind a raised lip, are lighter than those of a pout."""
+    mouth, landmarks = fitted(face), marks(face, 0.4)
+    middle = landmarks[[13, 14], :2].mean(0)[None]
+
+    def light(wide: float, raised: float) -> float:
+        moved = landmarks.copy()
+        centre = moved[[78, 308], 0].mean()
+        moved[[78, 308], 0] = centre + wide * (moved[[78, 308], 0] - centre)
+        moved[13, 1] -= raised * float(face.pose.scale[0])
+        return float(mouth.lights(moved, middle).mean())
+
+    assert light(0.75, 0) < light(1.0, 0) < light(1.2, 0)
+    assert light(0.75, 0) < light(0.75, 0.08)
+    corner = landmarks[78:79, :2] + 0.1 * (middle - landmarks[78:79, :2])
+    assert mouth.lights(landmarks, corner).mean() < mouth.lights(landmarks, middle).mean()
 
 
 def test_a_mouth_that_is_hardly_open_shows_the_edges_of_lower_teeth_alone(face) -> None:

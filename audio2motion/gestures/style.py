@@ -95,10 +95,18 @@ STYLES: dict[str, Style] = {
 }
 _CALMER = {"pitch": -0.4, "yaw": -1.0, "roll": -0.6, "shift": -1.7}
 CONVERSING: Style = _style(
-    **_CALMER, brows_up=-0.3, brows_down=-1.7, smiling=-0.25, squint=-1.0, blinks=0.2, smile=0.15
+    **_CALMER,
+    brows_up=-0.3,
+    brows_down=-1.7,
+    smiling=-0.07,
+    squint=-1.0,
+    gaze=0.4,
+    blinks=0.2,
+    smile=0.45,
 )
 """Who talks with somebody and listens: medians of the conversations of training. Lips are the
-median talker's, as a conversation's are at rest for half of it.
+median talker's, as a conversation's are at rest for half of it; gaze is livelier and lids are
+calmer than the medians, so that people look away and blink as often as those of training do.
 """
 
 

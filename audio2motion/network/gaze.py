@@ -6,7 +6,6 @@ as they are. What is shown are eyes in the head. Who talks to nobody, in films, 
 turns: there the channels are the eyes' own.
 """
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 

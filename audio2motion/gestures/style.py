@@ -100,7 +100,7 @@ CONVERSING: Style = _style(
     brows_down=-1.7,
     smiling=-0.07,
     squint=-1.0,
-    gaze=0.4,
+    gaze=0.45,
     blinks=0.2,
     smile=0.45,
 )

@@ -1,7 +1,7 @@
 """What a listener gives back of what is seen: the other's nods and smiles.
 
 The processes of events.py that answer the other's face, and they alone, on top of what the network
-makes: it answers the other's voice by itself, and nods that it sees a little early, smiles not
+makes: it answers the other's voice by itself, and what it sees no more than by chance
 (scripts/evaluate/listening.py prints what it does without them).
 """
 

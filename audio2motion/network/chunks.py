@@ -23,6 +23,9 @@ from audio2motion.saveable import saveable
 from motion2video.motion import DETAIL, EXPRESSION, MOTION_DIM, ROTATION
 from weights.tensors import load_safetensors
 
+FASTEST_SMILE = 0.25
+"""Most that a smile changes in a frame: what 99 % of the training people's do."""
+
 
 @saveable
 @dataclass(frozen=True, eq=False)
@@ -103,6 +106,18 @@ def finish(
     asked = np.maximum(values[:, SMILE_CHANNELS].mean(1) - smiled, 0)
     values[:, DETAIL] += asked[:, None] * smile_detail()
     return values.astype(np.float32), aimed
+
+
+def slowed(values: Float[np.ndarray, "5 90"], smiled: tuple[float, float]) -> tuple[float, float]:
+    """Have smiles, in place, come and go no faster than people's, from the ones before; returns the
+    last of them.
+    """
+    sides = list(SMILE_CHANNELS)
+    last = np.array(smiled, np.float32)
+    for row in values:
+        last = row[sides].clip(last - FASTEST_SMILE, last + FASTEST_SMILE)
+        row[sides] = last
+    return float(last[0]), float(last[1])
 
 
 @cache

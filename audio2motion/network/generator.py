@@ -32,7 +32,7 @@ from audio2motion.hearing.speech import (
 from audio2motion.network.attention import Cache, Past
 from audio2motion.network.borrowed_speech import fingerprint
 from audio2motion.network.bursts import Said
-from audio2motion.network.chunks import Aimed, Chunk, answers_to, finish, smile_detail
+from audio2motion.network.chunks import Aimed, Chunk, answers_to, finish, slowed, smile_detail
 from audio2motion.network.condition import (
     CHUNK,
     INPUTS,
@@ -67,7 +67,8 @@ class GeneratorState:
     used yet; `waiting` holds the agent's features from frame `frame` on, and the interlocutor's
     of the chunk that is still to be made; `recent` is the last chunk of tokens, `heard` its lips by
     the voice alone, of whose guesses `said` is the sum over `said_frames` of speech and `new` that
-    of what was new in them, and `after` the features of its last frame.
+    of what was new in them, `after` the features of its last frame, and `smiled` the last smile of
+    both sides.
     """
 
     ticket: Ticket
@@ -95,6 +96,7 @@ class GeneratorState:
     gate: float
     silent: float
     aim: Aimed
+    smiled: tuple[float, float]
     reactions: ReactionState
     breath: BreathState
 
@@ -188,6 +190,7 @@ class MotionGenerator:
             gate=0.0,
             silent=1.0,
             aim=Aimed(),
+            smiled=(0.0, 0.0),
             reactions=ReactionState(),
             breath=BreathState(),
         )
@@ -364,6 +367,7 @@ class MotionGenerator:
             for i, witnessed in enumerate(answers_to(now, ahead, state.controls, state.frame)):
                 reactions, added = react(reactions, state.seed, state.frame + i, **witnessed)
                 values[i] += added
+        smiled = slowed(values, state.smiled)
         smile = values[:, SMILE_CHANNELS].clip(0, 1).mean(1) * (1 - gates)
         values[:, DETAIL] += smile[:, None] * smile_detail()
         breath = state.breath
@@ -373,7 +377,9 @@ class MotionGenerator:
         if now.in_conversation:
             values = to_eyes(torch.from_numpy(values)).numpy()
         values, aim = finish(values, state.controls, state.frame, state.aim)
-        state = replace(state, gate=gate, aim=aim, reactions=reactions, breath=breath)
+        state = replace(
+            state, gate=gate, aim=aim, smiled=smiled, reactions=reactions, breath=breath
+        )
         state = replace(state, frame=state.frame + CHUNK)
         return state, Motion(values)
 

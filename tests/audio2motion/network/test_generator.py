@@ -12,7 +12,7 @@ import torch
 from audio2motion.behaviour.events import BLINK_CHANNELS, SMILE_CHANNELS
 from audio2motion.gestures.controls import Controls
 from audio2motion.hearing.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Waveform
-from audio2motion.network.chunks import Aimed, finish, smile_detail
+from audio2motion.network.chunks import FASTEST_SMILE, Aimed, finish, slowed, smile_detail
 from audio2motion.network.gate import SPEECH_CHANNELS, listening, mouth_gate, silence
 from audio2motion.network.generator import GeneratorConfig, GeneratorState, MotionGenerator
 from audio2motion.network.state_codec import encode
@@ -348,6 +348,15 @@ def test_mouth_moves_with_the_voice_and_rests_without(embedded: MotionGenerator)
     assert np.abs(rest[:, SPEECH_CHANNELS]).max() < 0.02, "but for what belongs to a smile"
     assert np.degrees(motion.rotation).std(0).max() > 0.3
     assert np.abs(np.diff(motion.values[:, ROTATION], axis=0)).max() < np.radians(6)
+
+
+def test_smiles_come_and_go_no_faster_than_peoples() -> None:
+    values = np.zeros((5, MOTION_DIM), np.float32)
+    values[1:, list(SMILE_CHANNELS)] = 0.9
+    assert slowed(values, (0.0, 0.4)) == pytest.approx((0.9, 0.9))
+    left, right = values[:, list(SMILE_CHANNELS)].T
+    assert np.allclose(left, [0, FASTEST_SMILE, 2 * FASTEST_SMILE, 3 * FASTEST_SMILE, 0.9])
+    assert np.allclose(right[:2], [0.4 - FASTEST_SMILE, 0.4])
 
 
 @pytest.mark.weights("speech_encoder", "motion_generator", "face_basis")

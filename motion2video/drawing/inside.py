@@ -18,10 +18,7 @@ _DETAIL = 0.3  # of it, at most
 _SOFT = 1.3  # pixels: modelled edges are sharper than photographed ones
 _DRAWN = 0.85  # of what is between lips is the drawing's, and not what the network paints
 _SEEN = 1.0  # pixels over which the two are compared
-_UNLIKE, _ALIKE = (
-    0.7,
-    0.85,
-)  # correlations of the two, from where the drawing counts, and none of it
+_UNLIKE, _ALIKE = 0.7, 0.85  # correlations, up to which the drawing counts, and from which not
 _BELIEVED = 0.5  # power of how much lighter that is, by which the drawing is made lighter
 _BRIGHTER = (0.7, 1.5)
 _SLIT = (0.25, 0.5)  # of what is around a pixel is mouth, where a slit ends and a mouth begins

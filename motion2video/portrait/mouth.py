@@ -8,7 +8,6 @@ person, in the photo's light; where the photo shows teeth, these are theirs.
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import cv2
@@ -26,11 +25,13 @@ _INNER_LIPS += [88, 95]
 _OUTER_LIPS = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181]
 _OUTER_LIPS += [91, 146]
 _EYES = ([33, 160, 158, 133, 153, 144], [362, 385, 387, 263, 373, 380])
-_WIDTHS = (0.85, 1.15)  # of a person's mouth, of the ICT head's, that teeth go along with
+_SIZE = 1.07  # of people's teeth, of the ICT head's, in eye distances; however wide their mouths
 _HANGS = 0.04  # eye distances by which people's upper teeth are lower than the ICT head's
 _SINKS, _SUNK = 0.035, 0.08
 """How much lower people's lower teeth are than the ICT head's, which stand above their lips, once
 the jaw has opened so far of ICT's wide; teeth that meet stay where they meet."""
+_FRONT = 0.25  # of half a row of teeth
+_STAND = 0.14  # eye distances by which lower teeth stand above the lower lip, at most
 _SLACK = 0.05  # of ICT's wide open jaw: a chin's skin goes this far before the teeth part
 _JAW = (-0.03, 1.2)  # how far a jaw goes, of ICT's wide open
 _ASIDE = 0.08  # how far it goes to a side, eye distances
@@ -39,19 +40,20 @@ _COMMON = np.array([[0.68, 0.66, 0.65], [0.6, 0.35, 0.35], [0.65, 0.5, 0.43]], n
 _BLACK = 2 / 255
 _SKIN = [199, 164, 205, 425]  # about the mouth
 _PATCH = 0.06  # eye distances
-_GAPS, _USUAL, _WIDE = (0.2, 0.35), 0.8, (0.65, 1.02)
-"""The usual gap of open lips and the widest that counts; the usual width of mouths, and how narrow
-and wide they count; in eye distances.
+_GAPS, _USUAL, _WIDE = (0.06, 0.18, 0.32), 0.8, (0.65, 1.02)
+"""Of lips that are hardly, well and far open; the usual width of mouths, and how narrow and wide
+they count; in eye distances.
 """
 _RAISED, _LET_IN = 0.06, 0.8
 """Eye distances by which an upper lip is raised that shades teeth so much less."""
 FOOT = 8.0
 """Grey levels that are added before light is multiplied: the dark is never quite black."""
 _BRIGHTEST = 90  # per cent of a row's teeth are darker than those that are called its white
+_LOWER = np.float32(0.8)  # of the light of upper teeth falls on lower ones
 _LIFTED = 0.6  # power of the model's light: people's gaps between teeth are not black, as ICT's are
 _GUM = np.array([0.78, 0.60, 0.60], np.float32)  # of the lips' own colour
 _TONGUE = np.array([0.92, 0.80, 0.80], np.float32)
-_DARK = np.array([0.30, 0.20, 0.20], np.float32)
+_DARK = np.array([0.40, 0.27, 0.27], np.float32)
 _SEARCH = (-0.06, 0.12, 0.01)  # eye distances: first, end and step of how low teeth may hang
 _SHOWS = 0.035  # eye distances between lips from which a photo shows teeth
 _EDGE = 0.012  # eye distances beside the lips that are not yet teeth
@@ -71,6 +73,12 @@ class Strip:
     texture: UInt8[np.ndarray, "h w 4"]
     tooth: Bool[np.ndarray, "h w"]
 
+    def front(self) -> Bool[np.ndarray, "n"]:
+        """Which points are the foremost of the first row."""
+        x, y = self.places.T
+        middle = (self.texture.shape[1] - 1) / 2
+        return (y == 0) & (np.abs(x - middle) < _FRONT * middle)
+
 
 @dataclass(frozen=True, eq=False)
 class Teeth:
@@ -84,14 +92,14 @@ class Teeth:
 class Mouth:
     """The inside of a person's mouth; `rest` are the 478 points of the face with the lips shut, in
     the head frame, `chin` the way of the chin at ICT's wide open jaw, `dark` the colour behind all,
-    `light` how much reaches what is where (see `lights`).
+    `light` how much reaches what is where (`Behind.lights`).
     """
 
     rest: Float[np.ndarray, "478 3"]
     chin: Float[np.ndarray, "3"]
     strips: tuple[Strip, ...]
     dark: UInt8[np.ndarray, "3"]
-    light: Float[np.ndarray, "3 7 3"]
+    light: Float[np.ndarray, "4 7 3"]
 
     @staticmethod
     def fit(
@@ -120,20 +128,16 @@ class Mouth:
         them.
         """
         lips = tensors["lips"]
-        width = np.linalg.norm(neutral[_CORNERS[0]] - neutral[_CORNERS[1]])
-        scale = float(
-            np.clip(width / np.linalg.norm(lips[_CORNERS[0]] - lips[_CORNERS[1]]), *_WIDTHS)
-        )
-        shift = _middle(neutral) - scale * _middle(lips)
+        shift = _middle(neutral) - _SIZE * _middle(lips)
         skin, white = around[1], white_of(around, tensors["white"])
         colours = {
             "upper": (white, skin * _GUM),
-            "lower": (white * np.float32(0.92), skin * _GUM),
+            "lower": (white * _LOWER, skin * _GUM),
             "tongue": (skin * _TONGUE, skin * _TONGUE),
         }
         strips = []
         for name in STRIPS:
-            points = (scale * tensors[f"{name}_points"] + shift).astype(np.float32)
+            points = (_SIZE * tensors[f"{name}_points"] + shift).astype(np.float32)
             if name == "upper":
                 points[..., 1] -= _HANGS
             rows, columns = points.shape[:2]
@@ -143,7 +147,7 @@ class Mouth:
             at = np.meshgrid(np.linspace(0, w - 1, columns), np.linspace(0, h - 1, rows))
             strip = Strip(
                 points.reshape(-1, 3),
-                scale * tensors[f"{name}_jaw"].reshape(-1, 3),
+                _SIZE * tensors[f"{name}_jaw"].reshape(-1, 3),
                 _triangles(rows, columns),
                 np.stack(at, -1).reshape(-1, 2).astype(np.float32),
                 texture,
@@ -151,56 +155,12 @@ class Mouth:
             )
             strips.append(_whitened(strip, colours[name][0] * 255))
         dark = np.clip(skin * _DARK * 255, 0, 255).astype(np.uint8)
-        chin = scale * tensors["jaw_468"][_CHIN].mean(0)
+        chin = _SIZE * tensors["jaw_468"][_CHIN].mean(0)
         return Mouth(neutral, chin.astype(np.float32), tuple(strips), dark, tensors["light"])
 
-    def pose(self, landmarks: Float[np.ndarray, "478 3"]) -> HeadPose:
-        """The skull's pose in a picture."""
-        return fit_pose(landmarks[None], self.rest)
-
-    def placed(self, landmarks: Float[np.ndarray, "478 3"]) -> tuple[Float[np.ndarray, "n 3"], ...]:
-        """Of every strip the points in a picture with these landmarks."""
-        pose = self.pose(landmarks)
-        chin = pose.unproject(landmarks[None, _CHIN])[0].mean(0) - self.rest[_CHIN].mean(0)
-        opened = float(chin @ self.chin / (self.chin @ self.chin))
-        opened = float(np.clip(opened - _SLACK * min(1.0, max(opened, 0) / _SLACK), *_JAW))
-        aside = np.array([np.clip(chin[0] - opened * self.chin[0], -_ASIDE, _ASIDE), 0, 0])
-        sunk = np.array([0, _SINKS * np.clip(opened / _SUNK, 0, 1), 0])
-        moved = [strip.points + _moved(strip.jaw, opened, aside) for strip in self.strips]
-        moved[STRIPS.index("lower")] -= sunk
-        return tuple(pose.project(points[None])[0].astype(np.float32) for points in moved)
-
-    def of_light(
-        self, landmarks: Float[np.ndarray, "478 3"], points: Float[np.ndarray, "n 2"]
-    ) -> Float[np.ndarray, "n 21"]:
-        """What the light at `points` between the lips of a picture depends on: where they are, and
-        that times how far the lips are open, and how wide.
-        """
-        one, other = self.pose(landmarks).unproject(landmarks[None, _CORNERS])[0]
-        wide = float(np.linalg.norm(one - other))
-        gap = float(np.linalg.norm(landmarks[_SEAM[0]] - landmarks[_SEAM[1]]))
-        gap /= float(interocular(landmarks))
-        terms = (
-            1.0,
-            min(gap, _GAPS[1]) / _GAPS[0] - 1,
-            float(np.clip(wide, *_WIDE)) / _USUAL - 1,
-        )
-        across, down = _between_lips(landmarks[_INNER_LIPS, :2], points)
-        grown = np.stack(
-            [np.ones_like(down), down, down**2, down**3, across, across**2, across * down], -1
-        )
-        return np.concatenate([grown * np.float32(term) for term in terms], -1)
-
-    def lights(
-        self, landmarks: Float[np.ndarray, "478 3"], points: Float[np.ndarray, "n 2"]
-    ) -> Float[np.ndarray, "n 3"]:
-        """How much light reaches `points`: lips that are pushed forward leave teeth in the dark
-        (scripts/train/teeth.py), a raised one lets light in.
-        """
-        lip = self.pose(landmarks).unproject(landmarks[None, _SEAM[:1]])[0, 0, 1]
-        raised = float(np.clip((lip - self.rest[_SEAM[0], 1]) / _RAISED, 0, 1))
-        shade = self.of_light(landmarks, points) @ self.light.reshape(-1, 3)
-        return np.exp((1 - _LET_IN * raised) * shade)
+    def behind(self, landmarks: Float[np.ndarray, "478 3"]) -> "Behind":
+        """The mouth behind the lips of a picture."""
+        return Behind(self, landmarks, fit_pose(landmarks[None], self.rest))
 
     def hung(self, lower: float) -> "Mouth":
         """The same with the upper teeth so many eye distances lower."""
@@ -226,13 +186,12 @@ class Mouth:
         if teeth is None:
             return self
         mouth, colours = self._hung(landmarks, teeth.mask), image.astype(np.float32)
-        lights = partial(self.lights, landmarks)
-        white = _unlit(teeth.white, lights(landmarks[_SEAM, :2].mean(0)[None])[0])
-        strips = []
-        for name, strip, points in zip(STRIPS, mouth.strips, mouth.placed(landmarks), strict=True):
+        behind, strips = mouth.behind(landmarks), []
+        white = _unlit(teeth.white, behind.lights(landmarks[_SEAM, :2].mean(0)[None])[0])
+        for name, strip, points in zip(STRIPS, mouth.strips, behind.placed(), strict=True):
             if name != "tongue":
                 places = _texels(strip, points)
-                light = lights(places.reshape(-1, 2)).reshape(*places.shape[:2], 3)
+                light = behind.lights(places.reshape(-1, 2)).reshape(*places.shape[:2], 3)
                 seen = _unlit(_sampled(colours, places), light)
                 strip = _with_teeth(strip, seen, _sampled(teeth.mask, places), white)
             strips.append(strip)
@@ -242,7 +201,7 @@ class Mouth:
         self, landmarks: Float[np.ndarray, "478 3"], mask: Float[np.ndarray, "h w"]
     ) -> "Mouth":
         """The upper teeth as high as they are where a photo's `mask` shows teeth."""
-        upper, pose = self.strips[-1], self.pose(landmarks)
+        upper, pose = self.strips[-1], self.behind(landmarks).pose
         there, scores = upper.tooth, {}
         for lower in np.arange(*_SEARCH):
             points = self.hung(lower).strips[-1].points
@@ -250,6 +209,58 @@ class Mouth:
             # Teeth on teeth count for it, gum and what is below the edge against it.
             scores[float(lower)] = float(seen[there].sum() - seen[~there].sum())
         return self.hung(max(scores, key=lambda lower: scores[lower]))
+
+
+@dataclass(frozen=True, eq=False)
+class Behind:
+    """A mouth behind the lips of a picture with `landmarks` [478, 3]; `pose` is the skull's."""
+
+    mouth: Mouth
+    landmarks: Float[np.ndarray, "478 3"]
+    pose: HeadPose
+
+    def _at(self, which: list[int]) -> Float[np.ndarray, "n 3"]:
+        return self.pose.unproject(self.landmarks[None, which])[0]
+
+    def placed(self) -> tuple[Float[np.ndarray, "n 3"], ...]:
+        """Of every strip the points in the picture."""
+        mouth = self.mouth
+        chin = self._at(_CHIN).mean(0) - mouth.rest[_CHIN].mean(0)
+        opened = float(chin @ mouth.chin / (mouth.chin @ mouth.chin))
+        opened = float(np.clip(opened - _SLACK * min(1.0, max(opened, 0) / _SLACK), *_JAW))
+        aside = np.array([np.clip(chin[0] - opened * mouth.chin[0], -_ASIDE, _ASIDE), 0, 0])
+        moved = [strip.points + _moved(strip.jaw, opened, aside) for strip in mouth.strips]
+        lower = STRIPS.index("lower")
+        stand = moved[lower][mouth.strips[lower].front(), 1].mean() - self._at(_SEAM)[1, 1]
+        sunk = max(_SINKS * np.clip(opened / _SUNK, 0, 1), float(stand) - _STAND)
+        for name in ("lower", "tongue"):
+            moved[STRIPS.index(name)] -= np.array([0, sunk, 0])
+        return tuple(self.pose.project(points[None])[0].astype(np.float32) for points in moved)
+
+    def of_light(self, points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 28"]:
+        """What the light at `points` between the lips depends on: where they are, and that times
+        how far the lips are open, and how wide.
+        """
+        one, other = self._at(_CORNERS)
+        wide = float(np.linalg.norm(one - other))
+        gap = float(np.linalg.norm(self.landmarks[_SEAM[0]] - self.landmarks[_SEAM[1]]))
+        gap /= float(interocular(self.landmarks))
+        opened = np.interp(gap, _GAPS, [0, 1, 2])
+        terms = [max(0.0, 1 - abs(opened - k)) for k in range(3)]
+        terms.append(float(np.clip(wide, *_WIDE)) / _USUAL - 1)
+        across, down = _between_lips(self.landmarks[_INNER_LIPS, :2], points)
+        grown = np.stack(
+            [np.ones_like(down), down, down**2, down**3, across, across**2, across * down], -1
+        )
+        return np.concatenate([grown * np.float32(term) for term in terms], -1)
+
+    def lights(self, points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 3"]:
+        """How much light reaches `points`: lips that are pushed forward leave teeth in the dark
+        (scripts/train/teeth.py), a raised one lets light in.
+        """
+        up = self._at(_SEAM)[0, 1] - self.mouth.rest[_SEAM[0], 1]
+        shade = self.of_light(points) @ self.mouth.light.reshape(-1, 3)
+        return np.exp((1 - _LET_IN * float(np.clip(up / _RAISED, 0, 1))) * shade)
 
 
 def _texels(strip: Strip, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "h w 2"]:

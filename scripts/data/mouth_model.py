@@ -11,11 +11,14 @@ is a patch seen from above the lower teeth. Run scripts/update_manifest.py after
 import argparse
 import itertools
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree  # pyrefly: ignore[missing-module-attribute] # its stubs lack it
 
 from motion2video.geometry.basis import RIGID_POINTS, FaceBasis, fit_pose
@@ -27,13 +30,18 @@ LIGHT = np.array([0.0, 0.45, 0.9])  # from above and before the face
 _MOVES = 0.05  # cm at a wide open jaw: what moves by more is the lower row's
 _REACH = 0.5  # cm of gum beyond the teeth
 _INSIDE = 0.3  # cm behind the middle of the teeth, where the tongue begins
-_DIM = 2.2  # cm into the mouth over which light falls to a third
+_TOOTH = 15  # texels: the width of one
+_SIDES = 0.4  # of how much darker a tooth's side is than its face is left
+_SEAM = 1.2  # of the light is gone between two teeth, before it is blurred
+_DIM = {"upper": 2.2, "lower": 2.2, "tongue": 4.0}
+"""Centimetres into the mouth over which light falls to a third."""
 
 
 @dataclass(frozen=True)
 class Surface:
-    """Triangles `corners` [n, 3, 3] (cm), the `normals` of their corners, which are `tooth`, and
-    how a wide open jaw moves them (`jaw`)."""
+    """Triangles `corners` [n, 3, 3] (cm), the `normals` of their corners, how a wide open jaw
+    moves them (`jaw`), and which `tooth` they are of, 0 if of none.
+    """
 
     corners: Float[np.ndarray, "n 3 3"]
     normals: Float[np.ndarray, "n 3 3"]
@@ -61,21 +69,31 @@ def surfaces(pack: Path) -> dict[str, Surface]:
     for k in range(3):
         np.add.at(normals, triangles[:, k], flat)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9
-    tooth = triangles[:, 0] >= parts["teeth"][0]
+    tooth = numbered(triangles, parts["teeth"][0])
     whole = Surface(points[triangles], normals[triangles], jaw[triangles], tooth)
     lower = np.abs(whole.jaw[..., 1]).max(1) > _MOVES
     rows = whole.of(lower)
     inside = unrolled(whole.corners.mean(1), arch(rows))[:, 2] < -_INSIDE
     return {
         "upper": whole.of(~lower),
-        "lower": whole.of(lower & (tooth | ~inside)),
-        "tongue": whole.of(lower & inside & ~tooth & (whole.normals[..., 1].mean(1) > -0.2)),
+        "lower": whole.of(lower & ((tooth > 0) | ~inside)),
+        "tongue": whole.of(lower & inside & (tooth == 0) & (whole.normals[..., 1].mean(1) > -0.2)),
     }
+
+
+def numbered(triangles: Int[np.ndarray, "n 3"], first: int) -> Int[np.ndarray, "n"]:
+    """Which tooth a triangle is of, from 1: teeth are the pieces of the points from `first`."""
+    tooth = triangles[triangles[:, 0] >= first]
+    ends = np.concatenate([tooth[:, :2], tooth[:, 1:]])
+    count = int(triangles.max()) + 1
+    table = coo_matrix((np.ones(len(ends)), ends.T), (count, count))
+    _, piece = connected_components(table, directed=False)
+    return np.where(triangles[:, 0] >= first, 1 + piece[triangles[:, 0]], 0)
 
 
 def arch(surface: Surface) -> Float[np.ndarray, "m 2"]:
     """The middle line of a row's teeth, from left to right in (x, z), evenly spaced."""
-    teeth = surface.corners[surface.tooth].reshape(-1, 3)
+    teeth = surface.corners[surface.tooth > 0].reshape(-1, 3)
     angle = np.arctan2(teeth[:, 0], teeth[:, 2] - teeth[:, 2].min())
     nodes = []
     for a, b in itertools.pairwise(np.linspace(-1.35, 1.35, 29)):
@@ -110,7 +128,7 @@ def unrolled(
 def panel(
     surface: Surface, places: Float[np.ndarray, "n 3 3"], size: tuple[int, int]
 ) -> Float[np.ndarray, "h w 8"]:
-    """The outermost triangles at every place: light, tooth, there, point (3), jaw's y and z.
+    """The outermost triangles at every place: light, tooth, there, point (3), jaw (3).
 
     `places` are texture pixels and height above the texture.
     """
@@ -167,6 +185,24 @@ def without_gaps(baked: Float[np.ndarray, "h w 9"]) -> Float[np.ndarray, "h w 9"
     return out
 
 
+def rounded(baked: Float[np.ndarray, "h w 9"]) -> Float[np.ndarray, "h w 9"]:
+    """The model's teeth are bars with deep sides, which would be a fence of dark gaps: people's
+    touch, and a thin line is between them. Their light is that of their faces, and only a part of
+    what the sides lack of it.
+    """
+    tooth = baked[..., 1] > 0
+    light, there = np.where(tooth, baked[..., 0], 0), tooth.astype(float)
+    soft = partial(cv2.GaussianBlur, ksize=(0, 0), sigmaX=_TOOTH / 4, sigmaY=0.5)
+    face = soft(cv2.dilate(light, np.ones((1, _TOOTH))) * there) / np.maximum(soft(there), 1e-3)
+    lack = 1 - np.clip(light / np.maximum(face, 1e-3), 0, 1)
+    seam = np.zeros_like(light)
+    seam[:, 1:] = (baked[:, 1:, 1] != baked[:, :-1, 1]) & tooth[:, 1:] & tooth[:, :-1]
+    line = cv2.GaussianBlur(seam, (0, 0), 0.8, sigmaY=0.8)
+    out = baked.copy()
+    out[tooth, 0] = (face * (1 - _SIDES * lack) * np.maximum(1 - _SEAM * line, 0.2))[tooth]
+    return out
+
+
 def mesh_of(
     baked: Float[np.ndarray, "h w 9"], rows: int, columns: int
 ) -> tuple[Float[np.ndarray, "r c 3"], Float[np.ndarray, "r c 3"]]:
@@ -193,7 +229,7 @@ def laid_out(name: str, surface: Surface) -> Float[np.ndarray, "n 3 3"]:
         low, high = seen.reshape(-1, 3).min(0), seen.reshape(-1, 3).max(0)
         return (seen - low) / (high - low) * np.array([w - 1, h - 1, 1])
     places = unrolled(surface.corners, arch(surface))
-    teeth = places[surface.tooth][..., 1]
+    teeth = places[surface.tooth > 0][..., 1]
     low, high = teeth.min(), teeth.max()
     if name == "upper":
         high = low + min(high - low, 1.0) + _REACH
@@ -233,11 +269,12 @@ def bake(pack: Path) -> tuple[dict[str, np.ndarray], dict[str, object]]:
         places = laid_out(name, surface)
         baked = panel(surface, places, TEXTURE[name])
         if name != "tongue":
-            baked = without_gaps(baked)
+            baked = rounded(without_gaps(baked))
         front = surface.corners[..., 2].max()
         baked[..., 0] = np.where(baked[..., 2] > 0, 0.35 + 0.65 * baked[..., 0], 0)
-        baked[..., 0] *= np.exp(-(front - baked[..., 5]).clip(0) / _DIM)
+        baked[..., 0] *= np.exp(-(front - baked[..., 5]).clip(0) / _DIM[name])
         points, jaw = mesh_of(baked, *GRIDS[name])
+        baked[..., 1] = baked[..., 1] > 0
         tensors[f"{name}_points"] = head(points).astype(np.float32)
         tensors[f"{name}_jaw"] = turn(jaw).astype(np.float32)
         tensors[f"{name}_texture"] = np.clip(baked[..., :3] * 255, 0, 255).round().astype(np.uint8)

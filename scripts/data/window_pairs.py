@@ -5,16 +5,13 @@
 Sources: PACK/hires (clips: the calmest frames moved to the others; stills with an open mouth:
 their own mouth back, with the photo's teeth hidden; London: a calm photo moved to the smiling one),
 and the talking clips of DATA, which are coarser, and say so in `sharpness`. Held out: one clip of
-hires in four (scripts.evaluate.turning), one still in ten, London's people and the identities
+hires in four (scripts.data.hires), one still in ten, London's people and the identities
 outside `train`. Colour and light vary, half of the pairs is mirrored.
 """
 
 import argparse
-import csv
 import functools
 import hashlib
-import io
-import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,7 +21,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 
 from motion2video.drawing.crops import condition_of
 from motion2video.drawing.inside import Inside, describe
@@ -36,6 +32,7 @@ from motion2video.network.autoencoder import Autoencoder
 from motion2video.network.denoiser import FACTOR
 from motion2video.portrait.mouth import Mouth
 from scripts.data.dataset import Clip, clips, stills
+from scripts.data.hires import Hires, Picture, held_out
 from scripts.data.renderer_pairs import (
     calm_frame,
     compressed,
@@ -44,7 +41,6 @@ from scripts.data.renderer_pairs import (
     similarity,
     variation,
 )
-from scripts.evaluate.turning import held_out
 
 NAMES = ["condition", "target", "latents", "sharpness", "kind"]
 KINDS = ["hires clip", "still", "couple", "clip"]
@@ -74,15 +70,6 @@ class Pairs:
         return len(self.sharpness)
 
 
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """A picture with its landmarks and tracker scores."""
-
-    image: np.ndarray
-    landmarks: np.ndarray
-    scores: np.ndarray
-
-
 @dataclass(frozen=True)
 class Job:
     """A photo, what it shall become, with the eyes as in the photo in `open_eyes`; `hidden`: the
@@ -107,37 +94,6 @@ class Cut:
     sharpness: float
 
 
-class Hires:
-    """PACK/hires, picture by picture."""
-
-    def __init__(self, pack: Path) -> None:
-        folder = pack / "hires"
-        with (folder / "index.csv").open(newline="", encoding="utf8") as file:
-            self.rows = list(csv.DictReader(file))
-        self._tracks = dict(np.load(folder / "tracks.npz"))
-        self._archive = zipfile.ZipFile(folder / "images.zip")
-        self._names = {Path(name).name: name for name in self._archive.namelist()}
-
-    def picture(self, i: int) -> Picture:
-        """The i-th row's."""
-        data = self._archive.read(self._names[Path(self.rows[i]["image"]).name])
-        image = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-        height, width = (n - n % 2 for n in image.shape[:2])
-        return Picture(np.ascontiguousarray(image[:height, :width]), *self.tracked(i))
-
-    def tracked(self, i: int) -> tuple[np.ndarray, np.ndarray]:
-        """Landmarks [478, 3] (pixels) and tracker scores [52] of the i-th row's."""
-        return tuple(self._tracks[k][i].astype(np.float32) for k in ("landmarks", "blendshapes"))
-
-    def open_ratio(self, i: int) -> float:
-        """Inner-lip gap over mouth width."""
-        return float(self.rows[i]["open_ratio"])
-
-    def turn(self, i: int) -> np.ndarray:
-        """Head rotation [3], degrees."""
-        return np.degrees(self._tracks["rotation"][i].astype(np.float32))
-
-
 def one_in(name: str, count: int) -> bool:
     """One name in `count`, by its hash."""
     return int(hashlib.sha256(name.encode()).hexdigest(), 16) % count == 0
@@ -149,12 +105,8 @@ Made = Callable[[], Iterator[Job]]
 def hires_jobs(hires: Hires, people: set[str], test: bool, rng: np.random.Generator) -> list[Made]:
     """Stills, clips, and London's couples; `people` are London's that may be used."""
     groups, made = defaultdict(list), list[Made]()
-    couples = defaultdict(dict)
     for i, row in enumerate(hires.rows):
         groups[row["group"]].append(i)
-        if row["kind"] == "real":
-            _, number, state = Path(row["image"]).stem.split("_")
-            couples[number][state] = i
     for name, members in groups.items():
         kind = hires.rows[members[0]]["kind"]
         if kind == "generated" and one_in(name, 10) == test:
@@ -162,7 +114,7 @@ def hires_jobs(hires: Hires, people: set[str], test: bool, rng: np.random.Genera
             made += [partial(_of_still, hires, i) for i in some]
         elif kind == "clip" and held_out(name) == test and len(members) > 1:
             made.append(partial(_of_group, hires, members, rng))
-    for number, both in couples.items():
+    for number, both in hires.couples().items():
         if number in people and len(both) == 2:
             each = 1 if test else 4
             made.append(partial(_of_couple, hires, both["neutral"], both["smiling"], each))
@@ -177,13 +129,20 @@ def _of_still(hires: Hires, i: int) -> Iterator[Job]:
 
 
 def _of_group(hires: Hires, members: list[int], rng: np.random.Generator) -> Iterator[Job]:
-    calm = sorted(members, key=lambda i: hires.open_ratio(i) + abs(hires.turn(i)).max() / 90)
+    calm = sorted(
+        members,
+        key=lambda i: hires.open_ratio(i) + np.abs(np.degrees(hires.rotation(i))).max() / 90,
+    )
     photos = {i: hires.picture(i) for i in calm[:3]}
     for k in members:
         i = int(rng.choice(list(photos)))
-        if i != k and np.abs(hires.turn(i) - hires.turn(k)).max() < _MOST_DEGREES:
+        if i != k and _apart(hires, i, k) < _MOST_DEGREES:
             laid = laid_over(hires.picture(k), photos[i])
             yield Job("hires clip", photos[i], laid, rested(photos[i], laid), False)
+
+
+def _apart(hires: Hires, i: int, k: int) -> float:
+    return float(np.degrees(np.abs(hires.rotation(i) - hires.rotation(k))).max())
 
 
 def _of_couple(hires: Hires, one: int, other: int, count: int) -> Iterator[Job]:
@@ -265,7 +224,7 @@ def drawn_mouth(job: Job, face: PortraitFace, rng: np.random.Generator) -> Mouth
     if mode < _UNTOLD + _ALIGNED:
         lower = plain.strips[-1].points[0, 1] - own.strips[-1].points[0, 1]
         return plain.hung(float(lower))
-    return own.lit(rng.uniform(0.6, 1.1) * rng.uniform(0.9, 1.1, 3))
+    return own.lit(rng.uniform(0.75, 1.2) * rng.uniform(0.9, 1.1, 3))
 
 
 @functools.lru_cache(maxsize=4)

@@ -3,7 +3,7 @@
 
     python -m scripts.evaluate.lids --pack PACK [--each 4] [--sheet FILE]
 
-Of every clip of PACK/hires that is held out (scripts.evaluate.turning) the frame with the widest
+Of every clip of PACK/hires that is held out (scripts.data.hires) the frame with the widest
 eyes that looks ahead is the photo, and becomes frames whose eyes are less than half as open by
 their tracked landmarks. LPIPS of each eye and a quarter of its width more, and how much darker the
 lid is drawn than it is (L of Lab). Rows: what is drawn without a network, and the default.

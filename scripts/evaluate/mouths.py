@@ -3,7 +3,7 @@
 
     python -m scripts.evaluate.mouths --pack PACK [--each 6] [--sheet FILE]
 
-Of every clip of PACK/hires that is held out (scripts.evaluate.turning) the frame with the calmest
+Of every clip of PACK/hires that is held out (scripts.data.hires) the frame with the calmest
 mouth is the photo, and becomes frames with open lips by their tracked landmarks. Inside the true
 inner lips: edge energy as a share of the true frame's (1 = as crisp; mean, and median), distance of
 the mean colours (Lab); LPIPS of the lips and a quarter of their width more. Rows: what is drawn

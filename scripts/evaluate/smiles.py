@@ -19,9 +19,6 @@ flattered.
 """
 
 import argparse
-import csv
-import io
-import zipfile
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +27,6 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image
 
 from app.quality.perceptual import Lpips
 from motion2video.drawing.places import INNER_LIPS, OUTER_LIPS
@@ -48,6 +44,7 @@ from motion2video.network.compute import ComputeConfig
 from motion2video.portrait.portrait import Portrait
 from motion2video.renderer import Renderer
 from scripts.data.facepack import still_held_out
+from scripts.data.hires import Hires
 from scripts.evaluate.ablation import PARTS, without
 
 LIPS = OUTER_LIPS + INNER_LIPS
@@ -78,28 +75,14 @@ class Pair:
 
 def pairs(pack: Path, tracker: FaceTracker, everybody: bool = False) -> list[Pair]:
     """The portraits of the people who are held out, or of all."""
-    found: dict[str, dict[str, str]] = defaultdict(dict)
-    with (pack / "hires" / "index.csv").open(newline="", encoding="utf8") as file:
-        for row in csv.DictReader(file):
-            if row["kind"] == "real":
-                person, _, expression = Path(row["image"]).stem.rpartition("_")
-                found[person.rpartition("_")[2]][expression] = row["image"]
-    out = []
-    with zipfile.ZipFile(pack / "hires" / "images.zip") as archive:
-        names = {Path(name).name: name for name in archive.namelist()}
-        for person, images in sorted(found.items()):
-            if not everybody and not still_held_out(person):
-                continue
-            calm, glad = (_picture(archive.read(names[images[e]])) for e in ("neutral", "smiling"))
-            faces = tuple(pick_face(tracker.detect(image))[0] for image in (calm, glad))
-            out.append(Pair(person, calm, glad, (faces[0], faces[1])))
+    hires, out = Hires(pack), []
+    for person, rows in sorted(hires.couples().items()):
+        if not everybody and not still_held_out(person):
+            continue
+        calm, glad = (hires.image(rows[e]) for e in ("neutral", "smiling"))
+        faces = tuple(pick_face(tracker.detect(image))[0] for image in (calm, glad))
+        out.append(Pair(person, calm, glad, (faces[0], faces[1])))
     return out
-
-
-def _picture(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
-    image = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-    height, width = (side - side % 2 for side in image.shape[:2])
-    return np.ascontiguousarray(image[:height, :width])
 
 
 def laid_over(

@@ -14,10 +14,6 @@ that settings are chosen on instead of those that are held out.
 """
 
 import argparse
-import csv
-import hashlib
-import io
-import zipfile
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +23,6 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image
 
 from app.quality.perceptual import Lpips
 from motion2video.drawing.stage import draw
@@ -36,23 +31,19 @@ from motion2video.geometry.basis import fit_pose, interocular, rotation_matrix
 from motion2video.network.compute import ComputeConfig
 from motion2video.portrait.portrait import Portrait
 from motion2video.renderer import RenderConfig, Renderer
+from scripts.data.hires import Hires, Picture, chooses, held_out
 from scripts.data.renderer_pairs import eyes_at_rest
 from scripts.evaluate.identity import Identity
 
-HELD_OUT = 4
-"""One clip in so many, by the hash of its name, is never trained on."""
 _HEAD = (1.3, 1.7, 1.5)
 """How far the head reaches from between the eyes: to the sides, up and down, in eye distances."""
 _TILE = 160
 
 
-@dataclass(frozen=True)
-class Frame:
+@dataclass(frozen=True, eq=False)
+class Frame(Picture):
     """One picture with what was tracked in it."""
 
-    image: UInt8[np.ndarray, "h w 3"]
-    landmarks: Float[np.ndarray, "478 3"]
-    scores: Float[np.ndarray, "52"]
     rotation: Float[np.ndarray, "3"]
 
     def head(self) -> tuple[slice, slice]:
@@ -63,38 +54,13 @@ class Frame:
         return slice(max(0, y - up), y + down), slice(max(0, x - side), x + side)
 
 
-def held_out(group: str) -> bool:
-    """Whether a clip is for judging alone."""
-    return int(hashlib.sha256(group.encode()).hexdigest(), 16) % HELD_OUT == 0
-
-
-def chooses(group: str) -> bool:
-    """Whether settings are chosen on a clip instead of anything being trained on it."""
-    return int(hashlib.sha256(group.encode()).hexdigest(), 16) % 12 in (1, 6)
-
-
 def clips(pack: Path, judging: Callable[[str], bool] = held_out) -> dict[str, list[Frame]]:
     """The frames of the clips that are for judging."""
-    folder, found = pack / "hires", defaultdict(list)
-    tracks = np.load(folder / "tracks.npz")
-    with (folder / "index.csv").open(newline="", encoding="utf8") as file:
-        rows = list(csv.DictReader(file))
-    with zipfile.ZipFile(folder / "images.zip") as archive:
-        names = {Path(name).name: name for name in archive.namelist()}
-        for i, row in enumerate(rows):
-            if row["kind"] != "clip" or not judging(row["group"]):
-                continue
-            picture = Image.open(io.BytesIO(archive.read(names[Path(row["image"]).name])))
-            image = np.asarray(picture.convert("RGB"))
-            height, width = (n - n % 2 for n in image.shape[:2])
-            found[row["group"]].append(
-                Frame(
-                    np.ascontiguousarray(image[:height, :width]),
-                    tracks["landmarks"][i].astype(np.float32),
-                    tracks["blendshapes"][i].astype(np.float32),
-                    tracks["rotation"][i].astype(np.float32),
-                )
-            )
+    hires, found = Hires(pack), defaultdict(list)
+    for i, row in enumerate(hires.rows):
+        if row["kind"] == "clip" and judging(row["group"]):
+            frame = Frame(hires.image(i), *hires.tracked(i), hires.rotation(i))
+            found[row["group"]].append(frame)
     return dict(found)
 
 

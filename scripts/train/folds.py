@@ -24,8 +24,7 @@ from motion2video.drawing.inside import affine_maps
 from motion2video.drawing.places import LEFT_EYE, OUTER_LIPS, RIGHT_EYE
 from motion2video.geometry.basis import FACE_OVAL, FaceBasis, fit_pose, interocular
 from scripts.data.facepack import still_held_out
-from scripts.data.window_pairs import Hires, Picture
-from scripts.evaluate.turning import held_out
+from scripts.data.hires import Hires, Picture, held_out
 from weights.tensors import save_safetensors
 
 WIDTH, HEIGHT = 112, 128

@@ -9,7 +9,6 @@ Prints how far corners and cheeks go along real smiles of the people who are hel
 """
 
 import argparse
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from audio2motion.gestures.emotion import class_offset
 from motion2video.geometry.basis import LOWER_LIP, UPPER_LIP, FaceBasis, fit_pose
 from motion2video.motion import channel_index
 from scripts.data.facepack import still_held_out
-from scripts.data.window_pairs import Hires
+from scripts.data.hires import Hires
 from weights.tensors import load_safetensors, save_safetensors
 
 CORNERS = [61, 291]
@@ -40,13 +39,8 @@ class Smiles:
 
 def smiles(hires: Hires, basis: FaceBasis, test: bool) -> Smiles:
     """Of the people who are held out, or of the others."""
-    people: dict[str, dict[str, int]] = defaultdict(dict)
-    for i, row in enumerate(hires.rows):
-        if row["kind"] == "real":
-            _, person, expression = Path(row["image"]).stem.split("_")
-            people[person][expression] = i
     amounts, moved = [], []
-    for person, both in people.items():
+    for person, both in hires.couples().items():
         if still_held_out(person) != test:
             continue
         (calm, before), (glad, after) = (hires.tracked(both[e]) for e in ("neutral", "smiling"))

@@ -6,15 +6,12 @@ PACK/hires has sharp faces with open mouths. `white` is the colour of the bright
 regression on the colours of the eyes' white, of the lips, and of the skin about the mouth, in
 logarithms. `light` is what the drawn mouth must be multiplied by to be as bright as the true one,
 by place between the lips, gap and width. People count alike, however many pictures there are of
-them. Those that are held out (scripts.evaluate.turning) are left out, and printed on: how far
+them. Those that are held out (scripts.data.hires) are left out, and printed on: how far
 colours are off (Lab) by the mean colour of teeth and as fitted, and how many grey levels the drawn
 mouth's parts are, dark as it is baked and lit. Run scripts/update_manifest.py afterwards.
 """
 
 import argparse
-import csv
-import io
-import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +20,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image
 
 from motion2video.drawing.inside import draw_mouth
 from motion2video.drawing.places import INNER_LIPS, Place, fill_polygon
@@ -37,13 +33,13 @@ from motion2video.portrait.mouth import (
     teeth_in,
     white_of,
 )
-from scripts.evaluate.turning import held_out
+from scripts.data.hires import Hires, held_out
 from weights import find
 from weights.tensors import read_safetensors, save_safetensors
 
 SHARP = 60.0
 """Pixels between the eyes, at least."""
-OPEN = 0.05
+OPEN = 0.04
 """Eye distances between lips, at least."""
 TURNED = 0.3
 """Radians from which a head's mouth does not count for the light in it."""
@@ -56,11 +52,11 @@ ENOUGH = 60
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A mouth with teeth: the colour of the brightest (0..1), and the colours around them; its
-    window of the picture and what is between the lips there; the face at rest; whose it is.
+    """An open mouth: the colour of the brightest teeth (0..1), if it shows some, and the colours
+    around them; its window of the picture; the face, and that at rest; whose it is.
     """
 
-    white: Float[np.ndarray, "3"]
+    white: Float[np.ndarray, "3"] | None
     around: Float[np.ndarray, "3 3"]
     window: UInt8[np.ndarray, "h w 3"]
     landmarks: Float[np.ndarray, "478 3"]
@@ -70,39 +66,33 @@ class Seen:
 
 
 def faces(pack: Path) -> list[Seen]:
-    """Of every picture that shows teeth."""
-    folder, found, basis = pack / "hires", list[Seen](), FaceBasis.load()
-    tracks = np.load(folder / "tracks.npz")
-    with (folder / "index.csv").open(newline="", encoding="utf8") as file:
-        rows = list(csv.DictReader(file))
-    with zipfile.ZipFile(folder / "images.zip") as archive:
-        names = {Path(name).name: name for name in archive.namelist()}
-        for i, row in enumerate(rows):
-            marks = tracks["landmarks"][i].astype(np.float32)
-            unit = float(interocular(marks))
-            if unit < SHARP or np.linalg.norm(marks[13] - marks[14]) < OPEN * unit:
-                continue
-            picture = Image.open(io.BytesIO(archive.read(names[Path(row["image"]).name])))
-            image = np.asarray(picture.convert("RGB"))
-            teeth = teeth_in(image, marks, between_lips(image.shape[:2], marks))
-            if teeth is None:
-                continue
-            around, place = around_teeth(image, marks), Place.of("mouth", marks)
-            scores = tracks["blendshapes"][i].astype(np.float32)
-            neutral = PortraitFace.fit(marks, scores, basis).neutral
-            turned = float(np.linalg.norm(tracks["rotation"][i]))
-            whole = (place.cut(image), marks, neutral, turned, row["group"])
-            found.append(Seen(teeth.white / 255, around, *whole))
+    """Of every picture with an open mouth."""
+    hires, found, basis = Hires(pack), list[Seen](), FaceBasis.load()
+    for i, row in enumerate(hires.rows):
+        marks, scores = hires.tracked(i)
+        unit = float(interocular(marks))
+        if unit < SHARP or np.linalg.norm(marks[13] - marks[14]) < OPEN * unit:
+            continue
+        image = hires.image(i)
+        teeth = teeth_in(image, marks, between_lips(image.shape[:2], marks))
+        around, place = around_teeth(image, marks), Place.of("mouth", marks)
+        neutral = PortraitFace.fit(marks, scores, basis).neutral
+        turned = float(np.linalg.norm(hires.rotation(i)))
+        whole = (place.cut(image), marks, neutral, turned, row["group"])
+        white = None if teeth is None else teeth.white / 255
+        found.append(Seen(white, around, *whole))
     return found
 
 
 def fit_white(known: list[Seen]) -> Float[np.ndarray, "10 3"]:
-    """What `white_of` goes by."""
+    """What `white_of` goes by, of those that show teeth."""
+    known = [one for one in known if one.white is not None]
+    whites = [one.white for one in known if one.white is not None]
     often = Counter(one.group for one in known)
     weight = np.array([often[one.group] ** -0.5 for one in known])[:, None]
     colours = np.log(np.clip([one.around.ravel() for one in known], 2 / 255, 1))
     whole = np.concatenate([colours, np.ones((len(known), 1))], 1) * weight
-    wanted = np.log(np.clip([one.white for one in known], 2 / 255, 1)) * weight
+    wanted = np.log(np.clip(whites, 2 / 255, 1)) * weight
     stiff = STIFFNESS * np.eye(10)
     stiff[-1, -1] = 0
     return np.linalg.solve(whole.T @ whole + stiff, whole.T @ wanted).astype(np.float32)
@@ -117,7 +107,7 @@ class Parts:
     true: Float[np.ndarray, "n 3"]
     drawn: Float[np.ndarray, "n 3"]
     weight: Float[np.ndarray, "n"]
-    grown: Float[np.ndarray, "n 21"]
+    grown: Float[np.ndarray, "n 28"]
 
 
 def parts_of(one: Seen, tensors: Mapping[str, np.ndarray]) -> Parts:
@@ -126,7 +116,7 @@ def parts_of(one: Seen, tensors: Mapping[str, np.ndarray]) -> Parts:
     lips = place.points(one.landmarks[INNER_LIPS, :2])
     y, x = np.nonzero(fill_polygon(lips, place.size) > 127)
     points = place.back(np.stack([x, y], 1).astype(np.float32))
-    grown = mouth.of_light(one.landmarks, points)
+    grown = mouth.behind(one.landmarks).of_light(points)
     across, down = grown[:, 4], grown[:, 1]
     part = np.minimum(across * PARTS[0], PARTS[0] - 1).astype(int) * PARTS[1]
     part += np.minimum(down * PARTS[1], PARTS[1] - 1).astype(int)
@@ -140,7 +130,7 @@ def parts_of(one: Seen, tensors: Mapping[str, np.ndarray]) -> Parts:
     return Parts(means[0], means[1], np.minimum(count / ENOUGH, 1), means[2])
 
 
-def fit_light(every: list[Parts], often: list[int]) -> Float[np.ndarray, "3 7 3"]:
+def fit_light(every: list[Parts], often: list[int]) -> Float[np.ndarray, "4 7 3"]:
     """What `Mouth.lights` goes by: ridge regression of how much brighter true mouths are, in
     logarithms.
     """
@@ -152,10 +142,10 @@ def fit_light(every: list[Parts], often: list[int]) -> Float[np.ndarray, "3 7 3"
     wanted = np.log((true + FOOT) / (drawn + FOOT)) * root
     whole = grown * root
     stiff = whole.T @ whole + LIGHT_STIFFNESS * np.eye(whole.shape[1])
-    return np.linalg.solve(stiff, whole.T @ wanted).reshape(3, 7, 3).astype(np.float32)
+    return np.linalg.solve(stiff, whole.T @ wanted).reshape(4, 7, 3).astype(np.float32)
 
 
-def off(every: list[Parts], light: Float[np.ndarray, "3 7 3"]) -> float:
+def off(every: list[Parts], light: Float[np.ndarray, "4 7 3"]) -> float:
     """By how many grey levels parts of drawn mouths are off."""
     away, total = 0.0, 0.0
     for one in every:
@@ -185,19 +175,21 @@ def main() -> None:
     )
     white = fit_white(known)
     print(f"{len(known)} pictures of {len({one.group for one in known})} people")
-    dark = {**tensors, "white": white, "light": np.zeros((3, 7, 3), np.float32)}
+    dark = {**tensors, "white": white, "light": np.zeros((4, 7, 3), np.float32)}
     straight = [one for one in known if one.turned < TURNED]
     often = Counter(one.group for one in straight)
     light = fit_light(
         [parts_of(one, dark) for one in straight], [often[one.group] for one in straight]
     )
     if judged:
-        true = np.array([one.white for one in judged])
-        mean = np.mean([one.white for one in known], 0)
-        made = white_of(np.array([one.around for one in judged]), white)
+        toothy = [one for one in judged if one.white is not None]
+        true = np.array([one.white for one in toothy])
+        mean = np.mean([one.white for one in known if one.white is not None], 0)
+        made = white_of(np.array([one.around for one in toothy]), white)
         flat = away(np.broadcast_to(mean, true.shape), true)
         print(
-            f"{len(judged)} held out: teeth's Lab off by {flat:.1f}; {away(made, true):.1f} fitted"
+            f"{len(toothy)} of {len(judged)} held out show teeth: Lab off by {flat:.1f}, "
+            f"{away(made, true):.1f} fitted"
         )
         parts = [parts_of(one, dark) for one in judged if one.turned < TURNED]
         before, after = off(parts, dark["light"]), off(parts, light)

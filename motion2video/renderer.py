@@ -275,8 +275,9 @@ class Renderer:
         kind = (work.sampling, work.fineness)
         made = self._heads.get(portrait)
         if made is None or made[0] != kind:
-            marks, behind = portrait.face.landmarks, portrait.behind
-            head = LayeredWarp(portrait.image, marks, self.basis, matte, *kind)
+            face, behind = portrait.face, portrait.behind
+            own = PortraitFace.fit(face.landmarks, face.expression, self.basis).own
+            head = LayeredWarp(portrait.image, face.landmarks, self.basis, matte, *kind, own)
             made = kind, head if behind is None else head.over(behind)
             with self._lock:
                 self._heads[portrait] = made

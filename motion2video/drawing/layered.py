@@ -9,6 +9,7 @@ front's soft edge, then one blend over what stays.
 """
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -86,7 +87,8 @@ class LayeredWarp:
 
     `alpha` is the photo's matte (see motion2video.portrait.matte). `sampling` "cubic" keeps what is
     moved sharp, "linear" is faster. `fineness` 2 draws four times the pixels and averages them:
-    edges without stairs. `over` puts another background behind the same head.
+    edges without stairs. `own` is the photo's expression (see PortraitFace). `over` puts another
+    background behind the same head.
     """
 
     see_through = False
@@ -99,6 +101,7 @@ class LayeredWarp:
         alpha: Float[np.ndarray, "h w"],
         sampling: Sampling = "cubic",
         fineness: int = 1,
+        own: Mapping[str, Float[np.ndarray, "478 3"]] | None = None,
     ) -> None:
         self.picture = (image.shape[1], image.shape[0])
         self.sampling: Sampling = sampling
@@ -120,7 +123,7 @@ class LayeredWarp:
         marks = landmarks + self.shift
         whole = without_mirrored(whole, marks, self.pad)
         outline = Silhouette.of(np.minimum(alpha, whole), marks, self.unit, basis)
-        self.shading = Shading.of(canvas, marks, basis)
+        self.shading = Shading.of(canvas, marks, basis, own or {})
         ys, xs = np.mgrid[: alpha.shape[0], : alpha.shape[1]]
         places = np.stack([xs, ys], -1).reshape(-1, 2).astype(np.float32)
         follows = outline.bone(places).reshape(alpha.shape).astype(np.float32)

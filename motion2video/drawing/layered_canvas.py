@@ -55,6 +55,7 @@ class LayeredCanvas(GpuStage):
         self._source = up(head.source.astype(np.float32))
         self._turn = up(head.turn.astype(np.float32))
         self._places = up(head.shading.places)
+        self._creases = [_planes(up(crease.gain)) for crease in head.shading.creases]
         eyes, skin, front, back = (len(part) for part in head.parts)
         order = torch.arange(eyes + skin + front + back, device=device)
         self._eyes = eyes
@@ -117,12 +118,17 @@ class LayeredCanvas(GpuStage):
         self, marks: list[Float[np.ndarray, "478 3"]], grid: Float[Tensor, "n h w 2"]
     ) -> Float[Tensor, "n 3 h w"]:
         """See Shading.shade."""
-        ratios = torch.from_numpy(np.stack([self._head.shading.ratio(one) for one in marks]))
+        seen = [self._head.shading.seen(one) for one in marks]
+        ratios = torch.from_numpy(np.stack([ratio for ratio, _ in seen]))
         at_once = rearrange(ratios.to(self.device), "n h w c -> n c h w")
         places = self._places.expand(len(marks), -1, -1, -1)
         height, width = self._head.size
         on_photo = torch.ones(len(marks), 3, height, width, device=self.device)
-        on_photo[:, :, *self._head.shading.window] = sample(at_once, places)
+        here = sample(at_once, places)
+        for k, gain in enumerate(self._creases):
+            share = torch.tensor([gone[k] for _, gone in seen], device=self.device)
+            here = here * (1 + share.float().view(-1, 1, 1, 1) * gain)
+        on_photo[:, :, *self._head.shading.window] = here
         return sample(on_photo, grid)
 
     def _ids(self, corners: Float[Tensor, "n m 3 3"], lips: Float[Tensor, "n k 2"]) -> "_Ids":

@@ -1,12 +1,14 @@
 """Light on a face that moves: how much brighter or darker its skin becomes than the photo's.
 
-Two parts, both a ratio of 1 where the photo is at rest. Folds: maps of a flattened face (role
+Three parts, all a ratio of 1 where the photo is at rest. Folds: maps of a flattened face (role
 `folds`), learned from pairs of pictures of the same people, add up to a logarithm by as much as the
-face's points have moved: the folds beside the nose of a smile, the lines of raised brows. Turning:
+face's points have moved: the folds beside the nose of a smile, the lines of raised brows. Creases:
+what the photo's own expression has folded goes with it (creases.py). Turning:
 the photo's own light, as far as spherical harmonics of order 1 say it (Ramamoorthi and Hanrahan
 2001), falls on the normals of the turned head.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from motion2video.drawing.creases import Crease, creases_of
 from motion2video.drawing.inside import affine_maps
 from motion2video.geometry.basis import (
     FLIP,
@@ -49,7 +52,7 @@ class Shading:
     """Of one photo. `rest` are its points in the head frame and `turn` its head's; `reads` takes x
     and y of what points have moved to amounts of the `maps`; `light` and `normals` (picture axes)
     say how bright the flattened skin is, `whole` how much of that counts; `places` [h, w, 2] are
-    those of the pixels of `window` in the maps.
+    those of the pixels of `window` in the maps; `creases` are the photo's own folds there.
     """
 
     basis: FaceBasis
@@ -62,12 +65,18 @@ class Shading:
     whole: Float[np.ndarray, "H W"]
     window: tuple[slice, slice]
     places: Float[np.ndarray, "h w 2"]
+    creases: tuple[Crease, ...] = ()
 
     @staticmethod
     def of(
-        image: UInt8[np.ndarray, "h w 3"], landmarks: Float[np.ndarray, "478 3"], basis: FaceBasis
+        image: UInt8[np.ndarray, "h w 3"],
+        landmarks: Float[np.ndarray, "478 3"],
+        basis: FaceBasis,
+        own: Mapping[str, Float[np.ndarray, "478 3"]],
     ) -> "Shading":
-        """Of a photo. Raises WeightsError without the weights `folds`."""
+        """Of a photo with an expression of its `own` (see PortraitFace). Raises WeightsError
+        without the weights `folds`.
+        """
         tensors, _ = load_safetensors("folds")
         mesh = basis.triangles[(basis.triangles < 468).all(1)]
         pose, points = _posed(landmarks, basis)
@@ -80,6 +89,7 @@ class Shading:
         flat = (landmarks[:468, :2] - low).astype(np.float32)
         places = _laid(flat, mesh, (int(size[0]), int(size[1])), tensors["points"], _NOWHERE)
         x, y = low.tolist()
+        window = (slice(y, y + int(size[1])), slice(x, x + int(size[0])))
         return Shading(
             basis,
             points,
@@ -89,20 +99,30 @@ class Shading:
             _light(image, landmarks, normals, skin, tensors["points"]),
             on_map,
             tensors["whole"].astype(np.float32) / 255,
-            (slice(y, y + int(size[1])), slice(x, x + int(size[0]))),
+            window,
             places,
+            creases_of(image, landmarks, own, window),
         )
 
     def ratio(self, landmarks: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "H W 3"]:
         """Of the colours of a frame with these landmarks (pixels) to the photo's, in the maps."""
+        return self.seen(landmarks)[0]
+
+    def seen(
+        self, landmarks: Float[np.ndarray, "478 3"]
+    ) -> tuple[Float[np.ndarray, "H W 3"], list[float]]:
+        """The ratio of a frame with these landmarks (pixels), and how much each of the creases is
+        gone.
+        """
         pose, points = _posed(landmarks, self.basis)
+        gone = [crease.gone(points - self.rest) for crease in self.creases]
         moved = (points - self.rest)[:468, :2]
         logarithm = np.tensordot(moved.reshape(-1) @ self.reads, self.maps, 1) * _believed(moved)
         turn = np.diag(FLIP) @ pose.rotation[0] @ self.turn.T @ np.diag(FLIP)
         light = self.light[1:]
         logarithm += self.whole * (self._lit(light @ turn) - self._lit(light))
         bounded = _MOST * np.tanh(logarithm / _MOST)
-        return np.exp(bounded[..., None] * COLOURS).astype(np.float32)
+        return np.exp(bounded[..., None] * COLOURS).astype(np.float32), gone
 
     def _lit(self, direction: Float[np.ndarray, "3"]) -> Float[np.ndarray, "H W"]:
         """Logarithm of how bright the flattened face is."""
@@ -119,7 +139,11 @@ class Shading:
         of the picture where the `face` is.
         """
         rows, columns = self.window
-        photo = _sampled(self.ratio(landmarks), self.places)
+        ratio, gone = self.seen(landmarks)
+        photo = _sampled(ratio, self.places)
+        for crease, share in zip(self.creases, gone, strict=True):
+            if share > 0:
+                photo *= 1 + share * crease.gain
         start = np.array([columns.start, rows.start], np.float32)
         here = _sampled(photo, grid[face] - start)
         colour[face] = cv2.multiply(colour[face], here, dtype=cv2.CV_8U)

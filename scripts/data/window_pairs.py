@@ -50,6 +50,7 @@ _OPEN = 0.08  # inner-lip gap over mouth width of a still that shows teeth
 _STILLS = 0.6  # of them are taken
 _FEW = 0.75  # of the windows of eyes are left out
 _SHARD = 300  # windows a file
+_ROUND = 100  # files at most of a round
 _UNTOLD, _ALIGNED = 0.3, 0.3  # shares of drawn mouths: see drawn_mouth
 
 
@@ -351,6 +352,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--side", choices=["train", "held_out"])
     parser.add_argument("--first", type=int, default=0, help="number of the first file; and a seed")
+    parser.add_argument(
+        "--rounds", type=int, default=2, help="of the training pairs, each with other chances"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -363,18 +367,17 @@ def main() -> None:
         side = "held_out" if test else "train"
         if options.side not in (None, side):
             continue
-        rng, store = (
-            np.random.default_rng((int(test), options.first)),
-            Store(autoencoder, options.first),
-        )
         people = london["test"] | london["val"] if test else london["train"]
-        made = hires_jobs(hires, people, test, rng) + clip_jobs(options.data, test, rng)
-        for i in rng.permutation(len(made)).tolist():
-            for job in made[i]():
-                for window in windows_of(job, basis, rng, not test):
-                    store.add(window, KINDS.index(job.kind))
-                store.save(options.out / side, _SHARD)
-        store.save(options.out / side, 1)
+        for turn in range(1 if test else options.rounds):
+            first = options.first + _ROUND * turn
+            rng, store = np.random.default_rng((int(test), first)), Store(autoencoder, first)
+            made = hires_jobs(hires, people, test, rng) + clip_jobs(options.data, test, rng)
+            for i in rng.permutation(len(made)).tolist():
+                for job in made[i]():
+                    for window in windows_of(job, basis, rng, not test):
+                        store.add(window, KINDS.index(job.kind))
+                    store.save(options.out / side, _SHARD)
+            store.save(options.out / side, 1)
 
 
 if __name__ == "__main__":

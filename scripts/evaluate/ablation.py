@@ -10,13 +10,13 @@ from motion2video.drawing.crops import CropStage
 from motion2video.drawing.layered import LayeredWarp
 from motion2video.renderer import RenderState
 
-Part = Literal["folds", "light", "mouth"]
+Part = Literal["folds", "creases", "light", "mouth"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 
 def without(state: RenderState, parts: list[Part]) -> RenderState:
-    """The same portrait without folds, without light on a head that turns, without anything drawn
-    behind the lips. It is drawn in layers, on the CPU.
+    """The same portrait without folds, without its own creases going, without light on a head that
+    turns, without anything drawn behind the lips. It is drawn in layers, on the CPU.
     """
     prepared = state.prepared
     stage, inside = prepared.stage, prepared.inside
@@ -24,6 +24,8 @@ def without(state: RenderState, parts: list[Part]) -> RenderState:
     shading = stage.warp.shading
     if "folds" in parts:
         shading = dataclasses.replace(shading, maps=np.zeros_like(shading.maps))
+    if "creases" in parts:
+        shading = dataclasses.replace(shading, creases=())
     if "light" in parts:
         shading = dataclasses.replace(shading, whole=np.zeros_like(shading.whole))
     if "mouth" in parts:

@@ -2,7 +2,7 @@
 """Neutral portraits moved by the same people's real smiles, against the pictures of those smiles.
 
     python -m scripts.evaluate.smiles --pack PACK [--everybody] [--no-pictures] [--skin]
-        [--without folds light mouth] [--sheet FILE]
+        [--calm] [--without folds creases light mouth] [--sheet FILE]
 
 PACK/hires has a neutral and a smiling portrait of each of 82 people of the Face Research Lab London
 Set. The smile is tracked, measured from the neutral face, and moves the neutral portrait. Errors
@@ -13,14 +13,14 @@ what Motion can say without and with its detail, `asked for` the keypoints that 
 
 Inside the true inner lips of smiles that open them: `edges`, gradient energy as a share of the true
 one, and `colour`, the distance of the mean colours in Lab (8 bits). With --skin, `skin`: LPIPS of
-the face from the eyes to the chin, whose lips are the true ones in both pictures. Only the people
-whom nothing was trained on count, unless --everybody is given: then figures of what is drawn are
-flattered.
+the face from the eyes to the chin, whose lips are the true ones in both pictures. With --calm that
+of smiling photos that become calm. Only the people whom nothing was trained on count, unless
+--everybody is given: then figures of what is drawn are flattered.
 """
 
 import argparse
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -30,6 +30,7 @@ from jaxtyping import Float, UInt8
 
 from app.quality.perceptual import Lpips
 from motion2video.drawing.places import INNER_LIPS, OUTER_LIPS
+from motion2video.drawing.stage import draw
 from motion2video.faces.tracker import Face, FaceTracker, pick_face
 from motion2video.geometry.basis import (
     FaceBasis,
@@ -45,7 +46,7 @@ from motion2video.portrait.portrait import Portrait
 from motion2video.renderer import Renderer
 from scripts.data.facepack import still_held_out
 from scripts.data.hires import Hires
-from scripts.evaluate.ablation import PARTS, without
+from scripts.evaluate.ablation import PARTS, Part, without
 
 LIPS = OUTER_LIPS + INNER_LIPS
 UNSMILING = [33, 133, 362, 263, 168, 6, 197, 195, 9, 151, 10]
@@ -174,6 +175,34 @@ def skin(lpips: Lpips, shown: UInt8[np.ndarray, "h w 3"], pair: Pair) -> float:
         return float(lpips(*both))
 
 
+def unsmiled(renderer: Renderer, pair: Pair, parts: list[Part]) -> Pair:
+    """The other way round: the calm photo laid over the smiling one (`smile` of what is given
+    back), and what becomes of this when its points lie as in the calm one (`neutral`).
+    """
+    calm, glad = pair.faces
+    matrix = laid_over(calm.landmarks, glad.landmarks)
+    size = (pair.smile.shape[1], pair.smile.shape[0])
+    true = cv2.warpAffine(pair.neutral, matrix, size, flags=cv2.INTER_CUBIC)
+    marks = calm.landmarks.copy()
+    marks[:, :2] = marks[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+    marks[:, 2] *= np.hypot(matrix[0, 0], matrix[1, 0])
+    marks = marks.astype(np.float32)
+    prepared = without(renderer.init_state(Portrait(pair.smile, glad)), parts).prepared
+    shown = draw(prepared.stage, marks[None], marks[None])[0]
+    return Pair(
+        pair.name, shown, np.asarray(true, np.uint8), (glad, replace(calm, landmarks=marks))
+    )
+
+
+def print_unsmiled(people: list[Pair], renderer: Renderer, parts: list[Part]) -> None:
+    """How like calm skin the skin of smiling photos becomes."""
+    lpips = Lpips()
+    found = [
+        skin(lpips, one.neutral, one) for one in (unsmiled(renderer, p, parts) for p in people)
+    ]
+    print(f"{len(found)} smiling photos become calm: skin {np.mean(found):.4f} LPIPS")
+
+
 def _tile(image: UInt8[np.ndarray, "h w 3"], marks: Float[np.ndarray, "478 3"]) -> np.ndarray:
     """The lower face."""
     x, y = (round(float(v)) for v in marks[LIPS, :2].mean(0))
@@ -189,6 +218,7 @@ def main() -> None:
     parser.add_argument("--everybody", action="store_true", help="not only the people held out")
     parser.add_argument("--no-pictures", action="store_true", help="geometry alone")
     parser.add_argument("--skin", action="store_true", help="LPIPS of the skin too")
+    parser.add_argument("--calm", action="store_true", help="smiling photos become calm instead")
     parser.add_argument("--without", choices=PARTS, nargs="*", default=[])
     parser.add_argument("--sheet", type=Path, help="neutral, drawn and true of 20 people")
     options = parser.parse_args()
@@ -197,6 +227,8 @@ def main() -> None:
     basis, tiles = renderer.basis, []
     figures: dict[str, list[float]] = defaultdict(list)
     people = pairs(options.pack, tracker, options.everybody)
+    if options.calm:
+        return print_unsmiled(people, renderer, options.without)
     for pair in people:
         motion, portrait = pair.motion(basis), Portrait.load(pair.neutral, tracker)
         settled = PortraitFace.fit(portrait.face.landmarks, portrait.face.expression, basis)

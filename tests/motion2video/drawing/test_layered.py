@@ -378,6 +378,27 @@ def test_a_gpu_cuts_out_as_the_cpu_does(renderer: Renderer, portrait: Portrait, 
     assert np.abs(there - here)[solid].mean() < 1
 
 
+def test_a_gpu_takes_creases_away_as_the_cpu_does(renderer: Renderer, portrait: Portrait):
+    """A photo that is said to smile becomes calm; on a CPU here."""
+    assert portrait.matte is not None
+    marks, basis = portrait.face.landmarks, renderer.basis
+    prepared = renderer.init_state(portrait).prepared
+    smile = np.zeros(58, np.float32)
+    smile[[channel_index("mouthSmileLeft"), channel_index("mouthSmileRight")]] = 1.0
+    own = {"mouth": np.tensordot(smile[:52], basis.expression, 1).astype(np.float32)}
+    calm = prepared.face.pose.project((prepared.face.points - own["mouth"])[None])[0]
+    plain, creased = (
+        LayeredWarp(portrait.image, marks, basis, portrait.matte, "linear", 1, some)
+        for some in ({}, own)
+    )
+    gpu = LayeredCanvas(creased, prepared.inside, prepared.brush, torch.device("cpu"))
+    calm = calm.astype(np.float32)
+    there = gpu.drawn(calm[None], calm[None])[0].permute(1, 2, 0).numpy()
+    here = creased.warp(calm, calm).astype(float)
+    assert np.abs(there - here).mean() < 1
+    assert np.abs(here - plain.warp(calm, calm)).max() > 5
+
+
 def test_a_turned_head_has_no_rim_of_the_wall_across_its_hair(portrait: Portrait):
     """Dark hair before a light wall: from the ear's front edge to the head's outline it is dark,
     and the outline of the back of the head has no corners.

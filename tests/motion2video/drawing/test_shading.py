@@ -29,7 +29,7 @@ def shading(face: PortraitFace, slope: float = 0.0) -> Shading:
     """Of a grey face that is lit from the picture's right (`slope` > 0)."""
     x = (np.arange(SIDE) - SIDE / 2) / (SIDE / 2)
     image = np.broadcast_to((120 + slope * x)[None, :, None], (SIDE, SIDE, 3)).astype(np.uint8)
-    return Shading.of(np.ascontiguousarray(image), marks(face), face.basis)
+    return Shading.of(np.ascontiguousarray(image), marks(face), face.basis, {})
 
 
 def brightness(lit: Shading, moved: np.ndarray, points: list[int]) -> float:

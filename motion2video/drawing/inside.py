@@ -18,10 +18,12 @@ _DETAIL = 0.3  # of it, at most
 _SOFT = 1.3  # pixels: modelled edges are sharper than photographed ones
 _DRAWN = 0.85  # of what is between lips is the drawing's, and not what the network paints
 _SEEN = 1.0  # pixels over which the two are compared
-_UNLIKE, _ALIKE = 0.7, 0.85  # correlations, up to which the drawing counts, and from which not
-_BELIEVED = 0.5  # power of how much lighter that is, by which the drawing is made lighter
+_UNLIKE, _ALIKE = 0.8, 0.95  # correlations, up to which the drawing counts, and from which not
+_BELIEVED = 0.25  # power of how much lighter that is, by which the drawing is made lighter
 _BRIGHTER = (0.7, 1.5)
-_SLIT = (0.25, 0.5)  # of what is around a pixel is mouth, where a slit ends and a mouth begins
+_SLIT, _OPENED = (0.25, 0.5), (0.6, 0.9)
+"""Of what is around a pixel is mouth: where a slit ends and a mouth begins, and from where what is
+behind lips is seen well."""
 _AROUND = 8  # pixels about a mouth that are looked at
 _CALM = 0.3  # of what a network paints in a slit is left: it makes crumbs there
 _OPEN = 0.03  # eye distances between lips that show what is behind them
@@ -145,7 +147,9 @@ def finished(
     mixed = low + (_CALM + (1 - _CALM) * wide) * (mixed - low)
     seen, wanted = (_soft_light(x)[mask > 0] for x in (below, above))
     lit = np.minimum(above * _brighter(seen, wanted), 255)
-    mixed += _DRAWN * detail / _DETAIL * _unlike(seen, wanted) * wide * (lit - mixed)
+    begins, ends = _OPENED
+    opened = np.clip((share - begins) / (ends - begins), 0, 1)
+    mixed += _DRAWN * detail / _DETAIL * _unlike(seen, wanted) * opened * (lit - mixed)
     mixed += known.alike * (above - mixed)
     inner = cv2.GaussianBlur(mask, (0, 0), 1.0)[..., None] * mask[..., None]
     out = painted.copy()

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer, UInt8
 
+from motion2video.drawing.edges import cut_out, feather, seal, soothed
 from motion2video.drawing.lashes import BASE, split, with_lashes
 from motion2video.drawing.places import INNER_LIPS
 from motion2video.drawing.shading import Shading
@@ -52,8 +53,6 @@ _GRAZING = 0.08  # of the area on the other side: seen from its edge
 SHARP = 1.7  # how far a pixel is drawn out without a loss
 FACING = 0.3  # square pixels twice, from which a triangle looks at us
 BEHIND = 0.1  # interocular distances that eyeballs lie behind their lids
-SOFTNESS, EDGE = 1.3, 200  # sigma in pixels, and how much of it an edge gets, of 255
-JUMP = 8.0  # pixels of the photo between neighbours: two parts of the head
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,11 +249,12 @@ class LayeredWarp:
         rgba = cv2.remap(self.atlas, grid, _NO_MAP, _FLAGS[self.sampling])
         self._lay_over_back(rgba, drawn, maps, grid)
         opened = drawn.ids == _HOLE
-        weight = _feather(drawn.ids, rgba[..., 3])
+        weight = feather(drawn.ids, rgba[..., 3])
         weight[opened] = 1
-        colour = _soothed(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), grid, coarse)
+        colour = soothed(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), grid, coarse)
         self.shading.shade(colour, grid, marks, within(drawn.window, marks))
         colour[opened] = DARK
+        seal(colour, opened)
         frame = self.layers.plate.copy()
         torso = self._lean(frame, lean)
         under = np.ascontiguousarray(frame[drawn.window])
@@ -264,7 +264,7 @@ class LayeredWarp:
         cover = np.zeros(self.size, np.float32)
         cover[self.low] = torso
         cover[drawn.window] += weight * (1 - cover[drawn.window])
-        return _cut_out(frame, self.layers.plate, cover)
+        return cut_out(frame, self.layers.plate, cover)
 
     def _lean(
         self, frame: UInt8[np.ndarray, "H W 3"], matrix: Float[np.ndarray, "2 3"]
@@ -428,49 +428,6 @@ def within(window: tuple[slice, slice], marks: Float[np.ndarray, "478 3"]) -> tu
     x0, y0 = np.clip(np.floor(marks[:, :2].min(0)).astype(int) - start, 0, size - 1).tolist()
     x1, y1 = np.clip(np.ceil(marks[:, :2].max(0)).astype(int) + 1 - start, 1, size).tolist()
     return slice(y0, y1), slice(x0, x1)
-
-
-def _soothed(
-    colour: UInt8[np.ndarray, "h w 3"],
-    grid: Float[np.ndarray, "h w 2"],
-    coarse: UInt8[np.ndarray, "h w"],
-) -> UInt8[np.ndarray, "h w 3"]:
-    """Blurred where one part of the head begins before another, so that its edge is no staircase,
-    and where so few pixels were drawn out that they are streaks.
-    """
-    edge = np.zeros(grid.shape[:2], np.uint8)
-    across = np.abs(grid[:, 1:, 0] - grid[:, :-1, 0]) > JUMP
-    along = np.abs(grid[1:, :, 1] - grid[:-1, :, 1]) > JUMP
-    edge[:, 1:][across] = edge[:, :-1][across] = edge[1:][along] = edge[:-1][along] = EDGE
-    weight = cv2.max(edge, cv2.blur(coarse, (9, 9))).astype(np.float32) / 255
-    return np.asarray(
-        cv2.blendLinear(cv2.GaussianBlur(colour, (0, 0), SOFTNESS), colour, weight, 1 - weight)
-    )
-
-
-def _feather(
-    ids: Int[np.ndarray, "h w"], alpha: UInt8[np.ndarray, "h w"]
-) -> Float[np.ndarray, "h w"]:
-    """Weights 0..1 of what was drawn: soft where an opaque layer ends."""
-    drawn = np.where(ids >= 0, np.uint8(255), np.uint8(0))
-    soft = cv2.blur(drawn, (5, 5))
-    inside = cv2.addWeighted(soft, 2, soft, 0, -255)
-    weight = cv2.min(cv2.blur(cv2.min(alpha, drawn), (3, 3)), inside)
-    return np.asarray(weight, np.float32) / 255
-
-
-def _cut_out(
-    frame: UInt8[np.ndarray, "H W 3"],
-    plate: UInt8[np.ndarray, "H W 3"],
-    cover: Float[np.ndarray, "H W"],
-) -> UInt8[np.ndarray, "H W 4"]:
-    """A frame that was drawn over a plate, as RGBA: the plate is taken out of the colours."""
-    shares = np.round(cover * 255).astype(np.uint8)
-    y, x = np.nonzero((shares > 0) & (shares < 255))
-    share = cover[y, x, None]
-    own = (frame[y, x] - (1 - share) * plate[y, x]) / share
-    frame[y, x] = np.clip(np.round(own), 0, 255).astype(np.uint8)
-    return np.dstack([frame, shares])
 
 
 def _affine_planes(

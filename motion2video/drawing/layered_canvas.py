@@ -15,17 +15,15 @@ from torch.nn import functional as F
 
 import motion2video.drawing.raster as raster
 from motion2video.drawing.canvas import GpuStage, sample
+from motion2video.drawing.edges import AROUND, EDGE, JUMP, SHADE, SOFTNESS, THIN
 from motion2video.drawing.inside import Inside
 from motion2video.drawing.layered import (
     BEHIND,
     DARK,
-    EDGE,
     FACING,
-    JUMP,
     MUCH,
     NARROW,
     SHARP,
-    SOFTNESS,
     LayeredWarp,
 )
 from motion2video.drawing.places import INNER_LIPS
@@ -106,6 +104,7 @@ class LayeredCanvas(GpuStage):
         colour = (colour * self._shaded([one.marks for one in placed], grid)).clamp(0, 255)
         dark = torch.tensor(DARK, device=self.device, dtype=torch.float32).view(1, 3, 1, 1)
         colour = torch.where(drawn.opened[:, None], dark, colour)
+        colour = _sealed(colour, drawn.opened[:, None].float())
         under, torso = self._leaning(lean)
         frames = (colour * weight + under * (1 - weight)).round()
         if head.see_through:
@@ -207,7 +206,7 @@ class LayeredCanvas(GpuStage):
     def _cut_out(
         self, frames: Float[Tensor, "n 3 h w"], cover: Float[Tensor, "n 1 h w"]
     ) -> Float[Tensor, "n 4 h w"]:
-        """See layered._cut_out."""
+        """See edges.cut_out."""
         shares = (cover * 255).round()
         own = (frames - (1 - cover) * self._plate) / cover.clamp(min=1 / 255)
         own = torch.where((shares > 0) & (shares < 255), own.round().clamp(0, 255), frames)
@@ -254,6 +253,17 @@ def _lapped(
     near = torch.where(laps, numbers, -1)[:, None].float()
     near = F.max_pool2d(near, 2 * lap + 1, 1, lap)[:, 0]
     return torch.where(numbers >= 0, numbers, near.to(numbers.dtype))
+
+
+def _sealed(
+    colour: Float[Tensor, "n 3 h w"], gap: Float[Tensor, "n 1 h w"]
+) -> Float[Tensor, "n 3 h w"]:
+    """See edges.seal."""
+    tall = ((THIN, 1), 1, (THIN // 2, 0))
+    wide = F.max_pool2d(-F.max_pool2d(-gap, *tall), *tall)
+    bare = 1 - gap
+    around = _mean(colour * bare, AROUND) / _mean(bare, AROUND).clamp(min=1e-3)
+    return torch.where(gap > wide, (SHADE * around).round(), colour)
 
 
 def _closed(front: Float[Tensor, "n 4 h w"], drawn: _Ids, lap: int) -> Float[Tensor, "n 1 h w"]:
@@ -311,7 +321,7 @@ def _affine_planes(
 def _soothed(
     colour: Float[Tensor, "n 3 h w"], grid: Float[Tensor, "n h w 2"], coarse: Float[Tensor, "n h w"]
 ) -> Float[Tensor, "n 3 h w"]:
-    """See layered._soothed."""
+    """See edges.soothed."""
     edge = torch.zeros_like(coarse)
     across = (grid[:, :, 1:, 0] - grid[:, :, :-1, 0]).abs() > JUMP
     along = (grid[:, 1:, :, 1] - grid[:, :-1, :, 1]).abs() > JUMP
@@ -334,7 +344,7 @@ def _soothed(
 def _feather(
     drawn: Bool[Tensor, "n h w"], alpha: Float[Tensor, "n 1 h w"]
 ) -> Float[Tensor, "n 1 h w"]:
-    """See layered._feather."""
+    """See edges.feather."""
     solid = drawn[:, None] * 255.0
     inside = (2 * _mean(solid, 5) - 255).clamp(min=0)
     return torch.minimum(_mean(torch.minimum(alpha, solid), 3), inside) / 255

@@ -224,7 +224,7 @@ CHAIN = (
         "The painter as ONNX graphs.",
         makes="painter.safetensors",
         role="painter",
-        embedded="exact",
+        embedded="same commands",
         opens=("autoencoder", "denoiser"),
         seed=0,
         packages=("onnx",),

@@ -175,6 +175,7 @@ def test_a_photo_of_ones_own_is_alive_until_it_talks(
         visitor.page.frame_locator("iframe.v-live").locator("#connect").wait_for()
         live = visitor.page.frame(url="**/live")
         assert live is not None
+        live.wait_for_load_state("load")  # before that nothing listens
         live.set_input_files("#photo", wall)
         live.wait_for_function("document.getElementById('problem').textContent.includes('no face')")
         live.set_input_files("#photo", one)

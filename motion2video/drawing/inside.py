@@ -104,13 +104,13 @@ def draw_mouth(
         return out
     picture = np.empty((size[1], size[0], 3), np.float32)
     picture[:] = mouth.dark
-    behind = mouth.behind(landmarks)
-    for strip, points in zip(mouth.strips, behind.placed(), strict=True):
+    posed = mouth.posed(landmarks)
+    for strip, points in zip(mouth.strips, posed.placed(), strict=True):
         _draw_strip(picture, strip, place.points(points[:, :2]) - corner)
     hole = hole_of(opened)
     y, x = np.nonzero(hole)
     places = place.back(np.stack([x, y], 1) + corner)
-    lit = (picture[y, x] + FOOT) * behind.lights(places) - FOOT
+    lit = (picture[y, x] + FOOT) * posed.lights(places) - FOOT
     picture[y, x] = np.maximum(lit, 0)
     known = hole.astype(np.float32)[..., None]
     soft, there = (cv2.GaussianBlur(x, (0, 0), _SOFT) for x in (picture * known, known))

@@ -92,7 +92,7 @@ class Teeth:
 class Mouth:
     """The inside of a person's mouth; `rest` are the 478 points of the face with the lips shut, in
     the head frame, `chin` the way of the chin at ICT's wide open jaw, `dark` the colour behind all,
-    `light` how much reaches what is where (`Behind.lights`).
+    `light` how much reaches what is where (`PosedMouth.lights`).
     """
 
     rest: Float[np.ndarray, "478 3"]
@@ -158,9 +158,9 @@ class Mouth:
         chin = _SIZE * tensors["jaw_468"][_CHIN].mean(0)
         return Mouth(neutral, chin.astype(np.float32), tuple(strips), dark, tensors["light"])
 
-    def behind(self, landmarks: Float[np.ndarray, "478 3"]) -> "Behind":
+    def posed(self, landmarks: Float[np.ndarray, "478 3"]) -> "PosedMouth":
         """The mouth behind the lips of a picture."""
-        return Behind(self, landmarks, fit_pose(landmarks[None], self.rest))
+        return PosedMouth(self, landmarks, fit_pose(landmarks[None], self.rest))
 
     def hung(self, lower: float) -> "Mouth":
         """The same with the upper teeth so many eye distances lower."""
@@ -186,12 +186,12 @@ class Mouth:
         if teeth is None:
             return self
         mouth, colours = self._hung(landmarks, teeth.mask), image.astype(np.float32)
-        behind, strips = mouth.behind(landmarks), []
-        white = _unlit(teeth.white, behind.lights(landmarks[_SEAM, :2].mean(0)[None])[0])
-        for name, strip, points in zip(STRIPS, mouth.strips, behind.placed(), strict=True):
+        posed, strips = mouth.posed(landmarks), []
+        white = _unlit(teeth.white, posed.lights(landmarks[_SEAM, :2].mean(0)[None])[0])
+        for name, strip, points in zip(STRIPS, mouth.strips, posed.placed(), strict=True):
             if name != "tongue":
                 places = _texels(strip, points)
-                light = behind.lights(places.reshape(-1, 2)).reshape(*places.shape[:2], 3)
+                light = posed.lights(places.reshape(-1, 2)).reshape(*places.shape[:2], 3)
                 seen = _unlit(_sampled(colours, places), light)
                 strip = _with_teeth(strip, seen, _sampled(teeth.mask, places), white)
             strips.append(strip)
@@ -201,7 +201,7 @@ class Mouth:
         self, landmarks: Float[np.ndarray, "478 3"], mask: Float[np.ndarray, "h w"]
     ) -> "Mouth":
         """The upper teeth as high as they are where a photo's `mask` shows teeth."""
-        upper, pose = self.strips[-1], self.behind(landmarks).pose
+        upper, pose = self.strips[-1], self.posed(landmarks).pose
         there, scores = upper.tooth, {}
         for lower in np.arange(*_SEARCH):
             points = self.hung(lower).strips[-1].points
@@ -212,7 +212,7 @@ class Mouth:
 
 
 @dataclass(frozen=True, eq=False)
-class Behind:
+class PosedMouth:
     """A mouth behind the lips of a picture with `landmarks` [478, 3]; `pose` is the skull's."""
 
     mouth: Mouth

@@ -116,7 +116,7 @@ def parts_of(one: Seen, tensors: Mapping[str, np.ndarray]) -> Parts:
     lips = place.points(one.landmarks[INNER_LIPS, :2])
     y, x = np.nonzero(fill_polygon(lips, place.size) > 127)
     points = place.back(np.stack([x, y], 1).astype(np.float32))
-    grown = mouth.behind(one.landmarks).of_light(points)
+    grown = mouth.posed(one.landmarks).of_light(points)
     across, down = grown[:, 4], grown[:, 1]
     part = np.minimum(across * PARTS[0], PARTS[0] - 1).astype(int) * PARTS[1]
     part += np.minimum(down * PARTS[1], PARTS[1] - 1).astype(int)

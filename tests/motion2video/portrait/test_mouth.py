@@ -32,7 +32,7 @@ def fitted(face: PortraitFace) -> Mouth:
 def test_upper_teeth_stay_with_the_skull_and_lower_ones_go_with_the_jaw(face) -> None:
     mouth = fitted(face)
     shut, opened = (
-        dict(zip(STRIPS, mouth.behind(marks(face, jaw)).placed(), strict=True))
+        dict(zip(STRIPS, mouth.posed(marks(face, jaw)).placed(), strict=True))
         for jaw in (0.0, 0.8)
     )
     unit = float(face.pose.scale[0])
@@ -43,7 +43,7 @@ def test_upper_teeth_stay_with_the_skull_and_lower_ones_go_with_the_jaw(face) ->
 
 def test_teeth_turn_as_a_rigid_thing(face) -> None:
     mouth = fitted(face)
-    front, side = (mouth.behind(marks(face, 0, yaw)).placed()[-1] for yaw in (0.0, 0.4))
+    front, side = (mouth.posed(marks(face, 0, yaw)).placed()[-1] for yaw in (0.0, 0.4))
     away = [np.linalg.norm(p[:, None] - p[None], axis=-1) for p in (front, side)]
     assert np.abs(away[0] - away[1]).max() < 0.02 * away[0].max()
     assert np.abs(front - side).max() > 0.1 * float(face.pose.scale[0]), "while they do turn"
@@ -51,7 +51,7 @@ def test_teeth_turn_as_a_rigid_thing(face) -> None:
 
 def test_teeth_lie_behind_the_lips(face) -> None:
     mouth, landmarks = fitted(face), marks(face, 0)
-    upper = mouth.behind(landmarks).placed()[-1]
+    upper = mouth.posed(landmarks).placed()[-1]
     lips = landmarks[INNER_LIPS]
     unit = float(face.pose.scale[0])
     assert abs(upper[:, 0].mean() - lips[:, 0].mean()) < 0.05 * unit
@@ -108,19 +108,19 @@ def test_light_falls_on_teeth_as_the_lips_let_it(face) -> None:
         centre = moved[[78, 308], 0].mean()
         moved[[78, 308], 0] = centre + wide * (moved[[78, 308], 0] - centre)
         moved[13, 1] -= raised * float(face.pose.scale[0])
-        return float(mouth.behind(moved).lights(middle).mean())
+        return float(mouth.posed(moved).lights(middle).mean())
 
     assert light(0.75, 0) < light(1.0, 0) < light(1.2, 0)
     assert light(0.75, 0) < light(0.75, 0.08)
     corner = landmarks[78:79, :2] + 0.1 * (middle - landmarks[78:79, :2])
-    behind = mouth.behind(landmarks)
-    assert behind.lights(corner).mean() < behind.lights(middle).mean()
+    posed = mouth.posed(landmarks)
+    assert posed.lights(corner).mean() < posed.lights(middle).mean()
 
 
 def test_a_mouth_that_is_hardly_open_shows_the_edges_of_lower_teeth_alone(face) -> None:
     """The rest lies behind the lower lip."""
     landmarks = marks(face, 0.2)
-    lower = dict(zip(STRIPS, fitted(face).behind(landmarks).placed(), strict=True))["lower"]
+    lower = dict(zip(STRIPS, fitted(face).posed(landmarks).placed(), strict=True))["lower"]
     middle = np.abs(lower[:, 0] - SIDE / 2) < 5
     shown = landmarks[14, 1] - lower[middle, 1].min()  # the picture's y goes down
     assert shown < 0.03 * float(face.pose.scale[0])

@@ -32,8 +32,7 @@ def fitted(face: PortraitFace) -> Mouth:
 def test_upper_teeth_stay_with_the_skull_and_lower_ones_go_with_the_jaw(face) -> None:
     mouth = fitted(face)
     shut, opened = (
-        dict(zip(STRIPS, mouth.posed(marks(face, jaw)).placed(), strict=True))
-        for jaw in (0.0, 0.8)
+        dict(zip(STRIPS, mouth.posed(marks(face, jaw)).placed(), strict=True)) for jaw in (0.0, 0.8)
     )
     unit = float(face.pose.scale[0])
     assert np.abs(opened["upper"] - shut["upper"]).max() < 0.02 * unit

@@ -238,16 +238,17 @@ class Renderer:
         portrait before something else than its own background in which nobody is seen.
         """
         face = portrait.face
-        fitted = PortraitFace.fit(face.landmarks, face.expression, self.basis)
-        if driver is not None:
-            fitted = fitted.driven_by(driver)
+        settled = PortraitFace.fit(face.landmarks, face.expression, self.basis)
+        fitted = settled if driver is None else settled.driven_by(driver)
         mouth = Mouth.fit(portrait.image, face.landmarks, fitted.neutral)
         brush = self._brush(portrait, seed)
         inside = Inside.of(mouth, portrait.image, face.landmarks)
-        stage = self._stage(portrait, inside, brush)
+        stage = self._stage(portrait, settled, inside, brush)
         return RenderState(PreparedPortrait(portrait, fitted, inside, brush, stage), 0, _Ticket())
 
-    def _stage(self, portrait: Portrait, inside: Inside, brush: Brush) -> Stage:
+    def _stage(
+        self, portrait: Portrait, settled: PortraitFace, inside: Inside, brush: Brush
+    ) -> Stage:
         """In layers where the person is known, bent elsewhere; on a GPU where there is one."""
         marks, mesh = portrait.face.landmarks, self.basis.triangles
         matte = portrait.matte if self.config.head == "layers" else None
@@ -262,12 +263,14 @@ class Renderer:
             return (
                 CropStage(bent, inside, brush) if gpu is None else Canvas(bent, inside, brush, gpu)
             )
-        head = self._head(portrait, matte)
+        head = self._head(portrait, settled, matte)
         if gpu is None:
             return CropStage(head, inside, brush)
         return LayeredCanvas(head, inside, brush, gpu)
 
-    def _head(self, portrait: Portrait, matte: Float[np.ndarray, "h w"]) -> LayeredWarp:
+    def _head(
+        self, portrait: Portrait, settled: PortraitFace, matte: Float[np.ndarray, "h w"]
+    ) -> LayeredWarp:
         """The portrait's layers and head, kept while the portrait is held and drawn at the same
         quality.
         """
@@ -275,9 +278,8 @@ class Renderer:
         kind = (work.sampling, work.fineness)
         made = self._heads.get(portrait)
         if made is None or made[0] != kind:
-            face, behind = portrait.face, portrait.behind
-            own = PortraitFace.fit(face.landmarks, face.expression, self.basis).own
-            head = LayeredWarp(portrait.image, face.landmarks, self.basis, matte, *kind, own)
+            marks, behind = portrait.face.landmarks, portrait.behind
+            head = LayeredWarp(portrait.image, marks, self.basis, matte, *kind, settled.own)
             made = kind, head if behind is None else head.over(behind)
             with self._lock:
                 self._heads[portrait] = made

@@ -125,8 +125,8 @@ def finished(
     """What a network painted, with so much of the fine `detail` that is drawn inside the mouth:
     light and colour are the network's. Slits and corners are calm. A network that cannot tell teeth
     from gaps paints the mean of both, or crumbs: the less what it paints is laid out like the
-    drawing, the more of the drawing is laid over, half-way as light as that; but where photos
-    are coarse. Lips that are the photo's keep what the photo shows between them.
+    drawing, the more of the drawing is laid over where lips are well apart, a quarter of the way
+    to that light; but where photos are coarse. Lips that are the photo's keep what the photo shows between them.
     """
     hole = known.hole
     if not hole.any():

@@ -21,14 +21,19 @@ HELD_OUT = 4
 """One clip in so many, by the hash of its name, is never trained on."""
 
 
+def number_of(name: str, count: int) -> int:
+    """A number below `count`, by the hash of a name."""
+    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % count
+
+
 def held_out(group: str) -> bool:
     """Whether a clip is for judging alone."""
-    return int(hashlib.sha256(group.encode()).hexdigest(), 16) % HELD_OUT == 0
+    return number_of(group, HELD_OUT) == 0
 
 
 def chooses(group: str) -> bool:
     """Whether settings are chosen on a clip instead of anything being trained on it."""
-    return int(hashlib.sha256(group.encode()).hexdigest(), 16) % 12 in (1, 6)
+    return number_of(group, 12) in (1, 6)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,6 @@ outside `train`. Colour and light vary, half of the pairs is mirrored.
 
 import argparse
 import functools
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from motion2video.network.autoencoder import Autoencoder
 from motion2video.network.denoiser import FACTOR
 from motion2video.portrait.mouth import Mouth
 from scripts.data.dataset import Clip, clips, stills
-from scripts.data.hires import Hires, Picture, held_out
+from scripts.data.hires import Hires, Picture, held_out, number_of
 from scripts.data.renderer_pairs import (
     calm_frame,
     compressed,
@@ -95,11 +94,6 @@ class Cut:
     sharpness: float
 
 
-def one_in(name: str, count: int) -> bool:
-    """One name in `count`, by its hash."""
-    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % count == 0
-
-
 Made = Callable[[], Iterator[Job]]
 
 
@@ -110,7 +104,7 @@ def hires_jobs(hires: Hires, people: set[str], test: bool, rng: np.random.Genera
         groups[row["group"]].append(i)
     for name, members in groups.items():
         kind = hires.rows[members[0]]["kind"]
-        if kind == "generated" and one_in(name, 10) == test:
+        if kind == "generated" and (number_of(name, 10) == 0) == test:
             some = [i for i in members if hires.open_ratio(i) > _OPEN and rng.random() < _STILLS]
             made += [partial(_of_still, hires, i) for i in some]
         elif kind == "clip" and held_out(name) == test and len(members) > 1:

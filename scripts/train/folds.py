@@ -149,10 +149,9 @@ def pairs(pack: Path, flat: Map, basis: FaceBasis, test: bool) -> Pairs:
     """Of the people and clips that are held out, or of the others."""
     hires, groups = Hires(pack), defaultdict[str, list[int]](list)
     for i, row in enumerate(hires.rows):
-        if row["kind"] == "real":
-            groups[Path(row["image"]).stem.split("_")[1]].append(i)
-        elif row["kind"] == "clip":
+        if row["kind"] == "clip":
             groups[row["group"]].append(i)
+    groups |= {person: list(both.values()) for person, both in hires.couples().items()}
     rng, moved, ratios, couples = np.random.default_rng(0), [], [], []
     for name, members in sorted(groups.items()):
         couple = hires.rows[members[0]]["kind"] == "real"

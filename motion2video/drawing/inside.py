@@ -126,7 +126,8 @@ def finished(
     light and colour are the network's. Slits and corners are calm. A network that cannot tell teeth
     from gaps paints the mean of both, or crumbs: the less what it paints is laid out like the
     drawing, the more of the drawing is laid over where lips are well apart, a quarter of the way
-    to that light; but where photos are coarse. Lips that are the photo's keep what the photo shows between them.
+    to that light; but where photos are coarse. Lips that are the photo's keep what the photo shows
+    between them.
     """
     hole = known.hole
     if not hole.any():

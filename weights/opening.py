@@ -49,10 +49,10 @@ def open_regular(
             raise LimitError(
                 f"the {what} {path} has {found.st_size} bytes; at most {max_bytes} are read"
             )
-        return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise
+    return os.fdopen(descriptor, "rb")  # whose it is from here on: closed here, it would be twice
 
 
 def check_regular(

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from audio2motion.gestures.controls import CONTROL_DIM
-from motion2video.motion import MOTION_DIM
+from motion2video.motion import MOTION_DIM, ROTATION, channel_index
 
 CHUNK = 5
 """Frames that are made together."""
@@ -15,18 +16,29 @@ LOOK_AHEAD = 5
 """Frames of the agent's own voice after frame t that frame t may use (200 ms)."""
 FEATURE_OFFSETS = (1, 3, 5)
 INPUTS = ("agent", "interlocutor", "interlocutor_motion", "controls")
+GLANCE = 25
+"""Frames before a frame, of the other's head and smile, that it is told of by themselves (1 s): so
+late nods are returned.
+"""
+_SMILES = [channel_index(f"mouthSmile{side}") for side in ("Left", "Right")]
+_GLANCED = len(range(*ROTATION.indices(MOTION_DIM))) + 1
+SEEN_DIM = MOTION_DIM + 1 + GLANCE * _GLANCED
+"""Numbers that describe what is seen of the other at one frame."""
+_WATCH = 64
 
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """Everything that frame t may depend on besides the motion before it, frame-aligned.
+    """Everything that frame t may depend on besides the motion before it, frame-aligned: the last
+    axes are those of `agent_window`, features with energy and activity, `seen_window`, and
+    Controls.vector.
 
     `present` [b, t, 4] says which of INPUTS there is: 0 replaces it by a learned null.
     """
 
     agent: Float[Tensor, "b t a"]
     interlocutor: Float[Tensor, "b t i"]
-    interlocutor_motion: Float[Tensor, "b t 91"]
+    interlocutor_motion: Float[Tensor, "b t m"]
     controls: Float[Tensor, "b t c"]
     present: Float[Tensor, "b t 4"]
 
@@ -75,8 +87,23 @@ def agent_window(
     return torch.cat([*near, *curves], 1)
 
 
+def seen_window(tokens: Float[Tensor, "n 91"]) -> Float[Tensor, "t m"]:
+    """Per frame the other's motion, standardised, with a flag whether it is seen, and how far head
+    and smile were from there in each of the GLANCE frames before; t = n - GLANCE. Where either was
+    not seen that is 0.
+    """
+    seen = tokens[:, -1:]
+    shown = torch.cat([tokens[:, ROTATION], tokens[:, _SMILES].mean(1, keepdim=True)], 1)
+    before, known = shown.unfold(0, GLANCE, 1)[:-1], seen.unfold(0, GLANCE, 1)[:-1]
+    now = tokens[GLANCE:]
+    off = (before - shown[GLANCE:, :, None]) * known * seen[GLANCE:, :, None]
+    return torch.cat([now, off.flatten(1)], 1)
+
+
 class ConditionEmbedding(nn.Module):
-    """Each input through its own projection, added up; a learned null where it is absent."""
+    """Each input through its own projection, added up; a learned null where it is absent. What was
+    seen of the other in the last second is watched by a layer of its own.
+    """
 
     def __init__(self, features: int, width: int) -> None:
         super().__init__()
@@ -84,6 +111,9 @@ class ConditionEmbedding(nn.Module):
         layers = [nn.Linear(size, width) for size in sizes]
         self.null = nn.Parameter(torch.zeros(len(INPUTS), width))
         self.project = nn.ModuleList(layers)
+        self.glance = nn.Linear(GLANCE * _GLANCED, _WATCH)
+        self.answer = nn.Linear(_WATCH, width, bias=False)
+        nn.init.zeros_(self.answer.weight)
 
     @torch.no_grad()
     def ignore(self, name: str) -> None:
@@ -99,11 +129,13 @@ class ConditionEmbedding(nn.Module):
         inputs = (
             condition.agent,
             condition.interlocutor,
-            condition.interlocutor_motion,
+            condition.interlocutor_motion[..., : MOTION_DIM + 1],
             condition.controls,
         )
         total = torch.zeros((), device=self.null.device)
         for i, (project, value) in enumerate(zip(self.project, inputs, strict=True)):
             there = condition.present[..., i : i + 1]
             total = total + there * project(value) + (1 - there) * self.null[i]
-        return total
+        there = condition.present[..., [INPUTS.index("interlocutor_motion")]]
+        glances = condition.interlocutor_motion[..., MOTION_DIM + 1 :]
+        return total + there * self.answer(F.silu(self.glance(glances)))

@@ -35,10 +35,12 @@ from audio2motion.network.bursts import Said
 from audio2motion.network.chunks import Aimed, Chunk, answers_to, finish, slowed, smile_detail
 from audio2motion.network.condition import (
     CHUNK,
+    GLANCE,
     INPUTS,
     LOOK_AHEAD,
     Condition,
     agent_window,
+    seen_window,
 )
 from audio2motion.network.gate import GATE_HIGH, SPEECH_CHANNELS, mouth_gate, silence
 from audio2motion.network.gaze import to_eyes
@@ -67,8 +69,8 @@ class GeneratorState:
     used yet; `waiting` holds the agent's features from frame `frame` on, and the interlocutor's
     of the chunk that is still to be made; `recent` is the last chunk of tokens, `heard` its lips by
     the voice alone, of whose guesses `said` is the sum over `said_frames` of speech and `new` that
-    of what was new in them, `after` the features of its last frame, and `smiled` the last smile of
-    both sides.
+    of what was new in them, `after` the features of its last frame, `smiled` the last smile of
+    both sides, and `seen` what was seen of the other in the GLANCE frames before.
     """
 
     ticket: Ticket
@@ -86,6 +88,7 @@ class GeneratorState:
     agent: VoiceState
     interlocutor: VoiceState
     waiting: "Chunk | None"
+    seen: Float[Tensor, "n 91"]
     recent: Float[Tensor, "1 5 90"]
     heard: Float[Tensor, "1 5 90"]
     said: Float[Tensor, "s"]
@@ -180,6 +183,7 @@ class MotionGenerator:
             agent=self.encoder.init_state(),
             interlocutor=self.encoder.init_state(),
             waiting=None,
+            seen=torch.zeros(GLANCE, MOTION_DIM + 1, device=self.device),
             recent=torch.zeros(1, CHUNK, MOTION_DIM, device=self.device),
             heard=torch.zeros(1, CHUNK, MOTION_DIM, device=self.device),
             said=torch.zeros(len(SPEECH_CHANNELS), device=self.device),
@@ -235,7 +239,7 @@ class MotionGenerator:
             state, heard = self._hear(state, slice(used, used + CHUNK_SAMPLES))
             used += CHUNK_SAMPLES
             if (now := state.waiting) is not None:
-                condition = self._condition(state.controls, now, heard)
+                condition = self._condition(state, now, heard)
                 state, x_1 = self._sample(state, condition, now)
                 _, closed = self.network.read_lips(condition)
                 state, motion = self._move(state, now, heard, x_1, closed[0])
@@ -383,7 +387,13 @@ class MotionGenerator:
         state = replace(state, frame=state.frame + CHUNK)
         return state, Motion(values)
 
-    def _condition(self, controls: Controls, now: Chunk, ahead: Chunk) -> Condition:
+    def _seen(self, state: GeneratorState, now: Chunk) -> Float[Tensor, "n 91"]:
+        """What is seen of the other in a chunk and the GLANCE frames before it."""
+        there = now.motion_present[:, None]
+        tokens = torch.cat([self.network.standardise(now.motion) * there, there], 1)
+        return torch.cat([state.seen, tokens])
+
+    def _condition(self, state: GeneratorState, now: Chunk, ahead: Chunk) -> Condition:
         joined = [
             torch.cat([getattr(now.agent, name), getattr(ahead.agent, name)])
             for name in ("features", "energy", "activity")
@@ -391,11 +401,10 @@ class MotionGenerator:
         agent = agent_window(*joined)
         other = now.interlocutor
         sound = torch.cat([other.features, other.energy[:, None], other.activity[:, None]], 1)
-        seen = now.motion_present[:, None]
-        motion = torch.cat([self.network.standardise(now.motion) * seen, seen], 1)
+        motion = seen_window(self._seen(state, now))
         one = torch.ones(CHUNK, device=self.device)
         present = torch.stack([one, now.interlocutor_present, now.motion_present, one], 1)
-        vector = controls.vector(now.in_conversation).to(self.device).expand(CHUNK, -1)
+        vector = state.controls.vector(now.in_conversation).to(self.device).expand(CHUNK, -1)
         return Condition(agent[None], sound[None], motion[None], vector[None], present[None])
 
     def _sample(
@@ -443,6 +452,7 @@ class MotionGenerator:
             after=after,
             cache=cache,
             silent=level,
+            seen=self._seen(state, now)[CHUNK:],
         )
         return state, x_1
 

@@ -57,7 +57,7 @@ SHARES = {
     "grid": 1.0,
     "facegood": 0.3,
     "voices": 0.3,
-    "conversations": 2.0,
+    "conversations": 1.0,
 }
 """How often a frame of a group is drawn."""
 REST = 0.25

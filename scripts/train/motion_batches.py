@@ -7,11 +7,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from audio2motion.network.condition import LOOK_AHEAD, Condition, agent_window
+from audio2motion.network.condition import (
+    GLANCE,
+    LOOK_AHEAD,
+    SEEN_DIM,
+    Condition,
+    agent_window,
+    seen_window,
+)
 from audio2motion.network.gate import listening
 from audio2motion.network.gaze import to_gaze
 from audio2motion.network.model import MotionNetwork
-from motion2video.motion import DETAIL, MOTION_DIM
+from motion2video.motion import DETAIL
 from scripts.data.motion_items import Item
 
 FRAMES = 100
@@ -57,7 +64,7 @@ def cut(
         voice.features[ahead].float(), voice.energy[ahead].float(), voice.activity[ahead].float()
     )
     size = voice.features.shape[1]
-    sound, motion = torch.zeros(count, size + 2), torch.zeros(count, MOTION_DIM + 1)
+    sound, motion = torch.zeros(count, size + 2), torch.zeros(count, SEEN_DIM)
     present = torch.ones(count, 4)
     if item.interlocutor is None:
         present[:, 1] = 0
@@ -68,10 +75,11 @@ def cut(
     if item.seen is None:
         present[:, 2] = 0
     else:
-        seen = item.seen[here].float()
+        seen = item.seen[max(0, start - GLANCE) : start + count].float()
         theirs = network.standardise(seen[:, :-1])
-        motion = torch.cat([theirs * seen[:, -1:], seen[:, -1:]], 1)
-        present[:, 2] = seen[:, -1]
+        tokens = torch.cat([theirs * seen[:, -1:], seen[:, -1:]], 1)
+        motion = seen_window(F.pad(tokens, (0, 0, GLANCE + count - len(tokens), 0)))
+        present[:, 2] = seen[-count:, -1]
     condition = Condition(
         agent[None], sound[None], motion[None], item.controls.expand(1, count, -1), present[None]
     )

@@ -18,6 +18,7 @@ from audio2motion.hearing.speech import SpeechConfig, SpeechEncoder, SpeechFeatu
 from audio2motion.network.condition import (
     CONTROL_DIM,
     LOOK_AHEAD,
+    SEEN_DIM,
     Condition,
     ConditionEmbedding,
     agent_window,
@@ -234,7 +235,7 @@ def test_hearing_is_carried_over_to_other_features() -> None:
         agent = agent_window(features, curves, curves)
         count = len(agent)
         other = torch.cat([features, curves[:, None], curves[:, None]], 1)[:count]
-        nothing = torch.zeros(1, count, MOTION_DIM + 1), torch.zeros(1, count, CONTROL_DIM)
+        nothing = torch.zeros(1, count, SEEN_DIM), torch.zeros(1, count, CONTROL_DIM)
         condition = Condition(agent[None], other[None], *nothing, torch.ones(1, count, 4))
         with torch.inference_mode():
             return module(condition)

@@ -74,7 +74,7 @@ def test_what_is_read_of_lips_is_told_as_scores() -> None:
     values = torch.rand(2000, MOTION_DIM) ** 4
     network.knots.copy_(quantiles(values[:, SCORED]))
     network.reader[-1, :-1] = 0.3
-    sizes = (len(network.reader) - 1, 1, MOTION_DIM + 1, 1, 4)
+    sizes = (len(network.reader) - 1, 1, 1, 1, 4)
     lips, _ = network.read_lips(Condition(*(torch.zeros(1, 3, size) for size in sizes)))
     pucker, jaw = (SPEECH_CHANNELS.index(channel_index(n)) for n in ("mouthPucker", "jawOpen"))
     share = (values[:, channel_index("mouthPucker")] < 0.3).float().mean()

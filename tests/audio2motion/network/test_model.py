@@ -10,6 +10,7 @@ from audio2motion.network.condition import (
     CHUNK,
     CONTROL_DIM,
     INPUTS,
+    SEEN_DIM,
     Condition,
     agent_dim,
     agent_window,
@@ -49,7 +50,7 @@ def conditions(frames: int = FRAMES, seed: int = 0) -> Condition:
     return Condition(
         normal(agent_dim(8)),
         normal(10),
-        normal(MOTION_DIM + 1),
+        normal(SEEN_DIM),
         normal(CONTROL_DIM),
         torch.ones(1, frames, len(INPUTS)),
     )

@@ -32,7 +32,7 @@ ROLE_PACE = 0.06
 SHIFTS_PER_S = 1 / 40
 TURN_SHIFT, PHRASE_SHIFT = 0.25, 0.6
 """Chances of a shift when the other's turn ends or begins, and at a phrase of one's own."""
-SHIFT_SIZE = (1.2, 2.2, 1.6, 0.04, 0.02, 0.04)
+SHIFT_SIZE = (0.9, 1.6, 1.2, 0.03, 0.015, 0.03)
 """Deviation of postures: degrees of pitch, yaw, roll, interocular distances."""
 PHRASE_SIZE = (2.0, 3.2, 2.0, 0.03, 0.02, 0.03)
 SHIFT_PACE, PHRASE_PACE = 0.08, 0.12

@@ -25,7 +25,7 @@ from motion2video.motion import FPS
 
 CUE_CHANCE = 0.45
 """Share of the cues in the other's voice that are answered by a nod."""
-FREE_NODS_PER_S = 0.2
+FREE_NODS_PER_S = 0.08
 LOUD = -0.35
 """Energy (-1..0) that the other's voice must fall below for a cue."""
 SPOKEN = 14

@@ -38,7 +38,7 @@ TRANSFER_MEAN_S, TRANSFER_SPREAD_S = 0.03, 0.68
 0.81 s); below 0 both speak, in 47 % of the transfers."""
 
 # Nods.
-NOD_CYCLES = (0.12, 0.36, 0.28, 0.16, 0.08)
+NOD_CYCLES = (0.06, 0.36, 0.31, 0.18, 0.09)
 """Shares of 1 to 5 cycles. 42 % have one, over 95 % at most 5 (9,223 nods, Mori, Den & Jokinen
 2025); measured: at most one in 45-58 %, counted by turning points. Fewer single ones are drawn, for
 sway and the network add single peaks: what counts is the share in the motion that comes out."""

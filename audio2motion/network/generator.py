@@ -88,7 +88,7 @@ class GeneratorState:
     agent: VoiceState
     interlocutor: VoiceState
     waiting: "Chunk | None"
-    seen: Float[Tensor, "n 91"]
+    seen: Float[Tensor, "25 91"]
     recent: Float[Tensor, "1 5 90"]
     heard: Float[Tensor, "1 5 90"]
     said: Float[Tensor, "s"]

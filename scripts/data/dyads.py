@@ -90,7 +90,7 @@ SMILE_BEGINS, SMILE_ENDS = 0.75, 5.0
 as talkers in takes do (.11 in the mean).
 """
 SMILE_SIGMA_S = 0.1
-SHOWN_NODS_PER_S = 0.12
+SHOWN_NODS_PER_S = 0.25
 """Of the other, who is seen: more than people nod, for each is an example of how it is answered."""
 
 

@@ -73,8 +73,8 @@ LATEST_TIME = 0.95
 
 
 class MotionNetwork(nn.Module):
-    """Motion tokens are z-scored or normal scores: `normalise` and `denormalise` know of which
-    values.
+    """Motion tokens are z-scored or normal scores, of single channels or, as `axes` has it, of what
+    several have in common and what sets them apart: `normalise` and `denormalise` know which.
     """
 
     mean: Tensor
@@ -82,6 +82,7 @@ class MotionNetwork(nn.Module):
     reader: Tensor
     guessed: Tensor
     knots: Tensor
+    axes: Tensor
     recall: Tensor
     heard: Tensor
     rest: Tensor
@@ -103,6 +104,7 @@ class MotionNetwork(nn.Module):
         self.register_buffer("mean", torch.zeros(MOTION_DIM))
         self.register_buffer("std", torch.ones(MOTION_DIM))
         self.register_buffer("knots", SCORES.repeat(len(SCORED), 1))
+        self.register_buffer("axes", torch.eye(MOTION_DIM))
         self.register_buffer("recall", torch.zeros(MOTION_DIM, CHUNK, CHUNK))
         self.register_buffer("heard", torch.zeros(MOTION_DIM, CHUNK))
         self.register_buffer("rest", torch.zeros(MOTION_DIM, CHUNK))
@@ -161,10 +163,11 @@ class MotionNetwork(nn.Module):
         """Motion values to what the network makes."""
         tokens = self.standardise(values)
         tokens[..., SCORED] = to_scores(values[..., SCORED], self.knots)
-        return tokens
+        return tokens @ self.axes.T
 
     def denormalise(self, tokens: Float[Tensor, "*b t 90"]) -> Float[Tensor, "*b t 90"]:
         """Back to motion values."""
+        tokens = tokens @ torch.linalg.inv(self.axes).T
         values = tokens * self.std + self.mean
         values[..., SCORED] = to_values(tokens[..., SCORED], self.knots)
         return values

@@ -53,6 +53,7 @@ from motion2video.motion import (
 from scripts.data.motion_items import SHARES, Item, kept_items, mirror_matrix, tiny_items
 from scripts.train.lip_reader import READER_STIFFNESS, Ridge, learn_closures
 from scripts.train.loop import LoopConfig, lip_aperture, run
+from scripts.train.motion_axes import fit_axes
 from scripts.train.motion_batches import Batch, cut, draw, drop_inputs
 from scripts.train.motion_source import fit
 from weights.tensors import read_safetensors, save_safetensors
@@ -63,6 +64,7 @@ OWN = (
     "mean",
     "std",
     "knots",
+    "axes",
     "recall",
     "heard",
     "rest",
@@ -265,6 +267,14 @@ def people(items: list[Item]) -> list[Item]:
 
 
 @torch.no_grad()
+def set_axes(network: MotionNetwork, items: list[Item]) -> None:
+    """What moves together in the people of whom a whole face is known."""
+    faces = [item.values[(item.weight > 0).all(1)] for item in people(items)]
+    scores = [network.normalise(values).numpy() for values in faces if len(values)]
+    network.axes.copy_(torch.from_numpy(fit_axes(scores)))
+
+
+@torch.no_grad()
 def fit_source(network: MotionNetwork, items: list[Item]) -> None:
     """What the flow starts from goes on as the people do of whom a whole face is known."""
     curves, known, guesses, styles = [], [], [], []
@@ -334,6 +344,8 @@ def go_on_from(network: MotionNetwork, path: Path) -> None:
         if not own and state[name].shape == value.shape:
             state[name].copy_(value)
     state["enter.weight"][:, ~moved] = fresh
+    before = old.get("axes", torch.eye(MOTION_DIM))
+    state["enter.weight"] @= before @ torch.linalg.inv(network.axes)
     told = min(old["condition.project.3.weight"].shape[1], MOOD_DIM)
     state["condition.project.3.weight"][:, :told] = old["condition.project.3.weight"][:, :told]
 
@@ -399,6 +411,8 @@ def main() -> None:
         aperture = lip_aperture(FaceBasis.load())
     network = MotionNetwork(config)
     set_statistics(network, items)
+    if not options.tiny:
+        set_axes(network, items)
     if options.start:
         go_on_from(network, options.start)
     else:

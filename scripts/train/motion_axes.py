@@ -8,6 +8,7 @@ beside the blink that brings it.
 import numpy as np
 from jaxtyping import Float
 
+from audio2motion.network.source import YOKED
 from motion2video.motion import MOTION_DIM, channel_index
 
 PAIRED = (
@@ -24,6 +25,16 @@ PAIRED = (
 the right in that of the right.
 """
 _LEFT, _RIGHT = ([channel_index(f"{name}{side}") for name in PAIRED] for side in ("Left", "Right"))
+_OPPOSED = [
+    (channel_index(f"eyeLook{one}"), channel_index(f"eyeLook{other}"))
+    for one, other in (
+        *(("OutLeft", "InLeft"), ("InRight", "OutRight")),
+        *(("UpLeft", "DownLeft"), ("UpRight", "DownRight")),
+    )
+]
+"""Where an eye looks, in the place of the first, is one number; how far it looks that way and the
+other way at once another.
+"""
 _BLINK, _SQUINT = (
     [channel_index(f"{name}{side}") for side in ("Left", "Right")]
     for name in ("eyeBlink", "eyeSquint")
@@ -55,6 +66,9 @@ def fit_axes(scores: list[Float[np.ndarray, "T 90"]]) -> Float[np.ndarray, "90 9
     for left, right in zip(_LEFT, _RIGHT, strict=True):
         axes[left, [left, right]] = 0.5, 0.5
         axes[right, [left, right]] = 0.5, -0.5
+    for one, other in _OPPOSED:
+        axes[one, [one, other]] = 0.5, -0.5
+        axes[other, [one, other]] = 0.5, 0.5
     if not scores:
         return axes.astype(np.float32)
     steps = np.concatenate([x[LAG:] - x[:-LAG] for x in scores])
@@ -64,7 +78,8 @@ def fit_axes(scores: list[Float[np.ndarray, "T 90"]]) -> Float[np.ndarray, "90 9
     tokens = np.concatenate(scores) @ axes.T
     changed = (axes != np.eye(MOTION_DIM)).any(1)
     spread = np.where(changed, np.maximum(tokens.std(0), LEAST_SPREAD), 1)
-    spread[_SQUINT] = spread[_SQUINT].mean()
+    for left, right in YOKED:
+        spread[[left, right]] = spread[[left, right]].mean()
     return (axes / spread[:, None]).astype(np.float32)
 
 

@@ -11,8 +11,9 @@ curves smoothed by [1 2 1] / 4, less their median. `above 6 Hz` is the share of 
 there, generated / real. `FD` is the Frechet distance of 2 s windows (deviation, speed, range and
 jerk of the groups in units of the real ones' deviation). `auc`, where scikit-learn is installed, is
 that of boosted trees on the same windows and the groups' correlations, people left out: .5 = cannot
-be told from real. With --beside, `auc` and `FD` are those of the people of another folder (its real
-training takes): so much do people differ.
+be told from real. Then how what belongs together moves together, made and real: the correlation,
+over all clips, of changes within two frames. With --beside, `auc` and `FD` are those of the people
+of another folder (its real training takes): so much do people differ.
 """
 
 import argparse
@@ -56,6 +57,19 @@ GROUPS: dict[str, list[int]] = {
         ("blink", "eyeBlink"),
     )
 }
+TOGETHER = {
+    f"{name}, both sides": ([channel_index(f"{channel}Left")], [channel_index(f"{channel}Right")])
+    for name, channel in (
+        *(("smile", "mouthSmile"), ("brow down", "browDown")),
+        *(("outer brow", "browOuterUp"), ("eye wide", "eyeWide")),
+    )
+} | {
+    "brow, inner and outer": ([channel_index("browInnerUp")], GROUPS["brow up"][1:]),
+    "brow up and down": (GROUPS["brow up"], GROUPS["brow down"]),
+    "blink and squint": (GROUPS["blink"], GROUPS["squint"]),
+    "eye out and in": ([channel_index("eyeLookOutLeft")], [channel_index("eyeLookInLeft")]),
+}
+LAG = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +109,12 @@ def windows(found: np.ndarray, correlations: bool) -> np.ndarray:
             row.append(table[np.triu_indices(len(table), 1)])
         out.append(np.concatenate(row))
     return np.array(out)
+
+
+def alike(takes: list[np.ndarray], one: list[int], other: list[int]) -> float:
+    """How two groups of channels of motions [T, 90] change together."""
+    steps = np.concatenate([values[LAG:] - values[:-LAG] for values in takes])
+    return float(np.corrcoef(steps[:, one].mean(1), steps[:, other].mean(1))[0, 1])
 
 
 def trembling(head: np.ndarray) -> float:
@@ -147,7 +167,7 @@ def discrimination(takes: list[Take]) -> float | None:
 
 def measure(clips: Path, generator: MotionGenerator, seeds: int) -> dict[str, Any]:
     """The whole table."""
-    takes, stds, fast, tremble = [], [], [], []
+    takes, stds, fast, tremble, both = [], [], [], [], ([], [])
     for take, (name, sound, motion) in enumerate(judged(clips)):
         count = len(motion)
         if count < SHORTEST:
@@ -155,10 +175,12 @@ def measure(clips: Path, generator: MotionGenerator, seeds: int) -> dict[str, An
         real = motion.values.astype(np.float64)
         person, true = name.split("__")[0], curves(real)
         takes.append(Take(person, true, real[:, ROTATION], False))
+        both[0].append(real)
         for seed in range(seeds):
             dice = take * seeds + seed  # one for all would make everybody's head move alike
             values = generator.generate(Dyad(sound), seed=dice).values[:count].astype(np.float64)
             made = curves(values)
+            both[1].append(values)
             takes.append(Take(person, made, values[:, ROTATION], True))
             stds.append(made.std(0) / np.maximum(1e-4, true.std(0)))
             fast.append(speeds(made) / np.maximum(1e-5, speeds(true)))
@@ -174,6 +196,7 @@ def measure(clips: Path, generator: MotionGenerator, seeds: int) -> dict[str, An
         "above 6 Hz": float(np.median(tremble)),
         "std": dict(zip(GROUPS, np.median(stds, 0).round(2).tolist(), strict=True)),
         "speed": dict(zip(GROUPS, np.median(fast, 0).round(2).tolist(), strict=True)),
+        "together": {name: [alike(x, *two) for x in both] for name, two in TOGETHER.items()},
     }
 
 
@@ -216,6 +239,8 @@ def main() -> None:
         print(f"{name:12}", "-" if value is None else f"{value:.3f}")
     for group in GROUPS:
         print(f"{group:12} std {table['std'][group]:.2f}  speed {table['speed'][group]:.2f}")
+    for name, (real, made) in table["together"].items():
+        print(f"{name:24} made {made:5.2f}  real {real:5.2f}")
 
 
 if __name__ == "__main__":

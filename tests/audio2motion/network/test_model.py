@@ -9,11 +9,13 @@ from audio2motion.gestures.style import STYLE_DIM
 from audio2motion.network.condition import (
     CHUNK,
     CONTROL_DIM,
+    GLANCE,
     INPUTS,
     SEEN_DIM,
     Condition,
     agent_dim,
     agent_window,
+    seen_window,
 )
 from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.model import (
@@ -25,7 +27,7 @@ from audio2motion.network.model import (
     MotionNetwork,
     training_mask,
 )
-from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM, channel_index
+from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM, ROTATION, channel_index
 from tests.unchecked import unchecked
 
 SMALL = ModelConfig(width=32, layers=2, heads=2, hidden=48, history=10, speech_features=8)
@@ -284,3 +286,33 @@ def test_gaze_goes_where_it_is_asked() -> None:
     assert 0.4 < out[EXPRESSION_NAMES.index("eyeLookOutLeft")] < 0.6
     assert out[EXPRESSION_NAMES.index("eyeLookInLeft")] == 0
     assert state.eyes.head[0] > 0
+
+
+def test_what_was_seen_before_is_told_beside_what_is_seen_now() -> None:
+    """How far head and smile were from where they are, wherever that is; nothing of who was not
+    seen.
+    """
+    tokens = torch.zeros(GLANCE + 3, MOTION_DIM + 1)
+    tokens[:, -1] = 1
+    tokens[GLANCE - 8, ROTATION.start] = 2.0
+    window = seen_window(tokens)
+    assert window.shape == (3, SEEN_DIM)
+    assert torch.equal(window[:, : MOTION_DIM + 1], tokens[GLANCE:])
+    told = window[:, MOTION_DIM + 1 :]
+    assert (told != 0).sum(1).tolist() == [1, 1, 1] and float(told.max()) == 2.0
+    assert told[0].argmax() - told[1].argmax() == 1, "a frame later it lies a frame farther back"
+    higher = tokens.clone()
+    higher[:, ROTATION] += 0.7
+    assert torch.allclose(seen_window(higher)[:, MOTION_DIM + 1 :], told, atol=1e-6)
+    tokens[GLANCE - 8, -1] = 0
+    assert not seen_window(tokens)[:, MOTION_DIM + 1 :].any()
+
+
+def test_a_nod_of_the_other_is_known_for_a_second(network: MotionNetwork) -> None:
+    frames = conditions()
+    seen = frames.interlocutor_motion
+    before = network.embed(frames)
+    seen[0, 5:, MOTION_DIM + 1 :] += 1
+    after = network.embed(frames)
+    assert torch.equal(before[0, :5], after[0, :5])
+    assert not torch.equal(before[0, 5], after[0, 5])

@@ -1,4 +1,5 @@
 """What happens in moments: blinks, shifts of gaze, nods, smiles, brow raises, postures and beats.
+The teacher of listeners: conversations to train on are made by it (scripts/data/dyads.py).
 
 Their moments come from marked point processes with measured and published statistics
 (statistics.py) and depend on who speaks, on cues in the other's voice and face, and on stresses of
@@ -97,8 +98,7 @@ class Seen:
 class Scene:
     """One frame of what is going on around the agent: who speaks and how loud (-1..0), the other's
     face when it is seen, the `head` rotation that the network makes (pitch, yaw, roll in radians),
-    a wanted gaze (degrees right, up), how far spontaneous `nods` may show (0..1), and whether a
-    spontaneous blink may start.
+    and a wanted gaze (degrees right, up).
     """
 
     agent_speaks: bool
@@ -108,8 +108,6 @@ class Scene:
     seen: Seen | None = None
     head: tuple[float, float, float] = (0.0, 0.0, 0.0)
     gaze: tuple[float, float] | None = None
-    nods: float = 1.0
-    blinks: bool = True
 
 
 @saveable
@@ -160,7 +158,6 @@ def step_events(
         speaks=speaks,
         level=heard,
         pitch=seen.pitch if seen else None,
-        free=scene.nods >= 1,
     )
     head = step_head(
         state.head,
@@ -182,7 +179,6 @@ def step_events(
         seen_lid=seen.lid if seen else None,
         nods=nod.begins,
         wanted=scene.gaze,
-        free=scene.blinks,
     )
     smile = step_smile(state.smile, draw, person, seen.smile if seen else 0.0, nod.begins)
     state = replace(state, nod=nod, head=head, eyes=eyes, smile=smile)
@@ -204,7 +200,7 @@ def _render(
         out[BROW_CHANNEL] = lift
         out[list(OUTER_BROW_CHANNELS)] = 0.7 * lift
     held = pose(state.head, seed, frame, person)
-    nod = scene.nods * nod_curve(state.nod)
+    nod = nod_curve(state.nod)
     held[0] += nod - math.radians(state.eyes.head[1])
     held[1] += math.radians(state.eyes.head[0])
     # A nodding head moves down with the chin.

@@ -96,16 +96,14 @@ def step_eyes(
     seen_lid: float | None,
     nods: bool,
     wanted: tuple[float, float] | None,
-    free: bool = True,
 ) -> EyeState:
     """One frame on: first the gaze, then the lids. `seen_lid` is the other's blink (0..1) if they
-    are seen, `nods` whether a nod of one's own begins, `wanted` a direction that is asked for; a
-    blink begins only where the lids are `free` for it.
+    are seen, `nods` whether a nod of one's own begins, `wanted` a direction that is asked for.
     """
     before = state
     state = _step_gaze(state, draw, person, speaks, other_speaks, wanted)
     wide = math.dist(state.look, before.look) > 6
-    return _step_blink(state, draw, person, speaks, seen_lid, wide, nods, free)
+    return _step_blink(state, draw, person, speaks, seen_lid, wide, nods)
 
 
 def lid(state: EyeState) -> float:
@@ -136,7 +134,6 @@ def _step_blink(
     seen_lid: float | None,
     wide: bool,
     nods: bool,
-    free: bool,
 ) -> EyeState:
     role = "speaking" if speaks else "listening"
     clock = state.next_blink - person.blink_rate * BLINKS_PER_MIN[role] / 60
@@ -159,8 +156,6 @@ def _step_blink(
         return replace(state, blink_age=-1.0 if done else age, next_blink=max(clock, 1.0))
     if clock > 0:
         return replace(state, next_blink=clock)
-    if not free:
-        return replace(state, next_blink=1.0)
     interval = FPS * math.exp(draw.normal(-(BLINK_SPREAD**2) / 2, BLINK_SPREAD))
     return replace(
         state,

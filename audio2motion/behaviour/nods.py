@@ -81,11 +81,9 @@ def step_nod(
     speaks: bool,
     level: float,
     pitch: float | None,
-    free: bool = True,
 ) -> NodState:
     """One frame on. `level` is the energy of the other's voice (-1..0, -1 in silence), `pitch` the
-    other's head (radians, down positive) if they are seen. A nod begins only where the head is
-    `free` for it.
+    other's head (radians, down positive) if they are seen.
     """
     voice = state.voice + 0.3 * (level - state.voice)
     fast, slow = state.pitch
@@ -115,7 +113,7 @@ def step_nod(
         return replace(state, age=-1.0 if done else age + 1, wait=-1.0)
     if wait < 0 or wait >= 1:
         return replace(state, wait=wait - 1 if wait >= 1 else wait)
-    if speaks or not free:
+    if speaks:
         return replace(state, wait=-1.0)
     cycles = int(draw.choice(len(NOD_CYCLES), p=NOD_CYCLES)) + 1
     size = (

@@ -18,8 +18,7 @@ look-at     the eyes go to a direction (the camera when none is named) and stay
 
 Looks are targets, not offsets: the process of gaze follows them with its own saccades and head
 share. In a nod or shake the eyes turn against the head and stay where they look (the vestibulo-
-ocular reflex). Spontaneous nods fade out around gestures of the head, and no spontaneous blink
-starts where it would run into a blink or a wink.
+ocular reflex). What the head and the lids do by themselves goes on below gestures.
 """
 
 import math
@@ -29,7 +28,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from audio2motion.behaviour.events import BROW_CHANNEL, CHEEK_CHANNELS, SMILE_CHANNELS
 from audio2motion.behaviour.eyes import BLINK_CHANNELS, BLINK_DEPTH, blink_curve
@@ -53,9 +52,7 @@ WIDEST = 40.0
 """Degrees: the farthest look."""
 LATEST_S = 24 * 3600.0
 PITCH, YAW, ROLL = range(ROTATION.start, ROTATION.stop)
-HEAD_KINDS = ("nod", "shake", "tilt")
 LOOK_KINDS = ("look-away", "look-at")
-LID_KINDS = ("blink", "wink")
 REGIONS: dict[str, str] = {
     "nod": "head",
     "shake": "head",
@@ -91,10 +88,6 @@ SHAKE_HZ, SHAKE_DEGREES, SHAKE_ROLL = 1.8, 8.0, 0.12
 TILT_DEGREES = 8.0
 RETURN_S = 0.2
 """At the end of a look-away: the time that the eyes need to be back."""
-FADE_S = 0.25
-"""Spontaneous nods fade over this before and after a gesture of the head."""
-BLINK_ROOM_S = 0.4
-"""Longest spontaneous blink: none starts so shortly before a gesture of the lids."""
 
 
 @saveable
@@ -217,30 +210,11 @@ class GestureSchedule:
                 found[i] = aim if leaving else otherwise or (0.0, 0.0)
         return found
 
-    def nods(self, first: int, count: int) -> Float[np.ndarray, "n"]:
-        """Per frame how far spontaneous nods may show, 0..1."""
-        t = _seconds(first, count)
-        free = np.ones(count)
-        for gesture in self._near(t):
-            if gesture.kind in HEAD_KINDS:
-                away = np.maximum(gesture.start - t, t - gesture.end)
-                free = np.minimum(free, np.clip(away / FADE_S, 0, 1))
-        return free
-
-    def blinks(self, first: int, count: int) -> Bool[np.ndarray, "n"]:
-        """Per frame whether a spontaneous blink may start."""
-        t = _seconds(first, count)
-        free = np.ones(count, bool)
-        for gesture in self._near(t):
-            if gesture.kind in LID_KINDS:
-                free &= (t < gesture.start - BLINK_ROOM_S) | (t > gesture.end)
-        return free
-
     def _near(self, t: Float[np.ndarray, "n"]) -> list[Gesture]:
         """Those that can matter at the times `t`."""
         if not len(t):
             return []
-        room = max(FADE_S, BLINK_ROOM_S) + 1 / FPS
+        room = 1 / FPS
         starts, places = self._by_start
         near = slice(
             bisect_left(starts, t[0] - room - LONGEST_S), bisect_right(starts, t[-1] + room)

@@ -5,20 +5,17 @@ the user asked for, within bounds.
 import math
 from dataclasses import dataclass
 from functools import cache
-from typing import TypedDict
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from audio2motion.behaviour.events import SMILE_CHANNELS, Seen
+from audio2motion.behaviour.events import SMILE_CHANNELS
 from audio2motion.behaviour.eyes import BLINK_CHANNELS, EYE_PACE, LOOK_CHANNELS, point_eyes
 from audio2motion.gestures.controls import Controls
 from audio2motion.gestures.gestures import Aim
 from audio2motion.hearing.speech import SpeechFeatures
-from audio2motion.network.condition import CHUNK
-from audio2motion.network.gate import GATE_ATTACK, GATE_HIGH
 from audio2motion.saveable import saveable
 from motion2video.motion import DETAIL, EXPRESSION, MOTION_DIM, ROTATION
 from weights.tensors import load_safetensors
@@ -47,31 +44,6 @@ class Chunk:
     def in_conversation(self) -> bool:
         """Whether somebody else is there, from its first frame on."""
         return bool(self.interlocutor_present[0] > 0)
-
-
-class Witnessed(TypedDict):
-    """What an answer goes by: see behaviour/reactions.react."""
-
-    speaks: bool
-    seen: Seen | None
-    nods: float
-
-
-def answers_to(now: Chunk, ahead: Chunk, controls: Controls, frame: int) -> list[Witnessed]:
-    """What the agent may answer, frame by frame from `frame` on; `ahead` is the chunk of sound
-    after this one.
-    """
-    activity = [*now.agent.activity.tolist(), *ahead.agent.activity.tolist()]
-    rows = now.motion.cpu().numpy()
-    nods = controls.schedule.nods(frame, CHUNK).tolist()
-    return [
-        Witnessed(
-            speaks=activity[i + GATE_ATTACK] > GATE_HIGH,
-            seen=Seen.of(rows[i]) if now.motion_present[i] > 0 else None,
-            nods=nods[i],
-        )
-        for i in range(CHUNK)
-    ]
 
 
 @saveable

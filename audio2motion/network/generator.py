@@ -19,7 +19,6 @@ from torch import Tensor
 from audio2motion.behaviour.breath import BreathState, breathe
 from audio2motion.behaviour.events import SMILE_CHANNELS
 from audio2motion.behaviour.eyes import BLINK_CHANNELS
-from audio2motion.behaviour.reactions import ReactionState, react
 from audio2motion.gestures.controls import Controls
 from audio2motion.gestures.style import STYLE_DIM, gains
 from audio2motion.hearing.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Waveform
@@ -32,7 +31,7 @@ from audio2motion.hearing.speech import (
 from audio2motion.network.attention import Cache, Past
 from audio2motion.network.borrowed_speech import fingerprint
 from audio2motion.network.bursts import Said
-from audio2motion.network.chunks import Aimed, Chunk, answers_to, finish, slowed, smile_detail
+from audio2motion.network.chunks import Aimed, Chunk, finish, slowed, smile_detail
 from audio2motion.network.condition import (
     CHUNK,
     GLANCE,
@@ -100,7 +99,6 @@ class GeneratorState:
     silent: float
     aim: Aimed
     smiled: tuple[float, float]
-    reactions: ReactionState
     breath: BreathState
 
 
@@ -195,7 +193,6 @@ class MotionGenerator:
             silent=1.0,
             aim=Aimed(),
             smiled=(0.0, 0.0),
-            reactions=ReactionState(),
             breath=BreathState(),
         )
 
@@ -366,11 +363,6 @@ class MotionGenerator:
         style = state.controls.style_in(now.in_conversation)
         wide = gains(np.array(style))[list(SPEECH_CHANNELS)]
         values[:, SPEECH_CHANNELS] *= (gates * (1 - closed.cpu().numpy()))[:, None] * wide
-        reactions = state.reactions
-        if self.config.reactions:
-            for i, witnessed in enumerate(answers_to(now, ahead, state.controls, state.frame)):
-                reactions, added = react(reactions, state.seed, state.frame + i, **witnessed)
-                values[i] += added
         smiled = slowed(values, state.smiled)
         smile = values[:, SMILE_CHANNELS].clip(0, 1).mean(1) * (1 - gates)
         values[:, DETAIL] += smile[:, None] * smile_detail()
@@ -381,9 +373,7 @@ class MotionGenerator:
         if now.in_conversation:
             values = to_eyes(torch.from_numpy(values)).numpy()
         values, aim = finish(values, state.controls, state.frame, state.aim)
-        state = replace(
-            state, gate=gate, aim=aim, smiled=smiled, reactions=reactions, breath=breath
-        )
+        state = replace(state, gate=gate, aim=aim, smiled=smiled, breath=breath)
         state = replace(state, frame=state.frame + CHUNK)
         return state, Motion(values)
 

@@ -66,9 +66,8 @@ class GeneratorConfig:
     agent's voice does to the speech channels; `temperature` scales the noise of everything but
     speech, `lip_temperature` that of the jaw and of the outline of the lips, whose motion
     `lip_scale` scales, and `shape_temperature` that of the lips' named shapes (stretched, pursed,
-    raised ...); on top, `lid_temperature` that of the lids. Without `reactions` a listener does
-    what the network makes alone (see behaviour/reactions.py); `breath` scales what breathing moves,
-    0 is none. Raises InputError.
+    raised ...); on top, `lid_temperature` that of the lids; `breath` scales
+    what breathing moves, 0 is none. Raises InputError.
     """
 
     steps: int = 4
@@ -83,7 +82,6 @@ class GeneratorConfig:
     lip_scale: float = 1.3
     shape_temperature: float = 0.15
     lid_temperature: float = 1.3
-    reactions: bool = True
     breath: float = 1.0
 
     def __post_init__(self) -> None:

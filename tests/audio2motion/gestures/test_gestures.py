@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audio2motion.behaviour.events import BLINK_CHANNELS, EventState, Scene, step_events
 from audio2motion.gestures.gestures import (
     DEFAULTS,
     KINDS,
@@ -25,7 +24,6 @@ from audio2motion.gestures.gestures import (
 )
 from audio2motion.gestures.timeline import load_timeline, parse_gesture
 from motion2video.motion import DETAIL, FPS, channel_index
-from tests.unchecked import unchecked
 from weights.errors import InputError
 
 SHAPES = [kind for kind in KINDS if kind not in LOOK_KINDS]
@@ -114,9 +112,8 @@ gestures = st.lists(
 def test_any_cut_of_the_frames_gives_the_same(placed: list[Gesture], sizes: list[int]) -> None:
     schedule, total = GestureSchedule(tuple(placed)), sum(sizes)
     starts = np.cumsum([0, *sizes]).tolist()
-    for ask in (schedule.offsets, schedule.nods, schedule.blinks):
-        cut = [ask(a, n) for a, n in zip(starts, sizes, strict=False)]
-        assert np.array_equal(np.concatenate(cut), ask(0, total))
+    cut = [schedule.offsets(a, n) for a, n in zip(starts, sizes, strict=False)]
+    assert np.array_equal(np.concatenate(cut), schedule.offsets(0, total))
     parts = [schedule.gaze(a, n, None) for a, n in zip(starts, sizes, strict=False)]
     assert list(chain.from_iterable(parts)) == schedule.gaze(0, total, None)
     assert np.isfinite(schedule.offsets(0, total)).all()
@@ -132,48 +129,6 @@ def test_looks_are_targets() -> None:
     assert free[75] == free[99] == (10, -5) and free[100] is None
     strong = GestureSchedule((parse_gesture("look-away/-30,0@0x2"),))
     assert strong.gaze(0, 1, None) == [(-40, 0)]
-
-
-# -- with the events ---------------------------------------------------------------------------
-
-
-def live(schedule: GestureSchedule, frames: int = 3000) -> tuple[np.ndarray, list[EventState]]:
-    """Events of somebody who listens, as the generator steps them."""
-    state, out, states = EventState(), [], []
-    nods, blinks = schedule.nods(0, frames).tolist(), schedule.blinks(0, frames).tolist()
-    with unchecked():
-        for i in range(frames):
-            speaks = i % 60 < 45
-            scene = Scene(
-                False, speaks, energy=-0.1 if speaks else -1.0, nods=nods[i], blinks=blinks[i]
-            )
-            state, event = step_events(state, 1, i, scene)
-            out.append(event)
-            states.append(state)
-    return np.array(out), states
-
-
-def test_spontaneous_nods_and_blinks_make_room() -> None:
-    free, states = live(GestureSchedule())
-    nodding = [i for i, s in enumerate(states) if s.nod.age == 3]
-    blinking = [i for i, s in enumerate(states) if 0 <= s.eyes.blink_age < 1]
-    assert len(nodding) > 10 and len(blinking) > 10
-    placed = [Gesture.at("nod", i / FPS) for i in nodding[::2]]
-    placed += [Gesture.at("blink", i / FPS) for i in blinking[::2]]
-    schedule = GestureSchedule(tuple(placed))
-    out, after = live(schedule)
-    for gesture in placed:
-        frames = range(round(gesture.start * FPS), int(gesture.end * FPS))
-        if gesture.kind == "blink":
-            assert not out[frames][:, list(BLINK_CHANNELS)].any()
-        assert gesture.kind != "nod" or not any(
-            s.nod.age == 0 and schedule.nods(i, 1)[0] < 1 for i, s in enumerate(after)
-        )
-    assert not schedule.nods(round(placed[0].start * FPS), 5).any()
-    still = after[round(placed[0].start * FPS) + 3]
-    assert still.nod.age < 0 or np.abs(np.diff(out[:, PITCH])).max() < np.radians(3)
-    assert sum(0 <= s.eyes.blink_age < 1 for s in after) > 0.4 * len(blinking)
-    assert np.abs(np.diff(out[:, PITCH])).max() < 1.5 * np.abs(np.diff(free[:, PITCH])).max()
 
 
 # -- texts -------------------------------------------------------------------------------------

@@ -115,13 +115,18 @@ class Controls:
             arousal if self.arousal is None else self.arousal,
         )
 
-    def style_in(self, conversation: bool) -> Style:
+    def style_in(self, conversation: bool, manner: Style = STYLES["neutral"]) -> Style:
         """The style that was asked for; else the median talker's, or in a conversation that of who
-        listens, too.
+        listens, too, and how far the `manner` of whoever moves is from it.
         """
-        return self.style or (CONVERSING if conversation else STYLES["neutral"])
+        if self.style:
+            return self.style
+        usual = CONVERSING if conversation else STYLES["neutral"]
+        return tuple(a + b for a, b in zip(usual, manner, strict=True))
 
-    def vector(self, conversation: bool = False) -> Float[Tensor, "c"]:
+    def vector(
+        self, conversation: bool = False, manner: Style = STYLES["neutral"]
+    ) -> Float[Tensor, "c"]:
         """[29]: emotion (8, scaled by intensity), gaze (2, in units of 20 degrees), whether
         there is a gaze target, valence and arousal (scaled by intensity, within -1..1), style
         (15, see `style_in`), and whether there is one.
@@ -131,7 +136,7 @@ class Controls:
         if self.gaze is not None:
             out[8], out[9], out[10] = self.gaze[0] / 20, self.gaze[1] / 20, 1.0
         out[11:13] = (self.intensity * torch.tensor(self.affect)).clamp(-1, 1)
-        out[13:-1], out[-1] = torch.tensor(self.style_in(conversation)), 1.0
+        out[13:-1], out[-1] = torch.tensor(self.style_in(conversation, manner)), 1.0
         return out
 
     @cached_property

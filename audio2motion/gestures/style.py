@@ -58,6 +58,9 @@ _SPREAD = 0.7
 """Standard deviation, among people, of the logarithm of how far they move."""
 _TYPICAL_SMILE, _SMILE_SPREAD = 0.07, 0.1
 _LIMIT = 2.5
+FARTHEST_MANNER = 1.2
+"""In units of style: 2.3 times as far as the median, or less than half."""
+_MANNER = 0x57A1E
 _SHORTEST = 25
 
 PART_CHANNELS = (
@@ -108,6 +111,16 @@ CONVERSING: Style = _style(
 median talker's, as a conversation's are at rest for half of it; gaze is livelier and lids are
 calmer than the medians, so that people look away and blink as often as those of training do.
 """
+
+
+def drawn_manner(likeness: Float[np.ndarray, "15 15"], variety: float, seed: int) -> Style:
+    """How somebody's style is off the median: one draw a seed, `variety` times as far as people's
+    are, within FARTHEST_MANNER. `likeness` makes independent numbers of deviation 1 into styles as
+    people have them: who turns the head a lot does a lot with everything.
+    """
+    draw = np.random.Generator(np.random.Philox(key=[seed & (2**63 - 1), _MANNER]))
+    off = variety * (likeness @ draw.normal(size=STYLE_DIM))
+    return tuple(off.clip(-FARTHEST_MANNER, FARTHEST_MANNER).tolist())
 
 
 def style_of(motion: Motion) -> Style:

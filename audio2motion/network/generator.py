@@ -20,7 +20,7 @@ from audio2motion.behaviour.breath import BreathState, breathe
 from audio2motion.behaviour.events import SMILE_CHANNELS
 from audio2motion.behaviour.eyes import BLINK_CHANNELS
 from audio2motion.gestures.controls import Controls
-from audio2motion.gestures.style import STYLE_DIM, gains
+from audio2motion.gestures.style import STYLE_DIM, Style, drawn_manner, gains
 from audio2motion.hearing.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Waveform
 from audio2motion.hearing.speech import (
     SpeechEncoder,
@@ -69,13 +69,14 @@ class GeneratorState:
     of the chunk that is still to be made; `recent` is the last chunk of tokens, `heard` its lips by
     the voice alone, of whose guesses `said` is the sum over `said_frames` of speech and `new` that
     of what was new in them, `after` the features of its last frame, `smiled` the last smile of
-    both sides, and `seen` what was seen of the other in the GLANCE frames before.
+    both sides, `manner` how its style is off the median, and `seen` what was seen of the other in the GLANCE frames before.
     """
 
     ticket: Ticket
     serial: int
     seed: int
     controls: Controls
+    manner: Style
     received: int
     frame: int
     rest_agent: Float[np.ndarray, "n"]
@@ -170,6 +171,7 @@ class MotionGenerator:
             serial=0,
             seed=seed,
             controls=controls or Controls(),
+            manner=drawn_manner(self.network.manners.cpu().numpy(), self.config.variety, seed),
             received=0,
             frame=0,
             rest_agent=empty,
@@ -360,7 +362,7 @@ class MotionGenerator:
         activity = torch.cat([now.agent.activity, ahead.agent.activity]).cpu().numpy()
         gates, gate = mouth_gate(activity, state.gate)
         values[:, OUTLINE] *= self.config.lip_scale
-        style = state.controls.style_in(now.in_conversation)
+        style = state.controls.style_in(now.in_conversation, state.manner)
         wide = gains(np.array(style))[list(SPEECH_CHANNELS)]
         values[:, SPEECH_CHANNELS] *= (gates * (1 - closed.cpu().numpy()))[:, None] * wide
         smiled = slowed(values, state.smiled)
@@ -394,7 +396,8 @@ class MotionGenerator:
         motion = seen_window(self._seen(state, now))
         one = torch.ones(CHUNK, device=self.device)
         present = torch.stack([one, now.interlocutor_present, now.motion_present, one], 1)
-        vector = state.controls.vector(now.in_conversation).to(self.device).expand(CHUNK, -1)
+        vector = state.controls.vector(now.in_conversation, state.manner).to(self.device)
+        vector = vector.expand(CHUNK, -1)
         return Condition(agent[None], sound[None], motion[None], vector[None], present[None])
 
     def _sample(

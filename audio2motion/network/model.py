@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from audio2motion.gestures.style import STYLE_DIM
 from audio2motion.network.attention import (
     Block,
     Cache,
@@ -94,6 +95,7 @@ class MotionNetwork(nn.Module):
     lips_real: Tensor
     drift: Tensor
     yoke: Tensor
+    manners: Tensor
     remembered: Tensor
     pose: Tensor
 
@@ -115,6 +117,7 @@ class MotionNetwork(nn.Module):
         self.register_buffer("lips_made", SCORES.repeat(len(LIP_SHAPES), 1))
         self.register_buffer("lips_real", SCORES.repeat(len(LIP_SHAPES), 1))
         self.register_buffer("drift", torch.zeros(2, MOTION_DIM))
+        self.register_buffer("manners", torch.zeros(STYLE_DIM, STYLE_DIM))
         self.register_buffer("yoke", yoke(), persistent=False)
         heard = agent_dim(config.speech_features) + 1
         self.register_buffer("reader", torch.zeros(heard, len(SPEECH_CHANNELS) + 1))

@@ -67,7 +67,8 @@ class GeneratorConfig:
     speech, `lip_temperature` that of the jaw and of the outline of the lips, whose motion
     `lip_scale` scales, and `shape_temperature` that of the lips' named shapes (stretched, pursed,
     raised ...); on top, `lid_temperature` that of the lids; `breath` scales
-    what breathing moves, 0 is none. Raises InputError.
+    what breathing moves, 0 is none. Where no style is asked for, every seed has a manner of its
+    own, `variety` times as far from the median as people's; 0 is the median. Raises InputError.
     """
 
     steps: int = 4
@@ -83,6 +84,7 @@ class GeneratorConfig:
     shape_temperature: float = 0.15
     lid_temperature: float = 1.3
     breath: float = 1.0
+    variety: float = 0.6
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 64:

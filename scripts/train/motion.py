@@ -65,6 +65,7 @@ OWN = (
     "std",
     "knots",
     "axes",
+    "manners",
     "recall",
     "heard",
     "rest",

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Fit how far made motion goes to how far people's does (buffers `stride`, `drift`, `recall`,
-`lips_made` and `lips_real` of role `motion_generator`).
+`lips_made`, `lips_real` and `manners` of role `motion_generator`).
 
     python -m scripts.train.motion_range --takes TALKERS [--data DYADS] [--weights FILE]
                                          [--config JSON] [--out FILE]
@@ -14,7 +14,7 @@ by, until heads are where people's are in the mean, in the takes and in conversa
 which the network was trained as well). And heads come back (`recall`): a network that only ever saw
 what people did before hardly leads back from where it has led itself, so that its errors add up; of
 how far a head is off, a chunk that goes on keeps SETTLES. What comes when stays as the network has
-it.
+it. `manners` is how far people are off the median, and how alike in all parts: a seed is one.
 """
 
 import argparse
@@ -27,7 +27,13 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from audio2motion.gestures.style import PART_CHANNELS, STYLE_PARTS, TYPICAL, deviations
+from audio2motion.gestures.style import (
+    PART_CHANNELS,
+    STYLE_PARTS,
+    TYPICAL,
+    deviations,
+    measure_style,
+)
 from audio2motion.hearing.audio import SAMPLES_PER_FRAME, Dyad, Waveform
 from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.generator import CHUNK_SAMPLES, GeneratorConfig, MotionGenerator
@@ -61,6 +67,8 @@ RETURNS, OFTEN = 0.05, 1.0
 is made at once.
 """
 POSE = [*range(*ROTATION.indices(MOTION_DIM)), *range(*TRANSLATION.indices(MOTION_DIM))]
+CHANCE = 0.3
+"""Of how alike people's styles are between parts, what is taken for chance."""
 LEAST_STEP = 1e-3
 """Between two quantiles of tokens: they are divided by."""
 
@@ -164,6 +172,15 @@ def _middle(tokens: list[Float[np.ndarray, "T 90"]]) -> Float[np.ndarray, "90"]:
     return np.concatenate(tokens).mean(0) if tokens else np.zeros(MOTION_DIM, np.float32)
 
 
+def manners_of(styles: Float[np.ndarray, "n s"]) -> Float[np.ndarray, "s s"]:
+    """What makes independent numbers into styles that are as far off each other as these, and deviate
+    together as they do.
+    """
+    spread = np.cov(styles.T)
+    own = np.diag(np.diag(spread))
+    return np.linalg.cholesky(spread + CHANCE * (own - spread))
+
+
 def apart(rows: Float[np.ndarray, "l k"]) -> Float[np.ndarray, "l k"]:
     """Quantiles of which none is as large as the next."""
     steps = LEAST_STEP * np.arange(rows.shape[1])
@@ -218,6 +235,7 @@ def main() -> None:
         "stride": stride,
         "drift": drift,
         "usual": network.usual.numpy(),
+        "manners": manners_of(np.stack([measure_style(values) for _, values in takes])),
         "lips_made": apart(median_quantiles(tokens)),
         "lips_real": median_quantiles([values for _, values in takes]),
     }

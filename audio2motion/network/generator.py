@@ -64,12 +64,13 @@ OUTLINE = tuple(i for i in SPEECH_CHANNELS if i not in LIP_SHAPES)
 class GeneratorState:
     """Where a stream stands. Values only; use each once and go on with the one returned.
 
-    `rest_*` is sound that does not fill a chunk yet and `motion_*` the interlocutor's motion not
-    used yet; `waiting` holds the agent's features from frame `frame` on, and the interlocutor's
-    of the chunk that is still to be made; `recent` is the last chunk of tokens, `heard` its lips by
-    the voice alone, of whose guesses `said` is the sum over `said_frames` of speech and `new` that
-    of what was new in them, `after` the features of its last frame, `smiled` the last smile of
-    both sides, `manner` how its style is off the median, and `seen` what was seen of the other in the GLANCE frames before.
+    `manner` is how its style is off the median. `rest_*` is sound that does not fill a chunk yet and
+    `motion_*` the interlocutor's motion not used yet; `waiting` holds the agent's features from
+    frame `frame` on, and the interlocutor's of the chunk that is still to be made, and `seen` what
+    was seen of them in the GLANCE frames before; `recent` is the last chunk of tokens, `heard` its
+    lips by the voice alone, of whose guesses `said` is the sum over `said_frames` of speech and
+    `new` that of what was new in them, `after` the features of its last frame, and `smiled` the
+    last smile of both sides.
     """
 
     ticket: Ticket

@@ -173,7 +173,7 @@ def _middle(tokens: list[Float[np.ndarray, "T 90"]]) -> Float[np.ndarray, "90"]:
 
 
 def manners_of(styles: Float[np.ndarray, "n s"]) -> Float[np.ndarray, "s s"]:
-    """What makes independent numbers into styles that are as far off each other as these, and deviate
+    """What makes independent numbers into styles as far off each other as these, that deviate
     together as they do.
     """
     spread = np.cov(styles.T)
@@ -198,7 +198,8 @@ def main() -> None:
     options = parser.parse_args()
     path = options.weights or find("motion_generator")
     tensors, header = read_safetensors(path)
-    generator = MotionGenerator.load(GeneratorConfig(**options.config), weights=path)
+    config = GeneratorConfig(**{"variety": 0.0, **options.config})
+    generator = MotionGenerator.load(config, weights=path)
     network, takes = generator.network, takes_of(options.takes)
     talks = talks_of(options.data) if options.data else []
     wanted = [

@@ -64,7 +64,7 @@ OUTLINE = tuple(i for i in SPEECH_CHANNELS if i not in LIP_SHAPES)
 class GeneratorState:
     """Where a stream stands. Values only; use each once and go on with the one returned.
 
-    `manner` is how its style is off the median. `rest_*` is sound that does not fill a chunk yet and
+    `manner` is how its style is off the median. `rest_*` is sound that fills no chunk yet and
     `motion_*` the interlocutor's motion not used yet; `waiting` holds the agent's features from
     frame `frame` on, and the interlocutor's of the chunk that is still to be made, and `seen` what
     was seen of them in the GLANCE frames before; `recent` is the last chunk of tokens, `heard` its

@@ -22,6 +22,7 @@ import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -198,8 +199,8 @@ def main() -> None:
     options = parser.parse_args()
     path = options.weights or find("motion_generator")
     tensors, header = read_safetensors(path)
-    config = GeneratorConfig(**{"variety": 0.0, **options.config})
-    generator = MotionGenerator.load(config, weights=path)
+    settings: dict[str, Any] = {"variety": 0.0, **options.config}
+    generator = MotionGenerator.load(GeneratorConfig(**settings), weights=path)
     network, takes = generator.network, takes_of(options.takes)
     talks = talks_of(options.data) if options.data else []
     wanted = [

@@ -22,7 +22,7 @@ from motion2video.motion import DETAIL
 from scripts.data.motion_items import Item
 
 FRAMES = 100
-DROP = {"agent": 0.1, "interlocutor": 0.15, "interlocutor_motion": 0.3, "controls": 0.15}
+DROP = {"agent": 0.1, "interlocutor": 0.15, "interlocutor_motion": 0.15, "controls": 0.15}
 HEARD_DROPOUT = 0.25
 LISTENING_WEIGHT, HEARD_BEFORE = 3.0, 100
 """Who answers whom is learned of listeners alone, who are rare."""

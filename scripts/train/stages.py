@@ -282,7 +282,7 @@ CHAIN = (
         "dyads",
         "scripts.data.dyads",
         (
-            *(*_DATA, *_VOICES, *_OUT, "--count", "200", "--seed", "0"),
+            *(*_DATA, *_VOICES, *_OUT, "--count", "400", "--seed", "0"),
             *("--smiles", "{pack}/dyads/video_calls.npz"),
         ),
         "Conversations put together of real voices, lips and smiles.",

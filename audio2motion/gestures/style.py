@@ -116,8 +116,10 @@ calmer than the medians, so that people look away and blink as often as those of
 def drawn_manner(likeness: Float[np.ndarray, "15 15"], variety: float, seed: int) -> Style:
     """How somebody's style is off the median: one draw a seed, `variety` times as far as people's
     are, within FARTHEST_MANNER. `likeness` makes independent numbers of deviation 1 into styles as
-    people have them: who turns the head a lot does a lot with everything.
+    people have them: who turns the head a lot does a lot with everything. Seed 0 is the median.
     """
+    if seed == 0:
+        return STYLES["neutral"]
     draw = np.random.Generator(np.random.Philox(key=[seed & (2**63 - 1), _MANNER]))
     off = variety * (likeness @ draw.normal(size=STYLE_DIM))
     return tuple(off.clip(-FARTHEST_MANNER, FARTHEST_MANNER).tolist())

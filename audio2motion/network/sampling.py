@@ -67,8 +67,8 @@ class GeneratorConfig:
     speech, `lip_temperature` that of the jaw and of the outline of the lips, whose motion
     `lip_scale` scales, and `shape_temperature` that of the lips' named shapes (stretched, pursed,
     raised ...); on top, `lid_temperature` that of the lids; `breath` scales
-    what breathing moves, 0 is none. Where no style is asked for, every seed has a manner of its
-    own, `variety` times as far from the median as people's; 0 is the median. Raises InputError.
+    what breathing moves, 0 is none. Where no style is asked for, every seed but 0 has a manner of
+    its own, `variety` times as far from the median as people's. Raises InputError.
     """
 
     steps: int = 4
@@ -76,7 +76,7 @@ class GeneratorConfig:
     agent_scale: float = 1.0
     lip_agent_scale: float = 1.0
     interlocutor_scale: float = 1.0
-    interlocutor_motion_scale: float = 1.0
+    interlocutor_motion_scale: float = 2.0
     controls_scale: float = 1.0
     temperature: float = 1.0
     lip_temperature: float = 0.15

@@ -62,7 +62,7 @@ def answers(motion: Motion, since: int) -> float:
 
 
 def test_a_nod_is_returned() -> None:
-    assert 0.2 < answers(nods(seen()), NOD) < 0.65
+    assert 0.4 < answers(nods(seen()), NOD) < 0.9
     assert answers(seen(), NOD) < 0.05
 
 

@@ -35,12 +35,13 @@ def demo(
     as_json: o.AsJson = False,
 ) -> None:
     """Make demo.mp4: the embedded photo in a short conversation."""
-    from app.render.demo import DEFAULT_PORTRAIT, default_output, play
+    from app.render.demo import DEFAULT_PORTRAIT, SEED, default_output, play
 
     reporter = Reporter()
     agent, interlocutor, transcript = play(notify=reporter.notify)
     if given["transcript"] is None:
         given["transcript"] = transcript
+    given["seed"] = given["seed"] or SEED
     request = RenderRequest(
         portrait=portrait or DEFAULT_PORTRAIT,
         agent_audio=agent,

@@ -58,8 +58,8 @@ _SPREAD = 0.7
 """Standard deviation, among people, of the logarithm of how far they move."""
 _TYPICAL_SMILE, _SMILE_SPREAD = 0.07, 0.1
 _LIMIT = 2.5
-FARTHEST_MANNER = 1.2
-"""In units of style: 2.3 times as far as the median, or less than half."""
+FARTHEST_MANNER = 0.8
+"""In units of style: 1.75 times as far as the median, or little more than half."""
 _MANNER = 0x57A1E
 _SHORTEST = 25
 

@@ -21,7 +21,13 @@ from motion2video.motion import DETAIL, EXPRESSION, MOTION_DIM, ROTATION
 from weights.tensors import load_safetensors
 
 FASTEST_SMILE = 0.25
-"""Most that a smile changes in a frame: what 99 % of the training people's do."""
+FASTEST_HEAD = (3.3, 5.4, 2.4)
+"""Most that a smile changes in a frame, and a head in pitch, yaw and roll (degrees): what 99 % of
+the training people's do.
+"""
+_PACED = [*SMILE_CHANNELS, *range(*ROTATION.indices(MOTION_DIM))]
+_PACES = np.array([FASTEST_SMILE] * 2 + [math.radians(x) for x in FASTEST_HEAD], np.float32)
+STILL = (0.0,) * len(_PACED)
 
 
 @saveable
@@ -80,16 +86,15 @@ def finish(
     return values.astype(np.float32), aimed
 
 
-def slowed(values: Float[np.ndarray, "5 90"], smiled: tuple[float, float]) -> tuple[float, float]:
-    """Have smiles, in place, come and go no faster than people's, from the ones before; returns the
-    last of them.
+def slowed(values: Float[np.ndarray, "5 90"], before: tuple[float, ...]) -> tuple[float, ...]:
+    """Have smiles and heads, in place, move no faster than people's, from what was `before`;
+    returns where they end.
     """
-    sides = list(SMILE_CHANNELS)
-    last = np.array(smiled, np.float32)
+    last = np.array(before, np.float32)
     for row in values:
-        last = row[sides].clip(last - FASTEST_SMILE, last + FASTEST_SMILE)
-        row[sides] = last
-    return float(last[0]), float(last[1])
+        last = row[_PACED].clip(last - _PACES, last + _PACES)
+        row[_PACED] = last
+    return tuple(last.tolist())
 
 
 @cache

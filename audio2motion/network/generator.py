@@ -31,7 +31,7 @@ from audio2motion.hearing.speech import (
 from audio2motion.network.attention import Cache, Past
 from audio2motion.network.borrowed_speech import fingerprint
 from audio2motion.network.bursts import Said
-from audio2motion.network.chunks import Aimed, Chunk, finish, slowed, smile_detail
+from audio2motion.network.chunks import STILL, Aimed, Chunk, finish, slowed, smile_detail
 from audio2motion.network.condition import (
     CHUNK,
     GLANCE,
@@ -69,8 +69,8 @@ class GeneratorState:
     frame `frame` on, and the interlocutor's of the chunk that is still to be made, and `seen` what
     was seen of them in the GLANCE frames before; `recent` is the last chunk of tokens, `heard` its
     lips by the voice alone, of whose guesses `said` is the sum over `said_frames` of speech and
-    `new` that of what was new in them, `after` the features of its last frame, and `smiled` the
-    last smile of both sides.
+    `new` that of what was new in them, `after` the features of its last frame, and `paced` the
+    last smile and head.
     """
 
     ticket: Ticket
@@ -100,7 +100,7 @@ class GeneratorState:
     gate: float
     silent: float
     aim: Aimed
-    smiled: tuple[float, float]
+    paced: tuple[float, ...]
     breath: BreathState
 
 
@@ -195,7 +195,7 @@ class MotionGenerator:
             gate=0.0,
             silent=1.0,
             aim=Aimed(),
-            smiled=(0.0, 0.0),
+            paced=STILL,
             breath=BreathState(),
         )
 
@@ -366,7 +366,7 @@ class MotionGenerator:
         style = state.controls.style_in(now.in_conversation, state.manner)
         wide = gains(np.array(style))[list(SPEECH_CHANNELS)]
         values[:, SPEECH_CHANNELS] *= (gates * (1 - closed.cpu().numpy()))[:, None] * wide
-        smiled = slowed(values, state.smiled)
+        paced = slowed(values, state.paced)
         smile = values[:, SMILE_CHANNELS].clip(0, 1).mean(1) * (1 - gates)
         values[:, DETAIL] += smile[:, None] * smile_detail()
         breath = state.breath
@@ -376,7 +376,7 @@ class MotionGenerator:
         if now.in_conversation:
             values = to_eyes(torch.from_numpy(values)).numpy()
         values, aim = finish(values, state.controls, state.frame, state.aim)
-        state = replace(state, gate=gate, aim=aim, smiled=smiled, breath=breath)
+        state = replace(state, gate=gate, aim=aim, paced=paced, breath=breath)
         state = replace(state, frame=state.frame + CHUNK)
         return state, Motion(values)
 

@@ -12,7 +12,15 @@ import torch
 from audio2motion.behaviour.events import BLINK_CHANNELS, SMILE_CHANNELS
 from audio2motion.gestures.controls import Controls
 from audio2motion.hearing.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Waveform
-from audio2motion.network.chunks import FASTEST_SMILE, Aimed, finish, slowed, smile_detail
+from audio2motion.network.chunks import (
+    FASTEST_HEAD,
+    FASTEST_SMILE,
+    STILL,
+    Aimed,
+    finish,
+    slowed,
+    smile_detail,
+)
 from audio2motion.network.gate import SPEECH_CHANNELS, listening, mouth_gate, silence
 from audio2motion.network.generator import GeneratorConfig, GeneratorState, MotionGenerator
 from audio2motion.network.state_codec import encode
@@ -353,10 +361,23 @@ def test_mouth_moves_with_the_voice_and_rests_without(embedded: MotionGenerator)
 def test_smiles_come_and_go_no_faster_than_peoples() -> None:
     values = np.zeros((5, MOTION_DIM), np.float32)
     values[1:, list(SMILE_CHANNELS)] = 0.9
-    assert slowed(values, (0.0, 0.4)) == pytest.approx((0.9, 0.9))
+    assert slowed(values, (0.0, 0.4, *STILL[2:])) == pytest.approx((0.9, 0.9, *STILL[2:]))
     left, right = values[:, list(SMILE_CHANNELS)].T
     assert np.allclose(left, [0, FASTEST_SMILE, 2 * FASTEST_SMILE, 3 * FASTEST_SMILE, 0.9])
     assert np.allclose(right[:2], [0.4 - FASTEST_SMILE, 0.4])
+
+
+def test_heads_turn_no_faster_than_peoples_and_get_where_they_go() -> None:
+    values = np.zeros((5, MOTION_DIM), np.float32)
+    values[1:, ROTATION] = np.radians([6.0, 1.0, -12.0])
+    ends = slowed(values, STILL)
+    fastest = np.abs(np.diff(np.degrees(values[:, ROTATION]), axis=0)).max(0)
+    assert np.allclose(fastest, [FASTEST_HEAD[0], 1.0, FASTEST_HEAD[2]], atol=1e-3)
+    assert np.allclose(np.degrees(ends[2:]), [6.0, 1.0, -4 * FASTEST_HEAD[2]], atol=1e-3)
+    back = np.zeros((5, MOTION_DIM), np.float32)
+    slowed(back, ends)
+    roll = np.degrees(back[:, ROTATION.stop - 1])
+    assert np.allclose(roll, [-3 * FASTEST_HEAD[2], -2 * FASTEST_HEAD[2], -FASTEST_HEAD[2], 0, 0])
 
 
 @pytest.mark.weights("speech_encoder", "motion_generator", "face_basis")

@@ -76,13 +76,13 @@ class GeneratorConfig:
     agent_scale: float = 1.0
     lip_agent_scale: float = 1.0
     interlocutor_scale: float = 1.0
-    interlocutor_motion_scale: float = 1.75
+    interlocutor_motion_scale: float = 2.0
     controls_scale: float = 1.0
     temperature: float = 1.0
     lip_temperature: float = 0.15
     lip_scale: float = 1.3
     shape_temperature: float = 0.15
-    lid_temperature: float = 1.32
+    lid_temperature: float = 1.3
     breath: float = 1.0
     variety: float = 0.6
 

@@ -39,7 +39,7 @@ SHIFT_PACE, PHRASE_PACE = 0.08, 0.12
 STRESS = 0.09
 """How far (of 1 for the whole range) the loudness must rise above its recent mean for a stress."""
 BEAT_CHANCE = 0.75
-BEAT_DEGREES = LogNormal(2.0, 0.45)
+BEAT_DEGREES = LogNormal(2.4, 0.45)
 BEAT_S = LogNormal(0.48, 0.25)
 BROW_CHANCE = 0.2
 MIRRORED_PITCH = 0.25

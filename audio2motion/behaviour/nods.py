@@ -23,7 +23,7 @@ from audio2motion.behaviour.statistics import (
 from audio2motion.saveable import saveable
 from motion2video.motion import FPS
 
-CUE_CHANCE = 0.45
+CUE_CHANCE = 0.55
 """Share of the cues in the other's voice that are answered by a nod."""
 FREE_NODS_PER_S = 0.08
 LOUD = -0.35

@@ -49,7 +49,7 @@ NOD_DEGREES = LogNormal(3.9, 0.45)
 """Amplitude of the first cycle. Measured log sd is 0.8-0.9 over people and languages together,
 of which Person.nod_size takes its part; the size itself fits 1.8 degrees of fast pitch RMS and
 31.6 nods a minute above 1.5 degrees, as counted on 198 minutes of listeners on video."""
-NOD_DELAY_S = (0.62, 0.22)
+NOD_DELAY_S = (0.62, 0.18)
 """From the cue to the nod, mean and deviation: 0.7 s (Ward & Tsukahara 2000), 0.6 s (Hale 2020)."""
 NOD_BACK_S = (0.45, 0.65)
 """From the peak of the other's nod to the begin of one's own; the peaks are 0.6-0.8 s apart."""

@@ -30,6 +30,7 @@ from audio2motion.hearing.speech import (
 )
 from audio2motion.network.attention import Cache, Past
 from audio2motion.network.borrowed_speech import fingerprint
+from audio2motion.network.bounds import innovations, kept
 from audio2motion.network.bursts import Said
 from audio2motion.network.chunks import STILL, Aimed, Chunk, finish, slowed, smile_detail
 from audio2motion.network.condition import (
@@ -411,7 +412,8 @@ class MotionGenerator:
         embedded = network.embed(condition, off=off)
         cache, after = state.cache, state.after
         if not cache.filled:  # before the first chunk there is one of rest
-            cache, after = self._remember(cache, state.recent, embedded, network.past(cache))
+            still = torch.zeros_like(state.recent)
+            cache, after = self._remember(cache, state.recent, still, embedded, network.past(cache))
         # What is not there guides nobody, and costs nothing.
         guided = [i for i in self._guided if condition.present[..., i].any()]
         others = (network.embed(condition.without(INPUTS[i]), off=off) for i in guided)
@@ -430,11 +432,12 @@ class MotionGenerator:
         u_0 = self._noise(state.seed, state.frame, CHUNK) * self._temperature
         u_1 = SOLVERS[self.config.solver](say, u_0, time_grid(self.config.steps))
         silent, level = silence(now.voices.cpu().numpy(), state.silent)
-        new = network.expanded(u_1) * reach - network.adrift(swing, now.in_conversation)
+        new = innovations(u_1, reach, network.remembered, network.most * swing)
+        new = new - network.adrift(swing, now.in_conversation)
         astray = network.astray(state.new, state.said_frames)
         moved = network.led(led, new - astray)
-        x_1 = network.kept(origin, moved, self._tensor(silent)[None])
-        cache, after = self._remember(cache, x_1, embedded, past)
+        x_1 = kept(origin, moved, self._tensor(silent)[None], network.pose)
+        cache, after = self._remember(cache, x_1, network.done(x_1, origin), embedded, past)
         speaks = (now.agent.activity > GATE_HIGH).float()
         state = replace(
             state,
@@ -459,9 +462,9 @@ class MotionGenerator:
         return total
 
     def _remember(
-        self, cache: Cache, tokens: Tensor, embedded: Tensor, past: Past
+        self, cache: Cache, tokens: Tensor, done: Tensor, embedded: Tensor, past: Past
     ) -> tuple[Cache, Tensor]:
-        made, after = self.network.remember(tokens, embedded, past, self._modulation(1.0))
+        made, after = self.network.remember(tokens, done, embedded, past, self._modulation(1.0))
         return cache.followed_by(made, CHUNK), after
 
     def _noise(self, seed: int, frame: int, count: int) -> Float[Tensor, "1 t 90"]:

@@ -42,7 +42,13 @@ from audio2motion.network.marginals import (
     to_scores,
     to_values,
 )
-from audio2motion.network.source import coloured, companded, continuation, expanded, yoke
+from audio2motion.network.source import (
+    coloured,
+    companded,
+    continuation,
+    whitened,
+    yoke,
+)
 from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION
 
 CLOSURE_LOW, CLOSURE_HIGH = 0.25, 0.45
@@ -50,10 +56,6 @@ CLOSURE_LOW, CLOSURE_HIGH = 0.25, 0.45
 _LIPS = list(LIP_SHAPES)
 _SHAPES = [SPEECH_CHANNELS.index(i) for i in LIP_SHAPES]
 _SHAPE_KNOTS = [SCORED.index(i) for i in LIP_SHAPES]
-FARTHEST, REST = 2.8, 0.8
-"""Where tokens end, in deviations or normal scores, and a resting head's."""
-FAR_OUT = 0.35
-"""From this share of that on they are kept from going farther."""
 KNOWN_FRAMES = 6
 """Of speech, after which a half of how far a voice is off is believed."""
 MOST_LEAD = 2.0
@@ -62,13 +64,11 @@ MOST_STIR, MOST_STIR_OF_HEAD = 2.0, 0.0
 """Most that the logarithm of innovations' size may be off that of the median; a head is heavy, and
 one that stirs by what it has stirred before would not end.
 """
-MOST_FLOWN, MOST_OF_HEAD = 4.5, 1.8
-"""Farthest that what flows ends: innovations of 45 times their reach, of a head, which is heavy, 3.
-"""
 BURST_ODDS, BURST_SIZE, BURST_SPREAD = (-3.5, -6.0), (2.0, 3.5), 0.8
 """What is said of bursts, and of far ones, before anything is learned: the logarithm of their odds
 beside going on, how large they are, and how alike each other.
 """
+UNBOUNDED = 1e4
 LATEST_TIME = 0.95
 """The velocity is not asked for any nearer to the data: it divides by 1 - t."""
 
@@ -94,6 +94,7 @@ class MotionNetwork(nn.Module):
     lips_made: Tensor
     lips_real: Tensor
     drift: Tensor
+    most: Tensor
     yoke: Tensor
     manners: Tensor
     remembered: Tensor
@@ -117,6 +118,7 @@ class MotionNetwork(nn.Module):
         self.register_buffer("lips_made", SCORES.repeat(len(LIP_SHAPES), 1))
         self.register_buffer("lips_real", SCORES.repeat(len(LIP_SHAPES), 1))
         self.register_buffer("drift", torch.zeros(2, MOTION_DIM))
+        self.register_buffer("most", torch.full((MOTION_DIM,), UNBOUNDED))
         self.register_buffer("manners", torch.zeros(STYLE_DIM, STYLE_DIM))
         self.register_buffer("yoke", yoke(), persistent=False)
         heard = agent_dim(config.speech_features) + 1
@@ -132,9 +134,11 @@ class MotionNetwork(nn.Module):
         self.odds_at = nn.Linear(width, (KINDS - 1) * MOTION_DIM, bias=False)
         self.spreads = nn.Parameter(torch.full((MOTION_DIM, KINDS), math.log(BURST_SPREAD)))
         self.innovation = nn.Linear(MOTION_DIM, width, bias=False)
-        self.lead_after = nn.Linear(width, MOTION_DIM)
+        self.lately = nn.Linear(MOTION_DIM, width, bias=False)
+        self.place = nn.Parameter(torch.zeros(CHUNK, width))
+        self.lead_after = nn.Linear(width, CHUNK * MOTION_DIM)
         self.lead_at = nn.Linear(width, MOTION_DIM, bias=False)
-        self.stir_after = nn.Linear(width, MOTION_DIM)
+        self.stir_after = nn.Linear(width, CHUNK * MOTION_DIM)
         self.stir_at = nn.Linear(width, MOTION_DIM, bias=False)
         self.heard_lips = nn.Linear(len(SPEECH_CHANNELS) + 1, width)
         guessed = torch.eye(MOTION_DIM)[list(SPEECH_CHANNELS)]
@@ -145,6 +149,7 @@ class MotionNetwork(nn.Module):
         self.register_buffer("pose", pose, persistent=False)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.innovation.weight)
+        nn.init.zeros_(self.lately.weight)
         nn.init.zeros_(self.bursts.weight)
         nn.init.zeros_(self.odds_at.weight)
         with torch.no_grad():
@@ -250,6 +255,10 @@ class MotionNetwork(nn.Module):
         count = torch.arange(1, CHUNK + 1, device=embedded.device)[:, None]
         return embedded[..., : self.config.width].cumsum(-2) / count
 
+    @staticmethod
+    def _each(x: Float[Tensor, "*b n"]) -> Float[Tensor, "*b 5 90"]:
+        return x.unflatten(-1, (CHUNK, MOTION_DIM))
+
     def lead(
         self,
         after: Float[Tensor, "*b w"],
@@ -259,7 +268,7 @@ class MotionNetwork(nn.Module):
         """Where innovations are to be expected, as `reach` is how far around that: whoever holds
         the head aside goes on to, against the linear rule. Lips are led by what is heard.
         """
-        lead = self.lead_after(after)[..., None, :] + self.lead_at(self._so_far(embedded))
+        lead = self._each(self.lead_after(after)) + self.lead_at(self._so_far(embedded))
         lead = MOST_LEAD * torch.tanh(lead / MOST_LEAD)
         return lead @ self.yoke * self.remembered * style[..., None, :]
 
@@ -273,7 +282,7 @@ class MotionNetwork(nn.Module):
         features), by what is heard and seen up to each frame and the style: people rest and burst.
         What went farther than people's strides less.
         """
-        stir = self.stir_after(after)[..., None, :] + self.stir_at(self._so_far(embedded))
+        stir = self._each(self.stir_after(after)) + self.stir_at(self._so_far(embedded))
         stir = MOST_STIR * torch.tanh(stir / MOST_STIR)
         most = MOST_STIR + (MOST_STIR_OF_HEAD - MOST_STIR) * self.pose
         stirred = torch.minimum(stir, most).exp() @ self.yoke
@@ -292,18 +301,20 @@ class MotionNetwork(nn.Module):
         """Innovations in units of their reach to what flows."""
         return companded(u, self.remembered)
 
-    def expanded(self, z: Float[Tensor, "*b 90"]) -> Float[Tensor, "*b 90"]:
-        """What has flowed to innovations in units of their reach, and no farther than people's."""
-        most = MOST_FLOWN + (MOST_OF_HEAD - MOST_FLOWN) * self.pose
-        return expanded(torch.minimum(torch.maximum(z, -most), most), self.remembered)
+    def done(
+        self, tokens: Float[Tensor, "*b 5 90"], origin: Float[Tensor, "*b 5 90"]
+    ) -> Float[Tensor, "*b 5 90"]:
+        """What was new in a finished chunk, as the layers see it: a nod goes on by that."""
+        return self.companded(whitened(tokens - origin, self.drive)) * self.remembered
 
     def adrift(
         self, style: Float[Tensor, "*b 90"], in_conversation: bool
-    ) -> Float[Tensor, "*b 90"]:
-        """What innovations lead on and on by, alone and in a conversation: of the twentieth part of
-        a deviation a head that goes on from itself comes to rest degrees aside.
+    ) -> Float[Tensor, "*b 5 90"]:
+        """What innovations, a chunk's first, lead on and on by, alone and in a conversation: of the
+        twentieth part of a deviation a head that goes on from itself comes to rest degrees aside.
         """
-        return self.drift[int(in_conversation)] * style
+        first = torch.eye(CHUNK, 1, device=style.device)
+        return first * (self.drift[int(in_conversation)] * style)[..., None, :]
 
     def astray(self, new: Float[Tensor, "90"], frames: float) -> Float[Tensor, "90"]:
         """How far a voice leads lips on and on, by the sum of what was `new` in `frames` of speech:
@@ -316,26 +327,6 @@ class MotionNetwork(nn.Module):
     ) -> Float[Tensor, "*b 5 90"]:
         """Where a chunk goes on to and is led."""
         return origin + coloured(lead, self.drive)
-
-    def kept(
-        self,
-        origin: Float[Tensor, "*b 5 90"],
-        moved: Float[Tensor, "*b 5 90"],
-        silent: Float[Tensor, "*#b 5"],
-    ) -> Float[Tensor, "*b 5 90"]:
-        """Tokens that go no farther out than people do: the farther out already, the less of what
-        leads farther is left, and at the end nothing. So whatever the network says, the linear
-        rule brings everything back: the next chunk goes on from here. While both are
-        `silent` for long, 0..1, heads rest near the middle: without this law they rest as far aside
-        as they can.
-        """
-        near = silent[..., None] * self.pose
-        end = FARTHEST + near * (REST - FARTHEST)
-        step = moved - origin
-        room = ((end - origin.abs()) / (end * (1 - FAR_OUT))).clamp(0, 1)
-        outward = step * origin.sign() > 0
-        tokens = origin + torch.where(outward, room * step, step)
-        return tokens.clamp(-end, end)
 
     def swing(self, style: Float[Tensor, "b s"]) -> Float[Tensor, "b 90"]:
         """How much larger a style's innovations are than the median person's."""
@@ -433,6 +424,7 @@ class MotionNetwork(nn.Module):
     def remember(
         self,
         tokens: Float[Tensor, "1 5 90"],
+        done: Float[Tensor, "1 5 90"],
         embedded: Float[Tensor, "1 5 e"],
         past: Past,
         modulation: tuple[Float[Tensor, "6 w"], ...] | None = None,
@@ -440,7 +432,7 @@ class MotionNetwork(nn.Module):
         """What the layers make of a finished chunk, for the chunks after it: the flow at t = 1; and
         the features of its last frame.
         """
-        x = self._entered(tokens, None, embedded)
+        x = self._finished(tokens, done, embedded)
         keys, values = [], []
         for layer, (block, time) in enumerate(self._modulated(1.0, modulation)):
             x, key, value = block.step(x, time, past, layer)
@@ -449,7 +441,10 @@ class MotionNetwork(nn.Module):
         return (keys, values), self.norm(x[:, -1])
 
     def finished(
-        self, tokens: Float[Tensor, "b t 90"], embedded: Float[Tensor, "b t e"]
+        self,
+        tokens: Float[Tensor, "b t 90"],
+        done: Float[Tensor, "b t 90"],
+        embedded: Float[Tensor, "b t e"],
     ) -> tuple[list[tuple[Tensor, Tensor]], Float[Tensor, "b k w"]]:
         """What the layers make of finished frames (training): every layer's turned keys and
         values, and the features of the last frame of the chunk before each; of rest before the
@@ -458,7 +453,7 @@ class MotionNetwork(nn.Module):
         count = tokens.shape[1]
         mask = training_mask(count, self.config.history, tokens.device)[:count, :count]
         turns = angles(0, count, self.config.width // self.config.heads, tokens.device)
-        x, kept = self._entered(tokens, None, embedded), []
+        x, kept = self._finished(tokens, done, embedded), []
         time = self._time(torch.ones(1, 1, device=tokens.device))
         for block in self.blocks:
             x, own = block(x, time, mask, turns)
@@ -486,13 +481,18 @@ class MotionNetwork(nn.Module):
             x, _ = block(x, time, mask, turns, kept)
         return self._say(x, embedded)
 
-    def _entered(self, x: Tensor, u: Tensor | None, embedded: Tensor) -> Tensor:
-        """What the layers see of frames; of finished ones (no `u`) nothing of the lips, which
-        would be followed rather than the voice.
-        """
-        if u is None:
-            return self.enter(x * self.remembered) + embedded[..., : self.config.width]
-        return self.enter(x) + embedded[..., : self.config.width] + self.innovation(u)
+    def _entered(self, x: Tensor, u: Tensor, embedded: Tensor) -> Tensor:
+        """What the layers see of frames that flow."""
+        return self.enter(x) + self._placed(embedded) + self.innovation(u)
+
+    def _finished(self, x: Tensor, done: Tensor, embedded: Tensor) -> Tensor:
+        """And of finished ones; nothing of the lips, which would be followed and not the voice."""
+        return self.enter(x * self.remembered) + self._placed(embedded) + self.lately(done)
+
+    def _placed(self, embedded: Tensor) -> Tensor:
+        """What is heard and seen in frames, and which of its chunk each is."""
+        frames = embedded[..., : self.config.width]
+        return (frames.unflatten(-2, (-1, CHUNK)) + self.place).flatten(-3, -2)
 
     def _modulated(
         self, t: float, modulation: tuple[Tensor, ...] | None

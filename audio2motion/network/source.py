@@ -10,10 +10,13 @@ those at rest. What flows is therefore companded: u = sinh(z) of every channel b
 that what is made has people's tails and not a Gaussian's.
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from audio2motion.network.condition import CHUNK
 from motion2video.motion import MOTION_DIM, channel_index
 from motion2video.network.flow import frame_noise
 
@@ -35,10 +38,20 @@ def continuation(
 
 
 def coloured(u: Float[Tensor, "*b 5 c"], drive: Float[Tensor, "c 5 5"]) -> Float[Tensor, "*b 5 c"]:
-    """Innovations of unit variance to how far a chunk is off its continuation. A frame depends on
-    innovations up to its own: `drive` is a lower triangle.
+    """Innovations of unit variance to how far a chunk is off its continuation: frame by frame, each
+    of which depends on innovations up to its own; of heads one is a push of the whole chunk, the
+    others what is left (`swells`).
     """
     return torch.einsum("cij,...jc->...ic", drive, u)
+
+
+def swells() -> Float[Tensor, "5 5"]:
+    """The cosine transform of a chunk, rows from slow to fast: who nods is pushed for a while, and
+    frames whose pushes are drawn one by one would hardly begin a nod.
+    """
+    frame = torch.arange(CHUNK) + 0.5
+    waves = torch.cos(math.pi * frame * torch.arange(CHUNK)[:, None] / CHUNK)
+    return waves / waves.norm(dim=1, keepdim=True)
 
 
 def whitened(x: Float[Tensor, "*b 5 c"], drive: Float[Tensor, "c 5 5"]) -> Float[Tensor, "*b 5 c"]:

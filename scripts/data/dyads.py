@@ -90,8 +90,9 @@ SMILE_BEGINS, SMILE_ENDS = 0.75, 5.0
 as talkers in takes do (.11 in the mean).
 """
 SMILE_SIGMA_S = 0.1
-SHOWN_NODS_PER_S = 0.25
-"""Of the other, who is seen: more than people nod, for each is an example of how it is answered."""
+MOST_TALKING_DEGREES = 2.1
+"""Deviation of a talking head beside its own slow mean; what is more may be a tracker's error."""
+SHOWN_NODS_PER_S = 0.25  # more than people: each is an example of how it is answered
 
 
 @dataclass(frozen=True)
@@ -269,7 +270,7 @@ def _lay_face(side: Side, values: np.ndarray, weight: np.ndarray, at: int) -> No
     if weight[POSE[0]] > 0:  # the clip's own head motion, without its slow part
         pose = values[:, POSE]
         pose = pose - gaussian_filter1d(pose, 15, axis=0, mode="nearest")
-        pose *= min(1.0, 1.5 / (np.degrees(pose[:, :3].std(0).max()) + 1e-6))
+        pose *= min(1.0, MOST_TALKING_DEGREES / (np.degrees(pose[:, :3].std(0).max()) + 1e-6))
         side.values[here, POSE[0] : POSE[-1] + 1] += pose * wide
     face = ~np.isin(np.arange(MOTION_DIM), POSE)
     side.values[here, face] = values[:, face] * soft

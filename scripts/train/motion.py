@@ -15,6 +15,7 @@ on from DIR/checkpoint.pt.
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Mapping
 from copy import deepcopy
@@ -37,25 +38,28 @@ from audio2motion.network.borrowed_speech import borrow, fingerprint
 from audio2motion.network.bursts import unlikelihood
 from audio2motion.network.condition import CHUNK
 from audio2motion.network.gate import SPEECH_CHANNELS
-from audio2motion.network.marginals import LIP_SHAPES, SCORED, quantiles
 from audio2motion.network.model import ModelConfig, MotionNetwork
 from audio2motion.network.source import whitened
 from motion2video.geometry.basis import FaceBasis
 from motion2video.motion import (
     DETAIL,
-    EXPRESSION,
     FPS,
     MOTION_DIM,
     ROTATION,
     TRANSLATION,
     channel_index,
 )
-from scripts.data.motion_items import SHARES, Item, kept_items, mirror_matrix, tiny_items
-from scripts.train.lip_reader import READER_STIFFNESS, Ridge, learn_closures
+from scripts.data.motion_items import kept_items, mirror_matrix, tiny_items
 from scripts.train.loop import LoopConfig, lip_aperture, run
-from scripts.train.motion_axes import fit_axes
-from scripts.train.motion_batches import Batch, cut, draw, drop_inputs
-from scripts.train.motion_source import fit
+from scripts.train.motion_batches import Batch, before, chunked, draw, drop_inputs, learned
+from scripts.train.motion_statistics import (
+    LIDS,
+    fit_reader,
+    fit_source,
+    set_axes,
+    set_most,
+    set_statistics,
+)
 from weights.tensors import read_safetensors, save_safetensors
 
 MOOD_DIM = CONTROL_DIM - STYLE_DIM - 1
@@ -73,6 +77,7 @@ OWN = (
     "mix",
     "stride",
     "drift",
+    "most",
     "usual",
     "lips_made",
     "lips_real",
@@ -85,6 +90,10 @@ network makes of their voices holds for others in part.
 POSE = (*range(*ROTATION.indices(MOTION_DIM)), *range(*TRANSLATION.indices(MOTION_DIM)))
 ASIDE, RETURN_S = 0.6, 4.0
 """Of heads that are drawn, this share begins aside and comes back in these seconds (to a third)."""
+SHAKEN, SHAKE_HZ, SHAKE_SIZE, SHAKE_S, CALM_S = 0.2, (0.8, 3.5), (0.8, 2.8), (0.4, 2.4), 0.15
+"""Share of heads that nod or shake wildly, how, how long, and how soon they are calm again: what a
+sampled stream can come to and nobody shows. Of it only how it ends is learned.
+"""
 FAR = 8.0
 """Innovations beyond this many of the median person's deviations are errors of trackers."""
 FARTHEST = 6.0
@@ -93,13 +102,12 @@ REST_COUNTS = 0.5
 """Power of how large innovations are expected to be, by which they count: what begins at rest would
 count too little in full. Of lips it is 1.
 """
-STEADY_ERROR, SUDDEN_ERROR, SLOW_ERROR = 0.2, 0.5, 10
-"""How far off what was done before may be: in deviations, in those of innovations, and for how many
-frames a slow error lasts.
+STEADY_ERROR, SUDDEN_ERROR, SLOW_ERROR, NEW_ERROR, LEAST_NEW = 0.2, 0.5, 10, 0.3, 0.1
+"""How far off what was done before may be: in deviations, in those of innovations, for how many
+frames a slow error lasts; and what was new in it, of itself and a little more.
 """
 APERTURE, SHUT, UNLED, STIR, ODDS = 1.5, 1.0, 2.0, 0.2, 0.2
 GAUSSIAN = 0.64
-LIDS = [channel_index(f"eyeBlink{side}") for side in ("Left", "Right")]
 SMILES = [channel_index(f"mouthSmile{side}") for side in ("Left", "Right")]
 
 
@@ -124,21 +132,25 @@ class Objective:
         """Loss and its parts. Each chunk has its own flow time; who has no face is asked at t = 0,
         where all there is comes from the voice.
         """
-        network, x_1 = self.network, batch.values + returning(batch.values)
+        network = self.network
+        shake, calm = shaking(batch.values)
+        x_1 = batch.values + returning(batch.values) + shake
         size, count = x_1.shape[:2]
         device = x_1.device
         self.channels, self.opening = self.channels.to(device), self.opening.to(device)
         controls = batch.condition.controls[:, 0]
         swing = network.swing(controls[:, -STYLE_DIM - 1 : -1] * controls[:, -1:])[:, None]
         embedded = network.embed(drop_inputs(batch), batch.condition)
-        heard = network.heard_alone(_chunks(embedded.detach()))
-        origin = network.origin(_before(_chunks(x_1)), _before(heard), heard)
-        new = whitened(_chunks(x_1) - origin, network.drive).clamp(-FAR, FAR)
-        past, after = network.finished(self._remembered(x_1), embedded)
-        lead = network.lead(after, _chunks(embedded), swing)
-        reach = network.reach(after, _chunks(embedded), swing)
-        known = batch.weight * _learned(batch.weight) * self.channels
-        stir = _stir(new - lead, reach, _chunks(known))
+        heard = network.heard_alone(chunked(embedded.detach()))
+        origin = network.origin(before(chunked(x_1)), before(heard), heard)
+        new = whitened(chunked(x_1) - origin, network.drive).clamp(-FAR, FAR)
+        remembered, lately = self._remembered(x_1, network.done(chunked(x_1), origin))
+        past, after = network.finished(remembered, lately, embedded)
+        lead = network.lead(after, chunked(embedded), swing)
+        reach = network.reach(after, chunked(embedded), swing)
+        weight = batch.weight * calm
+        known = weight * learned(weight) * self.channels
+        stir = _stir(new - lead, reach, chunked(known))
         lead, reach = lead.detach(), reach.detach()
         led = network.led(origin, lead)
         u_1 = network.companded(((new - lead) / reach).flatten(1, 2)).clamp(-FARTHEST, FARTHEST)
@@ -147,14 +159,14 @@ class Objective:
         t = torch.where(torch.rand_like(t) < 0.15, torch.zeros_like(t), t)
         t = (t * ~batch.faceless[:, None]).repeat_interleave(CHUNK, 1)
         u_t = t[..., None] * u_1 + (1 - t[..., None]) * u_0
-        x_t = network.moved(led, _chunks(u_t), reach).flatten(1, 2)
+        x_t = network.moved(led, chunked(u_t), reach).flatten(1, 2)
         said = network.said_of_all(past, x_t, u_t, t, embedded)
         guess = network.expected(said, u_t, t[..., None])
         importance = 1 / (1 - t).clamp(min=0.3)
         weight = known * importance[..., None]
         usual = network.remembered.to(device) * (REST_COUNTS - 1) + 1
-        weight = (_chunks(weight) * (reach / swing[:, None]).pow(usual)).flatten(1, 2)
-        made = network.moved(led, _chunks(guess), reach).flatten(1, 2)
+        weight = (chunked(weight) * (reach / swing[:, None]).pow(usual)).flatten(1, 2)
+        made = network.moved(led, chunked(guess), reach).flatten(1, 2)
         parts = self._lips(made, batch, importance)
         parts["unled"] = self._unled(guess * reach.flatten(1, 2), batch)
         parts["flow"] = ((guess - u_1).square() * weight).sum() / weight.sum().clamp(min=1)
@@ -166,9 +178,9 @@ class Objective:
         total = total + APERTURE * parts["aperture"] + SHUT * parts["shut"]
         return total, {name: value.item() for name, value in parts.items()}
 
-    def _remembered(self, x_1: Tensor) -> Tensor:
-        """What was done before, a little off, by steady and by sudden errors: as it is when it was
-        sampled.
+    def _remembered(self, x_1: Tensor, done: Tensor) -> tuple[Tensor, Tensor]:
+        """What was done before and what was new in it, a little off, by steady and by sudden
+        errors: as it is when it was sampled. Of the first chunk nobody knows what was new.
         """
         size, count = x_1.shape[:2]
         amount = torch.rand(size, 1, 1, device=x_1.device)
@@ -176,7 +188,13 @@ class Objective:
         slow = torch.randn(size, count // SLOW_ERROR + 1, MOTION_DIM, device=x_1.device)
         slow = slow.repeat_interleave(SLOW_ERROR, 1)[:, :count]
         sudden = torch.randn_like(x_1) * self.span.to(x_1.device)
-        return x_1 + amount * (STEADY_ERROR * (steady + slow) + SUDDEN_ERROR * sudden)
+        tokens = x_1 + amount * (STEADY_ERROR * (steady + slow) + SUDDEN_ERROR * sudden)
+        off = NEW_ERROR * amount[..., None] * torch.randn_like(done) * (done.abs() + LEAST_NEW)
+        known = (
+            self.network.remembered
+            * (torch.arange(done.shape[1], device=x_1.device) > 0)[:, None, None]
+        )
+        return tokens, ((done + off) * known).flatten(1, 2)
 
     def _lips(self, made: Tensor, batch: Batch, importance: Tensor) -> dict[str, Tensor]:
         """The terms of the loss about lips, each a mean over what is known."""
@@ -210,13 +228,24 @@ def returning(values: Tensor) -> Tensor:
     return aside * some * gone[:, None]
 
 
-def _chunks(x: Tensor) -> Tensor:
-    return x.unflatten(1, (-1, CHUNK))
+def shaking(values: Tensor) -> tuple[Tensor, Tensor]:
+    """What wild heads are off by, and 1 where what a head does is to be learned: once it calms."""
+    size, count = values.shape[:2]
 
+    def drawn(ends: tuple[float, float]) -> Tensor:
+        return ends[0] + (ends[1] - ends[0]) * torch.rand(size, 1, 1, device=values.device)
 
-def _before(chunks: Tensor) -> Tensor:
-    """Of every chunk the one before it; the first is followed by itself."""
-    return torch.cat([chunks[:, :1], chunks[:, :-1]], 1)
+    at = torch.arange(count, device=values.device)[None, :, None] / FPS
+    some = torch.rand(size, 1, 1, device=values.device) < SHAKEN
+    until, phase = drawn(SHAKE_S), drawn((0, 2 * math.pi))
+    wave = drawn(SHAKE_SIZE) * torch.sin(2 * math.pi * drawn(SHAKE_HZ) * at + phase)
+    wave = some * wave * torch.exp(-(at - until).clamp(min=0) / CALM_S)
+    way = torch.zeros(size, 1, MOTION_DIM, device=values.device)
+    way[:, :, POSE] = torch.randn(size, 1, len(POSE), device=values.device)
+    way = way / way.abs().amax(-1, keepdim=True)
+    calm = torch.ones_like(values)
+    calm[..., POSE] = (~some | (at >= until)).float()
+    return wave * way, calm
 
 
 def _stir(new: Tensor, reach: Tensor, weight: Tensor) -> Tensor:
@@ -226,85 +255,6 @@ def _stir(new: Tensor, reach: Tensor, weight: Tensor) -> Tensor:
     """
     size = new.abs() / (GAUSSIAN * reach) + reach.log()
     return (size * weight).sum() / weight.sum().clamp(min=1)
-
-
-def _learned(weight: Tensor) -> Tensor:
-    """1 where a channel is known of its whole chunk and of the same frame before, else 0: what
-    does not follow from anything is not learned.
-    """
-    known = weight > 0
-    whole = _chunks(known).all(2).repeat_interleave(CHUNK, 1)
-    whole[:, CHUNK:] &= known[:, :-CHUNK]
-    whole[:, :CHUNK] = False
-    return whole.float()
-
-
-def set_statistics(network: MotionNetwork, items: list[Item]) -> None:
-    """Mean and deviation of what is known of every channel; channels at rest keep a floor. Lids
-    shut as far as those of conversations: the fastest of blinks are over before a camera has them.
-    """
-    values = torch.cat([i.values for i in items])
-    weight = torch.cat([i.weight for i in items]) + 1e-6
-    mean = (values * weight).sum(0) / weight.sum(0)
-    std = ((values - mean).square() * weight).sum(0) / weight.sum(0)
-    floor = torch.full((MOTION_DIM,), 0.01)
-    floor[EXPRESSION] = 0.03
-    network.mean.copy_(mean)
-    network.std.copy_(torch.maximum(std.sqrt(), floor))
-    takes = [i.values for i in people(items)]
-    if takes:
-        network.knots.copy_(quantiles(torch.cat(takes)[:, SCORED]))
-        talks = [i.values[:, LIDS] for i in items if i.interlocutor is not None]
-        if talks:
-            lids, end = [SCORED.index(i) for i in LIDS], quantiles(torch.cat(talks))[:, -1]
-            network.knots[lids, -1] = torch.maximum(network.knots[lids, -1], end)
-        network.lips_real.copy_(network.knots[[SCORED.index(i) for i in LIP_SHAPES]])
-
-
-def people(items: list[Item]) -> list[Item]:
-    """Long takes of real people of whom a whole face is known."""
-    alone = [i for i in items if i.interlocutor is None and i.controls[-1] > 0]
-    return [i for i in alone if i.share >= SHARES["longclips"]]
-
-
-@torch.no_grad()
-def set_axes(network: MotionNetwork, items: list[Item]) -> None:
-    """What moves together in the people of whom a whole face is known."""
-    faces = [item.values[(item.weight > 0).all(1)] for item in people(items)]
-    scores = [network.normalise(values).numpy() for values in faces if len(values)]
-    network.axes.copy_(torch.from_numpy(fit_axes(scores)))
-
-
-@torch.no_grad()
-def fit_source(network: MotionNetwork, items: list[Item]) -> None:
-    """What the flow starts from goes on as the people do of whom a whole face is known."""
-    curves, known, guesses, styles = [], [], [], []
-    for item in people(items):
-        whole = cut(item, 0, len(item.values), network)
-        curves.append(whole.values[0].numpy())
-        known.append(item.weight.numpy())
-        guesses.append((network.read_lips(whole.condition)[0][0] @ network.guessed).numpy())
-        styles.append(item.controls[-STYLE_DIM - 1 : -1].numpy())
-    for name, table in fit(curves, known, guesses, styles)._asdict().items():
-        getattr(network, name).copy_(torch.from_numpy(table))
-
-
-@torch.no_grad()
-def fit_reader(network: MotionNetwork, items: list[Item]) -> None:
-    """The ridge regressions of MotionNetwork.read_lips, from the agent's voice: to speech channels
-    over all frames with a face and a voice, to closed lips over the voices without a face.
-    """
-    lips = list(SPEECH_CHANNELS)
-    face = Ridge(len(network.reader) - 1, len(lips), READER_STIFFNESS)
-    for item in items:
-        if item.shut is None:
-            whole = cut(item, 0, len(item.values), network)
-            agent = whole.condition.agent[0]
-            speaks = item.agent.activity[: len(agent)] > 0.5
-            known = (item.weight[:, lips].amin(1) > 0) & speaks
-            face.add(agent, network.standardise(item.values)[:, lips], known)
-    closures = learn_closures(items, len(network.reader) - 1)
-    network.reader.copy_(torch.cat([face.solve(), closures], 1))
 
 
 def lips_times(state: Mapping[str, Tensor], factor: float) -> dict[str, Tensor]:
@@ -420,6 +370,7 @@ def main() -> None:
         fit_reader(network, items)
     if not options.tiny:
         fit_source(network, items)
+        set_most(network, items)
     print(f"{len(items)} conversations, {sum(len(i.values) for i in items) / 1500:.1f} minutes")
     objective = Objective(network, aperture)
     hears_by = fingerprint(encoder) if isinstance(encoder, nn.Module) else None

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from audio2motion.network.condition import (
+    CHUNK,
     GLANCE,
     LOOK_AHEAD,
     SEEN_DIM,
@@ -158,3 +159,24 @@ def drop_inputs(batch: Batch) -> Condition:
         condition.controls,
         present * keep,
     )
+
+
+def chunked(x: Tensor) -> Tensor:
+    """[b, t, ...] to [b, t / 5, 5, ...]."""
+    return x.unflatten(1, (-1, CHUNK))
+
+
+def before(chunks: Tensor) -> Tensor:
+    """Of every chunk the one before it; the first is followed by itself."""
+    return torch.cat([chunks[:, :1], chunks[:, :-1]], 1)
+
+
+def learned(weight: Tensor) -> Tensor:
+    """1 where a channel is known of its whole chunk and of the same frame before, else 0: what
+    does not follow from anything is not learned.
+    """
+    known = weight > 0
+    whole = chunked(known).all(2).repeat_interleave(CHUNK, 1)
+    whole[:, CHUNK:] &= known[:, :-CHUNK]
+    whole[:, :CHUNK] = False
+    return whole.float()

@@ -43,12 +43,10 @@ from motion2video.motion import (
     EXPRESSION_NAMES,
     FPS,
     MOTION_DIM,
-    ROTATION,
-    TRANSLATION,
     Motion,
 )
 from scripts.data.dataset import clips
-from scripts.train.motion_source import DAMPED
+from scripts.train.motion_source import DAMPED, POSE
 from weights import find
 from weights.tensors import read_safetensors, save_safetensors
 
@@ -67,7 +65,6 @@ RETURNS, OFTEN = 0.05, 1.0
 """Of how far a head is aside, what it comes back by in a chunk; and the part of a correction that
 is made at once.
 """
-POSE = [*range(*ROTATION.indices(MOTION_DIM)), *range(*TRANSLATION.indices(MOTION_DIM))]
 CHANCE = 0.3
 """Of how alike people's styles are between parts, what is taken for chance."""
 LEAST_STEP = 1e-3
@@ -151,7 +148,7 @@ def less_aside(
     """The drift after one more correction, by how far tokens are `aside` in the mean."""
     out = drift.copy()
     for i in POSE:
-        led = drive[i, -1].sum()  # by a chunk of ones
+        led = drive[i, -1, 0]  # by the first of one
         out[i] += OFTEN * RETURNS * aside[i] / led
     return out
 

@@ -7,8 +7,8 @@ from jaxtyping import Float
 
 from audio2motion.network.condition import CHUNK
 from audio2motion.network.marginals import swings
-from audio2motion.network.source import YOKED
-from motion2video.motion import MOTION_DIM
+from audio2motion.network.source import YOKED, swells
+from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION
 
 STIFFNESS = 3.0
 """Of the ridge, in frames of unit deviation."""
@@ -17,6 +17,7 @@ DAMPED = 0.995
 FLOOR = 0.02
 """What is open of any channel, in deviations: more than trackers and less than people do."""
 MIXED, FAR = 0.98, 4.0
+POSE = [*range(*ROTATION.indices(MOTION_DIM)), *range(*TRANSLATION.indices(MOTION_DIM))]
 
 
 class Source(NamedTuple):
@@ -61,6 +62,7 @@ def fit(
         missed[use, :, channel] = off_now - off_before @ recall[channel].T
         off = missed[use, :, channel] / swing[use][:, channel, None]
         drive[channel] = np.linalg.cholesky(off.T @ off / len(off) + FLOOR**2 * np.eye(CHUNK))
+    drive[POSE] = drive[POSE] @ swells().double().numpy().T
     for eyes in YOKED:
         for table in (recall, heard, rest, drive):
             table[list(eyes)] = table[list(eyes)].mean(0)

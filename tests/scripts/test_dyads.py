@@ -23,7 +23,7 @@ from scripts.data.dyads import (
 )
 from scripts.data.moods import Mood
 from scripts.data.motion_items import SHARES, Item
-from scripts.train.motion import set_statistics
+from scripts.train.motion_statistics import set_statistics
 
 SMILES = list(SMILE_CHANNELS)
 

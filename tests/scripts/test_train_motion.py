@@ -31,8 +31,9 @@ from scripts.data.motion_items import Item
 from scripts.train.carry_hearing import carry, fit
 from scripts.train.lip_features import choose
 from scripts.train.lip_reader import Ridge, Taught, learn_lips, surroundings
-from scripts.train.motion import fit_reader, returning
+from scripts.train.motion import returning, shaking
 from scripts.train.motion_batches import FRAMES, cut
+from scripts.train.motion_statistics import EYES, MOST_OF_FACE, MOST_OF_HEAD, fit_reader, set_most
 from tests.unchecked import unchecked
 from weights.errors import InputError
 from weights.tensors import read_safetensors
@@ -253,3 +254,34 @@ def test_heads_that_begin_aside_come_back() -> None:
     left = aside[far][:, -1, ROTATION] / aside[far][:, 0, ROTATION]
     assert torch.allclose(left, torch.full_like(left, left[0, 0].item()))
     assert 0.3 < left[0, 0] < 0.45
+
+
+def test_of_wild_heads_only_how_they_calm_is_learned() -> None:
+    torch.manual_seed(0)
+    wave, calm = shaking(torch.zeros(300, FRAMES, MOTION_DIM))
+    assert not wave[..., EXPRESSION].any() and not wave[..., DETAIL].any()
+    head = wave[..., ROTATION].abs().amax(-1)
+    wild = head.amax(1) > 0
+    assert 0.1 < wild.float().mean() < 0.3, "few are"
+    assert head[wild].amax(1).max() > 2, "as wild as tokens go"
+    assert calm[~wild].all() and calm[..., EXPRESSION].all()
+    learned = calm[wild][..., ROTATION].amin(-1)
+    assert not learned[:, 0].any() and learned[:, -1].all()
+    assert (head[wild] * learned)[:, -25:].max() < 0.06, "at rest soon"
+
+
+def test_innovations_are_bounded_by_peoples_but_for_blinks_and_glances() -> None:
+    """A network of which nothing is fitted yet: what is new in a chunk are its values."""
+    torch.manual_seed(0)
+    network = MotionNetwork(ModelConfig(width=16, layers=1, heads=1, hidden=16, speech_features=4))
+    frames = 10_000
+    values = torch.randn(frames, MOTION_DIM)
+    features, curve = torch.zeros(frames + LOOK_AHEAD, 4), torch.zeros(frames + LOOK_AHEAD)
+    heard = SpeechFeatures(features, curve, curve)
+    weight = torch.ones_like(values)
+    weight[:, 5] = 0
+    set_most(network, [Item(heard, None, values, weight, None, torch.zeros(CONTROL_DIM))])
+    for channel, share in ((MOTION_DIM - 1, MOST_OF_FACE), (ROTATION.start, MOST_OF_HEAD)):
+        wanted = float(values[5:, channel].abs().quantile(share))
+        assert float(network.most[channel]) == pytest.approx(wanted, rel=1e-4)
+    assert float(network.most[[5, *EYES]].min()) > 1e3, "nothing is known of them, or they burst"

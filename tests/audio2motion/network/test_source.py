@@ -14,11 +14,12 @@ from audio2motion.network.source import (
     companded,
     continuation,
     expanded,
+    swells,
     white,
     whitened,
 )
 from motion2video.motion import MOTION_DIM, ROTATION
-from scripts.train.motion_source import Source, fit
+from scripts.train.motion_source import POSE, Source, fit
 
 SMALL = ModelConfig(width=16, layers=1, heads=1, hidden=16, speech_features=4)
 
@@ -96,6 +97,7 @@ def test_what_is_guessed_is_followed_as_far_as_it_is_true() -> None:
     assert np.allclose(found.heard, 2, atol=0.05)
     assert np.allclose(found.rest, 1, atol=0.1)
     assert np.abs(found.recall).max() < 0.1
+    found.drive[POSE] = found.drive[POSE] @ swells().numpy()
     assert np.allclose(np.diagonal(found.drive, 0, 1, 2), 0.1, atol=0.03)
 
 
@@ -111,7 +113,8 @@ def test_frames_do_not_move_by_innovations_after_them(fitted: Source) -> None:
     before = coloured(u, drive)
     u[:, 3:] += 1
     after = coloured(u, drive)
-    assert torch.allclose(before[:, :3], after[:, :3])
+    face = [i for i in range(MOTION_DIM) if i not in POSE]
+    assert torch.allclose(before[:, :3, face], after[:, :3, face])
     assert not torch.allclose(before[:, 3], after[:, 3])
 
 
@@ -165,3 +168,20 @@ def test_tails_are_drawn_in_and_out_again() -> None:
     assert torch.allclose(expanded(z, channels), u, rtol=1e-5)
     assert torch.equal(z[:, 2], u[:, 2])
     assert float(z[0, 0]) == pytest.approx(0.01, rel=1e-3) and float(z[0, 1]) < 4.5
+
+
+def test_a_head_is_pushed_for_a_whole_chunk_and_a_lid_in_a_frame() -> None:
+    waves = swells()
+    assert torch.allclose(waves @ waves.T, torch.eye(CHUNK), atol=1e-6)
+    assert torch.allclose(waves[0], waves[0, :1].expand(CHUNK)), "the first is all of it at once"
+    source = fit_all(walks(2))
+    drive = torch.from_numpy(source.drive)
+    for channel, pushed in ((ROTATION.start, True), (9, False)):
+        frames = drive[channel] @ (waves.double() if pushed else torch.eye(CHUNK).double())
+        assert frames.triu(1).abs().max() < 1e-6, "the linear rule's own innovations"
+        assert bool(drive[channel].triu(1).abs().max() > 1e-3) == pushed
+    push = torch.zeros(1, CHUNK, MOTION_DIM)
+    push[:, 0] = 1
+    moved = coloured(push, drive.float())[0, :, ROTATION.start]
+    assert (moved.diff() > 0).all(), "farther and farther"
+    assert torch.allclose(whitened(coloured(push, drive.float()), drive.float()), push, atol=1e-4)

@@ -176,6 +176,9 @@ def fit(found: Pairs, flat: Map, basis: FaceBasis) -> tuple[np.ndarray, np.ndarr
     ratios = np.concatenate([found.ratios, found.ratios[:, :, ::-1]]).reshape(len(moved), -1)
     weight = np.where(np.tile(found.couple, 2), COUPLES, 1.0)[:, None]
     _, _, axes = np.linalg.svd(moved * np.sqrt(weight), full_matrices=False)
+    # An axis has two signs; which one comes out depends on the machine.
+    largest = np.abs(axes).argmax(1)[:, None]
+    axes = axes * np.sign(np.take_along_axis(axes, largest, 1))
     reads = axes[:DIRECTIONS].T
     reads = reads / np.sqrt(((moved @ reads) ** 2 * weight).sum(0) / weight.sum())
     amounts = moved @ reads

@@ -23,8 +23,10 @@ _HARDLY = 0.5  # of a pixel: less of it, and its colour is what noise makes of i
 _RIM_WIDTH = 0.06  # of the person's edge, in which mattes are wrong
 _CONTRAST, _OFF_LINE = 50.0, 18.0  # levels: before a wall of another colour; a mixture's error
 _AWAY = 15  # pixels about the skin that have its colour
+_SEAM = 5  # pixels over which a forehead goes on beyond the picture
 _SKIN = 3.0  # times the skin's own deviation in colour
 _BROWS = [105, 334]
+_FOREHEAD = 0.04  # of the picture's height: so much of a forehead says how it goes on
 _HAIRLINE = 0.1  # of the height of an ear, by which hair ends softly
 _CROWN = 0.65  # of the way from the crown down to the brows: hair's colours are taken above
 _HAIRY = 0.4  # of a head's outline there: at least so much is taken for hair
@@ -61,7 +63,8 @@ def canvas_of(
     pad: int,
 ) -> UInt8[np.ndarray, "H W 3"]:
     """The photo on the canvas. Over a head that the picture's edge cuts, its mirror image would
-    show the brow again (`bare`, 1 where skin is): there what is around goes on, which is hair.
+    show the brow again (`bare`, 1 where skin is): there what is around goes on, which is hair, or
+    the forehead, where the edge cuts that.
     """
     canvas, skin, person = padded(image, pad), padded(bare, pad), padded(alpha, pad)
     near = np.asarray(cv2.dilate(skin, np.ones((_AWAY, _AWAY), np.uint8)), np.uint8)
@@ -71,10 +74,15 @@ def canvas_of(
     hair = np.zeros(near.shape, np.float32)
     hair[within] = ((near == 0) & (person > _SURE))[within]
     hair[pad + int(np.argmax(bare.any(1))) :] = 0
+    border = _AWAY
+    if bare[0].any():  # the edge cuts the forehead
+        high = max(1, round(_FOREHEAD * len(bare)))
+        hair[within][:high] = bare[:high]
+        border = _SEAM
     if not (wrong.any() and hair.any()):
         return canvas
     filled = push_pull(canvas.astype(np.float32), hair)
-    soft = cv2.blur(wrong.astype(np.float32), (_AWAY, _AWAY))[..., None]
+    soft = cv2.blur(wrong.astype(np.float32), (border, border))[..., None]
     soft[within] = 0
     return _bytes(canvas * (1 - soft) + filled * soft)
 

@@ -261,6 +261,20 @@ def test_over_a_head_that_the_picture_cuts_goes_on_its_hair(portrait: Portrait):
     assert np.array_equal(canvas[60:-60, 60:-60], image)
 
 
+def test_over_a_forehead_that_the_picture_cuts_goes_on_skin(portrait: Portrait):
+    """And no brow, nor single hairs of a hairline, a second time."""
+    marks = portrait.face.landmarks
+    cut = int(marks[[105, 334], 1].min()) - 16
+    image = np.full((200, 256, 3), (200, 160, 140), np.uint8)
+    image[4:9, 100:156] = (60, 40, 30)
+    bare = bare_face(image, marks - np.array([0, cut, 0], np.float32))
+    assert bare[0, 120:136].all()
+    canvas = canvas_of(image, np.ones((200, 256), np.float32), bare, 60)
+    above = canvas[:58, 60 + 105 : 60 + 151].astype(int)
+    assert np.abs(above - (200, 160, 140)).max() < 40
+    assert np.array_equal(canvas[60:-60, 60:-60], image)
+
+
 @pytest.mark.parametrize("yaw", [-16.0, 16.0])
 def test_a_cheek_that_the_photo_does_not_show_is_skin_when_it_comes_round(
     renderer: Renderer, portrait: Portrait, yaw: float

@@ -244,6 +244,9 @@ class Renderer:
         brush = self._brush(portrait, seed)
         inside = Inside.of(mouth, portrait.image, face.landmarks)
         stage = self._stage(portrait, settled, inside, brush)
+        head = self._heads.get(portrait)
+        if driver is None and head is not None:
+            fitted = fitted.cut_at(head[1].crown(), face.landmarks, len(portrait.image))
         return RenderState(PreparedPortrait(portrait, fitted, inside, brush, stage), 0, _Ticket())
 
     def _stage(

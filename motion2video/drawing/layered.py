@@ -48,6 +48,8 @@ LAP = 0.08  # interocular distances of a gap that the back of a head goes on int
 MUCH = 0.1  # of what is about such a gap is the back, from which it does
 _NO_MAP: Any = None  # the places are whole in the first map
 NARROW = 1.0  # pixels
+_CUT, _HARD = 127, 0.9  # alpha of who reaches the picture's edge; how much of a head moves with it
+_HEAD_REACHES, _CUT_WIDTH = 1.4, 0.4  # from a face's middle; of an edge that cuts a head
 _SEEN = 2.0  # square pixels of a triangle, from which its colours can be taken
 _GRAZING = 0.08  # of the area on the other side: seen from its edge
 SHARP = 1.7  # how far a pixel is drawn out without a loss
@@ -172,6 +174,21 @@ class LayeredWarp:
         other.atlas = np.concatenate([clean.front, clean.back], 1)
         other._torso = clean.torso[self.low[0].start :]
         return other
+
+    def crown(self) -> Float[np.ndarray, "k 3"] | None:
+        """Points of the head on the picture's top edge, where that cuts it (the photo's pixels)."""
+        inside = self.layers.front[self.pad, self.pad : -self.pad, 3] > _CUT
+        middle = self.shell.points[:478, 0].mean() - self.pad
+        inside &= np.abs(np.arange(len(inside)) - middle) < _HEAD_REACHES * self.unit
+        columns = np.flatnonzero(inside)
+        if len(columns) < _CUT_WIDTH * self.unit:
+            return None
+        hard = self.shell.points[478:][self.shell.bone[:, 0] > _HARD]
+        x = np.linspace(columns[0], columns[-1], 9)
+        edge = np.stack([x, np.zeros(9)], 1)
+        nearest = np.linalg.norm(hard[None, :, :2] - self.pad - edge[:, None], axis=-1).argmin(1)
+        depth = hard[nearest, 2]
+        return (np.column_stack([edge, depth]) / self.fineness).astype(np.float32)
 
     def _edgeways(
         self, triangles: Integer[np.ndarray, "n 3"], partners: Int[np.ndarray, "478"]

@@ -1,6 +1,6 @@
 """A portrait's own face: keypoints as a function of Motion and the photo's landmarks."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -73,6 +73,9 @@ _PARTS = {
     "brows": ("brow",),
 }
 _FADES_FROM, _FADES_TO = 0.03, 0.25
+CHIN = 152
+_NECK_GIVES = 0.4  # of what the photo shows of it, how far a chin that rises draws it out
+_CROWN_STAYS = 0.05  # pixels: a photo that does not move stays as it is, to the bit
 _SAME_FACE, _SAME_TURN = 0.02, np.radians(3)
 """A photo whose keypoints are no farther than this from those of a clip's frame, in interocular
 distances, and its head not farther turned, is taken for that frame. Frames that were enlarged,
@@ -84,6 +87,9 @@ class PortraitFace:
     """A photo's face in the head frame: its `points` as they are, the rest `pose` that motion
     starts from, and its own expression as offsets by part of the face, which goes as that part
     moves: zero motion shows the photo itself. `nearness` of the camera, 0 where it is not known.
+    `crown` are points at which the picture's top edge cuts the head: above them nobody knows what
+    it is like, so they do not come down. Nor does the chin go above `chin_stays` (pixels), where
+    the bottom edge leaves little of a neck to be drawn out.
     """
 
     points: Float[np.ndarray, "478 3"]
@@ -91,6 +97,8 @@ class PortraitFace:
     basis: FaceBasis
     own: dict[str, Float[np.ndarray, "478 3"]] = field(default_factory=dict)
     nearness: float = 0.0
+    crown: Float[np.ndarray, "k 3"] | None = None
+    chin_stays: float = -np.inf
 
     @staticmethod
     def fit(
@@ -178,9 +186,44 @@ class PortraitFace:
             self._close_lids(points, open_eyes, motion, lids)
         _seal_lips(points, _used(values, "mouth"))
         _keep_lips(points, self.points)
-        pose = moved_pose(self.pose, values)
+        pose = self._beyond_edges(moved_pose(self.pose, values))
         shown, below = (pose.project(p) for p in (points, open_eyes))
         return from_near(shown, self.nearness), from_near(below, self.nearness)
+
+    def cut_at(
+        self,
+        crown: Float[np.ndarray, "k 3"] | None,
+        landmarks: Float[np.ndarray, "478 3"],
+        end: int,
+    ) -> "PortraitFace":
+        """The face of a head that the photo cuts at these places (pixels, y = 0), if any, and below
+        the chin at `end`.
+        """
+        chin = float(landmarks[CHIN, 1])
+        stays = chin - _NECK_GIVES * max(end - chin, 0)
+        cut = None if crown is None else self.pose.unproject(crown[None])[0]
+        return replace(self, crown=cut, chin_stays=stays)
+
+    def _beyond_edges(self, pose: HeadPose) -> HeadPose:
+        """Heads, moved down as far as their chin would draw out the neck, and up as far as their
+        crown would come into the picture; between the two where both are.
+        """
+        count = len(pose.scale)
+
+        def heights(points: Float[np.ndarray, "k 3"]) -> Float[np.ndarray, "T k"]:
+            return pose.project(np.broadcast_to(points, (count, *points.shape)))[..., 1]
+
+        chin = heights(self.points[CHIN : CHIN + 1])[:, 0]
+        up = down = -np.maximum(self.chin_stays - chin, 0)
+        if self.crown is not None:
+            y = heights(self.crown).max(1) - down
+            up = up + np.where(y > _CROWN_STAYS, y, 0)
+        up = up - np.maximum(self.chin_stays - (chin - up), 0) / 2
+        if not up.any():
+            return pose
+        offset = pose.offset.copy()
+        offset[:, 1] += up
+        return replace(pose, offset=offset)
 
     def _close_lids(
         self,

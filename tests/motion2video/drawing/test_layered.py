@@ -16,7 +16,8 @@ from motion2video.drawing.places import EYES, fill_polygon
 from motion2video.drawing.warp import FaceWarp, Warp
 from motion2video.faces.tracker import FaceTracker
 from motion2video.geometry.angles import head_rotation
-from motion2video.geometry.basis import FACE_OVAL, interocular, rotation_matrix
+from motion2video.geometry.basis import FACE_OVAL, interocular, moved_pose, rotation_matrix
+from motion2video.geometry.retarget import PortraitFace
 from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION, Motion, channel_index
 from motion2video.network.choices import Quality
 from motion2video.network.compute import ComputeConfig
@@ -273,6 +274,36 @@ def test_over_a_forehead_that_the_picture_cuts_goes_on_skin(portrait: Portrait):
     above = canvas[:58, 60 + 105 : 60 + 151].astype(int)
     assert np.abs(above - (200, 160, 140)).max() < 40
     assert np.array_equal(canvas[60:-60, 60:-60], image)
+
+
+def test_a_head_that_the_picture_cuts_stays_beyond_its_edges(
+    renderer: Renderer, portrait: Portrait
+):
+    """Whatever it does: above the crown and below the neck nobody knows what it is like."""
+    marks = portrait.face.landmarks
+    whole = renderer.init_state(portrait).prepared.face
+    assert whole.crown is None, "here there is room above"
+    top, end = int(marks[10, 1]) - 8, int(marks[152, 1]) + 24
+    cut = Portrait.load(portrait.image[top // 2 * 2 : end // 2 * 2], FaceTracker.load())
+    prepared = renderer.init_state(cut).prepared
+    assert prepared.face.crown is not None
+    free = PortraitFace.fit(cut.face.landmarks, cut.face.expression, renderer.basis)
+    rest, _ = prepared.face.keypoints(Motion.neutral(1))
+    assert np.array_equal(rest, free.keypoints(Motion.neutral(1))[0])
+    for yaw, pitch in ((0, 10), (0, -10), (15, 5)):
+        motion = posed(yaw, pitch)
+        kept, freely = (f.keypoints(motion)[0] for f in (prepared.face, free))
+        moved = kept - freely
+        assert np.ptp(moved[..., 1]) < 1e-2 and not moved[..., 0].any(), "as a whole, up or down"
+        crown = moved_pose(free.pose, motion.values).project(prepared.face.crown[None])[..., 1]
+        come = float(crown.max())
+        assert come > 0.5 and come + moved[..., 1].mean() < come / 2 + 0.1
+    up = np.zeros((1, MOTION_DIM), np.float32)
+    up[:, TRANSLATION.start + 1] = 0.3
+    rises = rest[0, 152, 1] - prepared.face.keypoints(Motion(up))[0][0, 152, 1]
+    assert 0 < rises < 14, "a neck is drawn out a little"
+    driven = renderer.init_state(cut, driver=Motion(up)).prepared.face
+    assert driven.crown is None, "a clip knows where its head is"
 
 
 @pytest.mark.parametrize("yaw", [-16.0, 16.0])

@@ -245,7 +245,8 @@ class Renderer:
         inside = Inside.of(mouth, portrait.image, face.landmarks)
         stage = self._stage(portrait, settled, inside, brush)
         head = self._heads.get(portrait)
-        if driver is None and head is not None:
+        tracked = driver is not None and driver.rest is not None
+        if head is not None and not tracked:  # a tracked head is where it was
             fitted = fitted.cut_at(head[1].crown(), face.landmarks, len(portrait.image))
         return RenderState(PreparedPortrait(portrait, fitted, inside, brush, stage), 0, _Ticket())
 

@@ -181,9 +181,9 @@ class LayeredWarp:
         middle = self.shell.points[:478, 0].mean() - self.pad
         inside &= np.abs(np.arange(len(inside)) - middle) < _HEAD_REACHES * self.unit
         columns = np.flatnonzero(inside)
-        if len(columns) < _CUT_WIDTH * self.unit:
-            return None
         hard = self.shell.points[478:][self.shell.bone[:, 0] > _HARD]
+        if len(columns) < _CUT_WIDTH * self.unit or not len(hard):
+            return None
         x = np.linspace(columns[0], columns[-1], 9)
         edge = np.stack([x, np.zeros(9)], 1)
         nearest = np.linalg.norm(hard[None, :, :2] - self.pad - edge[:, None], axis=-1).argmin(1)

@@ -18,7 +18,7 @@ from motion2video.faces.tracker import FaceTracker
 from motion2video.geometry.angles import head_rotation
 from motion2video.geometry.basis import FACE_OVAL, interocular, moved_pose, rotation_matrix
 from motion2video.geometry.retarget import PortraitFace
-from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION, Motion, channel_index
+from motion2video.motion import MOTION_DIM, ROTATION, TRANSLATION, Motion, Rest, channel_index
 from motion2video.network.choices import Quality
 from motion2video.network.compute import ComputeConfig
 from motion2video.portrait.behind import Behind
@@ -302,8 +302,11 @@ def test_a_head_that_the_picture_cuts_stays_beyond_its_edges(
     up[:, TRANSLATION.start + 1] = 0.3
     rises = rest[0, 152, 1] - prepared.face.keypoints(Motion(up))[0][0, 152, 1]
     assert 0 < rises < 14, "a neck is drawn out a little"
-    driven = renderer.init_state(cut, driver=Motion(up)).prepared.face
-    assert driven.crown is None, "a clip knows where its head is"
+    pose, points = free.pose, renderer.basis.canonical
+    clip = Motion(up, rest=Rest(points, np.zeros(3), pose.offset[0], float(pose.scale[0])))
+    for driver, same in ((Motion(up), True), (clip, False)):
+        driven = renderer.init_state(cut, driver=driver).prepared.face
+        assert (driven.crown is not None) == same, "a tracked head is where it was"
 
 
 @pytest.mark.parametrize("yaw", [-16.0, 16.0])

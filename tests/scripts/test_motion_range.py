@@ -9,6 +9,7 @@ from audio2motion.hearing.audio import SAMPLE_RATE, Dyad, Waveform
 from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.generator import MotionGenerator
 from audio2motion.network.marginals import LIP_SHAPES
+from audio2motion.network.source import swells
 from motion2video.motion import MOTION_DIM, channel_index
 from scripts.train.motion_range import (
     LONGEST,
@@ -79,10 +80,10 @@ def test_tokens_are_those_of_the_stream() -> None:
 
 def test_what_leads_aside_is_taken_off() -> None:
     """A walk that comes back by a twentieth a chunk, and is led on by as much as it must not be."""
-    drive = np.tile(np.eye(5), (MOTION_DIM, 1, 1))
-    drift, led_on = np.zeros(MOTION_DIM), 0.02
+    drive = np.tile(swells().numpy().T, (MOTION_DIM, 1, 1))
+    drift, led_on, push = np.zeros(MOTION_DIM), 0.02, float(drive[YAW, -1, 0])
     for _ in range(20):
-        resting = (led_on - drift) / 0.05
+        resting = (led_on - push * drift) / 0.05
         drift = less_aside(drift, resting, drive)
-    assert np.isclose(drift[YAW], led_on, rtol=1e-3)
+    assert np.isclose(push * drift[YAW], led_on, rtol=1e-3)
     assert not drift[SQUINT], "of heads alone"

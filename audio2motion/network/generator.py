@@ -240,8 +240,9 @@ class MotionGenerator:
             state, heard = self._hear(state, slice(used, used + CHUNK_SAMPLES))
             used += CHUNK_SAMPLES
             if (now := state.waiting) is not None:
-                condition = self._condition(state, now, heard)
-                state, x_1 = self._sample(state, condition, now)
+                seen = self._seen(state, now)
+                condition = self._condition(state, now, heard, seen)
+                state, x_1 = self._sample(replace(state, seen=seen[CHUNK:]), condition, now)
                 _, closed = self.network.read_lips(condition)
                 state, motion = self._move(state, now, heard, x_1, closed[0])
                 parts.append(motion)
@@ -387,7 +388,9 @@ class MotionGenerator:
         tokens = torch.cat([self.network.standardise(now.motion) * there, there], 1)
         return torch.cat([state.seen, tokens])
 
-    def _condition(self, state: GeneratorState, now: Chunk, ahead: Chunk) -> Condition:
+    def _condition(
+        self, state: GeneratorState, now: Chunk, ahead: Chunk, seen: Float[Tensor, "n 91"]
+    ) -> Condition:
         joined = [
             torch.cat([getattr(now.agent, name), getattr(ahead.agent, name)])
             for name in ("features", "energy", "activity")
@@ -395,7 +398,7 @@ class MotionGenerator:
         agent = agent_window(*joined)
         other = now.interlocutor
         sound = torch.cat([other.features, other.energy[:, None], other.activity[:, None]], 1)
-        motion = seen_window(self._seen(state, now))
+        motion = seen_window(seen)
         one = torch.ones(CHUNK, device=self.device)
         present = torch.stack([one, now.interlocutor_present, now.motion_present, one], 1)
         vector = state.controls.vector(now.in_conversation, state.manner).to(self.device)
@@ -449,7 +452,6 @@ class MotionGenerator:
             after=after,
             cache=cache,
             silent=level,
-            seen=self._seen(state, now)[CHUNK:],
         )
         return state, x_1
 

@@ -46,12 +46,12 @@ from motion2video.motion import (
     FPS,
     MOTION_DIM,
     ROTATION,
-    TRANSLATION,
     channel_index,
 )
 from scripts.data.motion_items import kept_items, mirror_matrix, tiny_items
 from scripts.train.loop import LoopConfig, lip_aperture, run
 from scripts.train.motion_batches import Batch, before, chunked, draw, drop_inputs, learned
+from scripts.train.motion_source import POSE
 from scripts.train.motion_statistics import (
     LIDS,
     fit_reader,
@@ -87,7 +87,6 @@ LIP_CORRECTION = 0.12
 """Chosen on the lips of validation people: the people that are trained on are few, and what the
 network makes of their voices holds for others in part.
 """
-POSE = (*range(*ROTATION.indices(MOTION_DIM)), *range(*TRANSLATION.indices(MOTION_DIM)))
 ASIDE, RETURN_S = 0.6, 4.0
 """Of heads that are drawn, this share begins aside and comes back in these seconds (to a third)."""
 SHAKEN, SHAKE_HZ, SHAKE_SIZE, SHAKE_S, CALM_S = 0.2, (0.8, 3.5), (0.8, 2.8), (0.4, 2.4), 0.15

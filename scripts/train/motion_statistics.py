@@ -12,14 +12,14 @@ from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.marginals import LIP_SHAPES, SCORED, quantiles
 from audio2motion.network.model import UNBOUNDED, MotionNetwork
 from audio2motion.network.source import whitened
-from motion2video.motion import EXPRESSION, MOTION_DIM, channel_index
+from motion2video.motion import EXPRESSION, MOTION_DIM
 from scripts.data.motion_items import SHARES, Item
 from scripts.train.lip_reader import READER_STIFFNESS, Ridge, learn_closures
 from scripts.train.motion_axes import fit_axes
 from scripts.train.motion_batches import before, chunked, cut, learned
 from scripts.train.motion_source import fit
 
-LIDS = [channel_index(f"eyeBlink{side}") for side in ("Left", "Right")]
+LIDS = list(BLINK_CHANNELS)
 EYES = (*BLINK_CHANNELS, *LOOK_CHANNELS)
 MOST_OF_FACE, MOST_OF_HEAD = 0.999, 0.99
 """Quantiles of people's innovations that none goes beyond; a head, which nods by what it has

@@ -1,4 +1,4 @@
-"""A contact sheet of a video: every n-th frame, and the mouth enlarged below each.
+"""A contact sheet of a video: every n-th frame, and the mouths enlarged below each.
 
 python -m scripts.evaluate.contact_sheet demo.mp4 sheet.png [--every 5] [--columns 8]
 """
@@ -17,25 +17,40 @@ TILE = 224
 
 
 def tiles(video: Path, every: int) -> list[np.ndarray]:
-    """One tile [2 * TILE, TILE, 3] for every n-th frame: the frame above its mouth."""
+    """One tile [2 * TILE, W, 3] for every n-th frame: the frame above the mouth of each face."""
     tracker, out = FaceTracker.load(), []
     for number, frame in enumerate(frames_at(video, 25.0)):
         if number % every:
             continue
-        scale = TILE / max(frame.shape[:2])
+        height, width = frame.shape[:2]
+        wide = max(TILE, round(width * TILE / height))
+        scale = min(TILE / height, wide / width)
         small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        tile = np.zeros((2 * TILE, TILE, 3), np.uint8)
+        tile = np.zeros((2 * TILE, wide, 3), np.uint8)
         tile[: small.shape[0], : small.shape[1]] = small
-        faces = tracker.detect(frame)
-        if faces:
-            marks = faces[0].landmarks
-            half = int(0.55 * float(interocular(marks)))
-            x, y = np.round(marks[[13, 14], :2].mean(0)).astype(int)
-            mouth = frame[max(y - half, 0) : y + half, max(x - half, 0) : x + half]
-            tile[TILE:] = cv2.resize(mouth, (TILE, TILE), interpolation=cv2.INTER_CUBIC)
+        for face in tracker.detect(frame):
+            place = int(face.landmarks[13, 0] / width * (wide // TILE))
+            left = int(np.clip(place * TILE, 0, wide - TILE))
+            tile[TILE:, left : left + TILE] = _mouth(frame, face.landmarks)
         cv2.putText(tile, f"{number / 25:.2f}s", (4, 14), 0, 0.45, (255, 255, 255), 1)
         out.append(tile)
     return out
+
+
+def _mouth(frame: np.ndarray, marks: np.ndarray) -> np.ndarray:
+    """The mouth, TILE pixels square."""
+    half = int(0.55 * float(interocular(marks)))
+    x, y = np.round(marks[[13, 14], :2].mean(0)).astype(int)
+    mouth = frame[max(y - half, 0) : y + half, max(x - half, 0) : x + half]
+    return cv2.resize(mouth, (TILE, TILE), interpolation=cv2.INTER_CUBIC)
+
+
+def sheet(video: Path, every: int, columns: int) -> np.ndarray:
+    """All tiles of a video as one picture [H, W, 3]."""
+    found = tiles(video, every)
+    found += [np.zeros_like(found[0])] * (-len(found) % columns)
+    rows = [np.hstack(found[i : i + columns]) for i in range(0, len(found), columns)]
+    return np.vstack(rows)
 
 
 def main() -> None:
@@ -46,11 +61,8 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=5)
     parser.add_argument("--columns", type=int, default=8)
     arguments = parser.parse_args()
-    found = tiles(arguments.video, arguments.every)
-    found += [np.zeros_like(found[0])] * (-len(found) % arguments.columns)
-    step = arguments.columns
-    rows = [np.hstack(found[i : i + step]) for i in range(0, len(found), step)]
-    cv2.imwrite(str(arguments.out), np.vstack(rows)[..., ::-1])
+    picture = sheet(arguments.video, arguments.every, arguments.columns)
+    cv2.imwrite(str(arguments.out), picture[..., ::-1])
 
 
 if __name__ == "__main__":

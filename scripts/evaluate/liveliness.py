@@ -12,8 +12,10 @@ there, generated / real. `FD` is the Frechet distance of 2 s windows (deviation,
 jerk of the groups in units of the real ones' deviation). `auc`, where scikit-learn is installed, is
 that of boosted trees on the same windows and the groups' correlations, people left out: .5 = cannot
 be told from real. Then how what belongs together moves together, made and real: the correlation,
-over all clips, of changes within two frames. With --beside, `auc` and `FD` are those of the people
-of another folder (its real training takes): so much do people differ.
+over all clips, of changes within two frames; how jagged it moves, the mean change of speed by the
+mean speed, unsmoothed; and how long what is raised stays so, in seconds: of a moment at which it is
+raised by more than RAISED, how long it is in all, in the mean. With --beside, `auc` and `FD` are
+those of the people of another folder (its real training takes): so much do people differ.
 """
 
 import argparse
@@ -70,6 +72,8 @@ TOGETHER = {
     "eye out and in": ([channel_index("eyeLookOutLeft")], [channel_index("eyeLookInLeft")]),
 }
 LAG = 2
+HELD = ("brow up", "brow down", "smile", "squint")
+RAISED = 0.15
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +119,28 @@ def alike(takes: list[np.ndarray], one: list[int], other: list[int]) -> float:
     """How two groups of channels of motions [T, 90] change together."""
     steps = np.concatenate([values[LAG:] - values[:-LAG] for values in takes])
     return float(np.corrcoef(steps[:, one].mean(1), steps[:, other].mean(1))[0, 1])
+
+
+def jagged(takes: list[np.ndarray], group: list[int]) -> float:
+    """The mean change of speed of a group of channels of motions [T, 90], by its mean speed."""
+    found = [values[:, group].mean(1) for values in takes]
+    speed, change = (
+        np.concatenate([np.abs(np.diff(curve, k)) for curve in found]).mean() for k in (1, 2)
+    )
+    return float(change / max(speed, 1e-9))
+
+
+def held(takes: list[np.ndarray], group: list[int]) -> float:
+    """Seconds for which a group of channels of motions [T, 90] stays raised, of a moment at which
+    it is, in the mean; 0 where it never is.
+    """
+    runs = []
+    for values in takes:
+        up = np.pad(values[:, group].mean(1) > RAISED, 1).astype(int)
+        turns = np.flatnonzero(np.diff(up))
+        runs.append(turns[1::2] - turns[::2])
+    frames = np.concatenate(runs)
+    return float(np.square(frames).sum() / max(frames.sum(), 1) / FPS)
 
 
 def trembling(head: np.ndarray) -> float:
@@ -197,6 +223,8 @@ def measure(clips: Path, generator: MotionGenerator, seeds: int) -> dict[str, An
         "std": dict(zip(GROUPS, np.median(stds, 0).round(2).tolist(), strict=True)),
         "speed": dict(zip(GROUPS, np.median(fast, 0).round(2).tolist(), strict=True)),
         "together": {name: [alike(x, *two) for x in both] for name, two in TOGETHER.items()},
+        "jagged": {name: [jagged(x, group) for x in both] for name, group in GROUPS.items()},
+        "held": {name: [held(x, GROUPS[name]) for x in both] for name in HELD},
     }
 
 
@@ -239,8 +267,9 @@ def main() -> None:
         print(f"{name:12}", "-" if value is None else f"{value:.3f}")
     for group in GROUPS:
         print(f"{group:12} std {table['std'][group]:.2f}  speed {table['speed'][group]:.2f}")
-    for name, (real, made) in table["together"].items():
-        print(f"{name:24} made {made:5.2f}  real {real:5.2f}")
+    for figure in ("together", "jagged", "held"):
+        for name, (real, made) in table[figure].items():
+            print(f"{f'{name}, {figure}':32} made {made:5.2f}  real {real:5.2f}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ enlarged) and NAME.curves.png: made in orange and the person in grey, over the w
 """
 
 import argparse
-from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
 
@@ -24,25 +23,26 @@ from motion2video.motion import FPS, Motion, channel_index
 from motion2video.portrait.portrait import Portrait
 from motion2video.renderer import Renderer
 from scripts.evaluate.contact_sheet import sheet
+from scripts.evaluate.liveliness import GROUPS
 
 _LABELS, _LANE, _SECOND = 110, 64, 120
 """Pixels: the room for names, the height of a curve, the width of a second."""
 _MADE, _REAL, _VOICE, _LINE = (222, 110, 20), (120, 120, 120), (170, 190, 220), (225, 225, 225)
 
-ROWS: dict[str, tuple[int, ...]] = {
-    name: tuple(channel_index(c) for c in channels)
-    for name, channels in {
-        "jaw": ("jawOpen",),
-        "lips round": ("mouthPucker", "mouthFunnel"),
-        "smile left": ("mouthSmileLeft",),
-        "smile right": ("mouthSmileRight",),
-        "brow inner": ("browInnerUp",),
-        "brow outer": ("browOuterUpLeft", "browOuterUpRight"),
-        "brow down": ("browDownLeft", "browDownRight"),
-        "blink": ("eyeBlinkLeft", "eyeBlinkRight"),
-        "gaze x": ("eyeLookOutLeft", "eyeLookInRight"),
-    }.items()
-} | {"pitch": (52,), "yaw": (53,), "roll": (54,)}
+_OWN = {
+    "lips round": ("mouthPucker", "mouthFunnel"),
+    "smile left": ("mouthSmileLeft",),
+    "smile right": ("mouthSmileRight",),
+    "brow inner": ("browInnerUp",),
+    "brow outer": ("browOuterUpLeft", "browOuterUpRight"),
+}
+_HEAD = ("pitch", "yaw", "roll")
+_OF_LIVELINESS = ("brow down", "blink", "gaze x", *_HEAD)
+ROWS: dict[str, list[int]] = {
+    "jaw": GROUPS["jaw"],
+    **{name: [channel_index(c) for c in channels] for name, channels in _OWN.items()},
+    **{name: GROUPS[name] for name in _OF_LIVELINESS},
+}
 
 
 def curves(
@@ -63,8 +63,8 @@ def curves(
         top, bottom = (round(_LANE / 2 + sign * float(peak)) for sign in (-1, 1))
         cv2.line(picture, (int(x), top), (int(x), bottom), _VOICE, 1)
     for row, (name, channels) in enumerate(ROWS.items(), 1):
-        head = channels[0] >= ROWS["pitch"][0]
-        both = [m[:, list(channels)].mean(1) * (180 / np.pi if head else 1) for m in (real, made)]
+        head = name in _HEAD
+        both = [m[:, channels].mean(1) * (180 / np.pi if head else 1) for m in (real, made)]
         low, high = min(c.min() for c in both), max(c.max() for c in both)
         room = max(high - low, 4.0 if head else 0.2)
         for curve, colour in zip(both, (_REAL, _MADE), strict=True):
@@ -77,19 +77,11 @@ def curves(
     return picture
 
 
-def drawn(renderer: Renderer, portrait: Portrait, motion: Motion) -> Iterator[np.ndarray]:
-    """The frames [H, W, 3] of a portrait that moves so."""
-    state = renderer.init_state(portrait)
-    for frame in range(len(motion)):
-        state, pictures = renderer.step(state, motion[frame : frame + 1])
-        yield pictures[0]
-
-
 def film(
     renderer: Renderer, portrait: Portrait, sides: list[Motion], voice: Waveform, out: Path
 ) -> None:
     """Write the portrait moved by each of `sides`, one beside the other, with the voice."""
-    frames = zip(*(drawn(renderer, portrait, side) for side in sides), strict=True)
+    frames = zip(*(renderer.stream(portrait, [side]) for side in sides), strict=True)
     first = np.hstack(next(frames))
     height, width = (side // 2 * 2 for side in first.shape[:2])
     with VideoWriter(out, (width, height), FPS, voice) as writer:

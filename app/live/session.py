@@ -33,8 +33,8 @@ from audio2motion.hearing.audio import (
     Waveform,
 )
 from audio2motion.network.gate import SPEECH_CHANNELS
-from audio2motion.network.generator import GeneratorState
 from audio2motion.network.state_codec import decode, encode
+from audio2motion.network.stream import GeneratorState
 from audio2motion.saveable import saveable
 from audio2motion.voice.agent_voice import AgentVoice
 from motion2video.motion import Motion

@@ -7,31 +7,30 @@ given to `step`, the computation is the same, chunk by chunk: same bits. `genera
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from audio2motion.behaviour.breath import BreathState, breathe
 from audio2motion.behaviour.events import SMILE_CHANNELS
 from audio2motion.behaviour.eyes import BLINK_CHANNELS
 from audio2motion.gestures.controls import Controls
-from audio2motion.gestures.style import STYLE_DIM, Style, drawn_manner, gains
+from audio2motion.gestures.style import STYLE_DIM, drawn_manner, gains
 from audio2motion.hearing.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, Dyad, Waveform
 from audio2motion.hearing.speech import (
     SpeechEncoder,
     VoiceEncoder,
-    VoiceState,
     load_strictly,
 )
 from audio2motion.network.attention import Cache, Past
 from audio2motion.network.borrowed_speech import fingerprint
 from audio2motion.network.bounds import innovations, kept
-from audio2motion.network.bursts import Said
+from audio2motion.network.bursts import Moment, Said
 from audio2motion.network.chunks import STILL, Aimed, Chunk, finish, slowed, smile_detail
 from audio2motion.network.condition import (
     CHUNK,
@@ -44,65 +43,21 @@ from audio2motion.network.condition import (
 )
 from audio2motion.network.gate import GATE_HIGH, SPEECH_CHANNELS, mouth_gate, silence
 from audio2motion.network.gaze import to_eyes
+from audio2motion.network.habits import LATELY
 from audio2motion.network.marginals import LIP_SHAPES
 from audio2motion.network.model import ModelConfig, MotionNetwork
 from audio2motion.network.sampling import SOLVERS, GeneratorConfig
 from audio2motion.network.source import white
 from audio2motion.network.state_codec import Ticket, decode, encode
-from audio2motion.saveable import saveable
-from motion2video.motion import DETAIL, FPS, MOTION_DIM, Motion
+from audio2motion.network.stream import GeneratorState, append, at_own_rate
+from motion2video.motion import DETAIL, MOTION_DIM, ROTATION, Motion
 from motion2video.network.flow import Velocity, time_grid
-from weights.errors import MotionError, StateError, WeightsError
+from weights.errors import StateError, WeightsError
 from weights.tensors import load_safetensors, read_safetensors
 
 CHUNK_SAMPLES = CHUNK * SAMPLES_PER_FRAME
 OUTLINE = tuple(i for i in SPEECH_CHANNELS if i not in LIP_SHAPES)
 """The jaw, and the detail that shapes leave out."""
-
-
-@saveable
-@dataclass(frozen=True, eq=False)
-class GeneratorState:
-    """Where a stream stands. Values only; use each once and go on with the one returned.
-
-    `manner` is how its style is off the median. `rest_*` is sound that fills no chunk yet and
-    `motion_*` the interlocutor's motion not used yet; `waiting` holds the agent's features from
-    frame `frame` on, and the interlocutor's of the chunk that is still to be made, and `seen` what
-    was seen of them in the GLANCE frames before; `recent` is the last chunk of tokens, `heard` its
-    lips by the voice alone, of whose guesses `said` is the sum over `said_frames` of speech and
-    `new` that of what was new in them, `after` the features of its last frame, and `paced` the
-    last smile and head.
-    """
-
-    ticket: Ticket
-    serial: int
-    seed: int
-    controls: Controls
-    manner: Style
-    received: int
-    frame: int
-    rest_agent: Float[np.ndarray, "n"]
-    rest_interlocutor: Float[np.ndarray, "n"]
-    rest_present: Bool[np.ndarray, "n"]
-    motion_values: Float[np.ndarray, "m 90"]
-    motion_valid: Bool[np.ndarray, "m"]
-    motion_start: int
-    agent: VoiceState
-    interlocutor: VoiceState
-    waiting: "Chunk | None"
-    seen: Float[Tensor, "25 91"]
-    recent: Float[Tensor, "1 5 90"]
-    heard: Float[Tensor, "1 5 90"]
-    said: Float[Tensor, "s"]
-    new: Float[Tensor, "90"]
-    said_frames: float
-    after: Float[Tensor, "1 w"]
-    cache: Cache
-    gate: float
-    silent: float
-    aim: Aimed
-    paced: tuple[float, ...]
-    breath: BreathState
 
 
 class MotionGenerator:
@@ -112,7 +67,7 @@ class MotionGenerator:
 
     sample_rate = SAMPLE_RATE
     frame_size = CHUNK
-    delay_frames = LOOK_AHEAD
+    delay_frames = LOOK_AHEAD + CHUNK - 1
 
     def __init__(
         self,
@@ -129,6 +84,7 @@ class MotionGenerator:
         temperature[list(SPEECH_CHANNELS)] = config.lip_temperature
         temperature[list(LIP_SHAPES)] = config.shape_temperature
         temperature[list(BLINK_CHANNELS)] *= config.lid_temperature
+        temperature[ROTATION.start] *= config.nod_temperature
         self._temperature = temperature.to(self.device)
         scales = config.scales
         self._guided = [i for i in range(len(INPUTS)) if (scales[i] != 1).any()]
@@ -191,6 +147,7 @@ class MotionGenerator:
             said=torch.zeros(len(SPEECH_CHANNELS), device=self.device),
             new=torch.zeros(MOTION_DIM, device=self.device),
             said_frames=0.0,
+            lately=torch.zeros(1, LATELY, 2 * MOTION_DIM, device=self.device),
             after=torch.zeros(1, self.network.config.width, device=self.device),
             cache=self.network.empty_cache(),
             gate=0.0,
@@ -234,7 +191,7 @@ class MotionGenerator:
         the result depend on sound up to frame t + `delay_frames`. Raises StateError for a state
         that was used already, MotionError for another frame rate.
         """
-        state = _append(self._take(state), dyad, interlocutor_motion)
+        state = append(self._take(state), dyad, interlocutor_motion)
         parts, used = [Motion.neutral(0)], 0
         while len(state.rest_agent) - used >= CHUNK_SAMPLES:
             state, heard = self._hear(state, slice(used, used + CHUNK_SAMPLES))
@@ -278,7 +235,7 @@ class MotionGenerator:
     ) -> Iterator[Motion]:
         """Motion as it becomes ready, for pieces of sound of any length."""
         state = self.init_state(seed, controls)
-        pending = _at_own_rate(interlocutor_motion)
+        pending = at_own_rate(interlocutor_motion)
         for dyad in chunks:
             state, motion = self.step(state, dyad, pending)
             pending = None
@@ -424,23 +381,25 @@ class MotionGenerator:
         past, heard = network.past(cache), network.heard_alone(embedded)
         origin = network.origin(state.recent, state.heard, heard)
         swing = network.swing(style)
-        led = network.led(origin, network.lead(after, embedded, swing))
-        reach = network.reach(after, embedded, swing)
+        moment = network.moment(after, embedded, state.lately, swing)
+        led = network.led(origin, moment.lead)
 
         def say(u: Tensor, t: Tensor) -> Velocity:
             at, rows = float(t), u.expand(len(every), -1, -1)
-            said = network.said(rows, at, led, reach, every, past, self._modulation(at))
-            return partial(self._guided_velocity, guided, said)
+            said = network.said(rows, at, led, moment, every, past, self._modulation(at))
+            return partial(self._guided_velocity, guided, said, moment)
 
         u_0 = self._noise(state.seed, state.frame, CHUNK) * self._temperature
         u_1 = SOLVERS[self.config.solver](say, u_0, time_grid(self.config.steps))
         silent, level = silence(now.voices.cpu().numpy(), state.silent)
-        new = innovations(u_1, reach, network.remembered, network.most * swing)
+        new = innovations(u_1, moment.reach, network.remembered, network.most * swing)
         new = new - network.adrift(swing, now.in_conversation)
         astray = network.astray(state.new, state.said_frames)
         moved = network.led(led, new - astray)
         x_1 = kept(origin, moved, self._tensor(silent)[None], network.pose)
-        cache, after = self._remember(cache, x_1, network.done(x_1, origin), embedded, past)
+        done = network.done(x_1, origin)
+        cache, after = self._remember(cache, x_1, done, embedded, past)
+        lately = torch.cat([state.lately[:, CHUNK:], torch.cat([x_1, done], -1)], 1)
         speaks = (now.agent.activity > GATE_HIGH).float()
         state = replace(
             state,
@@ -449,15 +408,18 @@ class MotionGenerator:
             said=state.said + speaks @ (network.guesses(embedded)[0] + off),
             new=state.new + speaks @ new[0],
             said_frames=state.said_frames + float(speaks.sum()),
+            lately=lately,
             after=after,
             cache=cache,
             silent=level,
         )
         return state, x_1
 
-    def _guided_velocity(self, guided: list[int], said: Said, u: Tensor, t: Tensor) -> Tensor:
+    def _guided_velocity(
+        self, guided: list[int], said: Said, moment: Moment, u: Tensor, t: Tensor
+    ) -> Tensor:
         """By what is said with everything, and in the further rows without each of `guided`."""
-        found = self.network.velocity(said, u.expand(1 + len(guided), -1, -1), float(t))
+        found = self.network.velocity(said, moment, u.expand(1 + len(guided), -1, -1), float(t))
         total = found[:1]
         for row, i in enumerate(guided, 1):
             total = total + (self._scales[i] - 1) * (found[:1] - found[row : row + 1])
@@ -471,30 +433,3 @@ class MotionGenerator:
 
     def _noise(self, seed: int, frame: int, count: int) -> Float[Tensor, "1 t 90"]:
         return self.network.mixed(white(seed, frame, count).to(self.device))
-
-
-def _append(state: GeneratorState, dyad: Dyad, motion: Motion | None) -> GeneratorState:
-    """The state with a piece of sound and motion waiting in it."""
-    count = len(dyad.agent)
-    other = dyad.interlocutor.samples if dyad.interlocutor else np.zeros(count, np.float32)
-    present = np.full(count, dyad.interlocutor is not None)
-    state = replace(
-        state,
-        received=state.received + count,
-        rest_agent=np.concatenate([state.rest_agent, dyad.agent.samples]),
-        rest_interlocutor=np.concatenate([state.rest_interlocutor, other]),
-        rest_present=np.concatenate([state.rest_present, present]),
-    )
-    if motion is None:
-        return state
-    if motion.fps != FPS:
-        raise MotionError(f"got the interlocutor's motion at {motion.fps} fps; wanted {FPS}")
-    return replace(
-        state,
-        motion_values=np.concatenate([state.motion_values, motion.values]),
-        motion_valid=np.concatenate([state.motion_valid, motion.mask]),
-    )
-
-
-def _at_own_rate(motion: Motion | None) -> Motion | None:
-    return motion if motion is None or motion.fps == FPS else motion.resample(FPS)

@@ -18,7 +18,6 @@ from collections.abc import Iterable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from audio2motion.gestures.style import STYLE_DIM
 from audio2motion.network.attention import (
@@ -31,9 +30,10 @@ from audio2motion.network.attention import (
     rotate,
     training_mask,
 )
-from audio2motion.network.bursts import KINDS, Said, posterior_mean
+from audio2motion.network.bursts import BURSTING, KINDS, PLACES, Kinds, Moment, Said
 from audio2motion.network.condition import CHUNK, Condition, ConditionEmbedding, agent_dim
 from audio2motion.network.gate import SPEECH_CHANNELS
+from audio2motion.network.habits import Habits
 from audio2motion.network.marginals import (
     LIP_SHAPES,
     SCORED,
@@ -63,10 +63,6 @@ MOST_LEAD = 2.0
 MOST_STIR, MOST_STIR_OF_HEAD = 2.0, 0.0
 """Most that the logarithm of innovations' size may be off that of the median; a head is heavy, and
 one that stirs by what it has stirred before would not end.
-"""
-BURST_ODDS, BURST_SIZE, BURST_SPREAD = (-3.5, -6.0), (2.0, 3.5), 0.8
-"""What is said of bursts, and of far ones, before anything is learned: the logarithm of their odds
-beside going on, how large they are, and how alike each other.
 """
 UNBOUNDED = 1e4
 LATEST_TIME = 0.95
@@ -99,6 +95,7 @@ class MotionNetwork(nn.Module):
     manners: Tensor
     remembered: Tensor
     pose: Tensor
+    bursting: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -130,9 +127,10 @@ class MotionNetwork(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.leave = nn.Linear(width, MOTION_DIM)
         self.direct = nn.Linear(width, MOTION_DIM)
-        self.bursts = nn.Linear(width, 2 * (KINDS - 1) * MOTION_DIM)
-        self.odds_at = nn.Linear(width, (KINDS - 1) * MOTION_DIM, bias=False)
-        self.spreads = nn.Parameter(torch.full((MOTION_DIM, KINDS), math.log(BURST_SPREAD)))
+        self.kinds = Kinds()
+        self.bursts = nn.Linear(width, KINDS * len(BURSTING), bias=False)
+        self.odds_at = nn.Linear(width, KINDS * len(BURSTING), bias=False)
+        self.habits = Habits(width)
         self.innovation = nn.Linear(MOTION_DIM, width, bias=False)
         self.lately = nn.Linear(MOTION_DIM, width, bias=False)
         self.place = nn.Parameter(torch.zeros(CHUNK, width))
@@ -147,24 +145,15 @@ class MotionNetwork(nn.Module):
         pose = torch.zeros(MOTION_DIM)
         pose[ROTATION] = pose[TRANSLATION] = 1
         self.register_buffer("pose", pose, persistent=False)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.innovation.weight)
-        nn.init.zeros_(self.lately.weight)
-        nn.init.zeros_(self.bursts.weight)
-        nn.init.zeros_(self.odds_at.weight)
-        with torch.no_grad():
-            for kind, (odds, size) in enumerate(zip(BURST_ODDS, BURST_SIZE, strict=True)):
-                said = self.bursts.bias.view(2, len(BURST_ODDS), -1)[:, kind]
-                said[0] = odds
-                said[1] = math.log(math.expm1(size))
-        nn.init.zeros_(self.lead_after.weight)
-        nn.init.zeros_(self.lead_after.bias)
-        nn.init.zeros_(self.lead_at.weight)
-        nn.init.zeros_(self.stir_after.weight)
-        nn.init.zeros_(self.stir_after.bias)
-        nn.init.zeros_(self.stir_at.weight)
-        nn.init.zeros_(self.leave.bias)
-        nn.init.zeros_(self.direct.bias)
+        bursting = torch.zeros(MOTION_DIM, dtype=torch.bool)
+        bursting[list(PLACES)] = True
+        self.register_buffer("bursting", bursting, persistent=False)
+        for silent in (self.leave, self.innovation, self.lately, self.bursts, self.odds_at):
+            nn.init.zeros_(silent.weight)
+        for silent in (self.lead_after, self.lead_at, self.stir_after, self.stir_at):
+            nn.init.zeros_(silent.weight)
+        for led in (self.lead_after, self.stir_after, self.leave, self.direct):
+            nn.init.zeros_(led.bias)
         nn.init.normal_(self.direct.weight, std=0.01)
 
     def normalise(self, values: Float[Tensor, "*b t 90"]) -> Float[Tensor, "*b t 90"]:
@@ -259,34 +248,30 @@ class MotionNetwork(nn.Module):
     def _each(x: Float[Tensor, "*b n"]) -> Float[Tensor, "*b 5 90"]:
         return x.unflatten(-1, (CHUNK, MOTION_DIM))
 
-    def lead(
+    def moment(
         self,
         after: Float[Tensor, "*b w"],
         embedded: Float[Tensor, "*b 5 e"],
+        lately: Float[Tensor, "*b 10 n"],
         style: Float[Tensor, "*#b 90"],
-    ) -> Float[Tensor, "*b 5 90"]:
-        """Where innovations are to be expected, as `reach` is how far around that: whoever holds
-        the head aside goes on to, against the linear rule. Lips are led by what is heard.
+    ) -> Moment:
+        """A chunk's, that comes `after` what was done (the last finished frame's features), by what
+        each channel did `lately`, what is heard and seen, and the style. Where innovations lead:
+        whoever holds the head aside goes on to, against the linear rule; lips are led by what is
+        heard. How large they are: people rest and burst, and what went farther than people's
+        strides less.
         """
-        lead = self._each(self.lead_after(after)) + self.lead_at(self._so_far(embedded))
-        lead = MOST_LEAD * torch.tanh(lead / MOST_LEAD)
-        return lead @ self.yoke * self.remembered * style[..., None, :]
-
-    def reach(
-        self,
-        after: Float[Tensor, "*b w"],
-        embedded: Float[Tensor, "*b 5 e"],
-        style: Float[Tensor, "*#b 90"],
-    ) -> Float[Tensor, "*b 5 90"]:
-        """How large innovations are that come `after` what was done (the last finished frame's
-        features), by what is heard and seen up to each frame and the style: people rest and burst.
-        What went farther than people's strides less.
-        """
-        stir = self._each(self.stir_after(after)) + self.stir_at(self._so_far(embedded))
+        so_far = self._so_far(embedded)
+        habit = self.habits(lately, after, so_far[..., -1, :])
+        lead = self._each(self.lead_after(after)) + self.lead_at(so_far) + habit.lead
+        lead = MOST_LEAD * torch.tanh(lead / MOST_LEAD) @ self.yoke * self.remembered
+        stir = self._each(self.stir_after(after)) + self.stir_at(so_far) + habit.stir
         stir = MOST_STIR * torch.tanh(stir / MOST_STIR)
         most = MOST_STIR + (MOST_STIR_OF_HEAD - MOST_STIR) * self.pose
         stirred = torch.minimum(stir, most).exp() @ self.yoke
-        return stirred * self.stride * style[..., None, :]
+        way = style[..., None, :]
+        means = self.kinds.means(stirred.detach())
+        return Moment(lead * way, stirred * self.stride * way, habit.logits, means)
 
     def moved(
         self,
@@ -347,33 +332,37 @@ class MotionNetwork(nn.Module):
         angle = t[..., None] * 200.0 * rate
         return self.time(torch.cat([angle.cos(), angle.sin()], -1)).unflatten(-1, (6, -1))
 
-    def _say(self, x: Float[Tensor, "b t w"], embedded: Float[Tensor, "b t e"]) -> Said:
-        """What z_1 may be, by all that the layers have seen."""
+    def _say(
+        self,
+        x: Float[Tensor, "b t w"],
+        embedded: Float[Tensor, "b t e"],
+        moment: Moment,
+    ) -> Said:
+        """What z_1 may be, by all that the layers have seen of a chunk up to its end."""
         features = self.norm(x)
-        guess = self.direct(embedded[..., : self.config.width])
-        odds, size = self.bursts(features).unflatten(-1, (2, KINDS - 1, MOTION_DIM)).unbind(-3)
-        odds = odds + self.odds_at(embedded[..., : self.config.width]).unflatten(
-            -1, (KINDS - 1, -1)
-        )
-        up, down, far_up, far_down = F.softplus(size).unbind(-2)
-        ways = (guess, guess + up, guess - down, guess + far_up, guess - far_down)
-        means = torch.stack(ways, -1)
-        logits = torch.stack([torch.zeros_like(guess), *odds.unbind(-2)], -1)
-        return Said(means, logits, self.leave(features))
+        frames = embedded[..., : self.config.width]
+        odds = self.bursts(features[..., CHUNK - 1 :: CHUNK, :])
+        odds = odds + self.odds_at(frames.unflatten(-2, (-1, CHUNK)).mean(-2))
+        logits = odds.unflatten(-1, (-1, KINDS)) + self.kinds.odds + moment.logits
+        return Said(self.direct(frames), logits, self.leave(features))
 
     def expected(
-        self, said: Said, u_t: Float[Tensor, "*#b t 90"], t: Float[Tensor, "*b t 1"] | float
+        self,
+        said: Said,
+        moment: Moment,
+        u_t: Float[Tensor, "*b t 90"],
+        t: Float[Tensor, "*b t"] | float,
     ) -> Float[Tensor, "*b t 90"]:
         """What z_1 is to be expected: of lips as it would be if innovations were Gaussian around a
-        linear guess from the condition, of the rest by the mixture of bursts.py, and what the
+        linear guess from the condition, of the rest by the kinds of bursts.py, and what the
         layers correct of that; both eyes move as one.
         """
-        guess = said.means[..., 0]
-        kept = t / (t * t + (1 - t) * (1 - t))
-        led = guess + kept * (u_t - t * guess)
-        burst = posterior_mean(u_t, t, said.means, self.spreads.exp(), said.logits)
-        found = torch.where(self.remembered > 0, burst, led)
-        return (found + said.correction) @ self.yoke
+        each, own = (t[..., None], t[..., ::CHUNK]) if isinstance(t, Tensor) else (t, t)
+        kept = each / (each * each + (1 - each) * (1 - each))
+        led = said.guess + kept * (u_t - each * said.guess)
+        chunks = u_t.unflatten(-2, (-1, CHUNK))
+        burst = self.kinds.expected(chunks, own, said.logits, moment.means).flatten(-3, -2)
+        return (torch.where(self.bursting, burst, led) + said.correction) @ self.yoke
 
     @property
     def _steps(self) -> list[Block]:
@@ -401,8 +390,8 @@ class MotionNetwork(nn.Module):
         self,
         u_t: Float[Tensor, "b 5 90"],
         t: float,
-        origin: Float[Tensor, "1 5 90"],
-        reach: Float[Tensor, "1 5 90"],
+        led: Float[Tensor, "1 5 90"],
+        moment: Moment,
         embedded: Float[Tensor, "b 5 e"],
         past: Past,
         modulation: tuple[Float[Tensor, "6 w"], ...] | None = None,
@@ -410,16 +399,16 @@ class MotionNetwork(nn.Module):
         """What a chunk's innovations may become, by the layers at flow time `t`, after what is
         before it; the past may have batch 1 for a larger batch.
         """
-        x = self._entered(self.moved(origin, u_t, reach), u_t, embedded)
+        x = self._entered(self.moved(led, u_t, moment.reach), u_t, embedded)
         for layer, (block, time) in enumerate(self._modulated(t, modulation)):
             x, _, _ = block.step(x, time, past, layer)
-        return self._say(x, embedded)
+        return self._say(x, embedded, _one(moment))
 
     def velocity(
-        self, said: Said, u_t: Float[Tensor, "*#b 5 90"], t: float
-    ) -> Float[Tensor, "*b 5 90"]:
+        self, said: Said, moment: Moment, u_t: Float[Tensor, "b 5 90"], t: float
+    ) -> Float[Tensor, "b 5 90"]:
         """du/dt of a chunk at flow time `t`, by what was said of it then or a little before."""
-        return (self.expected(said, u_t, t) - u_t) / (1 - min(t, LATEST_TIME))
+        return (self.expected(said, _one(moment), u_t, t) - u_t) / (1 - min(t, LATEST_TIME))
 
     def remember(
         self,
@@ -468,6 +457,7 @@ class MotionNetwork(nn.Module):
         u_t: Float[Tensor, "b t 90"],
         t: Float[Tensor, "b t"],
         embedded: Float[Tensor, "b t e"],
+        moment: Moment,
     ) -> Said:
         """What is said of all chunks of sequences at once (training), each after the frames of
         `finished` before it: exactly as chunk after chunk with a cache would. `x_t` is what `u_t`
@@ -479,7 +469,7 @@ class MotionNetwork(nn.Module):
         x, time = self._entered(x_t, u_t, embedded), self._time(t)
         for block, kept in zip(self.blocks, past, strict=True):
             x, _ = block(x, time, mask, turns, kept)
-        return self._say(x, embedded)
+        return self._say(x, embedded, moment)
 
     def _entered(self, x: Tensor, u: Tensor, embedded: Tensor) -> Tensor:
         """What the layers see of frames that flow."""
@@ -498,3 +488,8 @@ class MotionNetwork(nn.Module):
         self, t: float, modulation: tuple[Tensor, ...] | None
     ) -> Iterable[tuple[Block, Tensor]]:
         return zip(self._steps, modulation or self.modulation(t), strict=True)
+
+
+def _one(moment: Moment) -> Moment:
+    """A chunk's as a sequence's of one chunk."""
+    return Moment(*(part[:, None] for part in moment))

@@ -66,9 +66,10 @@ class GeneratorConfig:
     agent's voice does to the speech channels; `temperature` scales the noise of everything but
     speech, `lip_temperature` that of the jaw and of the outline of the lips, whose motion
     `lip_scale` scales, and `shape_temperature` that of the lips' named shapes (stretched, pursed,
-    raised ...); on top, `lid_temperature` that of the lids; `breath` scales
-    what breathing moves, 0 is none. Where no style is asked for, every seed but 0 has a manner of
-    its own, `variety` times as far from the median as people's. Raises InputError.
+    raised ...); on top, `lid_temperature` that of the lids and `nod_temperature` that of the head's
+    pitch: at 1 a listener nods less than people; `breath` scales what breathing moves, 0 is none.
+    Where no style is asked for, every seed but 0 has a manner of its own, `variety` times as far
+    from the median as people's. Raises InputError.
     """
 
     steps: int = 4
@@ -83,6 +84,7 @@ class GeneratorConfig:
     lip_scale: float = 1.3
     shape_temperature: float = 0.15
     lid_temperature: float = 1.3
+    nod_temperature: float = 1.15
     breath: float = 1.0
     variety: float = 0.6
 

@@ -39,15 +39,15 @@ def continuation(
 
 def coloured(u: Float[Tensor, "*b 5 c"], drive: Float[Tensor, "c 5 5"]) -> Float[Tensor, "*b 5 c"]:
     """Innovations of unit variance to how far a chunk is off its continuation: frame by frame, each
-    of which depends on innovations up to its own; of heads one is a push of the whole chunk, the
-    others what is left (`swells`).
+    of which depends on innovations up to its own; of faces and heads one is a push of the whole
+    chunk, the others what is left (`swells`).
     """
     return torch.einsum("cij,...jc->...ic", drive, u)
 
 
 def swells() -> Float[Tensor, "5 5"]:
-    """The cosine transform of a chunk, rows from slow to fast: who nods is pushed for a while, and
-    frames whose pushes are drawn one by one would hardly begin a nod.
+    """The cosine transform of a chunk, rows from slow to fast: who nods or smiles is pushed for a
+    while, and frames whose pushes are drawn one by one would hardly begin a nod.
     """
     frame = torch.arange(CHUNK) + 0.5
     waves = torch.cos(math.pi * frame * torch.arange(CHUNK)[:, None] / CHUNK)

@@ -20,7 +20,8 @@ from app.quality.groups import GROUPS
 from audio2motion.hearing.audio import Dyad, Waveform
 from audio2motion.network.chunks import Chunk
 from audio2motion.network.condition import Condition
-from audio2motion.network.generator import GeneratorConfig, GeneratorState, MotionGenerator
+from audio2motion.network.generator import GeneratorConfig, MotionGenerator
+from audio2motion.network.stream import GeneratorState
 from motion2video.motion import MOTION_DIM, Motion
 from scripts.data.dataset import judged
 

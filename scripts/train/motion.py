@@ -35,7 +35,7 @@ from audio2motion.hearing.speech import (
     SpeechEncoder,
 )
 from audio2motion.network.borrowed_speech import borrow, fingerprint
-from audio2motion.network.bursts import unlikelihood
+from audio2motion.network.bursts import BURSTING
 from audio2motion.network.condition import CHUNK
 from audio2motion.network.gate import SPEECH_CHANNELS
 from audio2motion.network.model import ModelConfig, MotionNetwork
@@ -50,7 +50,18 @@ from motion2video.motion import (
 )
 from scripts.data.motion_items import kept_items, mirror_matrix, tiny_items
 from scripts.train.loop import LoopConfig, lip_aperture, run
-from scripts.train.motion_batches import Batch, before, chunked, draw, drop_inputs, learned
+from scripts.train.motion_batches import (
+    FAR,
+    Batch,
+    before,
+    chunked,
+    draw,
+    drop_inputs,
+    lately,
+    learned,
+    swing_of,
+)
+from scripts.train.motion_kinds import set_kinds
 from scripts.train.motion_source import POSE
 from scripts.train.motion_statistics import (
     LIDS,
@@ -63,7 +74,6 @@ from scripts.train.motion_statistics import (
 from weights.tensors import read_safetensors, save_safetensors
 
 MOOD_DIM = CONTROL_DIM - STYLE_DIM - 1
-STILL = 0.4
 OWN = (
     "mean",
     "std",
@@ -81,7 +91,15 @@ OWN = (
     "usual",
     "lips_made",
     "lips_real",
+    "bursts.weight",
+    "odds_at.weight",
+    "kinds.sizes",
+    "kinds.spreads",
+    "kinds.odds",
+    "kinds.axes",
 )
+"""What is fitted to the data anew, or is of use only with what is."""
+STILL = 0.4
 """A channel whose deviation was smaller than this share of what it is now has not moved before."""
 LIP_CORRECTION = 0.12
 """Chosen on the lips of validation people: the people that are trained on are few, and what the
@@ -93,8 +111,6 @@ SHAKEN, SHAKE_HZ, SHAKE_SIZE, SHAKE_S, CALM_S = 0.2, (0.8, 3.5), (0.8, 2.8), (0.
 """Share of heads that nod or shake wildly, how, how long, and how soon they are calm again: what a
 sampled stream can come to and nobody shows. Of it only how it ends is learned.
 """
-FAR = 8.0
-"""Innovations beyond this many of the median person's deviations are errors of trackers."""
 FARTHEST = 6.0
 """And innovations that flow beyond this are of lips where hardly any were expected."""
 REST_COUNTS = 0.5
@@ -137,20 +153,18 @@ class Objective:
         size, count = x_1.shape[:2]
         device = x_1.device
         self.channels, self.opening = self.channels.to(device), self.opening.to(device)
-        controls = batch.condition.controls[:, 0]
-        swing = network.swing(controls[:, -STYLE_DIM - 1 : -1] * controls[:, -1:])[:, None]
+        swing = swing_of(network, batch.condition)
         embedded = network.embed(drop_inputs(batch), batch.condition)
         heard = network.heard_alone(chunked(embedded.detach()))
         origin = network.origin(before(chunked(x_1)), before(heard), heard)
         new = whitened(chunked(x_1) - origin, network.drive).clamp(-FAR, FAR)
-        remembered, lately = self._remembered(x_1, network.done(chunked(x_1), origin))
-        past, after = network.finished(remembered, lately, embedded)
-        lead = network.lead(after, chunked(embedded), swing)
-        reach = network.reach(after, chunked(embedded), swing)
+        remembered, done = self._remembered(x_1, network.done(chunked(x_1), origin))
+        past, after = network.finished(remembered, done, embedded)
+        moment = network.moment(after, chunked(embedded), lately(remembered, done), swing)
         weight = batch.weight * calm
         known = weight * learned(weight) * self.channels
-        stir = _stir(new - lead, reach, chunked(known))
-        lead, reach = lead.detach(), reach.detach()
+        stir = _stir(new - moment.lead, moment.reach, chunked(known))
+        lead, reach = moment.lead.detach(), moment.reach.detach()
         led = network.led(origin, lead)
         u_1 = network.companded(((new - lead) / reach).flatten(1, 2)).clamp(-FARTHEST, FARTHEST)
         u_0 = network.mixed(torch.randn(size, count, MOTION_DIM, device=device))
@@ -159,8 +173,8 @@ class Objective:
         t = (t * ~batch.faceless[:, None]).repeat_interleave(CHUNK, 1)
         u_t = t[..., None] * u_1 + (1 - t[..., None]) * u_0
         x_t = network.moved(led, chunked(u_t), reach).flatten(1, 2)
-        said = network.said_of_all(past, x_t, u_t, t, embedded)
-        guess = network.expected(said, u_t, t[..., None])
+        said = network.said_of_all(past, x_t, u_t, t, embedded, moment)
+        guess = network.expected(said, moment, u_t, t)
         importance = 1 / (1 - t).clamp(min=0.3)
         weight = known * importance[..., None]
         usual = network.remembered.to(device) * (REST_COUNTS - 1) + 1
@@ -170,9 +184,11 @@ class Objective:
         parts["unled"] = self._unled(guess * reach.flatten(1, 2), batch)
         parts["flow"] = ((guess - u_1).square() * weight).sum() / weight.sum().clamp(min=1)
         parts["stir"] = stir
-        odds = unlikelihood(u_1, u_t, t[..., None], said, network.spreads.exp())
-        sure = known * network.remembered
-        parts["odds"] = (odds * sure).sum() / sure.sum().clamp(min=1)
+        odds = network.kinds.unlikelihood(
+            chunked(u_1), chunked(u_t), t[:, ::CHUNK], said.logits, moment.means
+        )
+        sure = chunked(known).mean(2)[..., BURSTING]
+        parts["odds"] = (odds / CHUNK * sure).sum() / sure.sum().clamp(min=1)
         total = parts["flow"] + STIR * stir + ODDS * parts["odds"] + UNLED * parts["unled"]
         total = total + APERTURE * parts["aperture"] + SHUT * parts["shut"]
         return total, {name: value.item() for name, value in parts.items()}
@@ -296,6 +312,7 @@ def go_on_from(network: MotionNetwork, path: Path) -> None:
     state["enter.weight"][:, ~moved] = fresh
     before = old.get("axes", torch.eye(MOTION_DIM))
     state["enter.weight"] @= before @ torch.linalg.inv(network.axes)
+    network.habits.forget_kinds()
     told = min(old["condition.project.3.weight"].shape[1], MOOD_DIM)
     state["condition.project.3.weight"][:, :told] = old["condition.project.3.weight"][:, :told]
 
@@ -370,6 +387,7 @@ def main() -> None:
     if not options.tiny:
         fit_source(network, items)
         set_most(network, items)
+        set_kinds(network, items, mirror)
     print(f"{len(items)} conversations, {sum(len(i.values) for i in items) / 1500:.1f} minutes")
     objective = Objective(network, aperture)
     hears_by = fingerprint(encoder) if isinstance(encoder, nn.Module) else None

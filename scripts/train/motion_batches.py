@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from audio2motion.gestures.style import STYLE_DIM
 from audio2motion.network.condition import (
     CHUNK,
     GLANCE,
@@ -18,6 +19,7 @@ from audio2motion.network.condition import (
 )
 from audio2motion.network.gate import listening
 from audio2motion.network.gaze import to_gaze
+from audio2motion.network.habits import LATELY
 from audio2motion.network.model import MotionNetwork
 from motion2video.motion import DETAIL
 from scripts.data.motion_items import Item
@@ -25,6 +27,8 @@ from scripts.data.motion_items import Item
 FRAMES = 100
 DROP = {"agent": 0.1, "interlocutor": 0.15, "interlocutor_motion": 0.15, "controls": 0.15}
 HEARD_DROPOUT = 0.25
+FAR = 8.0
+"""Innovations beyond this many of the median person's deviations are errors of trackers."""
 LISTENING_WEIGHT, HEARD_BEFORE = 3.0, 100
 """Who answers whom is learned of listeners alone, who are rare."""
 
@@ -161,6 +165,12 @@ def drop_inputs(batch: Batch) -> Condition:
     )
 
 
+def swing_of(network: MotionNetwork, condition: Condition) -> Tensor:
+    """[b, 1, 90] how much larger innovations are than the median person's, by the style."""
+    controls = condition.controls[:, 0]
+    return network.swing(controls[:, -STYLE_DIM - 1 : -1] * controls[:, -1:])[:, None]
+
+
 def chunked(x: Tensor) -> Tensor:
     """[b, t, ...] to [b, t / 5, 5, ...]."""
     return x.unflatten(1, (-1, CHUNK))
@@ -169,6 +179,15 @@ def chunked(x: Tensor) -> Tensor:
 def before(chunks: Tensor) -> Tensor:
     """Of every chunk the one before it; the first is followed by itself."""
     return torch.cat([chunks[:, :1], chunks[:, :-1]], 1)
+
+
+def lately(tokens: Tensor, done: Tensor) -> Tensor:
+    """Of every chunk the tokens of the LATELY frames before it beside what was new in them, as
+    GeneratorState has them; before the first they were as at first. [b, n, 10, 180]
+    """
+    both = torch.cat([tokens, done], -1)
+    padded = torch.cat([both[:, :1].expand(-1, LATELY, -1), both], 1)
+    return padded.unfold(1, LATELY, CHUNK)[:, :-1].transpose(2, 3)
 
 
 def learned(weight: Tensor) -> Tensor:

@@ -14,7 +14,9 @@ by, until heads are where people's are in the mean, in the takes and in conversa
 which the network was trained as well). And heads come back (`recall`): a network that only ever saw
 what people did before hardly leads back from where it has led itself, so that its errors add up; of
 how far a head is off, a chunk that goes on keeps SETTLES. What comes when stays as the network has
-it. `manners` is how far people are off the median, and how alike in all parts: a seed is one.
+it. Heads are made at
+temperature 1: a listener's should nod more, and a talker's no less.
+`manners` is how far people are off the median, and how alike in all parts: a seed is one.
 """
 
 import argparse
@@ -196,7 +198,7 @@ def main() -> None:
     options = parser.parse_args()
     path = options.weights or find("motion_generator")
     tensors, header = read_safetensors(path)
-    settings: dict[str, Any] = {"variety": 0.0, **options.config}
+    settings: dict[str, Any] = {"variety": 0.0, "nod_temperature": 1.0, **options.config}
     generator = MotionGenerator.load(GeneratorConfig(**settings), weights=path)
     network, takes = generator.network, takes_of(options.takes)
     talks = talks_of(options.data) if options.data else []

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from audio2motion.behaviour.eyes import BLINK_CHANNELS, LOOK_CHANNELS
+from audio2motion.network.bursts import PLACES
 from audio2motion.network.condition import CHUNK
 from audio2motion.network.marginals import swings
 from audio2motion.network.source import YOKED, swells
@@ -18,6 +20,12 @@ FLOOR = 0.02
 """What is open of any channel, in deviations: more than trackers and less than people do."""
 MIXED, FAR = 0.98, 4.0
 POSE = [*range(*ROTATION.indices(MOTION_DIM)), *range(*TRANSLATION.indices(MOTION_DIM))]
+
+EYES = (*BLINK_CHANNELS, *LOOK_CHANNELS)
+SWELLING = [i for i in PLACES if i not in EYES]
+"""Faces and heads are pushed for a chunk; eyes jump and lids fall in a frame, and lips follow the
+voice, frame by frame.
+"""
 
 
 class Source(NamedTuple):
@@ -62,7 +70,7 @@ def fit(
         missed[use, :, channel] = off_now - off_before @ recall[channel].T
         off = missed[use, :, channel] / swing[use][:, channel, None]
         drive[channel] = np.linalg.cholesky(off.T @ off / len(off) + FLOOR**2 * np.eye(CHUNK))
-    drive[POSE] = drive[POSE] @ swells().double().numpy().T
+    drive[SWELLING] = drive[SWELLING] @ swells().double().numpy().T
     for eyes in YOKED:
         for table in (recall, heard, rest, drive):
             table[list(eyes)] = table[list(eyes)].mean(0)

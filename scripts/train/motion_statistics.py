@@ -5,7 +5,7 @@ how it goes on, how far it goes, and what a ridge regression hears of lips.
 import numpy as np
 import torch
 
-from audio2motion.behaviour.eyes import BLINK_CHANNELS, LOOK_CHANNELS
+from audio2motion.behaviour.eyes import BLINK_CHANNELS
 from audio2motion.gestures.style import STYLE_DIM
 from audio2motion.network.condition import CHUNK
 from audio2motion.network.gate import SPEECH_CHANNELS
@@ -16,11 +16,10 @@ from motion2video.motion import EXPRESSION, MOTION_DIM
 from scripts.data.motion_items import SHARES, Item
 from scripts.train.lip_reader import READER_STIFFNESS, Ridge, learn_closures
 from scripts.train.motion_axes import fit_axes
-from scripts.train.motion_batches import before, chunked, cut, learned
-from scripts.train.motion_source import fit
+from scripts.train.motion_batches import before, chunked, cut, learned, swing_of
+from scripts.train.motion_source import EYES, fit
 
 LIDS = list(BLINK_CHANNELS)
-EYES = (*BLINK_CHANNELS, *LOOK_CHANNELS)
 MOST_OF_FACE, MOST_OF_HEAD = 0.999, 0.99
 """Quantiles of people's innovations that none goes beyond; a head, which nods by what it has
 nodded, would go farther and farther.
@@ -87,8 +86,7 @@ def set_most(network: MotionNetwork, items: list[Item]) -> None:
         if item.shut is None:
             whole = cut(item, 0, len(item.values) // CHUNK * CHUNK, network)
             heard = network.heard_alone(chunked(network.embed(whole.condition)))
-            chunks, style = chunked(whole.values), whole.condition.controls[:, 0]
-            swing = network.swing(style[:, -STYLE_DIM - 1 : -1] * style[:, -1:])
+            chunks, swing = chunked(whole.values), swing_of(network, whole.condition)
             origin = network.origin(before(chunks), before(heard), heard)
             sizes.append((whitened(chunks - origin, network.drive) / swing[:, None]).abs())
             known.append(chunked(whole.weight * learned(whole.weight)) > 0)

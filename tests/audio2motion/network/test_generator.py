@@ -21,9 +21,11 @@ from audio2motion.network.chunks import (
     slowed,
     smile_detail,
 )
+from audio2motion.network.condition import CHUNK
 from audio2motion.network.gate import SPEECH_CHANNELS, listening, mouth_gate, silence
-from audio2motion.network.generator import GeneratorConfig, GeneratorState, MotionGenerator
+from audio2motion.network.generator import GeneratorConfig, MotionGenerator
 from audio2motion.network.state_codec import encode
+from audio2motion.network.stream import GeneratorState
 from audio2motion.voice.synthesis import synthesize, synthesize_phonemes
 from motion2video.geometry.basis import FaceBasis
 from motion2video.motion import (
@@ -123,11 +125,11 @@ def test_later_sound_never_changes_a_frame(generator: MotionGenerator, dyad: Dya
     assert dyad.interlocutor is not None
     agent, other = dyad.agent.samples.copy(), dyad.interlocutor.samples.copy()
     agent[(frame + generator.delay_frames + 1) * SAMPLES_PER_FRAME :] = 0.2
-    other[(frame + 1) * SAMPLES_PER_FRAME :] = -0.2
+    other[(frame + CHUNK) * SAMPLES_PER_FRAME :] = -0.2
     before = generator.generate(dyad, seen(dyad.frames))
     motion = seen(dyad.frames)
     changed = motion.values.copy()
-    changed[frame + 1 :] = 0
+    changed[frame + CHUNK :] = 0
     after = generator.generate(Dyad(Waveform(agent), Waveform(other)), Motion(changed))
     assert np.array_equal(before.values[: frame + 1], after.values[: frame + 1])
     assert not np.array_equal(before.values[frame + 1 :], after.values[frame + 1 :])

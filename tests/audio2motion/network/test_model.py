@@ -6,6 +6,7 @@ import torch
 
 from audio2motion.behaviour.events import EventState, Scene, blink_curve, step_events
 from audio2motion.gestures.style import STYLE_DIM
+from audio2motion.network.bursts import PLACES, Moment
 from audio2motion.network.condition import (
     CHUNK,
     CONTROL_DIM,
@@ -18,6 +19,7 @@ from audio2motion.network.condition import (
     seen_window,
 )
 from audio2motion.network.gate import SPEECH_CHANNELS
+from audio2motion.network.habits import LATELY
 from audio2motion.network.model import (
     KNOWN_FRAMES,
     MOST_LEAD,
@@ -26,6 +28,7 @@ from audio2motion.network.model import (
     training_mask,
 )
 from motion2video.motion import EXPRESSION_NAMES, MOTION_DIM, ROTATION, channel_index
+from scripts.train.motion_batches import chunked, lately
 from tests.unchecked import unchecked
 
 SMALL = ModelConfig(width=32, layers=2, heads=2, hidden=48, history=10, speech_features=8)
@@ -59,19 +62,22 @@ def conditions(frames: int = FRAMES, seed: int = 0) -> Condition:
 def test_cache_gives_what_the_whole_sequence_gives(network: MotionNetwork) -> None:
     """Every chunk in the making after the finished ones, each at its own flow time."""
     torch.manual_seed(1)
-    embedded, swing = network.embed(conditions()), torch.full((1, CHUNK, MOTION_DIM), 1.5)
+    embedded, style = network.embed(conditions()), torch.full((1, 1, MOTION_DIM), 1.5)
     finished, done, origin, u_t = (torch.randn(1, FRAMES, MOTION_DIM) for _ in range(4))
     times = torch.linspace(0, 0.9, FRAMES // CHUNK).repeat_interleave(CHUNK)[None]
-    made = [network.moved(o, u, swing) for o, u in zip(*map(pieces, (origin, u_t)), strict=True)]
     past, after = network.finished(finished, done, embedded)
-    said = network.said_of_all(past, torch.cat(made, 1), u_t, times, embedded)
-    whole = network.expected(said, u_t, times[..., None])
+    then = lately(finished, done)
+    every = network.moment(after, chunked(embedded), then, style)
+    made = network.moved(chunked(origin), chunked(u_t), every.reach).flatten(1, 2)
+    said = network.said_of_all(past, made, u_t, times, embedded, every)
+    whole = network.expected(said, every, u_t, times)
     cache = network.empty_cache()
-    for start in range(0, FRAMES, CHUNK):
+    for number, start in enumerate(range(0, FRAMES, CHUNK)):
         here, t = slice(start, start + CHUNK), float(times[0, start])
         past = network.past(cache)
-        said = network.said(u_t[:, here], t, origin[:, here], swing, embedded[:, here], past)
-        v = network.velocity(said, u_t[:, here], t)
+        moment = network.moment(after[:, number], embedded[:, here], then[:, number], style[:, 0])
+        said = network.said(u_t[:, here], t, origin[:, here], moment, embedded[:, here], past)
+        v = network.velocity(said, moment, u_t[:, here], t)
         assert torch.allclose(u_t[:, here] + (1 - t) * v, whole[:, here], atol=1e-4), start
         kept, last = network.remember(finished[:, here], done[:, here], embedded[:, here], past)
         cache = cache.followed_by(kept, CHUNK)
@@ -80,9 +86,13 @@ def test_cache_gives_what_the_whole_sequence_gives(network: MotionNetwork) -> No
     assert cache.filled == SMALL.history
 
 
-def pieces(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Chunk by chunk."""
-    return x.split(CHUNK, 1)
+def now(network: MotionNetwork, seed: int = 0, size: float = 1.0) -> Moment:
+    """A chunk's, after anything."""
+    generator = torch.Generator().manual_seed(seed)
+    after = torch.randn(1, SMALL.width, generator=generator)
+    then = torch.randn(1, LATELY, 2 * MOTION_DIM, generator=generator)
+    embedded = network.embed(conditions(CHUNK, seed))
+    return network.moment(after, embedded, then, torch.full((1, MOTION_DIM), size))
 
 
 def test_mask_is_causal_and_bounded() -> None:
@@ -94,44 +104,29 @@ def test_mask_is_causal_and_bounded() -> None:
     assert mask[20 + 17].nonzero()[:, 0].tolist() == [*range(7, 15), 35, 36, 37]
 
 
-def test_frames_of_a_chunk_do_not_see_later_ones(network: MotionNetwork) -> None:
+def test_layers_do_not_see_later_frames_of_a_chunk_but_its_kinds_do(network: MotionNetwork) -> None:
     torch.manual_seed(2)
     u, embedded = torch.randn(1, CHUNK, MOTION_DIM), network.embed(conditions(CHUNK))
-    origin, swing = torch.zeros_like(u), torch.ones(1, CHUNK, MOTION_DIM)
-    past = network.past(network.empty_cache())
-    before = network.velocity(network.said(u, 0.0, origin, swing, embedded, past), u, 0.0)
+    origin, past, moment = torch.zeros_like(u), network.past(network.empty_cache()), now(network)
+    before = network.velocity(network.said(u, 0.0, origin, moment, embedded, past), moment, u, 0.0)
     u[:, 3:] += 1
-    after = network.velocity(network.said(u, 0.0, origin, swing, embedded, past), u, 0.0)
-    assert torch.equal(before[:, :3], after[:, :3])
-    assert not torch.equal(before[:, 3], after[:, 3])
+    after = network.velocity(network.said(u, 0.0, origin, moment, embedded, past), moment, u, 0.0)
+    lips, rest = list(SPEECH_CHANNELS), list(PLACES)
+    assert torch.equal(before[:, :3, lips], after[:, :3, lips])
+    assert not torch.equal(before[:, 3, lips], after[:, 3, lips])
+    assert not torch.equal(before[:, 0, rest], after[:, 0, rest])
 
 
-def test_sizes_of_innovations_do_not_know_what_comes(network: MotionNetwork) -> None:
-    torch.nn.init.normal_(network.stir_at.weight)
-    after, embedded = torch.randn(1, SMALL.width), network.embed(conditions(CHUNK))
-    style = torch.ones(1, MOTION_DIM)
-    before = network.reach(after, embedded, style)
-    embedded[:, 3:] += 1
-    changed = network.reach(after, embedded, style)
-    assert torch.equal(before[:, :3], changed[:, :3])
-    assert not torch.equal(before[:, 3], changed[:, 3])
-    network.stir_at.weight.data.zero_()
-
-
-def test_where_innovations_are_led_does_not_know_what_comes_and_is_bounded(
-    network: MotionNetwork,
-) -> None:
+def test_where_innovations_are_led_is_bounded_and_goes_by_the_style(network: MotionNetwork) -> None:
     torch.nn.init.normal_(network.lead_at.weight)
-    after, embedded = torch.randn(1, SMALL.width), network.embed(conditions(CHUNK))
-    style = torch.ones(1, MOTION_DIM)
-    before = network.lead(after, embedded, style)
-    assert 0 < before.abs().max() <= MOST_LEAD
-    assert not before[..., list(SPEECH_CHANNELS)].any(), "lips are led by what is heard"
-    assert torch.equal(network.lead(after, embedded, 2 * style), 2 * before)
-    embedded[:, 3:] += 1
-    changed = network.lead(after, embedded, style)
-    assert torch.equal(before[:, :3], changed[:, :3])
-    assert not torch.equal(before[:, 3], changed[:, 3])
+    found, twice = now(network), now(network, size=2.0)
+    lips = list(SPEECH_CHANNELS)
+    assert 0 < found.lead.abs().max() <= MOST_LEAD
+    assert not found.lead[..., lips].any(), "lips are led by what is heard"
+    assert torch.equal(twice.lead, 2 * found.lead) and torch.equal(twice.reach, 2 * found.reach)
+    assert torch.equal(twice.means, found.means), (
+        "kinds are larger by what they are multiplied with"
+    )
     network.lead_at.weight.data.zero_()
 
 
@@ -162,11 +157,9 @@ def test_what_leads_lips_on_and_on_is_taken_from_what_is_new(network: MotionNetw
 
 
 def test_what_goes_too_far_strides_less(network: MotionNetwork) -> None:
-    after, embedded = torch.randn(1, SMALL.width), network.embed(conditions(CHUNK))
-    style = torch.ones(1, MOTION_DIM)
-    before = network.reach(after, embedded, style)
+    before = now(network).reach
     network.stride[53] = 0.6
-    found = network.reach(after, embedded, style)
+    found = now(network).reach
     assert torch.allclose(found[..., 53], 0.6 * before[..., 53])
     assert torch.equal(found[..., :53], before[..., :53])
     assert torch.equal(network.swing(torch.zeros(1, STYLE_DIM)), torch.ones(1, MOTION_DIM))

@@ -7,6 +7,7 @@ import torch
 from audio2motion.gestures.style import STYLE_DIM, STYLE_PARTS, gains
 from audio2motion.network.condition import CHUNK
 from audio2motion.network.gate import SPEECH_CHANNELS
+from audio2motion.network.habits import LATELY
 from audio2motion.network.model import ModelConfig, MotionNetwork
 from audio2motion.network.source import (
     YOKED,
@@ -18,8 +19,8 @@ from audio2motion.network.source import (
     white,
     whitened,
 )
-from motion2video.motion import MOTION_DIM, ROTATION
-from scripts.train.motion_source import POSE, Source, fit
+from motion2video.motion import MOTION_DIM, ROTATION, channel_index
+from scripts.train.motion_source import SWELLING, Source, fit
 
 SMALL = ModelConfig(width=16, layers=1, heads=1, hidden=16, speech_features=4)
 
@@ -97,7 +98,7 @@ def test_what_is_guessed_is_followed_as_far_as_it_is_true() -> None:
     assert np.allclose(found.heard, 2, atol=0.05)
     assert np.allclose(found.rest, 1, atol=0.1)
     assert np.abs(found.recall).max() < 0.1
-    found.drive[POSE] = found.drive[POSE] @ swells().numpy()
+    found.drive[SWELLING] = found.drive[SWELLING] @ swells().numpy()
     assert np.allclose(np.diagonal(found.drive, 0, 1, 2), 0.1, atol=0.03)
 
 
@@ -113,7 +114,7 @@ def test_frames_do_not_move_by_innovations_after_them(fitted: Source) -> None:
     before = coloured(u, drive)
     u[:, 3:] += 1
     after = coloured(u, drive)
-    face = [i for i in range(MOTION_DIM) if i not in POSE]
+    face = [i for i in range(MOTION_DIM) if i not in SWELLING]
     assert torch.allclose(before[:, :3, face], after[:, :3, face])
     assert not torch.allclose(before[:, 3], after[:, 3])
 
@@ -140,9 +141,11 @@ def test_both_eyes_move_as_one() -> None:
     embedded = torch.randn(1, CHUNK, 16 + len(SPEECH_CHANNELS))
     for left, right in YOKED:
         u_t[..., right] = u_t[..., left]
-    origin, swing = torch.zeros_like(u_t), torch.ones(1, CHUNK, MOTION_DIM)
-    past = network.past(network.empty_cache())
-    v = network.velocity(network.said(u_t, 0.5, origin, swing, embedded, past), u_t, 0.5)
+    origin, past = torch.zeros_like(u_t), network.past(network.empty_cache())
+    then = torch.randn(1, LATELY, 2 * MOTION_DIM)
+    moment = network.moment(torch.randn(1, 16), embedded, then, torch.ones(1, MOTION_DIM))
+    said = network.said(u_t, 0.5, origin, moment, embedded, past)
+    v = network.velocity(said, moment, u_t, 0.5)
     assert v[..., 1:52].std() > 0
     for left, right in YOKED:
         assert torch.allclose(v[..., left], v[..., right], atol=1e-5)
@@ -170,13 +173,14 @@ def test_tails_are_drawn_in_and_out_again() -> None:
     assert float(z[0, 0]) == pytest.approx(0.01, rel=1e-3) and float(z[0, 1]) < 4.5
 
 
-def test_a_head_is_pushed_for_a_whole_chunk_and_a_lid_in_a_frame() -> None:
+def test_heads_and_brows_are_pushed_for_a_whole_chunk_and_a_lid_in_a_frame() -> None:
     waves = swells()
     assert torch.allclose(waves @ waves.T, torch.eye(CHUNK), atol=1e-6)
     assert torch.allclose(waves[0], waves[0, :1].expand(CHUNK)), "the first is all of it at once"
     source = fit_all(walks(2))
     drive = torch.from_numpy(source.drive)
-    for channel, pushed in ((ROTATION.start, True), (9, False)):
+    brow = channel_index("browInnerUp")
+    for channel, pushed in ((ROTATION.start, True), (brow, True), (9, False)):
         frames = drive[channel] @ (waves.double() if pushed else torch.eye(CHUNK).double())
         assert frames.triu(1).abs().max() < 1e-6, "the linear rule's own innovations"
         assert bool(drive[channel].triu(1).abs().max() > 1e-3) == pushed

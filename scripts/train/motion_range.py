@@ -14,8 +14,7 @@ by, until heads are where people's are in the mean, in the takes and in conversa
 which the network was trained as well). And heads come back (`recall`): a network that only ever saw
 what people did before hardly leads back from where it has led itself, so that its errors add up; of
 how far a head is off, a chunk that goes on keeps SETTLES. What comes when stays as the network has
-it. Heads are made at
-temperature 1: a listener's should nod more, and a talker's no less.
+it. Heads are made at temperature 1: a listener's should nod more, and a talker's no less.
 `manners` is how far people are off the median, and how alike in all parts: a seed is one.
 """
 
